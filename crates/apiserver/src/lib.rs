@@ -1,0 +1,1 @@
+//! The one door: the Kubernetes API over HTTP.

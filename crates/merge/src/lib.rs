@@ -1,0 +1,1 @@
+//! Strategic merge patch and server-side apply.

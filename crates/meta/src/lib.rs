@@ -1,0 +1,6 @@
+//! What all Kubernetes objects share: field errors, Status, names, labels, quantities, times.
+//!
+//! The counterpart of upstream's `k8s.io/apimachinery`. Invariants: no I/O, no clock (times come in as
+//! arguments), no kind is named here. Texts that a client sees equal upstream's.
+
+pub mod field;

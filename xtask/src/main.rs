@@ -1,0 +1,3 @@
+//! Development tasks: code generation and checks. Run as `cargo xtask <task>`.
+
+fn main() {}
