@@ -7,6 +7,8 @@
 //! - A [`Number`] prints as it was written.
 //! - Nothing here knows of Kubernetes, and nothing here does I/O.
 
+pub mod json;
+
 mod map;
 mod number;
 mod value;

@@ -89,6 +89,11 @@ impl Map {
         self.entries.retain_mut(|(k, v)| keep(k, v));
     }
 
+    /// The entries in key order, as they lie in memory.
+    pub const fn as_slice(&self) -> &[(Str, Value)] {
+        self.entries.as_slice()
+    }
+
     /// How many entries there are.
     pub fn len(&self) -> usize {
         self.entries.len()

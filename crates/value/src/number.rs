@@ -1,6 +1,10 @@
 //! Numbers that print as they were written.
 
+use crate::json::write_float;
 use std::fmt;
+
+/// No float's shortest text is longer: `-0.` with 5 zeros and 17 digits.
+const FLOAT_TEXT_MAX: usize = 25;
 
 /// A JSON number.
 ///
@@ -19,6 +23,23 @@ pub enum Number {
 }
 
 impl Number {
+    /// The number that a valid JSON number literal spells.
+    pub(crate) fn from_json(text: &str) -> Self {
+        let own_spelling = || Self::Text(text.into());
+        if !text.contains(['.', 'e', 'E']) {
+            return match (text.parse(), text.parse()) {
+                _ if text == "-0" => own_spelling(),
+                (Ok(n), _) => Self::Int(n),
+                (_, Ok(n)) => Self::Uint(n),
+                _ => own_spelling(),
+            };
+        }
+        match text.parse() {
+            Ok(x) if text.len() <= FLOAT_TEXT_MAX && Self::Float(x).to_string() == text => Self::Float(x),
+            _ => own_spelling(),
+        }
+    }
+
     /// The number as an `i64`, if it is written as an integer (no fraction, no exponent) within range.
     pub fn as_i64(&self) -> Option<i64> {
         match self {
@@ -65,22 +86,8 @@ impl fmt::Display for Number {
         match self {
             Self::Int(n) => n.fmt(f),
             Self::Uint(n) => n.fmt(f),
-            Self::Float(x) => write_go_float(f, *x),
+            Self::Float(x) => write_float(f, *x),
             Self::Text(t) => f.write_str(t),
         }
-    }
-}
-
-/// Writes a float as Go's `encoding/json` does: shortest form, exponent below 1e-6 and from 1e21.
-fn write_go_float(f: &mut fmt::Formatter<'_>, x: f64) -> fmt::Result {
-    let abs = x.abs();
-    if abs == 0.0 || (1e-6..1e21).contains(&abs) {
-        return write!(f, "{x}");
-    }
-    let s = format!("{x:e}");
-    match s.split_once('e') {
-        // Go writes e+21 and e-07, and json trims e-07 to e-7.
-        Some((mantissa, exp)) if !exp.starts_with('-') => write!(f, "{mantissa}e+{exp}"),
-        _ => f.write_str(&s),
     }
 }

@@ -1,0 +1,44 @@
+//! Finding the bytes that matter, eight or sixteen at a time.
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// The index at or after `from` of the first byte that ends a run of plain string content: a quote, a
+/// backslash or a control character. The length if there is none.
+pub(super) fn string_run(bytes: &[u8], from: usize) -> usize {
+    let mut i = from;
+    while let Some(chunk) = bytes.get(i..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*chunk);
+        // A byte's high bit is set in `zero(x)` if the byte is zero. Borrows can set bits above such a
+        // byte only, and the lowest set bit is what counts.
+        let zero = |x: u64| x.wrapping_sub(ONES) & !x;
+        let control = word.wrapping_sub(ONES * 0x20) & !word;
+        let hit = (control | zero(word ^ (ONES * 0x22)) | zero(word ^ (ONES * 0x5c))) & HIGH;
+        if hit != 0 {
+            return i + hit.trailing_zeros() as usize / 8;
+        }
+        i += 8;
+    }
+    let rest = bytes.get(i..).unwrap_or(&[]);
+    i + rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len())
+}
+
+/// Whether a byte of a string must be looked at when the string is written: it is escaped, or may begin
+/// U+2028 or U+2029.
+const fn is_special(b: u8) -> bool {
+    (b < 0x20) | (b == b'"') | (b == b'\\') | (b == b'<') | (b == b'>') | (b == b'&') | (b == 0xe2)
+}
+
+/// The index at or after `from` of the first byte that cannot be copied to the output blindly.
+pub(super) fn write_run(bytes: &[u8], from: usize) -> usize {
+    let mut i = from;
+    while let Some(chunk) = bytes.get(i..).and_then(<[u8]>::first_chunk::<16>) {
+        // Without early exit, so that the compiler makes vector instructions of it.
+        if chunk.iter().fold(false, |any, b| any | is_special(*b)) {
+            break;
+        }
+        i += 16;
+    }
+    let rest = bytes.get(i..).unwrap_or(&[]);
+    i + rest.iter().position(|b| is_special(*b)).unwrap_or(rest.len())
+}
