@@ -1,3 +1,21 @@
 //! Development tasks: code generation and checks. Run as `cargo xtask <task>`.
 
-fn main() {}
+mod kinds;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let result = match std::env::args().nth(1).as_deref() {
+        Some("generate") => kinds::generate(&root),
+        _ => Err(std::io::Error::other("usage: cargo xtask generate")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("xtask: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
