@@ -4,3 +4,7 @@
 //! arguments), no kind is named here. Texts that a client sees equal upstream's.
 
 pub mod field;
+pub mod gvk;
+pub mod names;
+pub mod quote;
+pub mod status;
