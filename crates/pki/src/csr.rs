@@ -1,0 +1,74 @@
+//! Certificate signing requests (PKCS #10, RFC 2986). Any bytes are safe.
+
+use crate::{Algorithm, Error, Name, Names, PublicKey};
+use rustls_pki_types::CertificateSigningRequestDer;
+use rustls_pki_types::pem::{PemObject, SectionKind};
+use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::extensions::ParsedExtension;
+use x509_parser::prelude::FromDer;
+
+/// The largest request read: far above what any key and any list of names needs.
+const REQUEST_BYTES_MAX: usize = 256 * 1024;
+
+/// A request whose form was checked, but not yet what it asks for.
+#[derive(Clone, Debug)]
+pub struct CertificateRequest {
+    /// The subject asked for.
+    pub subject: Name,
+    /// The alternative names asked for.
+    pub names: Names,
+    pub(crate) spki: Vec<u8>,
+    signed: bool,
+}
+
+impl CertificateRequest {
+    /// Reads `spec.request` of a CertificateSigningRequest: the first PEM block, which must be a
+    /// `CERTIFICATE REQUEST`.
+    ///
+    /// # Errors
+    /// [`Error::Parse`] with upstream's text where it has one.
+    pub fn from_pem(pem: &[u8]) -> Result<Self, Error> {
+        const WRONG: &str = "PEM block type must be CERTIFICATE REQUEST";
+        if pem.len() > REQUEST_BYTES_MAX {
+            return Err(Error::Parse("certificate request is too large".into()));
+        }
+        match <(SectionKind, Vec<u8>) as PemObject>::from_pem_slice(pem) {
+            Ok((SectionKind::Csr, der)) => Self::from_der(&CertificateSigningRequestDer::from(der)),
+            _ => Err(Error::Parse(WRONG.into())),
+        }
+    }
+
+    /// Reads DER.
+    ///
+    /// # Errors
+    /// [`Error::Parse`].
+    pub fn from_der(der: &[u8]) -> Result<Self, Error> {
+        let bad =
+            |e: &dyn std::fmt::Display| Error::Parse(format!("asn1: malformed certificate request: {e}"));
+        let (rest, request) = X509CertificationRequest::from_der(der).map_err(|e| bad(&e))?;
+        if !rest.is_empty() {
+            return Err(bad(&"trailing data"));
+        }
+        let info = &request.certification_request_info;
+        let mut names = Names::default();
+        for extension in request.requested_extensions().into_iter().flatten() {
+            if let ParsedExtension::SubjectAlternativeName(san) = extension {
+                names = Names::read(&san.general_names)?;
+            }
+        }
+        let spki = info.subject_pki.raw.to_vec();
+        let signed = match PublicKey::from_spki(&spki) {
+            // x509-parser knows no P-521.
+            Ok(key) if key.algorithm() == Algorithm::Es512 => {
+                key.verifies_x509(info.raw, &request.signature_value.data)
+            }
+            _ => request.verify_signature().is_ok(),
+        };
+        Ok(Self { subject: Name::read(&info.subject), names, spki, signed })
+    }
+
+    /// Whether the request is signed by the key it asks a certificate for.
+    pub const fn proves_possession(&self) -> bool {
+        self.signed
+    }
+}

@@ -1,0 +1,451 @@
+//! The cluster's PKI as files: `<root>/pki` and the kubeconfigs beside it, under kubeadm's names.
+//!
+//! [`Pki::open`] takes what is there and makes what is missing; nothing that still serves is replaced. A
+//! crash between two files is healed at the next start: an authority's key is written before its
+//! certificate, and a leaf whose key does not fit is issued anew.
+
+use crate::files::{read, write_private};
+use crate::renewal::{AUTHORITY_SECONDS, Held, LEAF_SECONDS, Reason, plan, renew_after};
+use crate::{
+    Authority, Certificate, Error, Identity, Kubeconfig, Name, Names, PrivateKey, PublicKey,
+    ServiceAccountKeys, Usage,
+};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+/// What the certificates must name.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This machine's host name.
+    pub host_name: String,
+    /// This machine's addresses, and virtual ones under which the API server is reached.
+    pub addresses: Vec<IpAddr>,
+    /// Further DNS names of the API server.
+    pub extra_names: Vec<String>,
+    /// The addresses of the Service `kubernetes`: the first of each service range (10.96.0.1).
+    pub service_addresses: Vec<IpAddr>,
+    /// The cluster's domain, `cluster.local` unless changed.
+    pub cluster_domain: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            host_name: "localhost".into(),
+            addresses: Vec::new(),
+            extra_names: Vec::new(),
+            service_addresses: vec![IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1))],
+            cluster_domain: "cluster.local".into(),
+        }
+    }
+}
+
+/// The certificates that lie in `pki/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Leaf {
+    /// `apiserver`: what clients of the API server see.
+    ApiServer,
+    /// `apiserver-kubelet-client`: the API server towards kubelets.
+    ApiServerKubeletClient,
+    /// `apiserver-etcd-client`: the API server towards etcd.
+    ApiServerEtcdClient,
+    /// `front-proxy-client`: the API server towards aggregated API servers.
+    FrontProxyClient,
+    /// `etcd/server`.
+    EtcdServer,
+    /// `etcd/peer`.
+    EtcdPeer,
+    /// `etcd/healthcheck-client`.
+    EtcdHealthcheckClient,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Issuer {
+    Cluster,
+    FrontProxy,
+    Etcd,
+}
+
+impl Issuer {
+    const ALL: [Self; 3] = [Self::Cluster, Self::FrontProxy, Self::Etcd];
+
+    const fn file(self) -> &'static str {
+        match self {
+            Self::Cluster => "ca",
+            Self::FrontProxy => "front-proxy-ca",
+            Self::Etcd => "etcd/ca",
+        }
+    }
+
+    const fn common_name(self) -> &'static str {
+        match self {
+            Self::Cluster => "kubernetes",
+            Self::FrontProxy => "front-proxy-ca",
+            Self::Etcd => "etcd-ca",
+        }
+    }
+}
+
+impl Leaf {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::ApiServer,
+        Self::ApiServerKubeletClient,
+        Self::ApiServerEtcdClient,
+        Self::FrontProxyClient,
+        Self::EtcdServer,
+        Self::EtcdPeer,
+        Self::EtcdHealthcheckClient,
+    ];
+
+    /// The files' name in `pki/`, without `.crt` and `.key`.
+    pub const fn file(self) -> &'static str {
+        match self {
+            Self::ApiServer => "apiserver",
+            Self::ApiServerKubeletClient => "apiserver-kubelet-client",
+            Self::ApiServerEtcdClient => "apiserver-etcd-client",
+            Self::FrontProxyClient => "front-proxy-client",
+            Self::EtcdServer => "etcd/server",
+            Self::EtcdPeer => "etcd/peer",
+            Self::EtcdHealthcheckClient => "etcd/healthcheck-client",
+        }
+    }
+
+    const fn issuer(self) -> Issuer {
+        match self {
+            Self::ApiServer | Self::ApiServerKubeletClient => Issuer::Cluster,
+            Self::FrontProxyClient => Issuer::FrontProxy,
+            _ => Issuer::Etcd,
+        }
+    }
+
+    const fn usage(self) -> Usage {
+        match self {
+            Self::ApiServer => Usage::Server,
+            Self::EtcdServer | Self::EtcdPeer => Usage::ServerAndClient,
+            _ => Usage::Client,
+        }
+    }
+
+    fn subject(self, config: &Config) -> Name {
+        match self {
+            Self::ApiServer => Name::new("kube-apiserver", &[]),
+            Self::ApiServerKubeletClient => Name::new("kube-apiserver-kubelet-client", &[ADMINS]),
+            Self::ApiServerEtcdClient => Name::new("kube-apiserver-etcd-client", &[]),
+            Self::FrontProxyClient => Name::new("front-proxy-client", &[]),
+            Self::EtcdServer | Self::EtcdPeer => Name::new(config.host_name.clone(), &[]),
+            Self::EtcdHealthcheckClient => Name::new("kube-etcd-healthcheck-client", &[]),
+        }
+    }
+
+    fn names(self, config: &Config) -> Names {
+        let mut names = Names::default();
+        let mut dns = vec![config.host_name.clone(), "localhost".into()];
+        let mut ips = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        match self {
+            Self::ApiServer => {
+                let service = "kubernetes.default.svc";
+                dns.extend(["kubernetes", "kubernetes.default", service].map(String::from));
+                dns.push(format!("{service}.{}", config.cluster_domain));
+                dns.extend(config.extra_names.iter().cloned());
+                ips.extend(&config.service_addresses);
+            }
+            Self::EtcdServer | Self::EtcdPeer => {}
+            _ => return names,
+        }
+        ips.extend(&config.addresses);
+        for name in dns {
+            // A host "name" may be an address.
+            match name.parse::<IpAddr>() {
+                Ok(ip) => ips.push(ip),
+                Err(_) if !name.is_empty() && name.is_ascii() && !names.dns.contains(&name) => {
+                    names.dns.push(name)
+                }
+                Err(_) => {}
+            }
+        }
+        for ip in ips {
+            if !names.ips.contains(&ip) {
+                names.ips.push(ip);
+            }
+        }
+        names
+    }
+}
+
+/// Of kubeadm's administrators: an ordinary group, bound to `cluster-admin` by a ClusterRoleBinding of the
+/// same name, so that a leaked admin.conf can be made worthless by deleting a binding. `system:masters`
+/// cannot be revoked and is for [`Client::SuperAdmin`] only.
+const ADMINS: &str = "kubeadm:cluster-admins";
+
+/// Who gets a kubeconfig.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client<'a> {
+    /// `admin.conf`: user `kubernetes-admin`, group `kubeadm:cluster-admins`.
+    Admin,
+    /// `super-admin.conf`: user `kubernetes-super-admin`, group `system:masters`; for breaking glass.
+    SuperAdmin,
+    /// `controller-manager.conf`: `system:kube-controller-manager`.
+    ControllerManager,
+    /// `scheduler.conf`: `system:kube-scheduler`.
+    Scheduler,
+    /// `kubelet.conf`: `system:node:NAME`, group `system:nodes`.
+    Kubelet(&'a str),
+}
+
+impl Client<'_> {
+    /// The file's name, in the folder above `pki/`.
+    pub const fn file(&self) -> &'static str {
+        match self {
+            Self::Admin => "admin.conf",
+            Self::SuperAdmin => "super-admin.conf",
+            Self::ControllerManager => "controller-manager.conf",
+            Self::Scheduler => "scheduler.conf",
+            Self::Kubelet(_) => "kubelet.conf",
+        }
+    }
+
+    /// The subject of the certificate.
+    pub fn subject(&self) -> Name {
+        match self {
+            Self::Admin => Name::new("kubernetes-admin", &[ADMINS]),
+            Self::SuperAdmin => Name::new("kubernetes-super-admin", &["system:masters"]),
+            Self::ControllerManager => Name::new("system:kube-controller-manager", &[]),
+            Self::Scheduler => Name::new("system:kube-scheduler", &[]),
+            Self::Kubelet(node) => Name::new(format!("system:node:{node}"), &["system:nodes"]),
+        }
+    }
+}
+
+/// The cluster's authorities, certificates and token keys, read from or made in `<root>/pki`.
+#[derive(Debug)]
+pub struct Pki {
+    root: PathBuf,
+    config: Config,
+    authorities: [Authority; 3],
+    leaves: Vec<(Leaf, Identity)>,
+    service_account_keys: ServiceAccountKeys,
+}
+
+impl Pki {
+    /// Opens `<root>/pki` and makes what is missing or due: on a first start everything (a few ms).
+    ///
+    /// # Errors
+    /// [`Error::File`], [`Error::Content`] naming the file, [`Error::NoAuthorityKey`].
+    pub fn open(root: &Path, config: Config, now: i64) -> Result<Self, Error> {
+        let dir = root.join("pki");
+        let [cluster, front_proxy, etcd] = Issuer::ALL.map(|issuer| open_authority(&dir, issuer, now));
+        let mut pki = Self {
+            root: root.to_owned(),
+            authorities: [cluster?, front_proxy?, etcd?],
+            leaves: Vec::new(),
+            service_account_keys: open_service_account_keys(&dir)?,
+            config,
+        };
+        for leaf in Leaf::ALL {
+            if let Some(identity) = read_identity(&dir, leaf.file())? {
+                pki.leaves.push((leaf, identity));
+            }
+        }
+        pki.renew(now)?;
+        Ok(pki)
+    }
+
+    /// The authority of the cluster: of the API server, kubelets and users.
+    pub const fn authority(&self) -> &Authority {
+        &self.authorities[0]
+    }
+
+    /// The authority of front proxies (`--requestheader-client-ca-file`).
+    pub const fn front_proxy_authority(&self) -> &Authority {
+        &self.authorities[1]
+    }
+
+    /// The authority of etcd.
+    pub const fn etcd_authority(&self) -> &Authority {
+        &self.authorities[2]
+    }
+
+    /// A certificate with its key.
+    pub fn leaf(&self, leaf: Leaf) -> &Identity {
+        let found = self.leaves.iter().find(|(l, _)| *l == leaf);
+        &found.expect("open and renew leave no leaf out").1
+    }
+
+    /// The keys of service-account tokens.
+    pub const fn service_account_keys(&self) -> &ServiceAccountKeys {
+        &self.service_account_keys
+    }
+
+    /// Gives the keys away, for a server that holds them behind an `Arc` of its own.
+    pub fn into_service_account_keys(self) -> ServiceAccountKeys {
+        self.service_account_keys
+    }
+
+    /// The path of a file in `pki/`, e.g. `ca.crt`.
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.root.join("pki").join(file)
+    }
+
+    /// What is held, for [`plan`].
+    pub fn held(&self) -> Vec<Held<Leaf>> {
+        let held = |leaf: &Leaf| {
+            let certificate = self.leaves.iter().find(|(l, _)| l == leaf).map(|(_, i)| &i.certificate);
+            let authority = self.issuer(*leaf);
+            let fixed = authority.key().is_none(); // kubeadm's external CA mode: take what is there
+            Held {
+                what: *leaf,
+                validity: certificate
+                    .map(|c| if fixed { (c.not_before, i64::MAX) } else { (c.not_before, c.not_after) }),
+                names_match: fixed || certificate.is_some_and(|c| c.names.cover(&leaf.names(&self.config))),
+                issuer_matches: fixed || certificate.is_some_and(|c| issued_by(c, authority)),
+            }
+        };
+        Leaf::ALL.iter().map(held).collect()
+    }
+
+    /// Issues what is missing or due, and says what that was; give changed ones to
+    /// [`crate::HotCertificate::replace`].
+    ///
+    /// # Errors
+    /// As [`Pki::open`]; what was issued before the error stays.
+    pub fn renew(&mut self, now: i64) -> Result<Vec<(Leaf, Reason)>, Error> {
+        let (issue, _) = plan(now, &self.held());
+        for (leaf, _) in &issue {
+            let authority = self.issuer(*leaf);
+            if authority.key().is_none() {
+                let path = self.path(&format!("{}.key", leaf.issuer().file()));
+                return Err(Error::NoAuthorityKey { path, leaf: leaf.file().into() });
+            }
+            let (subject, names) = (leaf.subject(&self.config), leaf.names(&self.config));
+            let identity = authority.issue(&subject, &names, leaf.usage(), now, LEAF_SECONDS)?;
+            write_private(&self.path(&format!("{}.key", leaf.file())), identity.key.to_pem().expose())?;
+            write_private(
+                &self.path(&format!("{}.crt", leaf.file())),
+                identity.certificate_pem().as_bytes(),
+            )?;
+            self.leaves.retain(|(l, _)| l != leaf);
+            self.leaves.push((*leaf, identity));
+        }
+        Ok(issue)
+    }
+
+    /// A client certificate for `client`, in memory only (in-process and test clients).
+    ///
+    /// # Errors
+    /// [`Error::Key`] without the authority's key.
+    pub fn issue_client(&self, client: &Client<'_>, now: i64) -> Result<Identity, Error> {
+        self.authority().issue(&client.subject(), &Names::default(), Usage::Client, now, LEAF_SECONDS)
+    }
+
+    /// The kubeconfig of `client` for `server` (`https://HOST:PORT`): the file in `<root>` if it still
+    /// serves, else a new one. Gives its path back.
+    ///
+    /// # Errors
+    /// [`Error::File`], [`Error::Key`].
+    pub fn kubeconfig(&self, client: &Client<'_>, server: &str, now: i64) -> Result<PathBuf, Error> {
+        let path = self.root.join(client.file());
+        if read(&path)?.is_some_and(|text| self.still_serves(&text, client, server, now)) {
+            return Ok(path);
+        }
+        let identity = self.issue_client(client, now)?;
+        let user = client.subject().common_name;
+        let config = Kubeconfig {
+            server,
+            cluster: "kubernetes",
+            user: &user,
+            authority: self.authority(),
+            identity: &identity,
+        };
+        write_private(&path, config.to_yaml().expose())?;
+        Ok(path)
+    }
+
+    fn still_serves(&self, text: &str, client: &Client<'_>, server: &str, now: i64) -> bool {
+        let value = |key: &str| {
+            text.lines()
+                .find_map(|line| line.trim_start().strip_prefix(key))
+                .map(|v| v.trim().trim_matches('"'))
+        };
+        let pem = value("client-certificate-data:").and_then(|v| STANDARD.decode(v).ok());
+        let ca = value("certificate-authority-data:").and_then(|v| STANDARD.decode(v).ok());
+        let pem = pem.and_then(|p| String::from_utf8(p).ok()).unwrap_or_default();
+        let certificate = Certificate::all_from_pem(&pem).ok().and_then(|certs| certs.into_iter().next());
+        value("server:") == Some(server)
+            && ca.is_some_and(|ca| ca == self.authority().certificate().to_pem().as_bytes())
+            && certificate.is_some_and(|c| {
+                c.subject == client.subject()
+                    && issued_by(&c, self.authority())
+                    && now < renew_after(c.not_before, c.not_after)
+            })
+    }
+
+    const fn issuer(&self, leaf: Leaf) -> &Authority {
+        match leaf.issuer() {
+            Issuer::Cluster => &self.authorities[0],
+            Issuer::FrontProxy => &self.authorities[1],
+            Issuer::Etcd => &self.authorities[2],
+        }
+    }
+}
+
+fn issued_by(certificate: &Certificate, authority: &Authority) -> bool {
+    certificate.issuer_der() == authority.certificate().subject_der()
+        && crate::certificate::signed_by(certificate, authority.certificate())
+}
+
+fn open_authority(dir: &Path, issuer: Issuer, now: i64) -> Result<Authority, Error> {
+    let (cert_path, key_path) =
+        (dir.join(format!("{}.crt", issuer.file())), dir.join(format!("{}.key", issuer.file())));
+    let (certificate, key) = (read(&cert_path)?, read(&key_path)?);
+    if let Some(certificate) = certificate {
+        return Authority::load(&certificate, key.as_deref()).map_err(|e| Error::content(&cert_path, e));
+    }
+    let key = match key {
+        Some(pem) => PrivateKey::from_pem(&pem).map_err(|e| Error::content(&key_path, e))?,
+        None => {
+            let key = PrivateKey::generate()?;
+            write_private(&key_path, key.to_pem().expose())?;
+            key
+        }
+    };
+    let authority = Authority::create(issuer.common_name(), key, now, AUTHORITY_SECONDS)?;
+    write_private(&cert_path, authority.certificate().to_pem().as_bytes())?;
+    Ok(authority)
+}
+
+/// A certificate and its key; `None` if one is absent or they do not belong together.
+fn read_identity(dir: &Path, file: &str) -> Result<Option<Identity>, Error> {
+    let (cert_path, key_path) = (dir.join(format!("{file}.crt")), dir.join(format!("{file}.key")));
+    let (Some(certificate), Some(key)) = (read(&cert_path)?, read(&key_path)?) else { return Ok(None) };
+    let key = PrivateKey::from_pem(&key).map_err(|e| Error::content(&key_path, e))?;
+    let certificate = Certificate::all_from_pem(&certificate)
+        .map_err(|e| Error::content(&cert_path, e))?
+        .into_iter()
+        .next()
+        .ok_or_else(|| Error::content(&cert_path, "no certificate found"))?;
+    Ok((certificate.spki() == key.public().spki()).then_some(Identity { certificate, key }))
+}
+
+/// `sa.key` signs; `sa.pub` may hold further keys whose tokens are still accepted.
+fn open_service_account_keys(dir: &Path) -> Result<ServiceAccountKeys, Error> {
+    let (key_path, public_path) = (dir.join("sa.key"), dir.join("sa.pub"));
+    let signer = match read(&key_path)? {
+        Some(pem) => PrivateKey::from_pem(&pem).map_err(|e| Error::content(&key_path, e))?,
+        None => {
+            let key = PrivateKey::generate()?;
+            write_private(&key_path, key.to_pem().expose())?;
+            key
+        }
+    };
+    let others = match read(&public_path)? {
+        Some(pem) => PublicKey::all_from_pem(&pem).map_err(|e| Error::content(&public_path, e))?,
+        None => {
+            write_private(&public_path, signer.public().to_pem().as_bytes())?;
+            Vec::new()
+        }
+    };
+    Ok(ServiceAccountKeys::new(signer, others))
+}

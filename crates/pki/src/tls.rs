@@ -1,0 +1,175 @@
+//! TLS with certificates that change while the server runs, and client certificates that are judged later.
+
+use crate::{Certificate, Error, Identity};
+use arc_swap::ArcSwap;
+use rustls::crypto::aws_lc_rs as provider;
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A server certificate that can be replaced; connections made afterwards see the new one.
+#[derive(Debug)]
+pub struct HotCertificate {
+    current: ArcSwap<CertifiedKey>,
+}
+
+impl HotCertificate {
+    /// Serves `identity`.
+    ///
+    /// # Errors
+    /// [`Error::Tls`] if the key cannot be used for TLS.
+    pub fn new(identity: &Identity) -> Result<Arc<Self>, Error> {
+        Ok(Arc::new(Self { current: ArcSwap::from_pointee(certified(identity)?) }))
+    }
+
+    /// Serves `identity` from now on.
+    ///
+    /// # Errors
+    /// [`Error::Tls`]; the old certificate stays.
+    pub fn replace(&self, identity: &Identity) -> Result<(), Error> {
+        self.current.store(Arc::new(certified(identity)?));
+        Ok(())
+    }
+}
+
+fn certified(identity: &Identity) -> Result<CertifiedKey, Error> {
+    let key =
+        provider::sign::any_supported_type(&identity.key.to_tls()).map_err(|e| Error::Tls(e.to_string()))?;
+    Ok(CertifiedKey::new(vec![identity.certificate.der().clone()], key))
+}
+
+impl ResolvesServerCert for HotCertificate {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current.load_full())
+    }
+}
+
+/// Asks for a client certificate and accepts any whose key the client holds (the handshake's signature is
+/// verified), or none. Whom it names, and whether by a trusted authority, is judged per request by
+/// [`ClientAuthorities`]: as upstream's `tls.RequestClientCert`, so that a bad certificate is answered by
+/// 401 and not by a broken connection, and so that several authorities with several meanings can be tried.
+#[derive(Debug)]
+pub struct AnyClientCertificate {
+    hints: Vec<DistinguishedName>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl AnyClientCertificate {
+    /// Tells clients that certificates of `authorities` are welcome.
+    pub fn new(authorities: &[&Certificate]) -> Arc<Self> {
+        let hints = authorities.iter().map(|c| DistinguishedName::from(c.subject_der().to_vec())).collect();
+        let algorithms = provider::default_provider().signature_verification_algorithms;
+        Arc::new(Self { hints, algorithms })
+    }
+}
+
+impl ClientCertVerifier for AnyClientCertificate {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// Authorities whose client certificates are believed.
+#[derive(Debug, Default)]
+pub struct ClientAuthorities {
+    anchors: Vec<TrustAnchor<'static>>,
+}
+
+impl ClientAuthorities {
+    /// Believes `authorities`.
+    ///
+    /// # Errors
+    /// [`Error::Parse`] for one that cannot be an anchor.
+    pub fn new(authorities: &[&Certificate]) -> Result<Self, Error> {
+        let anchor = |c: &&Certificate| {
+            webpki::anchor_from_trusted_cert(c.der())
+                .map(|a| a.to_owned())
+                .map_err(|e| Error::Parse(format!("x509: cannot trust this authority: {e}")))
+        };
+        Ok(Self { anchors: authorities.iter().map(anchor).collect::<Result<_, _>>()? })
+    }
+
+    /// Whether a chain (leaf first, as it came in the handshake) leads to one of the authorities, is valid
+    /// now and good for a client; gives back the leaf. Any bytes are safe.
+    ///
+    /// # Errors
+    /// [`Error::Untrusted`] or [`Error::Parse`].
+    pub fn verify(&self, chain: &[CertificateDer<'_>], now: i64) -> Result<Certificate, Error> {
+        let untrusted = |e: webpki::Error| Error::Untrusted(format!("verifying certificate failed: {e}"));
+        let (leaf, intermediates) =
+            chain.split_first().ok_or_else(|| Error::Untrusted("no certificate".into()))?;
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now).unwrap_or(0)));
+        webpki::EndEntityCert::try_from(leaf)
+            .and_then(|entity| {
+                entity.verify_for_usage(
+                    webpki::ALL_VERIFICATION_ALGS,
+                    &self.anchors,
+                    intermediates,
+                    now,
+                    webpki::KeyUsage::client_auth(),
+                    None,
+                    None,
+                )?;
+                Ok(())
+            })
+            .map_err(untrusted)?;
+        Certificate::from_der(leaf)
+    }
+}
+
+/// The TLS side of a server: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN.
+///
+/// # Errors
+/// [`Error::Tls`].
+pub fn server_config(
+    certificate: Arc<HotCertificate>,
+    clients: Arc<AnyClientCertificate>,
+) -> Result<ServerConfig, Error> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| Error::Tls(e.to_string()))?
+        .with_client_cert_verifier(clients)
+        .with_cert_resolver(certificate);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
