@@ -1,6 +1,7 @@
 //! Development tasks: code generation and checks. Run as `cargo xtask <task>`.
 
 mod kinds;
+mod types;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,7 +9,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let result = match std::env::args().nth(1).as_deref() {
-        Some("generate") => kinds::generate(&root),
+        Some("generate") => types::generate(&root).and_then(|()| kinds::generate(&root)),
         _ => Err(std::io::Error::other("usage: cargo xtask generate")),
     };
     match result {
