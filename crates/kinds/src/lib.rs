@@ -3,10 +3,14 @@
 //! Invariants: no I/O, no clock, no HTTP; nothing outside this crate (and `apiserver/src/special`) names
 //! a kind. A kind is a row, a schema, and perhaps a file of hooks.
 
+mod apps;
+mod check;
 pub mod convert;
 pub mod core;
+mod defaults;
 pub mod equal;
 pub mod hooks;
+mod prepare;
 pub mod table;
 
 pub use table::{Row, Table};
@@ -17,6 +21,7 @@ use hooks::Hooks;
 fn hooks_of(group: &str, _version: &str, plural: &str) -> Hooks {
     match group {
         "" => core::hooks(plural),
+        "apps" => apps::hooks(plural),
         _ => Hooks::NONE,
     }
 }

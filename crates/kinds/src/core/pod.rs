@@ -20,8 +20,20 @@ pub fn default_pod_template(template: &mut Value) {
     }
 }
 
+/// Drops fields behind gates that are off, unless the old template has them.
+pub fn drop_disabled_template_fields(_template: &mut Value, _old: Option<&Value>) {}
+
 /// All errors of a pod template.
 pub fn validate_pod_template_spec(
+    _template: &Value,
+    _path: &Path<'_>,
+    _options: &Options,
+    _errors: &mut ErrorList,
+) {
+}
+
+/// Errors of the annotations that concern pods (upstream's `ValidatePodSpecificAnnotations`).
+pub fn validate_pod_annotations(
     _template: &Value,
     _path: &Path<'_>,
     _options: &Options,

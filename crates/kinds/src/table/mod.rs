@@ -5,6 +5,7 @@
 //! so that one for a custom resource can be made while the server runs.
 
 mod build;
+#[rustfmt::skip]
 mod facts;
 mod fields;
 mod generation;

@@ -1,0 +1,289 @@
+//! Checks and small texts that many kinds share.
+//!
+//! Upstream: `apimachinery/pkg/api/validation`, `apimachinery/pkg/apis/meta/v1/validation`, and the small
+//! helpers of `pkg/apis/core/validation`.
+
+pub(crate) use crate::defaults::{default, default_text};
+use crate::equal::semantic_equal;
+use meta::field::{Error, ErrorList, Path};
+use meta::names;
+pub(crate) use meta::quote::go_json as json;
+use meta::quote::json_string;
+use value::Value;
+
+/// Upstream's bound on all annotations of an object together.
+const ANNOTATIONS_MAX_BYTES: usize = 256 * 1024;
+
+/// A label selector, parsed.
+#[derive(Clone, Debug)]
+pub(crate) struct Selector(meta::labels::Selector);
+
+impl Selector {
+    /// Of a LabelSelector; null selects nothing.
+    pub(crate) fn parse(selector: &Value) -> Result<Self, meta::labels::SelectorError> {
+        meta::labels::Selector::from_label_selector(selector).map(Self)
+    }
+
+    /// Whether it has no requirement and so selects everything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_everything()
+    }
+
+    /// Whether it selects these labels.
+    pub(crate) fn matches(&self, labels: &Value) -> bool {
+        self.0.matches(labels)
+    }
+}
+
+/// A number that must not be negative; absence is fine.
+pub(crate) fn non_negative(n: &Value, path: &Path<'_>, errors: &mut ErrorList) {
+    if n.int() < 0 {
+        errors.push(Error::invalid(path, n.int(), "must be greater than or equal to 0"));
+    }
+}
+
+/// A number that must be positive.
+pub(crate) fn positive(n: &Value, path: &Path<'_>, errors: &mut ErrorList) {
+    if n.int() <= 0 {
+        errors.push(Error::invalid(path, n.int(), "must be greater than 0"));
+    }
+}
+
+/// A value that must not change.
+pub(crate) fn immutable(new: &Value, old: &Value, path: &Path<'_>, errors: &mut ErrorList) {
+    if !semantic_equal(new, old) {
+        errors.push(Error::invalid(path, new.clone(), "field is immutable"));
+    }
+}
+
+/// `spec.selector`, which must not change.
+pub(crate) fn immutable_selector(new: &Value, old: &Value, path: &Path<'_>, errors: &mut ErrorList) {
+    let (new, old) = (new.at("spec").at("selector"), old.at("spec").at("selector"));
+    if !semantic_equal(new, old) {
+        errors.push(invalid_selector(path, new, "field is immutable"));
+    }
+}
+
+/// An error that shows a LabelSelector.
+pub(crate) fn invalid_selector(path: &Path<'_>, selector: &Value, text: &str) -> Error {
+    Error::invalid(path, selector.clone(), text).shown_as(selector_text(selector))
+}
+
+/// A LabelSelector as Go prints it: `matchLabels` first.
+pub(crate) fn selector_text(selector: &Value) -> String {
+    if selector.is_null() {
+        return "null".into();
+    }
+    let mut parts = Vec::new();
+    for name in ["matchLabels", "matchExpressions"] {
+        if !selector.at(name).is_empty() {
+            parts.push(format!("\"{name}\":{}", json(selector.at(name))));
+        }
+    }
+    format!("{{{}}}", parts.join(","))
+}
+
+/// A Go struct without JSON names, of the texts of its fields.
+pub(crate) fn go_struct(fields: &[(&str, String)]) -> String {
+    let parts: Vec<String> = fields.iter().map(|(k, v)| format!("\"{k}\":{v}")).collect();
+    format!("{{{}}}", parts.join(","))
+}
+
+/// A string as a field of [`go_struct`].
+pub(crate) fn go_text(s: &str) -> String {
+    json_string(s)
+}
+
+/// A pointer to a string as a field of [`go_struct`].
+pub(crate) fn go_text_or_null(v: &Value) -> String {
+    v.as_str().map_or_else(|| "null".into(), json_string)
+}
+
+/// A list as a field of [`go_struct`]: nil when it is empty.
+pub(crate) fn go_list(v: &Value, item: impl Fn(&Value) -> String) -> String {
+    if v.is_null() {
+        return "null".into();
+    }
+    let items: Vec<String> = v.items().iter().map(item).collect();
+    format!("[{}]", items.join(","))
+}
+
+/// Each message as an error on the same value.
+pub(crate) fn invalid_each(value: &str, messages: Vec<String>, path: &Path<'_>, errors: &mut ErrorList) {
+    errors.extend(messages.into_iter().map(|m| Error::invalid(path, value, m)));
+}
+
+/// A DNS-1123 label.
+pub(crate) fn dns1123_label(s: &str, path: &Path<'_>, errors: &mut ErrorList) {
+    invalid_each(s, names::dns1123_label(s), path, errors);
+}
+
+/// What is wrong with a DNS-1123 label.
+pub(crate) fn dns1123_label_errors(s: &str) -> Vec<String> {
+    names::dns1123_label(s)
+}
+
+/// A DNS-1123 subdomain.
+pub(crate) fn dns1123_subdomain(s: &str, path: &Path<'_>, errors: &mut ErrorList) {
+    invalid_each(s, names::dns1123_subdomain(s), path, errors);
+}
+
+/// A qualified name: `[prefix/]name`.
+pub(crate) fn qualified_name(s: &str, path: &Path<'_>, errors: &mut ErrorList) {
+    invalid_each(s, names::qualified_name(s), path, errors);
+}
+
+/// What is wrong with a percentage.
+pub(crate) fn percent_error(s: &str) -> Option<String> {
+    names::percent(s).into_iter().next()
+}
+
+/// Labels.
+pub(crate) fn labels(labels: &Value, path: &Path<'_>, errors: &mut ErrorList) {
+    for (key, value) in labels.entries() {
+        qualified_name(key, path, errors);
+        invalid_each(value.str(), names::label_value(value.str()), path, errors);
+    }
+}
+
+/// Annotations.
+pub(crate) fn annotations(annotations: &Value, path: &Path<'_>, errors: &mut ErrorList) {
+    for (key, _) in annotations.entries() {
+        invalid_each(key, names::qualified_name(&key.to_lowercase()), path, errors);
+    }
+    let size: usize = annotations.entries().map(|(k, v)| k.len() + v.str().len()).sum();
+    if size > ANNOTATIONS_MAX_BYTES {
+        errors.push(Error::too_long(path, ANNOTATIONS_MAX_BYTES));
+    }
+}
+
+/// A LabelSelector; null is fine.
+pub(crate) fn label_selector(selector: &Value, path: &Path<'_>, errors: &mut ErrorList) {
+    label_selector_with(selector, false, path, errors);
+}
+
+/// The same; `lenient` lets values stand that are no label values.
+pub(crate) fn label_selector_with(selector: &Value, lenient: bool, path: &Path<'_>, errors: &mut ErrorList) {
+    labels(selector.at("matchLabels"), &path.child("matchLabels"), errors);
+    let path = path.child("matchExpressions");
+    for (i, requirement) in selector.at("matchExpressions").items().iter().enumerate() {
+        selector_requirement(requirement, lenient, false, &path.index(i), errors);
+    }
+}
+
+/// One requirement of a selector; `any_operator` lets unknown operators stand.
+pub(crate) fn selector_requirement(
+    requirement: &Value,
+    lenient: bool,
+    any_operator: bool,
+    path: &Path<'_>,
+    errors: &mut ErrorList,
+) {
+    let values = requirement.at("values");
+    requirement_operator(requirement, any_operator, path, errors);
+    qualified_name(requirement.at("key").str(), &path.child("key"), errors);
+    if lenient {
+        return;
+    }
+    let path = path.child("values");
+    for (i, value) in values.items().iter().enumerate() {
+        invalid_each(value.str(), names::label_value(value.str()), &path.index(i), errors);
+    }
+}
+
+/// Operator and number of values of a requirement on labels or fields.
+pub(crate) fn requirement_operator(
+    requirement: &Value,
+    any_operator: bool,
+    path: &Path<'_>,
+    errors: &mut ErrorList,
+) {
+    let values = requirement.at("values");
+    match requirement.at("operator").str() {
+        "In" | "NotIn" => {
+            if values.is_empty() {
+                let text = "must be specified when `operator` is 'In' or 'NotIn'";
+                errors.push(Error::required(&path.child("values"), text));
+            }
+        }
+        "Exists" | "DoesNotExist" => {
+            if !values.is_empty() {
+                let text = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+                errors.push(Error::forbidden(&path.child("values"), text));
+            }
+        }
+        _ if any_operator => {}
+        other => {
+            errors.push(Error::invalid(&path.child("operator"), other, "not a valid selector operator"));
+        }
+    }
+}
+
+/// Whether a selector has a value that is no label value: old objects may.
+pub(crate) fn selector_has_invalid_value(selector: &Value) -> bool {
+    let expressions = selector.at("matchExpressions").items().iter();
+    expressions.flat_map(|e| e.at("values").items()).any(|v| !names::label_value(v.str()).is_empty())
+}
+
+/// Conditions of the common form (`metav1.Condition`).
+pub(crate) fn conditions(conditions: &Value, path: &Path<'_>, errors: &mut ErrorList) {
+    let mut seen = std::collections::HashSet::new();
+    for (i, condition) in conditions.items().iter().enumerate() {
+        let path = path.index(i);
+        let kind = condition.at("type").str();
+        if !seen.insert(kind) {
+            errors.push(Error::duplicate(&path.child("type"), kind));
+        }
+        self::condition(condition, &path, errors);
+    }
+}
+
+/// Upstream's bounds on a condition's texts.
+const REASON_MAX_BYTES: usize = 1024;
+const MESSAGE_MAX_BYTES: usize = 32 * 1024;
+
+fn condition(condition: &Value, path: &Path<'_>, errors: &mut ErrorList) {
+    qualified_name(condition.at("type").str(), &path.child("type"), errors);
+    let status = condition.at("status").str();
+    if !["False", "True", "Unknown"].contains(&status) {
+        let known = ["False", "True", "Unknown"];
+        errors.push(Error::not_supported_in_order(&path.child("status"), status, &known));
+    }
+    if condition.at("observedGeneration").int() < 0 {
+        let path = path.child("observedGeneration");
+        let n = condition.at("observedGeneration").int();
+        errors.push(Error::invalid(&path, n, "must be greater than or equal to zero"));
+    }
+    if condition.at("lastTransitionTime").is_null() {
+        errors.push(Error::required(&path.child("lastTransitionTime"), ""));
+    }
+    let reason = condition.at("reason").str();
+    let reason_path = path.child("reason");
+    if reason.is_empty() {
+        errors.push(Error::required(&reason_path, ""));
+    } else {
+        if !is_condition_reason(reason) {
+            let text = names::regex_error(
+                "a condition reason must start with alphabetic character, optionally followed by a string of \
+                 alphanumeric characters or '_,:', and must end with an alphanumeric character or '_'",
+                "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?",
+                &["my_name", "MY_NAME", "MyName", "ReasonA,ReasonB", "ReasonA:ReasonB"],
+            );
+            errors.push(Error::invalid(&reason_path, reason, text));
+        }
+        if reason.len() > REASON_MAX_BYTES {
+            errors.push(Error::too_long(&reason_path, REASON_MAX_BYTES));
+        }
+    }
+    if condition.at("message").str().len() > MESSAGE_MAX_BYTES {
+        errors.push(Error::too_long(&path.child("message"), MESSAGE_MAX_BYTES));
+    }
+}
+
+fn is_condition_reason(s: &str) -> bool {
+    let word = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
+    let b = s.as_bytes();
+    b.first().is_some_and(u8::is_ascii_alphabetic)
+        && b.last().is_some_and(|c| word(*c))
+        && b.iter().all(|c| word(*c) || matches!(c, b',' | b':'))
+}
