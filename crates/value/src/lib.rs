@@ -8,7 +8,11 @@
 //! - Nothing here knows of Kubernetes, and nothing here does I/O.
 
 pub mod json;
+pub mod json_patch;
+pub mod merge_patch;
+pub mod pointer;
 
+mod deep;
 mod map;
 mod number;
 mod value;

@@ -3,7 +3,7 @@
 use crate::{Str, Value};
 
 /// A JSON object: entries sorted by key, each key once.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Map {
     entries: Vec<(Str, Value)>,
 }
@@ -33,6 +33,12 @@ impl Map {
                 same
             });
         }
+        Self { entries }
+    }
+
+    /// Builds a map of entries that are sorted and have no key twice.
+    pub(crate) fn from_sorted(entries: Vec<(Str, Value)>) -> Self {
+        debug_assert!(entries.is_sorted_by(|a, b| a.0 < b.0), "sorted, each key once");
         Self { entries }
     }
 
@@ -94,6 +100,15 @@ impl Map {
         self.entries.as_slice()
     }
 
+    /// The entries in key order, as a vector.
+    pub fn into_vec(mut self) -> Vec<(Str, Value)> {
+        std::mem::take(&mut self.entries)
+    }
+
+    pub(crate) const fn entries_mut(&mut self) -> &mut Vec<(Str, Value)> {
+        &mut self.entries
+    }
+
     /// How many entries there are.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -129,7 +144,7 @@ impl IntoIterator for Map {
     type Item = (Str, Value);
     type IntoIter = std::vec::IntoIter<(Str, Value)>;
     fn into_iter(self) -> Self::IntoIter {
-        self.entries.into_iter()
+        self.into_vec().into_iter()
     }
 }
 

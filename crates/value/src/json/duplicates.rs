@@ -1,9 +1,11 @@
 //! Telling which keys came more than once, as strict decoding reports them.
 
 use super::quote::quote;
+use super::walk::{Kind, Visitor, walk};
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::ops::ControlFlow;
 
 /// How many duplicates are reported at most, as in `sigs.k8s.io/json`.
 pub const DUPLICATES_MAX: usize = 100;
@@ -49,8 +51,13 @@ impl Duplicates {
 
     /// Notes the duplicates of a document that is known to be well-formed.
     pub(super) fn collect(&mut self, text: &str) {
-        let mut walk = Walk { text, hasher: RandomState::new(), open: Vec::new(), reported: HashSet::new() };
-        walk.run(&mut self.fields);
+        let mut finder = Finder {
+            found: &mut self.fields,
+            hasher: RandomState::new(),
+            open: Vec::new(),
+            reported: HashSet::new(),
+        };
+        _ = walk(text, &mut finder);
     }
 }
 
@@ -61,69 +68,50 @@ enum Open {
     Array { path: u64, index: usize },
 }
 
-struct Walk<'a> {
-    text: &'a str,
+struct Finder<'a> {
+    found: &'a mut Vec<Duplicate>,
     hasher: RandomState,
     open: Vec<Open>,
     reported: HashSet<u64>,
 }
 
-impl Walk<'_> {
-    fn run(&mut self, found: &mut Vec<Duplicate>) {
-        let bytes = self.text.as_bytes();
-        let mut pos = 0;
-        let mut expect_key = false;
-        while let Some(byte) = bytes.get(pos) {
-            if found.len() >= DUPLICATES_MAX {
-                return;
-            }
-            match byte {
-                b'{' => {
-                    let path = self.here();
-                    self.open.push(Open::Object { path, seen: HashSet::new(), key: String::new() });
-                    expect_key = true;
-                }
-                b'[' => {
-                    let path = self.here();
-                    self.open.push(Open::Array { path, index: 0 });
-                    expect_key = false;
-                }
-                b'}' | b']' => {
-                    self.open.pop();
-                    expect_key = false;
-                }
-                b',' => match self.open.last_mut() {
-                    Some(Open::Object { .. }) => expect_key = true,
-                    Some(Open::Array { index, .. }) => *index += 1,
-                    None => {}
-                },
-                b'"' => {
-                    let end = string_end(bytes, pos);
-                    if expect_key {
-                        expect_key = false;
-                        self.key(self.text.get(pos..end).unwrap_or("\"\""), pos, found);
-                    }
-                    pos = end;
-                    continue;
-                }
-                _ => {}
-            }
-            pos += 1;
+impl Visitor for Finder<'_> {
+    fn open(&mut self, kind: Kind) {
+        let path = self.here();
+        self.open.push(match kind {
+            Kind::Object => Open::Object { path, seen: HashSet::new(), key: String::new() },
+            Kind::Array => Open::Array { path, index: 0 },
+        });
+    }
+
+    fn close(&mut self) {
+        self.open.pop();
+    }
+
+    fn next_element(&mut self) {
+        if let Some(Open::Array { index, .. }) = self.open.last_mut() {
+            *index += 1;
         }
     }
 
-    fn key(&mut self, literal: &str, offset: usize, found: &mut Vec<Duplicate>) {
-        let unescaped = match super::parse(literal.as_bytes()) {
-            Ok(crate::Value::String(s)) => s.to_string(),
-            _ => return,
-        };
-        let Some(Open::Object { seen, key, .. }) = self.open.last_mut() else { return };
-        key.clone_from(&unescaped);
-        if !seen.insert(unescaped) && self.reported.insert(self.here()) {
-            found.push(Duplicate { path: self.path(), offset });
+    fn key(&mut self, name: String, offset: usize) -> ControlFlow<()> {
+        if self.found.len() >= DUPLICATES_MAX {
+            return ControlFlow::Break(());
         }
+        let mut again = false;
+        if let Some(Open::Object { seen, key, .. }) = self.open.last_mut() {
+            key.clone_from(&name);
+            again = !seen.insert(name);
+        }
+        if again && self.reported.insert(self.here()) {
+            let path = self.path();
+            self.found.push(Duplicate { path, offset });
+        }
+        ControlFlow::Continue(())
     }
+}
 
+impl Finder<'_> {
     /// The hash of the path of the value that is read now.
     fn here(&self) -> u64 {
         match self.open.last() {
@@ -147,19 +135,5 @@ impl Walk<'_> {
             }
         }
         path
-    }
-}
-
-/// The index behind the closing quote of the string that begins at `start`.
-fn string_end(bytes: &[u8], start: usize) -> usize {
-    let mut pos = start + 1;
-    loop {
-        pos = super::scan::string_run(bytes, pos);
-        match bytes.get(pos) {
-            Some(b'\\') => pos += 2,
-            Some(b'"') => return pos + 1,
-            Some(_) => pos += 1,
-            None => return pos,
-        }
     }
 }

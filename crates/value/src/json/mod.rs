@@ -9,10 +9,12 @@
 
 mod duplicates;
 mod error;
+mod field_offsets;
 mod float;
 mod parse;
 mod quote;
 mod scan;
+mod walk;
 mod write;
 
 #[cfg(test)]
@@ -20,6 +22,7 @@ mod tests;
 
 pub use duplicates::{DUPLICATES_MAX, Duplicate, Duplicates};
 pub use error::Error;
+pub use field_offsets::field_offsets;
 pub use parse::{DEPTH_MAX, parse, parse_with};
 pub use quote::quote;
 pub use write::{to_string, to_vec, write, write_number, write_pretty, write_str};

@@ -23,13 +23,14 @@ pub fn parse_with(data: &[u8], duplicates: &mut Duplicates) -> Result<Value, Err
     let (value, has_duplicates) = parse_document(data)?;
     if has_duplicates {
         // Rare, so it may cost a second pass that is made for reporting.
-        duplicates.collect(&repair(data).0);
+        duplicates.collect(&repair(data));
     }
     Ok(value)
 }
 
 fn parse_document(data: &[u8]) -> Result<(Value, bool), Error> {
-    let (text, repaired) = repair(data);
+    let text = repair(data);
+    let repaired = matches!(text, Cow::Owned(_));
     let mut parser = Parser::new(&text);
     match parser.document() {
         Ok(value) => Ok((value, parser.has_duplicates)),
@@ -44,16 +45,16 @@ fn parse_document(data: &[u8]) -> Result<(Value, bool), Error> {
 
 /// The text with every byte that is no part of a valid UTF-8 sequence replaced, as Go does inside strings.
 /// Outside of strings such a byte is an error either way.
-fn repair(data: &[u8]) -> (Cow<'_, str>, bool) {
+pub(super) fn repair(data: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(data) {
-        return (Cow::Borrowed(text), false);
+        return Cow::Borrowed(text);
     }
     let mut text = String::with_capacity(data.len() + 64);
     for chunk in data.utf8_chunks() {
         text.push_str(chunk.valid());
         text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
     }
-    (Cow::Owned(text), true)
+    Cow::Owned(text)
 }
 
 /// Translates a position in repaired text to the one in the bytes it was made of.

@@ -23,13 +23,19 @@ fn values() {
         expect![[r#"[true,false,{},[],{"a":[1,"x"],"b":1}]"#]],
     );
     check(r#""\u0041\n\/\"\\\b\f\t\r""#, expect![[r#""A\n/\"\\\b\f\t\r""#]]);
-    check("\"<a>&\u{2028}\u{2029}\u{2030}\x7f\u{1}\"", expect![[r#"invalid character '\x01' in string literal @16"#]]);
+    check(
+        "\"<a>&\u{2028}\u{2029}\u{2030}\x7f\u{1}\"",
+        expect![[r#"invalid character '\x01' in string literal @16"#]],
+    );
 }
 
 #[test]
 fn repaired_text() {
     check(b"\"a\xff\xc3(\xe2\x82\"", expect![[r#""a��(��""#]]);
-    check(r#""\ud83d\ude00 \ud83d \ude00 \ud83dx \ud83d\u0041 \ud83d\ud83d\ude00""#, expect![[r#""😀 � � �x �A �😀""#]]);
+    check(
+        r#""\ud83d\ude00 \ud83d \ude00 \ud83dx \ud83d\u0041 \ud83d\ud83d\ude00""#,
+        expect![[r#""😀 � � �x �A �😀""#]],
+    );
     check(b"[\"\xff\", x]", expect!["invalid character 'x' looking for beginning of value @7"]);
     check(b"[\"\xff\", \xff]", expect!["invalid character 'ÿ' looking for beginning of value @7"]);
     check("[\"\", é]", expect!["invalid character 'Ã' looking for beginning of value @6"]);
@@ -37,8 +43,14 @@ fn repaired_text() {
 
 #[test]
 fn numbers() {
-    check("[0,-0,1,-1,9223372036854775807,9223372036854775808,18446744073709551616]", expect!["[0,-0,1,-1,9223372036854775807,9223372036854775808,18446744073709551616]"]);
-    check("[1.0,1.5,-1.5,1e3,1E+3,1e21,1e-7,1.50,0.1,1e999,100000000000000000000]", expect!["[1.0,1.5,-1.5,1e3,1E+3,1e21,1e-7,1.50,0.1,1e999,100000000000000000000]"]);
+    check(
+        "[0,-0,1,-1,9223372036854775807,9223372036854775808,18446744073709551616]",
+        expect!["[0,-0,1,-1,9223372036854775807,9223372036854775808,18446744073709551616]"],
+    );
+    check(
+        "[1.0,1.5,-1.5,1e3,1E+3,1e21,1e-7,1.50,0.1,1e999,100000000000000000000]",
+        expect!["[1.0,1.5,-1.5,1e3,1E+3,1e21,1e-7,1.50,0.1,1e999,100000000000000000000]"],
+    );
     check("01", expect!["invalid character '1' after top-level value @2"]);
     check("[01]", expect!["invalid character '1' after array element @3"]);
     check("-", expect!["invalid character ' ' in numeric literal @1"]);
@@ -91,9 +103,12 @@ fn syntax_errors() {
 
 #[test]
 fn duplicates() {
-    check(r#"{"a":1,"b":2,"a":3}"#, expect![[r#"
+    check(
+        r#"{"a":1,"b":2,"a":3}"#,
+        expect![[r#"
         {"a":3,"b":2}
-        duplicate field "a" @13"#]]);
+        duplicate field "a" @13"#]],
+    );
     check(
         r#"{"spec":{"containers":[{"name":"a","name":"b","name":"c"},{"x.y":1,"x.y":2}]},"spec":{"a":1,"a":2}}"#,
         expect![[r#"
@@ -103,12 +118,18 @@ fn duplicates() {
             duplicate field "spec" @78
             duplicate field "spec.a" @92"#]],
     );
-    check(r#"[{"a":1,"\u0061":2}]"#, expect![[r#"
+    check(
+        r#"[{"a":1,"\u0061":2}]"#,
+        expect![[r#"
         [{"a":2}]
-        duplicate field "[0].a" @8"#]]);
-    check(r#"{"a\"b":1,"a\"b":2}"#, expect![[r#"
+        duplicate field "[0].a" @8"#]],
+    );
+    check(
+        r#"{"a\"b":1,"a\"b":2}"#,
+        expect![[r#"
         {"a\"b":2}
-        duplicate field "a\"b" @10"#]]);
+        duplicate field "a\"b" @10"#]],
+    );
     let many: String = (0..300).map(|i| format!(r#""k{i}":1,"k{i}":2,"#)).collect();
     let mut duplicates = Duplicates::new();
     parse_with(format!("{{{many}\"z\":0}}").as_bytes(), &mut duplicates).unwrap();
@@ -144,7 +165,8 @@ fn pretty() {
           },
           "b": [],
           "c": "\u003c"
-        }"#]].assert_eq(&String::from_utf8(out).unwrap());
+        }"#]]
+    .assert_eq(&String::from_utf8(out).unwrap());
     let mut out = Vec::new();
     write_pretty(&Value::object(), &mut out);
     assert_eq!(out, b"{}");
@@ -152,5 +174,6 @@ fn pretty() {
 
 #[test]
 fn quoting() {
-    expect![[r#""a\"b\\\n\x7f\u00a0é́\u200d😀\U0010ffff\x00""#]].assert_eq(&quote("a\"b\\\n\u{7f}\u{a0}é\u{301}\u{200d}😀\u{10ffff}\0"));
+    expect![[r#""a\"b\\\n\x7f\u00a0é́\u200d😀\U0010ffff\x00""#]]
+        .assert_eq(&quote("a\"b\\\n\u{7f}\u{a0}é\u{301}\u{200d}😀\u{10ffff}\0"));
 }
