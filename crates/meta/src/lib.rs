@@ -4,7 +4,9 @@
 //! arguments), no kind is named here. Texts that a client sees equal upstream's.
 
 pub mod field;
+pub mod fields;
 pub mod gvk;
+pub mod labels;
 pub mod names;
 pub mod quote;
 pub mod status;
