@@ -8,5 +8,6 @@ pub mod fields;
 pub mod gvk;
 pub mod labels;
 pub mod names;
+pub mod quantity;
 pub mod quote;
 pub mod status;
