@@ -118,11 +118,6 @@ pub(crate) fn dns1123_label(s: &str, path: &Path<'_>, errors: &mut ErrorList) {
     invalid_each(s, names::dns1123_label(s), path, errors);
 }
 
-/// What is wrong with a DNS-1123 label.
-pub(crate) fn dns1123_label_errors(s: &str) -> Vec<String> {
-    names::dns1123_label(s)
-}
-
 /// A DNS-1123 subdomain.
 pub(crate) fn dns1123_subdomain(s: &str, path: &Path<'_>, errors: &mut ErrorList) {
     invalid_each(s, names::dns1123_subdomain(s), path, errors);
@@ -286,4 +281,17 @@ fn is_condition_reason(s: &str) -> bool {
     b.first().is_some_and(u8::is_ascii_alphabetic)
         && b.last().is_some_and(|c| word(*c))
         && b.iter().all(|c| word(*c) || matches!(c, b',' | b':'))
+}
+
+/// A name that cannot become a label of a pod's host name.
+pub(crate) fn pod_name_warning(object: &Value) -> Vec<String> {
+    let messages = names::dns1123_label(object.at("metadata").at("name").str());
+    if messages.is_empty() {
+        return Vec::new();
+    }
+    vec![format!(
+        "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; \
+         a DNS label is recommended: [{}]",
+        messages.join(" ")
+    )]
 }

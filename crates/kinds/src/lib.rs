@@ -4,12 +4,14 @@
 //! a kind. A kind is a row, a schema, and perhaps a file of hooks.
 
 mod apps;
+mod batch;
 mod check;
 pub mod convert;
 pub mod core;
 mod defaults;
 pub mod equal;
 pub mod hooks;
+mod internal;
 mod prepare;
 pub mod table;
 
@@ -22,6 +24,7 @@ fn hooks_of(group: &str, _version: &str, plural: &str) -> Hooks {
     match group {
         "" => core::hooks(plural),
         "apps" => apps::hooks(plural),
+        "batch" => batch::hooks(plural),
         _ => Hooks::NONE,
     }
 }

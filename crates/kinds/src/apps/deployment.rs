@@ -27,7 +27,7 @@ pub(super) const HOOKS: Hooks = Hooks {
         errors
     },
     warn_create: |_, d| {
-        let mut warnings = replica_set::name_warning(d);
+        let mut warnings = check::pod_name_warning(d);
         warnings.extend(replica_set::pod_warnings(d, None));
         warnings
     },

@@ -25,7 +25,7 @@ pub(super) const HOOKS: Hooks = Hooks {
         errors
     },
     warn_create: |_, rs| {
-        let mut warnings = name_warning(rs);
+        let mut warnings = check::pod_name_warning(rs);
         warnings.extend(pod_warnings(rs, None));
         warnings
     },
@@ -104,19 +104,6 @@ pub(super) fn always_running(template: &Value, kind: &str, path: &Path<'_>, erro
         let text = format!("activeDeadlineSeconds in {kind} is not Supported");
         errors.push(Error::forbidden(&path.child("activeDeadlineSeconds"), text));
     }
-}
-
-/// A name that cannot become a label of a pod's host name.
-pub(super) fn name_warning(object: &Value) -> Vec<String> {
-    let messages = check::dns1123_label_errors(object.at("metadata").at("name").str());
-    if messages.is_empty() {
-        return Vec::new();
-    }
-    vec![format!(
-        "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; \
-         a DNS label is recommended: [{}]",
-        messages.join(" ")
-    )]
 }
 
 /// Warnings for the template at `spec.template`.
