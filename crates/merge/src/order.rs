@@ -1,0 +1,96 @@
+//! Equality, order and text of values as field sets need them.
+//!
+//! Numbers are compared by value (`1` equals `1.0`), which the tree's own equality does not do.
+//! Upstream: structured-merge-diff `value/value.go`, `value/fields.go`.
+
+use meta::quote::{go_float, quote};
+use std::cmp::Ordering;
+use std::fmt::Write;
+use value::{Map, Number, Value};
+
+/// Whether two values are the same document, numbers by value.
+pub fn equal(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Null, Value::Null) => true,
+        (Value::Bool(a), Value::Bool(b)) => a == b,
+        (Value::String(a), Value::String(b)) => a == b,
+        (Value::Number(a), Value::Number(b)) => compare_numbers(a, b) == Ordering::Equal,
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().zip(b.iter()).all(|((k, a), (l, b))| k == l && equal(a, b))
+        }
+        _ => false,
+    }
+}
+
+/// A total order of values: numbers, strings, booleans, lists, maps, null.
+pub fn compare(a: &Value, b: &Value) -> Ordering {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => compare_numbers(a, b),
+        (Value::String(a), Value::String(b)) => a.cmp(b),
+        (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
+        (Value::Array(a), Value::Array(b)) => compare_lists(a, b),
+        (Value::Object(a), Value::Object(b)) => compare_maps(a, b),
+        _ => rank(a).cmp(&rank(b)),
+    }
+}
+
+fn rank(v: &Value) -> u8 {
+    match v {
+        Value::Number(_) => 0,
+        Value::String(_) => 1,
+        Value::Bool(_) => 2,
+        Value::Array(_) => 3,
+        Value::Object(_) => 4,
+        Value::Null => 5,
+    }
+}
+
+fn compare_numbers(a: &Number, b: &Number) -> Ordering {
+    match (a, b) {
+        (Number::Int(a), Number::Int(b)) => a.cmp(b),
+        _ => a.as_f64().partial_cmp(&b.as_f64()).unwrap_or(Ordering::Equal),
+    }
+}
+
+fn compare_lists(a: &[Value], b: &[Value]) -> Ordering {
+    let different = a.iter().zip(b).map(|(a, b)| compare(a, b)).find(|o| o.is_ne());
+    different.unwrap_or_else(|| a.len().cmp(&b.len()))
+}
+
+fn compare_maps(a: &Map, b: &Map) -> Ordering {
+    let pairs = a.iter().zip(b.iter());
+    let different = pairs.map(|((k, a), (l, b))| k.cmp(l).then_with(|| compare(a, b))).find(|o| o.is_ne());
+    different.unwrap_or_else(|| a.len().cmp(&b.len()))
+}
+
+/// Appends the text that stands for a value in a path, e.g. `"x"` in `.spec.finalizers[="x"]`.
+pub fn write_text(out: &mut String, v: &Value) {
+    match v {
+        Value::Null => out.push_str("null"),
+        Value::Bool(b) => {
+            let _ = write!(out, "{b}");
+        }
+        Value::Number(n) if n.is_integer() => {
+            let _ = write!(out, "{n}");
+        }
+        Value::Number(n) => out.push_str(&go_float(n.as_f64())),
+        Value::String(s) => out.push_str(&quote(s)),
+        Value::Array(items) => {
+            out.push('[');
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                write_text(out, item);
+            }
+            out.push(']');
+        }
+        Value::Object(m) => {
+            for (k, v) in m.iter() {
+                let _ = write!(out, "{k}=");
+                write_text(out, v);
+            }
+        }
+    }
+}
