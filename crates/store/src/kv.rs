@@ -16,7 +16,7 @@ pub struct KeyValue {
     mod_revision: u64,
     /// Unix time in milliseconds at which the key goes; 0 for never. Not known for etcd's keys.
     expires: u64,
-    /// Which operation of its transaction wrote it; with the revision it names a row on disk.
+    /// Which of its transaction's events wrote it; with the revision it names a row on disk.
     position: u8,
 }
 

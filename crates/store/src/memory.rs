@@ -214,7 +214,7 @@ impl Store for MemoryStore {
         let mut writer = self.0.writer.lock();
         if revision > writer.revision {
             writer.revision = revision;
-            self.0.mvcc.advance(revision, self.0.clock.now());
+            self.0.mvcc.advance(revision, self.0.clock.now(), &mut Vec::new());
         }
         Answer::ready(Ok(()))
     }

@@ -107,7 +107,8 @@ impl Hub {
         if let Some(error) = &state.failed {
             return Err(error.clone());
         }
-        let from = if request.from == 0 { state.dispatched + 1 } else { request.from };
+        let newest = state.dispatched.max(state.compacted);
+        let from = if request.from == 0 { newest + 1 } else { request.from };
         if from <= state.compacted {
             return Err(Error::Compacted { compacted: state.compacted });
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::{Action, Event, Key, KeyRange, KeyValue, RangeResult, Txn};
 
-/// Names a version on disk: the revision and the operation's position in its transaction.
+/// Names a version on disk: the revision and which of its transaction's events it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Row {
     pub(crate) revision: u64,
@@ -103,7 +103,9 @@ impl Index {
             return Applied::Conflict(txn.ops().map(|op| self.newest(&op.key).cloned()).collect());
         }
         let before = events.len();
-        for (position, op) in (0u8..).zip(txn.ops()) {
+        for op in txn.ops() {
+            // Counts events, so that the events alone tell every row; at most `TXN_OPS_MAX`.
+            let position = u8::try_from(events.len() - before).unwrap_or(u8::MAX);
             match &op.action {
                 Action::Check => {}
                 Action::Delete => events.extend(self.delete(&op.key, Row { revision, position })),

@@ -65,9 +65,8 @@ impl Mvcc {
     }
 
     /// Moves the counter without an event; the history before is gone.
-    pub(crate) fn advance(&self, revision: u64, now: u64) {
-        self.hub.compact(revision, usize::MAX);
-        self.index.write().set_compacted(revision);
+    pub(crate) fn advance(&self, revision: u64, now: u64, rows: &mut Vec<Row>) {
+        self.compact_step(revision, usize::MAX, rows);
         self.publish(revision, &mut Vec::new(), now);
     }
 

@@ -1,0 +1,3 @@
+//! What the store promises, on every back end.
+
+mod backends;
