@@ -14,11 +14,13 @@
 //! - Headers, tokens, certificates and trees may hold anything; none of it panics.
 
 pub mod attributes;
+pub mod authenticate;
 pub mod lookup;
 pub mod rbac;
 pub mod user;
 
 pub use attributes::{Attributes, Selection};
+pub use authenticate::{Anonymous, Authenticator, Config, FrontProxy, Peer, Response, Unauthenticated};
 pub use lookup::Lookup;
 pub use user::UserInfo;
 
