@@ -58,6 +58,8 @@ pub struct Status {
     pub message: String,
     /// What it is about; `{}` and absence are different on the wire.
     pub details: Option<Box<Details>>,
+    /// `metadata.continue`: by which token a list that cannot be continued as it was can be; empty is left out.
+    pub continue_token: Str,
 }
 
 /// What a [`Status`] is about. Empty fields are left out.
@@ -117,7 +119,14 @@ impl Cause {
 
 impl Status {
     fn failure(code: i32, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { success: false, code, reason: Str::new_static(reason), message: message.into(), details: None }
+        Self {
+            success: false,
+            code,
+            reason: Str::new_static(reason),
+            message: message.into(),
+            details: None,
+            continue_token: Str::default(),
+        }
     }
 
     fn about(code: i32, reason: &'static str, message: String, details: Box<Details>) -> Self {
@@ -375,7 +384,11 @@ impl Status {
         let mut status = Map::with_capacity(8);
         status.insert("kind", "Status");
         status.insert("apiVersion", "v1");
-        status.insert("metadata", Value::object());
+        let mut metadata = Value::object();
+        if !self.continue_token.is_empty() {
+            metadata.set("continue", self.continue_token.clone());
+        }
+        status.insert("metadata", metadata);
         status.insert("status", if self.success { "Success" } else { "Failure" });
         insert_string(&mut status, "message", &self.message);
         insert_string(&mut status, "reason", &self.reason);
@@ -399,6 +412,7 @@ impl Status {
                 .at("details")
                 .as_object()
                 .map(|_| Box::new(Details::from_value(value.at("details")))),
+            continue_token: value.at("metadata").at("continue").str().into(),
         })
     }
 }
