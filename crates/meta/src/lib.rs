@@ -6,8 +6,11 @@
 pub mod field;
 pub mod fields;
 pub mod gvk;
+pub mod intstr;
 pub mod labels;
 pub mod names;
 pub mod quantity;
 pub mod quote;
 pub mod status;
+pub mod strconv;
+pub mod time;
