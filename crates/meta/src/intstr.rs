@@ -74,8 +74,8 @@ impl IntOrString {
         let Some(digits) = text.strip_suffix('%') else {
             return Err(error("invalid type: string is not a percentage".to_owned()));
         };
-        let percent = strconv::atoi(digits)
-            .map_err(|e| error(format!("invalid value {}: {e}", Quoted(text))))?;
+        let percent =
+            strconv::atoi(digits).map_err(|e| error(format!("invalid value {}: {e}", Quoted(text))))?;
         let exact = percent as f64 * total as f64 / 100.0;
         Ok(match rounding {
             Rounding::Up => exact.ceil(),

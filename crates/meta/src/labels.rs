@@ -10,6 +10,14 @@ use std::fmt;
 use value::{Map, Str, Value};
 
 mod parse;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+pub use validate::{
+    LabelSelectorOptions, conflict, label_selector_has_invalid_value, validate_field_selector_requirement,
+    validate_label_name, validate_label_selector, validate_labels,
+};
 
 /// Something that labels can be looked up in.
 pub trait Labels {

@@ -9,6 +9,8 @@ pub mod gvk;
 pub mod intstr;
 pub mod labels;
 pub mod names;
+pub mod object_meta;
+pub mod options;
 pub mod quantity;
 pub mod quote;
 pub mod status;

@@ -94,10 +94,7 @@ impl Time {
     pub fn plus(self, duration: Duration) -> Self {
         let nanos = i64::from(self.nanos) + duration.nanos() % 1_000_000_000;
         let seconds = (duration.nanos() / 1_000_000_000).saturating_add(nanos.div_euclid(1_000_000_000));
-        Self {
-            seconds: self.seconds.saturating_add(seconds),
-            nanos: nanos.rem_euclid(1_000_000_000) as u32,
-        }
+        Self { seconds: self.seconds.saturating_add(seconds), nanos: nanos.rem_euclid(1_000_000_000) as u32 }
     }
 
     /// The canonical text of a `metav1.MicroTime`: `2006-01-02T15:04:05.000000Z`.

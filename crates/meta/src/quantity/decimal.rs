@@ -92,8 +92,7 @@ impl Decimal {
         if self.digits.is_empty() {
             return other.clone();
         }
-        let (large, small) =
-            if self.cmp_magnitude(other).is_ge() { (&self, other) } else { (other, &self) };
+        let (large, small) = if self.cmp_magnitude(other).is_ge() { (&self, other) } else { (other, &self) };
         if (large.exponent - small.exponent).abs() > ALIGN_DIGITS_MAX {
             return large.clone();
         }

@@ -47,11 +47,8 @@ pub(super) fn mul((value, scale): (i64, i32), factor: i64) -> Option<(i64, i32)>
     let product = value.checked_mul(factor)?;
     let scale_wide = i64::from(scale);
     // Upstream leaves the integers where the units do not fit or are no whole number.
-    let stays = if scale > 0 {
-        scale_up(product, scale_wide).is_some()
-    } else {
-        scale_down(product, -scale_wide).1
-    };
+    let stays =
+        if scale > 0 { scale_up(product, scale_wide).is_some() } else { scale_down(product, -scale_wide).1 };
     stays.then_some((product, scale))
 }
 

@@ -90,8 +90,7 @@ fn small(text: &str, parts: &Parts<'_>, factor: Factor, format: Format) -> Optio
 }
 
 fn large(parts: &Parts<'_>, factor: Factor, mut format: Format) -> Quantity {
-    let mut digits: Vec<u8> =
-        parts.whole.bytes().chain(parts.fraction.bytes()).map(|b| b - b'0').collect();
+    let mut digits: Vec<u8> = parts.whole.bytes().chain(parts.fraction.bytes()).map(|b| b - b'0').collect();
     let mut exponent = 0_i32;
     match factor {
         Factor::PowerOf10(e) => exponent = e,

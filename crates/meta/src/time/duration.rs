@@ -187,7 +187,11 @@ pub fn human_duration(age: Duration) -> String {
 }
 
 fn two(large: i64, large_unit: char, small: i64, small_unit: char) -> String {
-    if small == 0 { format!("{large}{large_unit}") } else { format!("{large}{large_unit}{small}{small_unit}") }
+    if small == 0 {
+        format!("{large}{large_unit}")
+    } else {
+        format!("{large}{large_unit}{small}{small_unit}")
+    }
 }
 
 /// An age with one figure: `5m`, `2d`. Source: `apimachinery/pkg/util/duration.ShortHumanDuration`.
