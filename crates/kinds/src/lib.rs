@@ -3,13 +3,16 @@
 //! Invariants: no I/O, no clock, no HTTP; nothing outside this crate (and `apiserver/src/special`) names
 //! a kind. A kind is a row, a schema, and perhaps a file of hooks.
 
+mod admissionregistration;
 mod apps;
 mod batch;
+pub mod cel;
 mod check;
 pub mod convert;
 pub mod core;
 mod defaults;
 pub mod equal;
+mod go_url;
 pub mod hooks;
 mod internal;
 mod prepare;
@@ -23,6 +26,7 @@ use hooks::Hooks;
 fn hooks_of(group: &str, _version: &str, plural: &str) -> Hooks {
     match group {
         "" => core::hooks(plural),
+        "admissionregistration.k8s.io" => admissionregistration::hooks(plural),
         "apps" => apps::hooks(plural),
         "batch" => batch::hooks(plural),
         _ => Hooks::NONE,
