@@ -45,7 +45,7 @@ fn parse_document(data: &[u8]) -> Result<(Value, bool), Error> {
 
 /// The text with every byte that is no part of a valid UTF-8 sequence replaced, as Go does inside strings.
 /// Outside of strings such a byte is an error either way.
-pub(super) fn repair(data: &[u8]) -> Cow<'_, str> {
+pub(crate) fn repair(data: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(data) {
         return Cow::Borrowed(text);
     }

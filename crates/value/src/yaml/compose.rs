@@ -1,0 +1,150 @@
+//! Events to nodes.
+
+use super::{DEPTH_MAX, Error};
+use crate::Str;
+use libyaml_safer::{ErrorKind, EventData, Parser, ScalarStyle};
+use std::collections::HashMap;
+use std::io::Read;
+use std::panic;
+
+/// Nodes refer to each other by index, the root is the last one.
+pub(super) type NodeId = usize;
+
+pub(super) struct Node {
+    pub(super) kind: Kind,
+    /// Counted from 0.
+    pub(super) line: u64,
+    /// In its long form; empty if there is none.
+    pub(super) tag: String,
+}
+
+pub(super) enum Kind {
+    /// `implicit`: plain and without a tag, so that its text tells its type.
+    Scalar {
+        text: Str,
+        implicit: bool,
+    },
+    Sequence(Vec<NodeId>),
+    /// Keys and values in turn.
+    Mapping(Vec<NodeId>),
+    Alias {
+        anchor: String,
+        target: NodeId,
+    },
+}
+
+pub(super) struct Document {
+    pub(super) nodes: Vec<Node>,
+    /// `None` if there is no document at all.
+    pub(super) root: Option<NodeId>,
+}
+
+/// Reads the first document.
+///
+/// The library panics on a few malformed documents (tags in flow style followed by a comma, for one).
+/// Nothing of ours is half changed by then, so such a panic becomes the error that `yaml.v2` has for what it
+/// cannot name.
+pub(super) fn compose(data: &[u8]) -> Result<Document, Error> {
+    panic::catch_unwind(|| read_document(data))
+        .unwrap_or_else(|_| Err(Error { message: "yaml: unknown problem parsing YAML content".to_owned() }))
+}
+
+fn read_document(data: &[u8]) -> Result<Document, Error> {
+    // The library also panics when a block scalar ends with the input instead of a line. So a line end is
+    // added, and taken off again from the scalar that took it in.
+    let added = !data.is_empty() && !data.ends_with(b"\n");
+    let mut input = data.chain(if added { &b"\n"[..] } else { b"" });
+    let mut parser = Parser::new();
+    parser.set_input(&mut input);
+    let mut composer = Composer { nodes: Vec::new(), anchors: HashMap::new(), open: Vec::new(), root: None };
+    loop {
+        let mut event = parser.parse().map_err(|e| syntax_error(&e))?;
+        if let EventData::Scalar { value, style: ScalarStyle::Literal | ScalarStyle::Folded, .. } =
+            &mut event.data
+            && added
+            && usize::try_from(event.end_mark.index).is_ok_and(|end| end > data.len())
+            && value.ends_with('\n')
+        {
+            value.pop();
+        }
+        match event.data {
+            EventData::StreamEnd | EventData::DocumentEnd { .. } => break,
+            data => composer.event(data, event.start_mark.line)?,
+        }
+    }
+    Ok(Document { nodes: composer.nodes, root: composer.root })
+}
+
+struct Composer {
+    nodes: Vec<Node>,
+    anchors: HashMap<String, NodeId>,
+    /// Sequences and mappings that are not complete.
+    open: Vec<NodeId>,
+    root: Option<NodeId>,
+}
+
+impl Composer {
+    fn event(&mut self, data: EventData, line: u64) -> Result<(), Error> {
+        match data {
+            EventData::Scalar { anchor, tag, value, plain_implicit, .. } => {
+                let kind = Kind::Scalar { text: Str::new(value), implicit: plain_implicit };
+                self.add(kind, line, tag, anchor);
+            }
+            EventData::SequenceStart { anchor, tag, .. } => {
+                let id = self.add(Kind::Sequence(Vec::new()), line, tag, anchor);
+                self.open(id)?;
+            }
+            EventData::MappingStart { anchor, tag, .. } => {
+                let id = self.add(Kind::Mapping(Vec::new()), line, tag, anchor);
+                self.open(id)?;
+            }
+            EventData::SequenceEnd | EventData::MappingEnd => _ = self.open.pop(),
+            EventData::Alias { anchor } => {
+                let Some(target) = self.anchors.get(&anchor).copied() else {
+                    return Err(Error { message: format!("yaml: unknown anchor '{anchor}' referenced") });
+                };
+                self.add(Kind::Alias { anchor, target }, line, None, None);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, id: NodeId) -> Result<(), Error> {
+        self.open.push(id);
+        if self.open.len() > DEPTH_MAX {
+            return Err(too_deep());
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, kind: Kind, line: u64, tag: Option<String>, anchor: Option<String>) -> NodeId {
+        let id = self.nodes.len();
+        self.nodes.push(Node { kind, line, tag: tag.unwrap_or_default() });
+        if let Some(anchor) = anchor {
+            self.anchors.insert(anchor, id);
+        }
+        match self.open.last().and_then(|parent| self.nodes.get_mut(*parent)) {
+            Some(Node { kind: Kind::Sequence(children) | Kind::Mapping(children), .. }) => children.push(id),
+            _ => self.root = Some(id),
+        }
+        id
+    }
+}
+
+pub(super) fn too_deep() -> Error {
+    Error { message: format!("yaml: exceeded max depth of {DEPTH_MAX}") }
+}
+
+/// Words an error as `yaml.v2` does: the line is left out when it is the first.
+fn syntax_error(error: &libyaml_safer::Error) -> Error {
+    let problem_line = error.problem_mark().map_or(0, |m| m.line);
+    let line = match problem_line {
+        0 => error.context_mark().map_or(0, |m| m.line),
+        // Where the parser complains, the line has been counted on already.
+        line if error.kind() == ErrorKind::Scanner => line + 1,
+        line => line,
+    };
+    let place = if line == 0 { String::new() } else { format!("line {line}: ") };
+    Error { message: format!("yaml: {place}{}", error.problem()) }
+}

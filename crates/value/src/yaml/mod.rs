@@ -1,0 +1,61 @@
+//! YAML to a [`Value`] and back, as `sigs.k8s.io/yaml` does it.
+//!
+//! `libyaml-safer` turns bytes into events: a port of the library that Go's `yaml.v2` is a port of, too, so
+//! both accept the same documents and say the same about others. On top of it are our own resolution of
+//! scalars (YAML 1.1 as `yaml.v2` has it: `yes` is true, `0777` is octal, times stay strings), anchors, merge
+//! keys and limits.
+//!
+//! Departure from upstream: documents nest at most [`DEPTH_MAX`] levels, not 10,000, as the scanner's work
+//! for every token grows with the nesting.
+
+mod build;
+mod compose;
+mod float;
+mod resolve;
+mod syntax;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use write::write;
+
+use crate::Value;
+use std::fmt;
+
+/// How deep a document may nest, anchors taken in.
+pub const DEPTH_MAX: usize = 250;
+
+/// How many bytes of strings aliases may add to a document.
+pub const ALIASED_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Why some bytes are no YAML document, in the words of `yaml.v2` and `sigs.k8s.io/yaml`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    message: String,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Parses the first document. Of equal keys in a mapping the last wins; nothing at all is a null.
+///
+/// # Errors
+/// With upstream's text (`yaml: line 3: did not find expected key`) if the document is malformed, too deep,
+/// has more aliases than sense, or holds what JSON cannot (an infinity, a null key).
+pub fn parse(data: &[u8]) -> Result<Value, Error> {
+    build::build(&compose::compose(data)?, build::Duplicates::LastWins)
+}
+
+/// Parses the first document, and takes a key that comes twice in a mapping for an error.
+///
+/// # Errors
+/// As [`parse`], and `key "a" already set in map`.
+pub fn parse_strict(data: &[u8]) -> Result<Value, Error> {
+    build::build(&compose::compose(data)?, build::Duplicates::Errors)
+}
