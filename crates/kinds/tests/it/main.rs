@@ -1,0 +1,3 @@
+//! Replays recorded requests to a real server against the hooks, without a server.
+
+mod golden;
