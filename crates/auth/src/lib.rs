@@ -16,6 +16,7 @@
 pub mod attributes;
 pub mod authenticate;
 pub mod lookup;
+pub mod policy;
 pub mod rbac;
 pub mod user;
 
