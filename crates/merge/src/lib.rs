@@ -12,11 +12,13 @@
 //!
 //! From the bottom up: [`fields`] (paths and sets of them, FieldsV1), [`types`] (what can be owned
 //! separately), [`typed`] (walks of a tree along its type), [`updater`] (update and apply over managers),
-//! [`managed`] (`metadata.managedFields`; the entry points for a server).
+//! [`managed`] (`metadata.managedFields`; the entry points for a server), [`strategic`].
 
+pub mod builtin;
 pub mod fields;
 pub mod managed;
 pub mod order;
+pub mod strategic;
 pub mod typed;
 pub mod types;
 pub mod updater;

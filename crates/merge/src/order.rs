@@ -94,3 +94,35 @@ pub fn write_text(out: &mut String, v: &Value) {
         }
     }
 }
+
+/// A value's Go type, as `%T` prints it.
+pub fn go_type(v: &Value) -> &'static str {
+    match v {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Number(n) if n.is_integer() => "int64",
+        Value::Number(_) => "float64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    }
+}
+
+/// A value as `%v` prints it.
+pub fn plain(v: &Value) -> String {
+    match v {
+        Value::Null => "<nil>".into(),
+        Value::Bool(b) => b.to_string(),
+        Value::Number(n) if n.is_integer() => n.to_string(),
+        Value::Number(n) => go_float(n.as_f64()),
+        Value::String(s) => s.to_string(),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(plain).collect();
+            format!("[{}]", items.join(" "))
+        }
+        Value::Object(m) => {
+            let entries: Vec<String> = m.iter().map(|(k, v)| format!("{k}:{}", plain(v))).collect();
+            format!("map[{}]", entries.join(" "))
+        }
+    }
+}

@@ -5,6 +5,7 @@
 use super::error::{ValidationError, ValidationErrors};
 use super::{Form, item};
 use crate::DEPTH_MAX;
+use crate::order::{go_type, plain};
 use crate::types::{ListRelation, ListType, MapType, Scalar, Schema, TypeId};
 use meta::quote::quote;
 use std::collections::HashSet;
@@ -151,19 +152,6 @@ pub(super) fn check_scalar(scalar: Scalar, v: &Value) -> Result<(), String> {
     }
 }
 
-/// A value's Go type, as `%T` prints it.
-fn go_type(v: &Value) -> &'static str {
-    match v {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(n) if n.is_integer() => "int64",
-        Value::Number(_) => "float64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
-}
-
 /// A value as `%v` prints the wrapper that upstream's walk holds it in.
 fn go_value(v: &Value) -> String {
     format!("&{{{}}}", plain(v))
@@ -172,23 +160,6 @@ fn go_value(v: &Value) -> String {
 /// A value as `%#v` prints that wrapper.
 fn go_syntax(v: &Value) -> String {
     format!("&value.valueUnstructured{{Value:{}}}", syntax(v))
-}
-
-fn plain(v: &Value) -> String {
-    match v {
-        Value::Null => "<nil>".into(),
-        Value::Bool(b) => b.to_string(),
-        Value::Number(n) => n.to_string(),
-        Value::String(s) => s.to_string(),
-        Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(plain).collect();
-            format!("[{}]", items.join(" "))
-        }
-        Value::Object(m) => {
-            let entries: Vec<String> = m.iter().map(|(k, v)| format!("{k}:{}", plain(v))).collect();
-            format!("map[{}]", entries.join(" "))
-        }
-    }
 }
 
 fn syntax(v: &Value) -> String {
