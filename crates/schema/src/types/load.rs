@@ -11,6 +11,7 @@
 //! Unnamed types are not listed; their references are Go's expressions (`[]core/v1.Pod`).
 
 use super::{Field, ListType, Shape, Struct, Type, TypeId, Types, Wire, WireKind, hash};
+use crate::zero;
 use std::collections::HashMap;
 
 /// A line of a field before inlining.
@@ -59,8 +60,10 @@ pub(super) fn load(text: &'static str) -> Types {
             **target = structure;
         }
     }
-    loader.types.types.shrink_to_fit();
-    loader.types
+    let mut types = loader.types;
+    always(&mut types);
+    types.types.shrink_to_fit();
+    types
 }
 
 struct Loader {
@@ -221,6 +224,18 @@ fn wire(own: &[Raw], flat: &[Field]) -> Vec<Wire> {
         .collect();
     wire.sort_by_key(|w| w.number);
     wire
+}
+
+/// Notes the fields that are there even when zero.
+fn always(types: &mut Types) {
+    for id in 0..types.types.len() {
+        let Shape::Struct(s) = &types.types[id].shape else { continue };
+        let is_always = |i: &u16| zero::is_always(types, &s.fields[usize::from(*i)]);
+        let always = s.sorted.iter().filter(|i| is_always(i)).map(|i| s.rank[usize::from(*i)]).collect();
+        if let Shape::Struct(s) = &mut types.types[id].shape {
+            s.always = always;
+        }
+    }
 }
 
 /// Makes the ways in by name.

@@ -100,6 +100,8 @@ pub struct Struct {
     pub(crate) sorted: Vec<u16>,
     /// Position of each field in `sorted`.
     pub(crate) rank: Vec<u16>,
+    /// Ranks of the fields that JSON prints even when they are zero.
+    pub(crate) always: Vec<u16>,
     /// Open-addressed table from a hash of the JSON name to index + 1; the length is a power of two.
     hashed: Vec<u16>,
     /// Members of the protobuf message, in order of their numbers.
@@ -230,6 +232,18 @@ impl Types {
         };
         let (short, _) = self.packages.iter().find(|(_, path)| same(path))?;
         self.by_reference.get(format!("{short}.{name}").as_str()).copied()
+    }
+
+    /// The type of a kind, as `("apps", "v1", "Deployment")`; the core group is empty. Kinds that every group
+    /// has (`Status`, `DeleteOptions`, …) are found in any.
+    pub fn by_kind(&self, group: &str, version: &str, kind: &str) -> Option<TypeId> {
+        let package = match group {
+            "" => "core",
+            "internal.apiserver.k8s.io" => "apiserverinternal",
+            _ => group.split('.').next().unwrap_or(group),
+        };
+        let find = |reference: String| self.by_reference.get(reference.as_str()).copied();
+        find(format!("{package}/{version}.{kind}")).or_else(|| find(format!("meta/v1.{kind}")))
     }
 
     /// The name as Go's errors print it: `v1.PodSpec`, `[]v1.Container`, `map[string]string`.

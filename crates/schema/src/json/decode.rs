@@ -1,0 +1,621 @@
+//! Decoding JSON into the tree that Go's typed object would print.
+//!
+//! Follows `sigs.k8s.io/json` (a case-sensitive `encoding/json`): one pass over the bytes, in document order;
+//! the first value of a wrong type is remembered and the rest still read; a type with a decoder of its own
+//! stops at its first error; a field that comes twice is decoded over its former value.
+
+use super::cursor::{Cursor, StringToken};
+use super::strict::{Path, Step, StrictErrors};
+use crate::special::{base64, duration, quantity, time};
+use crate::types::{Shape, Struct, TypeId, Types};
+use crate::zero::{is_always, is_kept, zero, zero_field};
+use crate::{DEPTH_MAX, DecodeError};
+use std::borrow::Cow;
+use std::collections::HashSet;
+use value::{Map, Number, Str, Value, json};
+
+/// What to do with fields that the type does not have and fields that come twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// Drop them.
+    Ignore,
+    /// Drop and report them.
+    Report,
+}
+
+/// A decoded object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decoded {
+    /// The tree in Go's JSON form.
+    pub value: Value,
+    /// `unknown field "…"` and `duplicate field "…"`, in document order, each once, at most 100.
+    pub strict_errors: Vec<String>,
+}
+
+/// Decodes a JSON document as a type.
+///
+/// # Errors
+/// When the bytes are no JSON document, nest too deep, or hold a value that does not fit; with Go's text.
+pub fn decode_json(types: &Types, ty: TypeId, data: &[u8], unknown: Unknown) -> Result<Decoded, DecodeError> {
+    let text = repair(data);
+    let mut decoder = Decoder::new(types, &text, unknown);
+    let mut outcome = decoder.document(ty);
+    if decoder.map_duplicates && decoder.strict {
+        // Rare, so the order of reports may cost a second pass.
+        decoder = Decoder::new(types, &text, unknown);
+        decoder.track_keys = true;
+        outcome = decoder.document(ty);
+    }
+    match outcome {
+        Ok(value) => match decoder.saved {
+            None => Ok(Decoded { value, strict_errors: decoder.errors.errors }),
+            Some(error) => Err(error),
+        },
+        // Go looks for errors of syntax before anything else.
+        Err(stop) => match (json::parse(data), stop) {
+            (Err(syntax), _) => Err(DecodeError::syntax(syntax.to_string())),
+            (Ok(_), Stop::Error(error)) => Err(error),
+            (Ok(_), Stop::Syntax) => Err(DecodeError::syntax("exceeded max depth")),
+        },
+    }
+}
+
+/// Decodes a tree as a type, as if its compact text were decoded.
+///
+/// # Errors
+/// As [`decode_json`].
+pub fn decode_value(
+    types: &Types,
+    ty: TypeId,
+    value: &Value,
+    unknown: Unknown,
+) -> Result<Decoded, DecodeError> {
+    decode_json(types, ty, &json::to_vec(value), unknown)
+}
+
+/// The text with bytes that are no UTF-8 replaced one by one, as Go does inside strings.
+fn repair(data: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(data) {
+        return Cow::Borrowed(text);
+    }
+    let mut text = String::with_capacity(data.len() + 64);
+    for chunk in data.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+    Cow::Owned(text)
+}
+
+/// Why decoding stopped.
+enum Stop {
+    /// The text is malformed or too deep; the JSON parser knows the words.
+    Syntax,
+    /// A type's own decoder failed.
+    Error(DecodeError),
+}
+
+struct Decoder<'a> {
+    types: &'a Types,
+    cursor: Cursor<'a>,
+    strict: bool,
+    /// Whether maps note their keys, to report duplicates in order.
+    track_keys: bool,
+    /// Whether a map had a key twice that was not reported.
+    map_duplicates: bool,
+    path: Path,
+    errors: StrictErrors,
+    /// The first value of a wrong type.
+    saved: Option<DecodeError>,
+    /// Fields of all open structs: rank and value.
+    scratch: Vec<(u16, Value)>,
+    depth: usize,
+}
+
+impl<'a> Decoder<'a> {
+    fn new(types: &'a Types, text: &'a str, unknown: Unknown) -> Self {
+        Self {
+            types,
+            cursor: Cursor::new(text),
+            strict: unknown == Unknown::Report,
+            track_keys: false,
+            map_duplicates: false,
+            path: Path::default(),
+            errors: StrictErrors::default(),
+            saved: None,
+            scratch: Vec::with_capacity(64),
+            depth: 0,
+        }
+    }
+
+    fn document(&mut self, ty: TypeId) -> Result<Value, Stop> {
+        let value = self.value(ty, None)?;
+        if self.cursor.is_at_end() { Ok(value) } else { Err(Stop::Syntax) }
+    }
+
+    /// Decodes what comes next; `old` is what a former field of the same name held.
+    fn value(&mut self, ty: TypeId, old: Option<Value>) -> Result<Value, Stop> {
+        let types = self.types;
+        let first = self.cursor.peek().ok_or(Stop::Syntax)?;
+        match (types.shape(ty), first) {
+            (Shape::Struct(s), b'{') => self.nested(|d| d.object(ty, s, old)),
+            (Shape::String, b'"') => self.string().map(Value::String),
+            (Shape::List(element) | Shape::MessageList(element), b'[') => {
+                self.nested(|d| d.list(*element, old))
+            }
+            (Shape::Map { value, .. }, b'{') => self.nested(|d| d.map(*value, old)),
+            (Shape::Bool, b't') => self.literal("true", Value::Bool(true)),
+            (Shape::Bool, b'f') => self.literal("false", Value::Bool(false)),
+            (Shape::Int32 | Shape::Int64 | Shape::Float64, b'-' | b'0'..=b'9') => self.number(ty),
+            (
+                Shape::Struct(_)
+                | Shape::String
+                | Shape::List(_)
+                | Shape::MessageList(_)
+                | Shape::Map { .. }
+                | Shape::Bool
+                | Shape::Int32
+                | Shape::Int64
+                | Shape::Float64,
+                _,
+            ) => self.other(ty, first, old),
+            _ => self.special(ty, first, old),
+        }
+    }
+
+    /// Null, or a value of a wrong type.
+    #[cold]
+    fn other(&mut self, ty: TypeId, first: u8, old: Option<Value>) -> Result<Value, Stop> {
+        if first == b'n' {
+            self.cursor.literal("null").ok_or(Stop::Syntax)?;
+            let is_nilable = matches!(
+                self.types.shape(ty),
+                Shape::List(_) | Shape::MessageList(_) | Shape::Map { .. } | Shape::Bytes
+            );
+            return Ok(if is_nilable { Value::Null } else { old.unwrap_or_else(|| zero(self.types, ty)) });
+        }
+        self.save(mismatch_word(first), ty);
+        self.cursor.skip().ok_or(Stop::Syntax)?;
+        Ok(old.unwrap_or_else(|| zero(self.types, ty)))
+    }
+
+    fn nested(&mut self, decode: impl FnOnce(&mut Self) -> Result<Value, Stop>) -> Result<Value, Stop> {
+        if self.depth >= DEPTH_MAX {
+            return Err(Stop::Syntax);
+        }
+        self.depth += 1;
+        self.cursor.bump();
+        let value = decode(self);
+        self.depth -= 1;
+        value
+    }
+
+    fn object(&mut self, ty: TypeId, s: &'a Struct, old: Option<Value>) -> Result<Value, Stop> {
+        let start = self.scratch.len();
+        let mut seen: u128 = 0;
+        // Fields that are in `scratch`, by rank.
+        let mut have: u128 = 0;
+        if let Some(Value::Object(old)) = old {
+            for (key, value) in old {
+                if let Some(i) = s.index_of(key.as_bytes()) {
+                    let rank = s.rank[i];
+                    have |= bit(rank);
+                    self.scratch.push((rank, value));
+                }
+            }
+        }
+        if !self.cursor.eat(b'}') {
+            loop {
+                if self.cursor.peek() != Some(b'"') {
+                    return Err(Stop::Syntax);
+                }
+                let token = self.cursor.string().ok_or(Stop::Syntax)?;
+                if !self.cursor.eat(b':') {
+                    return Err(Stop::Syntax);
+                }
+                match self.find(s, token)? {
+                    Some(i) => {
+                        let rank = s.rank[i];
+                        let twice = seen & bit(rank) != 0;
+                        seen |= bit(rank);
+                        if twice && self.strict {
+                            let name = s.fields[i].json;
+                            self.errors.duplicate(&self.path, self.types, name);
+                        }
+                        self.field(ty, s, i, start, &mut have)?;
+                    }
+                    None => {
+                        if self.strict {
+                            let name = token.decode().ok_or(Stop::Syntax)?;
+                            self.errors.unknown(&self.path, self.types, &name);
+                        }
+                        self.cursor.skip().ok_or(Stop::Syntax)?;
+                    }
+                }
+                match self.cursor.peek() {
+                    Some(b',') => {
+                        self.cursor.bump();
+                        self.cursor.peek();
+                    }
+                    Some(b'}') => {
+                        self.cursor.bump();
+                        break;
+                    }
+                    _ => return Err(Stop::Syntax),
+                }
+            }
+        }
+        Ok(self.finish(s, start, have))
+    }
+
+    fn find(&self, s: &Struct, token: StringToken<'a>) -> Result<Option<usize>, Stop> {
+        match token.plain() {
+            Some(name) => Ok(s.index_of(name.as_bytes())),
+            None => Ok(s.index_of(token.decode().ok_or(Stop::Syntax)?.as_bytes())),
+        }
+    }
+
+    /// Decodes the value of field `i` into `scratch`.
+    fn field(
+        &mut self,
+        ty: TypeId,
+        s: &'a Struct,
+        i: usize,
+        start: usize,
+        have: &mut u128,
+    ) -> Result<(), Stop> {
+        let field = &s.fields[i];
+        let rank = s.rank[i];
+        let old = if *have & bit(rank) == 0 { None } else { self.take(start, rank) };
+        *have &= !bit(rank);
+        self.path.steps.push(Step::Field(ty, i as u16));
+        let value = if field.pointer && self.cursor.peek() == Some(b'n') {
+            self.literal("null", Value::Null)?
+        } else {
+            self.value(field.ty, old)?
+        };
+        self.path.steps.pop();
+        if is_kept(self.types, field, &value) {
+            *have |= bit(rank);
+            self.scratch.push((rank, value));
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn take(&mut self, start: usize, rank: u16) -> Option<Value> {
+        let at = self.scratch.iter().skip(start).position(|(r, _)| *r == rank)?;
+        Some(self.scratch.remove(start + at).1)
+    }
+
+    /// Makes the object of the fields from `start` on, completed by those that are always there.
+    fn finish(&mut self, s: &'a Struct, start: usize, have: u128) -> Value {
+        for rank in s.always.iter().filter(|rank| have & bit(**rank) == 0) {
+            if let Some(field) = s.sorted.get(usize::from(*rank)).and_then(|i| s.fields.get(usize::from(*i)))
+            {
+                debug_assert!(is_always(self.types, field));
+                self.scratch.push((*rank, zero_field(self.types, field)));
+            }
+        }
+        if let Some(fields) = self.scratch.get_mut(start..)
+            && !fields.is_sorted_by_key(|(rank, _)| *rank)
+        {
+            fields.sort_unstable_by_key(|(rank, _)| *rank);
+        }
+        let entries = self.scratch.drain(start..).map(|(rank, value)| {
+            let field = &s.fields[usize::from(s.sorted[usize::from(rank)])];
+            (Str::new_static(field.json), value)
+        });
+        Value::Object(Map::from_entries(entries.collect(), |_| {}))
+    }
+
+    fn list(&mut self, element: TypeId, old: Option<Value>) -> Result<Value, Stop> {
+        let mut old = match old {
+            Some(Value::Array(old)) => old.into_iter(),
+            _ => Vec::new().into_iter(),
+        };
+        let mut elements = Vec::new();
+        if self.cursor.eat(b']') {
+            return Ok(Value::Array(elements));
+        }
+        loop {
+            self.path.steps.push(Step::Index(elements.len()));
+            elements.push(self.value(element, old.next())?);
+            self.path.steps.pop();
+            match self.cursor.peek() {
+                Some(b',') => self.cursor.bump(),
+                Some(b']') => {
+                    self.cursor.bump();
+                    return Ok(Value::Array(elements));
+                }
+                _ => return Err(Stop::Syntax),
+            }
+        }
+    }
+
+    fn map(&mut self, element: TypeId, old: Option<Value>) -> Result<Value, Stop> {
+        let mut entries = match old {
+            Some(Value::Object(old)) => old.into_vec(),
+            _ => Vec::new(),
+        };
+        let former = entries.len();
+        let mut keys = HashSet::new();
+        if !self.cursor.eat(b'}') {
+            loop {
+                if self.cursor.peek() != Some(b'"') {
+                    return Err(Stop::Syntax);
+                }
+                let key = self.cursor.string().and_then(StringToken::decode).ok_or(Stop::Syntax)?;
+                if !self.cursor.eat(b':') {
+                    return Err(Stop::Syntax);
+                }
+                if self.track_keys && self.strict && !keys.insert(key.clone()) {
+                    self.errors.duplicate(&self.path, self.types, &key);
+                }
+                self.path.steps.push(Step::Key(key.clone()));
+                let value = self.value(element, None)?;
+                self.path.steps.pop();
+                entries.push((key, value));
+                match self.cursor.peek() {
+                    Some(b',') => {
+                        self.cursor.bump();
+                        self.cursor.peek();
+                    }
+                    Some(b'}') => {
+                        self.cursor.bump();
+                        break;
+                    }
+                    _ => return Err(Stop::Syntax),
+                }
+            }
+        }
+        let strict = self.strict;
+        Ok(Value::Object(Map::from_entries(entries, |_| self.map_duplicates |= strict || former > 0)))
+    }
+
+    fn string(&mut self) -> Result<Str, Stop> {
+        self.cursor.string().and_then(StringToken::decode).ok_or(Stop::Syntax)
+    }
+
+    fn literal(&mut self, word: &str, value: Value) -> Result<Value, Stop> {
+        self.cursor.literal(word).ok_or(Stop::Syntax)?;
+        Ok(value)
+    }
+
+    fn number(&mut self, ty: TypeId) -> Result<Value, Stop> {
+        let text = self.cursor.number().ok_or(Stop::Syntax)?;
+        let number = match self.types.shape(ty) {
+            Shape::Int32 => text.parse::<i32>().ok().map(|n| Number::Int(n.into())),
+            Shape::Int64 => text.parse::<i64>().ok().map(Number::Int),
+            _ => text.parse::<f64>().ok().filter(|x| x.is_finite()).map(go_float),
+        };
+        Ok(Value::Number(number.unwrap_or_else(|| {
+            self.save(&format!("number {text}"), ty);
+            Number::Int(0)
+        })))
+    }
+
+    /// Remembers the first value that does not fit its type.
+    #[cold]
+    fn save(&mut self, value: &str, ty: TypeId) {
+        if self.saved.is_none() {
+            let name = self.types.name(ty);
+            self.saved = Some(DecodeError::ty(self.path.mismatch(self.types, value, &name)));
+        }
+    }
+
+    /// The error of a type that decodes itself by decoding a simple one.
+    #[cold]
+    fn mismatch(&self, value: &str, type_name: &str) -> Stop {
+        Stop::Error(DecodeError::ty(self.path.mismatch(self.types, value, type_name)))
+    }
+
+    fn special(&mut self, ty: TypeId, first: u8, old: Option<Value>) -> Result<Value, Stop> {
+        match self.types.shape(ty) {
+            Shape::Quantity => self.quantity(),
+            Shape::IntOrString => self.int_or_string(first),
+            Shape::Time => self.time(first, time::Layout::Seconds),
+            Shape::MicroTime => self.time(first, time::Layout::Micros),
+            Shape::Duration => self.duration(first),
+            Shape::Bytes => self.bytes(ty, first, old),
+            Shape::SchemaOrBool(schema) => self.schema_or_bool(*schema, first),
+            Shape::SchemaOrArray(schema) => self.schema_or_list(*schema, *schema, first),
+            Shape::SchemaOrStrings(schema) => {
+                let string = self.types.by_go_name("string").unwrap_or(*schema);
+                self.schema_or_list(*schema, string, first)
+            }
+            _ => {
+                let raw = self.cursor.raw().ok_or(Stop::Syntax)?;
+                if raw == "null" {
+                    return Ok(old.unwrap_or_default());
+                }
+                json::parse(raw.as_bytes()).map_err(|_| Stop::Syntax)
+            }
+        }
+    }
+
+    fn quantity(&mut self) -> Result<Value, Stop> {
+        let raw = self.checked_raw()?;
+        if raw == "null" {
+            return Ok(Value::from("0"));
+        }
+        let text = raw.strip_prefix('"').and_then(|r| r.strip_suffix('"')).unwrap_or(raw).trim();
+        match quantity::canonical(text) {
+            Ok(text) => Ok(Value::from(&*text)),
+            Err(e) => Err(Stop::Error(DecodeError::ty(e.text()))),
+        }
+    }
+
+    /// The text of the next value, which is well-formed.
+    fn checked_raw(&mut self) -> Result<&'a str, Stop> {
+        let raw = self.cursor.raw().ok_or(Stop::Syntax)?;
+        if raw.starts_with(['{', '[']) || raw.contains('\\') {
+            json::parse(raw.as_bytes()).map_err(|_| Stop::Syntax)?;
+        }
+        Ok(raw)
+    }
+
+    fn int_or_string(&mut self, first: u8) -> Result<Value, Stop> {
+        match first {
+            b'"' => self.string().map(Value::String),
+            b'-' | b'0'..=b'9' => {
+                let text = self.cursor.number().ok_or(Stop::Syntax)?;
+                match text.parse::<i32>() {
+                    Ok(n) => Ok(Value::from(n)),
+                    Err(_) => Err(self.mismatch(&format!("number {text}"), "int32")),
+                }
+            }
+            b'n' => self.literal("null", Value::from(0)),
+            _ => {
+                self.checked_raw()?;
+                Err(self.mismatch(mismatch_word(first), "int32"))
+            }
+        }
+    }
+
+    /// The string that a type decodes itself from; `None` for null.
+    fn inner_string(&mut self, first: u8) -> Result<Option<Str>, Stop> {
+        match first {
+            b'"' => self.string().map(Some),
+            b'n' => self.literal("null", Value::Null).map(|_| None),
+            _ => {
+                self.checked_raw()?;
+                Err(self.mismatch(mismatch_word(first), "string"))
+            }
+        }
+    }
+
+    fn time(&mut self, first: u8, layout: time::Layout) -> Result<Value, Stop> {
+        let Some(text) = self.inner_string(first)? else { return Ok(Value::Null) };
+        match time::canonical(&text, layout) {
+            Ok(Some(Cow::Borrowed(_))) => Ok(Value::String(text)),
+            Ok(Some(Cow::Owned(text))) => Ok(Value::from(text)),
+            Ok(None) => Ok(Value::Null),
+            Err(e) => Err(Stop::Error(DecodeError::ty(e))),
+        }
+    }
+
+    fn duration(&mut self, first: u8) -> Result<Value, Stop> {
+        let text = self.inner_string(first)?.unwrap_or_default();
+        match duration::parse(&text) {
+            Ok(nanos) => Ok(Value::from(duration::print(nanos))),
+            Err(e) => Err(Stop::Error(DecodeError::ty(e))),
+        }
+    }
+
+    fn bytes(&mut self, ty: TypeId, first: u8, old: Option<Value>) -> Result<Value, Stop> {
+        match first {
+            b'"' => {
+                let text = self.string()?;
+                if base64::is_canonical(&text) {
+                    return Ok(Value::String(text));
+                }
+                match base64::decode(&text) {
+                    Ok(bytes) => Ok(base64_value(&bytes)),
+                    Err(e) => {
+                        self.saved.get_or_insert_with(|| DecodeError::ty(e));
+                        Ok(old.unwrap_or_default())
+                    }
+                }
+            }
+            b'[' => self.byte_list(),
+            _ => self.other(ty, first, old),
+        }
+    }
+
+    /// Go takes a list of numbers for `[]byte`, too.
+    #[cold]
+    fn byte_list(&mut self) -> Result<Value, Stop> {
+        let raw = self.checked_raw()?;
+        let list = json::parse(raw.as_bytes()).map_err(|_| Stop::Syntax)?;
+        let mut bytes = Vec::new();
+        for item in list.items() {
+            let byte = item.as_i64().and_then(|n| u8::try_from(n).ok());
+            if byte.is_none() && !item.is_null() && self.saved.is_none() {
+                let word = match item {
+                    Value::Number(n) => format!("number {n}"),
+                    Value::String(_) => "string".to_owned(),
+                    Value::Bool(_) => "bool".to_owned(),
+                    Value::Array(_) => "array".to_owned(),
+                    _ => "object".to_owned(),
+                };
+                self.saved = Some(DecodeError::ty(self.path.mismatch(self.types, &word, "uint8")));
+            }
+            bytes.push(byte.unwrap_or(0));
+        }
+        Ok(base64_value(&bytes))
+    }
+
+    fn schema_or_bool(&mut self, schema: TypeId, first: u8) -> Result<Value, Stop> {
+        match first {
+            b'{' => self.apart(|d| d.value(schema, None)),
+            b't' => self.literal("true", Value::Bool(true)),
+            b'f' => self.literal("false", Value::Bool(false)),
+            _ => {
+                self.checked_raw()?;
+                Err(Stop::Error(DecodeError::ty("boolean or JSON schema expected")))
+            }
+        }
+    }
+
+    fn schema_or_list(&mut self, schema: TypeId, element: TypeId, first: u8) -> Result<Value, Stop> {
+        match first {
+            b'{' => self.apart(|d| d.value(schema, None)),
+            b'[' => {
+                let list = self.apart(|d| d.nested(|d| d.list(element, None)))?;
+                Ok(if list.is_empty() { Value::Null } else { list })
+            }
+            _ => {
+                self.checked_raw()?;
+                Ok(Value::Null)
+            }
+        }
+    }
+
+    /// Decodes as a decoder of its own that is not strict, whose first error stops this one.
+    fn apart(&mut self, decode: impl FnOnce(&mut Self) -> Result<Value, Stop>) -> Result<Value, Stop> {
+        let strict = std::mem::replace(&mut self.strict, false);
+        let saved = self.saved.take();
+        let steps = self.path.steps.len();
+        let value = decode(self);
+        self.strict = strict;
+        let inner = std::mem::replace(&mut self.saved, saved);
+        let value = value?;
+        self.path.steps.truncate(steps);
+        match inner {
+            Some(error) => Err(Stop::Error(error)),
+            None => Ok(value),
+        }
+    }
+}
+
+const fn bit(rank: u16) -> u128 {
+    1_u128.wrapping_shl(rank as u32)
+}
+
+/// What Go calls a JSON value by its first byte.
+const fn mismatch_word(first: u8) -> &'static str {
+    match first {
+        b'"' => "string",
+        b'{' => "object",
+        b'[' => "array",
+        b't' | b'f' => "bool",
+        _ => "number",
+    }
+}
+
+fn base64_value(bytes: &[u8]) -> Value {
+    let mut text = String::new();
+    base64::encode(bytes, &mut text);
+    Value::from(text)
+}
+
+/// A float in the spelling in which Go prints it.
+pub(crate) fn go_float(x: f64) -> Number {
+    if x.fract() == 0.0 && x.abs() < 9.0e18 && !(x == 0.0 && x.is_sign_negative()) {
+        return Number::Int(x as i64);
+    }
+    match json::parse(Number::Float(x).to_string().as_bytes()) {
+        Ok(Value::Number(n)) => n,
+        _ => Number::Float(x),
+    }
+}

@@ -1,0 +1,3 @@
+//! Tests against recorded objects.
+
+mod roundtrip;

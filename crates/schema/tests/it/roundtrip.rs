@@ -1,0 +1,87 @@
+//! Every kind with every field set, as upstream writes it in JSON and in protobuf.
+
+use schema::{TypeId, Types, Unknown, decode_json, encode_json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use value::json;
+
+struct Pair {
+    name: String,
+    ty: TypeId,
+    json: Vec<u8>,
+    pb: Vec<u8>,
+}
+
+fn pairs() -> Vec<Pair> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/roundtrip");
+    let mut paths: Vec<PathBuf> = fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
+    paths.retain(|p| p.extension().is_some_and(|e| e == "json"));
+    paths.sort();
+    assert_eq!(paths.len(), 185);
+    paths.iter().map(|p| pair(p)).collect()
+}
+
+fn pair(path: &Path) -> Pair {
+    let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let mut parts = name.rsplitn(3, '.');
+    let (kind, version, group) = (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap());
+    let group = if group == "core" { "" } else { group };
+    let ty = Types::builtin().by_kind(group, version, kind);
+    let ty = ty.unwrap_or_else(|| panic!("no type for {name}"));
+    Pair { ty, json: fs::read(path).unwrap(), pb: fs::read(path.with_extension("pb")).unwrap(), name }
+}
+
+/// Runs `check` on every pair and reports all that fail.
+fn each(check: impl Fn(&Pair) -> Result<(), String>) {
+    let failures: Vec<String> =
+        pairs().iter().filter_map(|p| check(p).err().map(|e| format!("{}: {e}", p.name))).collect();
+    assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The text without white space outside of strings.
+fn compact(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    let mut in_string = false;
+    let mut escaped = false;
+    for c in text(bytes).chars() {
+        if in_string || !c.is_whitespace() {
+            out.push(c);
+        }
+        match c {
+            '"' if !escaped => in_string = !in_string,
+            _ => {}
+        }
+        escaped = in_string && c == '\\' && !escaped;
+    }
+    out
+}
+
+fn difference(got: &str, want: &str) -> Result<(), String> {
+    if got == want {
+        return Ok(());
+    }
+    let at = got.bytes().zip(want.bytes()).take_while(|(a, b)| a == b).count();
+    let show = |s: &str| s.bytes().skip(at.saturating_sub(60)).take(160).map(char::from).collect::<String>();
+    Err(format!("at {at}\n   got {}\n  want {}", show(got), show(want)))
+}
+
+#[test]
+fn json_is_reproduced_in_go_order() {
+    let types = Types::builtin();
+    each(|p| {
+        let decoded = decode_json(types, p.ty, &p.json, Unknown::Report).map_err(|e| e.to_string())?;
+        if !decoded.strict_errors.is_empty() {
+            return Err(decoded.strict_errors.join(", "));
+        }
+        if decoded.value != json::parse(&p.json).unwrap() {
+            return Err("the tree is not that of the text".to_owned());
+        }
+        let mut out = Vec::new();
+        encode_json(types, p.ty, &decoded.value, &mut out);
+        difference(&text(&out), &compact(&p.json))
+    });
+}
