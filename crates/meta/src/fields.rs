@@ -85,7 +85,11 @@ impl Selector {
             let Some((field, operator, value)) = split_term(term) else {
                 return Err(SelectorError(format!("invalid selector: '{text}'; can't understand '{term}'")));
             };
-            requirements.push(Requirement { field: field.into(), operator, value: unescape(value)?.into() });
+            let value = Str::from(unescape(value)?);
+            // Upstream drops a bare operator as it would a requirement transformed to nothing.
+            if !(field.is_empty() && value.is_empty()) {
+                requirements.push(Requirement { field: field.into(), operator, value });
+            }
         }
         Ok(Self { requirements })
     }

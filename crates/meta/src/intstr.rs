@@ -47,17 +47,14 @@ impl IntOrString {
 
     /// An integer if the text is one, or else the text.
     pub fn parse(text: &str) -> Self {
-        text.parse().map_or_else(|_| Self::String(text.into()), Self::Int)
+        strconv::parse_int32(text).map_or_else(|_| Self::String(text.into()), Self::Int)
     }
 
-    /// The integer, also of a string that is one; 0 if there is none.
+    /// The integer, also of a string that is one (at the limits the most there is); 0 if there is none.
     pub fn int_value(&self) -> i64 {
         match self {
             Self::Int(n) => i64::from(*n),
-            Self::String(s) => match s.parse() {
-                Ok(n) => n,
-                Err(_) => 0,
-            },
+            Self::String(s) => strconv::atoi_or_limit(s),
         }
     }
 

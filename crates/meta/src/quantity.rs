@@ -164,7 +164,7 @@ impl Quantity {
         }
     }
 
-    /// The units, rounded up; as upstream 0 if it is too large an amount for an `int64`.
+    /// The units, rounded up; as upstream something meaningless if they are too many for an `int64`.
     pub fn value(&self) -> i64 {
         self.scaled_value(scale::UNIT)
     }
@@ -179,7 +179,7 @@ impl Quantity {
         match &self.amount {
             Amount::Int { value, scale: own } => {
                 let up = i64::from(*own) - i64::from(scale);
-                if up < 0 { int::scale_down(*value, -up).0 } else { int::scale_up(*value, up).unwrap_or(0) }
+                if up < 0 { int::scale_down(*value, -up).0 } else { int::scale_up_unchecked(*value, up) }
             }
             Amount::Big(d) => d.scaled_value(i64::from(scale)),
         }
@@ -243,7 +243,7 @@ impl Quantity {
             return true;
         }
         let product = self.decimal().mul(factor);
-        let fits = product.fits_i64();
+        let fits = product.mantissa_fits();
         self.amount = Amount::Big(product);
         fits
     }

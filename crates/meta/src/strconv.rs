@@ -2,7 +2,6 @@
 
 use crate::quote::Quoted;
 use std::fmt;
-use std::num::IntErrorKind;
 
 /// Why a string is no number: `strconv.ParseUint: parsing "abc": invalid syntax`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,15 +20,50 @@ impl fmt::Display for NumError {
 
 impl std::error::Error for NumError {}
 
-fn convert<T: std::str::FromStr<Err = std::num::ParseIntError>>(
-    function: &'static str,
-    text: &str,
-) -> Result<T, NumError> {
-    text.parse().map_err(|e: std::num::ParseIntError| NumError {
-        function,
-        text: text.to_owned(),
-        out_of_range: matches!(e.kind(), IntErrorKind::PosOverflow | IntErrorKind::NegOverflow),
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Syntax,
+    Range,
+}
+
+impl Fault {
+    fn of(self, function: &'static str, text: &str) -> NumError {
+        NumError { function, text: text.to_owned(), out_of_range: self == Self::Range }
+    }
+}
+
+/// The digits as a number up to `max`. Of two faults the one further in front counts, as in Go.
+fn digits(text: &str, max: u64) -> Result<u64, Fault> {
+    if text.is_empty() {
+        return Err(Fault::Syntax);
+    }
+    text.bytes().try_fold(0_u64, |n, b| {
+        if !b.is_ascii_digit() {
+            return Err(Fault::Syntax);
+        }
+        let next = n.checked_mul(10).and_then(|n| n.checked_add(u64::from(b - b'0')));
+        next.filter(|n| *n <= max).ok_or(Fault::Range)
     })
+}
+
+/// An integer of `bits` (32 or 64) with a sign: the number, or the fault and what Go returns beside it.
+fn signed(text: &str, bits: u32) -> Result<i64, (Fault, i64)> {
+    let negative = text.starts_with('-');
+    let limit = 1_u64 << (bits - 1);
+    let (most, least) = ((limit - 1) as i64, (limit as i64).wrapping_neg());
+    let beyond = (Fault::Range, if negative { least } else { most });
+    match digits(text.strip_prefix(['+', '-']).unwrap_or(text), u64::MAX >> (64 - bits)) {
+        Err(Fault::Syntax) => Err((Fault::Syntax, 0)),
+        Err(Fault::Range) => Err(beyond),
+        Ok(n) if negative && n <= limit => Ok((n as i64).wrapping_neg()),
+        Ok(n) if !negative && n < limit => Ok(n as i64),
+        Ok(_) => Err(beyond),
+    }
+}
+
+/// What Go's `Atoi` returns, errors aside: 0 for what is no integer, and the limit for what is beyond.
+pub fn atoi_or_limit(text: &str) -> i64 {
+    signed(text, 64).unwrap_or_else(|(_, n)| n)
 }
 
 /// `strconv.Atoi`.
@@ -37,7 +71,7 @@ fn convert<T: std::str::FromStr<Err = std::num::ParseIntError>>(
 /// # Errors
 /// If the text is no integer or beyond 64 bits.
 pub fn atoi(text: &str) -> Result<i64, NumError> {
-    convert("Atoi", text)
+    signed(text, 64).map_err(|(fault, _)| fault.of("Atoi", text))
 }
 
 /// `strconv.ParseInt` to base 10 and 64 bits.
@@ -45,7 +79,7 @@ pub fn atoi(text: &str) -> Result<i64, NumError> {
 /// # Errors
 /// If the text is no integer or beyond 64 bits.
 pub fn parse_int(text: &str) -> Result<i64, NumError> {
-    convert("ParseInt", text)
+    signed(text, 64).map_err(|(fault, _)| fault.of("ParseInt", text))
 }
 
 /// `strconv.ParseInt` to base 10 and 32 bits.
@@ -53,7 +87,7 @@ pub fn parse_int(text: &str) -> Result<i64, NumError> {
 /// # Errors
 /// If the text is no integer or beyond 32 bits.
 pub fn parse_int32(text: &str) -> Result<i32, NumError> {
-    convert("ParseInt", text)
+    signed(text, 32).map(|n| n as i32).map_err(|(fault, _)| fault.of("ParseInt", text))
 }
 
 /// `strconv.ParseUint` to base 10 and 64 bits; no sign.
@@ -61,10 +95,7 @@ pub fn parse_int32(text: &str) -> Result<i32, NumError> {
 /// # Errors
 /// If the text is no integer or beyond 64 bits.
 pub fn parse_uint(text: &str) -> Result<u64, NumError> {
-    if text.starts_with(['+', '-']) {
-        return Err(NumError { function: "ParseUint", text: text.to_owned(), out_of_range: false });
-    }
-    convert("ParseUint", text)
+    digits(text, u64::MAX).map_err(|fault| fault.of("ParseUint", text))
 }
 
 /// `strconv.ParseBool`.
@@ -75,6 +106,6 @@ pub fn parse_bool(text: &str) -> Result<bool, NumError> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(NumError { function: "ParseBool", text: text.to_owned(), out_of_range: false }),
+        _ => Err(Fault::Syntax.of("ParseBool", text)),
     }
 }

@@ -11,23 +11,26 @@ use std::cmp::Ordering;
 const ALIGN_DIGITS_MAX: i64 = 10_000;
 
 /// `±digits * 10^exponent`; the digits have no zero in front or behind. Zero has no digits.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Decimal {
     negative: bool,
     /// 0 to 9, the highest first.
     digits: Vec<u8>,
     exponent: i64,
+    /// How many places after the point upstream's `inf.Dec` would hold (its `Scale`), zeros included; not
+    /// below `-exponent`. Shows only where numbers overflow.
+    places: i64,
 }
 
 impl Decimal {
     pub(super) fn new(value: i64, exponent: i64) -> Self {
         let digits = value.unsigned_abs().to_string().bytes().map(|b| b - b'0').collect();
-        Self { negative: value < 0, digits, exponent }.normalized()
+        Self { negative: value < 0, digits, exponent, places: -exponent }.normalized()
     }
 
     /// Of digits 0 to 9.
     pub(super) fn from_digits(negative: bool, digits: Vec<u8>, exponent: i64) -> Self {
-        Self { negative, digits, exponent }.normalized()
+        Self { negative, digits, exponent, places: -exponent }.normalized()
     }
 
     fn normalized(mut self) -> Self {
@@ -37,7 +40,7 @@ impl Decimal {
         }
         let zeros = self.digits.iter().take_while(|d| **d == 0).count();
         self.digits.drain(..zeros);
-        if self.digits.is_empty() { Self::default() } else { self }
+        if self.digits.is_empty() { Self { places: self.places, ..Self::default() } } else { self }
     }
 
     pub(super) const fn sign(&self) -> i32 {
@@ -86,15 +89,16 @@ impl Decimal {
     }
 
     pub(super) fn add(self, other: &Self) -> Self {
+        let places = self.places.max(other.places);
         if other.digits.is_empty() {
-            return self;
+            return Self { places, ..self };
         }
         if self.digits.is_empty() {
-            return other.clone();
+            return Self { places, ..other.clone() };
         }
         let (large, small) = if self.cmp_magnitude(other).is_ge() { (&self, other) } else { (other, &self) };
         if (large.exponent - small.exponent).abs() > ALIGN_DIGITS_MAX {
-            return large.clone();
+            return Self { places, ..large.clone() };
         }
         let exponent = large.exponent.min(small.exponent);
         let mut digits = large.digits_at(exponent);
@@ -111,24 +115,25 @@ impl Decimal {
         if carry > 0 {
             digits.insert(0, 1);
         }
-        Self { negative: large.negative, digits, exponent }.normalized()
+        Self { negative: large.negative, digits, exponent, places }.normalized()
     }
 
     pub(super) fn mul(&self, factor: i64) -> Self {
         let digits = multiply(&self.digits, factor.unsigned_abs());
-        Self { negative: self.negative != (factor < 0), digits, exponent: self.exponent }.normalized()
+        Self { negative: self.negative != (factor < 0), digits, ..*self }.normalized()
     }
 
     /// Rounds away from zero to a multiple of `10^exponent`; says whether it was one.
     pub(super) fn round_up(&mut self, exponent: i64) -> bool {
         if self.digits.is_empty() || self.exponent >= exponent {
+            self.places = -exponent;
             return true;
         }
         let dropped = exponent.saturating_sub(self.exponent);
         let kept = usize::try_from(dropped).map_or(0, |d| self.digits.len().saturating_sub(d));
         // The last digit is not zero, so that something is always lost.
         self.digits.truncate(kept);
-        self.exponent = exponent;
+        (self.exponent, self.places) = (exponent, -exponent);
         match self.digits.iter().rposition(|d| *d != 9) {
             Some(i) => {
                 self.digits[i] += 1;
@@ -152,28 +157,34 @@ impl Decimal {
         if self.negative { n.wrapping_neg() } else { n }
     }
 
-    /// How many `10^target` it is, rounded up. Source: `scaledValue` of `resource/scale_int.go`.
+    /// How many `10^target` it is, rounded up; beyond 64 bits something else. Source: `scaledValue` of
+    /// `resource/scale_int.go`.
     pub(super) fn scaled_value(&self, target: i64) -> i64 {
+        let low = self.low_bits(self.exponent.saturating_add(self.places));
+        let places = self.places.saturating_add(target);
+        if places <= 0 {
+            let up = u32::try_from(-places).ok().and_then(|n| 10_i64.checked_pow(n));
+            return low.wrapping_mul(up.unwrap_or(i64::MIN));
+        }
+        // Upstream asks only whether the mantissa is small, which one below zero always is: it cuts it
+        // towards zero, and adds one to what is no whole number, which is one too many.
+        let divisor = u32::try_from(places).ok().and_then(|n| 10_i64.checked_pow(n));
+        if let Some(divisor) = divisor
+            && (self.negative || self.mantissa_fits())
+        {
+            return low / divisor + i64::from(low % divisor != 0);
+        }
         let mut whole = self.clone();
-        if whole.round_up(target) {
-            return whole.low_bits(whole.exponent - target);
-        }
-        if !self.negative {
-            return whole.low_bits(whole.exponent - target);
-        }
-        // Below zero upstream adds one to what is cut towards zero, if the nanos fit into an int64, and else
-        // to what is rounded down: the former is one too many.
-        let ceiling = whole.low_bits(whole.exponent.saturating_sub(target)).wrapping_add(1);
-        let nanos_fit = self.exponent >= i64::from(scale::NANO)
-            && self.magnitude() - i64::from(scale::NANO) <= 19
-            && self.cmp(&Self::new(i64::MIN, i64::from(scale::NANO))).is_ge();
-        if nanos_fit { ceiling.wrapping_add(1) } else { ceiling }
+        whole.round_up(target);
+        let rounded = whole.low_bits(whole.exponent.saturating_sub(target));
+        if self.negative && whole.cmp(self).is_ne() { rounded.wrapping_add(1) } else { rounded }
     }
 
-    pub(super) fn fits_i64(&self) -> bool {
-        self.digits.len() <= 19
-            && self.cmp(&Self::new(i64::MIN, self.exponent)).is_ge()
-            && self.cmp(&Self::new(i64::MAX, self.exponent)).is_le()
+    /// Whether upstream's mantissa is an `int64`.
+    pub(super) fn mantissa_fits(&self) -> bool {
+        self.magnitude().saturating_add(self.places) <= 19
+            && self.cmp(&Self::new(i64::MIN, -self.places)).is_ge()
+            && self.cmp(&Self::new(i64::MAX, -self.places)).is_le()
     }
 
     pub(super) fn as_f64(&self) -> f64 {

@@ -10,6 +10,16 @@ pub(super) fn scale_up(value: i64, up: i64) -> Option<i64> {
     value.checked_mul(10_i64.checked_pow(u32::try_from(up).ok()?)?)
 }
 
+/// [`scale_up`] where upstream does not look whether it fits: for some powers it then has the low bits, for
+/// the others 0. Source: `positiveScaleInt64` of `resource/math.go`.
+pub(super) fn scale_up_unchecked(value: i64, up: i64) -> i64 {
+    let unchecked = match up {
+        1 | 2 | 3 | 6 | 9 if value != i64::MIN => value.wrapping_mul(10_i64.pow(up as u32)),
+        _ => 0,
+    };
+    scale_up(value, up).unwrap_or(unchecked)
+}
+
 /// `value / 10^down`, rounded away from zero, and whether nothing was rounded.
 pub(super) fn scale_down(value: i64, down: i64) -> (i64, bool) {
     let divisor = u32::try_from(down).ok().and_then(|d| 10_i64.checked_pow(d));

@@ -98,7 +98,9 @@ fn large(parts: &Parts<'_>, factor: Factor, mut format: Format) -> Quantity {
     }
     let exponent = i64::from(exponent) - len(parts.fraction);
     let mut amount = Decimal::from_digits(false, digits, exponent);
-    amount.round_up(i64::from(scale::NANO));
+    if amount.sign() != 0 {
+        amount.round_up(i64::from(scale::NANO));
+    }
     if format == Format::BinarySi {
         let max = Decimal::new(i64::MAX, 0);
         if amount.cmp(&max).is_gt() {
