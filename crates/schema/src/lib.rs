@@ -5,12 +5,16 @@
 
 mod error;
 pub mod json;
+mod normalize;
+pub mod protobuf;
 mod special;
 pub mod types;
 mod zero;
 
 pub use error::{DecodeError, DecodeErrorKind};
 pub use json::{Decoded, Unknown, decode_json, decode_value, encode_json};
+pub use normalize::{normalize, stored_form};
+pub use protobuf::{decode_message, decode_protobuf, encode_message, encode_protobuf};
 pub use types::{Field, ListType, Shape, Struct, Type, TypeId, Types};
 
 /// How deep typed values may nest: structs, lists and maps, each counted. Only JSON schemas in CRDs have no

@@ -1,6 +1,9 @@
 //! Every kind with every field set, as upstream writes it in JSON and in protobuf.
 
-use schema::{TypeId, Types, Unknown, decode_json, encode_json};
+use schema::{
+    TypeId, Types, Unknown, decode_json, decode_message, decode_protobuf, encode_json, encode_message,
+    encode_protobuf,
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 use value::json;
@@ -83,5 +86,42 @@ fn json_is_reproduced_in_go_order() {
         let mut out = Vec::new();
         encode_json(types, p.ty, &decoded.value, &mut out);
         difference(&text(&out), &compact(&p.json))
+    });
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .map(|b| if (32..127).contains(b) { char::from(*b).to_string() } else { format!("\\{b:02x}") })
+        .collect()
+}
+
+#[test]
+fn protobuf_is_reproduced() {
+    let types = Types::builtin();
+    each(|p| {
+        let tree = json::parse(&p.json).unwrap();
+        let mut out = Vec::new();
+        // Watch events travel without an envelope.
+        if p.pb.starts_with(&schema::protobuf::MAGIC) {
+            encode_protobuf(types, p.ty, &tree, &mut out);
+        } else {
+            encode_message(types, p.ty, &tree, &mut out);
+        }
+        difference(&hex(&out), &hex(&p.pb))
+    });
+}
+
+#[test]
+fn protobuf_decodes_to_the_tree_of_the_json() {
+    let types = Types::builtin();
+    each(|p| {
+        let decoded = if p.pb.starts_with(&schema::protobuf::MAGIC) {
+            decode_protobuf(types, p.ty, &p.pb)
+        } else {
+            decode_message(types, p.ty, &p.pb)
+        };
+        let decoded = decoded.map_err(|e| e.to_string())?;
+        difference(&json::to_string(&decoded), &json::to_string(&json::parse(&p.json).unwrap()))
     });
 }

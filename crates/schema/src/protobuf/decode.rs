@@ -1,0 +1,456 @@
+//! Reading messages into trees in Go's JSON form.
+
+use super::envelope::read_envelope;
+use super::reader::{Reader, Tag, text, wrong_wire};
+use crate::json::go_float;
+use crate::special::{base64, duration, quantity, time};
+use crate::types::{Field, Shape, Struct, TypeId, Types, Wire, WireKind};
+use crate::zero::{is_kept, zero, zero_field};
+use crate::{DEPTH_MAX, DecodeError};
+use value::{Map, Str, Value, json};
+
+/// How often messages that may come once only may come again, in all: no encoder repeats them, and putting
+/// them together costs.
+const REPEATED_MESSAGES_MAX: usize = 1_000;
+
+/// Decodes an object in its envelope; `apiVersion` and `kind` of the tree are those of the envelope.
+///
+/// # Errors
+/// When the bytes are no such envelope or message; with upstream's text.
+pub fn decode_protobuf(types: &Types, ty: TypeId, data: &[u8]) -> Result<Value, DecodeError> {
+    let envelope = read_envelope(data)?;
+    let mut value = decode_message(types, ty, envelope.raw)?;
+    for (key, text) in [("apiVersion", envelope.api_version), ("kind", envelope.kind)] {
+        if !text.is_empty() {
+            value.set(key, &*text);
+        }
+    }
+    Ok(value)
+}
+
+/// Decodes a bare message.
+///
+/// # Errors
+/// When the bytes are no message of the type; with upstream's text.
+pub fn decode_message(types: &Types, ty: TypeId, data: &[u8]) -> Result<Value, DecodeError> {
+    Decoder { types, slots: Vec::with_capacity(128), depth: 0, repeated: 0 }.message(ty, data, None)
+}
+
+/// What a field holds so far.
+#[derive(Debug)]
+enum Slot {
+    Absent,
+    Value(Value),
+    /// Entries of a map as they came.
+    Entries(Vec<(Str, Value)>),
+}
+
+impl Slot {
+    fn take(&mut self) -> Option<Value> {
+        match std::mem::replace(self, Self::Absent) {
+            Self::Absent => None,
+            Self::Value(v) => Some(v),
+            Self::Entries(entries) => Some(Value::Object(Map::from_entries(entries, |_| {}))),
+        }
+    }
+}
+
+struct Decoder<'t> {
+    types: &'t Types,
+    /// Fields of all open structs by index.
+    slots: Vec<Slot>,
+    depth: usize,
+    repeated: usize,
+}
+
+impl Decoder<'_> {
+    /// Decodes a message of any type; `old` is what an earlier message of the same field held.
+    fn message(&mut self, ty: TypeId, data: &[u8], old: Option<Value>) -> Result<Value, DecodeError> {
+        if self.depth >= DEPTH_MAX {
+            return Err(DecodeError::syntax("proto: exceeded max depth"));
+        }
+        if old.is_some() {
+            self.repeated += 1;
+            if self.repeated > REPEATED_MESSAGES_MAX {
+                return Err(DecodeError::syntax("proto: too many repetitions of messages"));
+            }
+        }
+        self.depth += 1;
+        let types = self.types;
+        let value = match types.shape(ty) {
+            Shape::Struct(s) => self.structure(ty, s, data, old),
+            _ => self.special(ty, data),
+        };
+        self.depth -= 1;
+        value
+    }
+
+    fn structure(
+        &mut self,
+        ty: TypeId,
+        s: &Struct,
+        data: &[u8],
+        old: Option<Value>,
+    ) -> Result<Value, DecodeError> {
+        let start = self.slots.len();
+        self.slots.resize_with(start + s.fields.len(), || Slot::Absent);
+        self.scatter(s, start, old);
+        let mut reader = Reader::new(data);
+        let mut next = 0;
+        while let Some(tag) = reader.tag(self.types.get(ty).short_name())? {
+            let Some(wire) = find(s, tag, &mut next) else {
+                reader.skip(tag)?;
+                continue;
+            };
+            match wire.kind {
+                WireKind::Field(i) => {
+                    let i = usize::from(i);
+                    if let Some(field) = s.fields.get(i) {
+                        self.field(field, start + i, tag, &mut reader)?;
+                    }
+                }
+                WireKind::Inlined(inner) => {
+                    let data = reader.bytes(tag, self.types.get(inner).short_name())?;
+                    let old = self.types.structure(inner).and_then(|t| self.gather(s, start, t));
+                    let value = self.message(inner, data, old)?;
+                    self.scatter(s, start, Some(value));
+                }
+            }
+        }
+        let mut entries = Vec::with_capacity(s.fields.len());
+        for (rank, i) in s.sorted.iter().enumerate() {
+            let i = usize::from(*i);
+            let (Some(field), Some(slot)) = (s.fields.get(i), self.slots.get_mut(start + i)) else {
+                continue;
+            };
+            let value = match slot.take() {
+                Some(value) if is_kept(self.types, field, &value) => value,
+                _ if s.always.binary_search(&(rank as u16)).is_ok() => zero_field(self.types, field),
+                _ => continue,
+            };
+            entries.push((Str::new_static(field.json), value));
+        }
+        self.slots.truncate(start);
+        entries.shrink_to_fit();
+        Ok(Value::Object(Map::from_entries(entries, |_| {})))
+    }
+
+    /// Puts the fields of an object into their slots.
+    fn scatter(&mut self, s: &Struct, start: usize, object: Option<Value>) {
+        let Some(Value::Object(map)) = object else { return };
+        for (key, value) in map {
+            if let Some(slot) = s.index_of(key.as_bytes()).and_then(|i| self.slots.get_mut(start + i)) {
+                *slot = Slot::Value(value);
+            }
+        }
+    }
+
+    /// Takes the fields of an inlined struct out of their slots, if there are any.
+    fn gather(&mut self, s: &Struct, start: usize, inner: &Struct) -> Option<Value> {
+        let mut entries = Vec::new();
+        for field in &inner.fields {
+            let slot = s.index_of(field.json.as_bytes()).and_then(|i| self.slots.get_mut(start + i));
+            if let Some(value) = slot.and_then(Slot::take) {
+                entries.push((Str::new_static(field.json), value));
+            }
+        }
+        (!entries.is_empty()).then(|| Value::Object(Map::from_entries(entries, |_| {})))
+    }
+
+    fn field(
+        &mut self,
+        field: &Field,
+        at: usize,
+        tag: Tag,
+        reader: &mut Reader<'_>,
+    ) -> Result<(), DecodeError> {
+        let Some(slot) = self.slots.get_mut(at) else { return Ok(()) };
+        match self.types.shape(field.ty) {
+            Shape::List(element) => {
+                let mut list = match slot.take() {
+                    Some(Value::Array(list)) => list,
+                    _ => Vec::new(),
+                };
+                self.elements(*element, field, tag, reader, &mut list)?;
+                self.slots[at] = Slot::Value(Value::Array(list));
+            }
+            Shape::Map { value, .. } => {
+                let mut entries = match std::mem::replace(slot, Slot::Absent) {
+                    Slot::Entries(entries) => entries,
+                    Slot::Value(Value::Object(map)) => map.into_vec(),
+                    _ => Vec::new(),
+                };
+                entries.push(self.entry(*value, field, reader.bytes(tag, field.go)?)?);
+                self.slots[at] = Slot::Entries(entries);
+            }
+            _ => {
+                let old = slot.take();
+                self.slots[at] = Slot::Value(self.single(field.ty, field.go, tag, reader, old)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// An element of a list, or several scalars packed into one member.
+    fn elements(
+        &mut self,
+        element: TypeId,
+        field: &Field,
+        tag: Tag,
+        reader: &mut Reader<'_>,
+        list: &mut Vec<Value>,
+    ) -> Result<(), DecodeError> {
+        let shape = self.types.shape(element);
+        if tag.wire == 2 && matches!(shape, Shape::Bool | Shape::Int32 | Shape::Int64) {
+            let mut packed = Reader::new(reader.delimited()?);
+            while !packed.is_at_end() {
+                list.push(integer(shape, packed.varint()?));
+            }
+            return Ok(());
+        }
+        list.push(self.single(element, field.go, tag, reader, None)?);
+        Ok(())
+    }
+
+    fn entry(&mut self, ty: TypeId, field: &Field, data: &[u8]) -> Result<(Str, Value), DecodeError> {
+        let mut key = Str::default();
+        let mut value = None;
+        let mut reader = Reader::new(data);
+        while let Some(tag) = reader.entry_tag()? {
+            match tag.number {
+                1 => key = Str::new(text(reader.delimited()?)),
+                2 if matches!(self.types.shape(ty), Shape::Int32 | Shape::Int64 | Shape::Bool) => {
+                    value = Some(integer(self.types.shape(ty), reader.varint()?));
+                }
+                2 => value = Some(self.delimited(ty, reader.delimited()?, None)?),
+                _ if tag.wire == 4 => return Err(wrong_wire(tag, field.go)),
+                _ => reader.skip(tag)?,
+            }
+        }
+        let value = match value {
+            Some(value) => value,
+            None => match self.types.shape(ty) {
+                // Upstream starts from what is empty, not nil.
+                Shape::Bytes => Value::from(""),
+                Shape::MessageList(_) => Value::Array(Vec::new()),
+                _ => zero(self.types, ty),
+            },
+        };
+        Ok((key, value))
+    }
+
+    fn single(
+        &mut self,
+        ty: TypeId,
+        name: &str,
+        tag: Tag,
+        reader: &mut Reader<'_>,
+        old: Option<Value>,
+    ) -> Result<Value, DecodeError> {
+        match self.types.shape(ty) {
+            shape @ (Shape::Bool | Shape::Int32 | Shape::Int64) => {
+                Ok(integer(shape, reader.varint_of(tag, name)?))
+            }
+            Shape::Float64 => {
+                let x = f64::from_bits(reader.fixed64_of(tag, name)?);
+                Ok(Value::Number(if x.is_finite() { go_float(x) } else { value::Number::Int(0) }))
+            }
+            _ => {
+                let data = reader.bytes(tag, name)?;
+                self.delimited(ty, data, old)
+            }
+        }
+    }
+
+    /// A string, bytes or a message.
+    fn delimited(&mut self, ty: TypeId, data: &[u8], old: Option<Value>) -> Result<Value, DecodeError> {
+        match self.types.shape(ty) {
+            Shape::String => Ok(Value::String(Str::new(text(data)))),
+            Shape::Bytes => {
+                let mut text = String::new();
+                base64::encode(data, &mut text);
+                Ok(Value::from(text))
+            }
+            _ => self.message(ty, data, old),
+        }
+    }
+
+    fn special(&mut self, ty: TypeId, data: &[u8]) -> Result<Value, DecodeError> {
+        let types = self.types;
+        let name = types.get(ty).short_name();
+        match types.shape(ty) {
+            Shape::Quantity => self.quantity(data),
+            Shape::IntOrString => int_or_string(data),
+            Shape::Time => read_time(data, time::Layout::Seconds),
+            Shape::MicroTime => read_time(data, time::Layout::Micros),
+            Shape::Duration => {
+                let mut reader = Reader::new(data);
+                let mut nanos = 0;
+                while let Some(tag) = reader.tag(name)? {
+                    match tag.number {
+                        1 => nanos = reader.varint_of(tag, "Duration")?.cast_signed(),
+                        _ => reader.skip(tag)?,
+                    }
+                }
+                Ok(Value::from(duration::print(nanos)))
+            }
+            Shape::RawExtension | Shape::FieldsV1 | Shape::Json => raw_json(name, data),
+            Shape::MessageList(element) => {
+                let mut reader = Reader::new(data);
+                let mut list = Vec::new();
+                while let Some(tag) = reader.tag(name)? {
+                    match tag.number {
+                        1 => list.push(self.single(*element, "Items", tag, &mut reader, None)?),
+                        _ => reader.skip(tag)?,
+                    }
+                }
+                Ok(Value::Array(list))
+            }
+            Shape::SchemaOrBool(schema) => {
+                let mut reader = Reader::new(data);
+                let mut allows = Value::Bool(false);
+                let mut inner = None;
+                while let Some(tag) = reader.tag(name)? {
+                    match tag.number {
+                        1 => allows = Value::Bool(reader.varint_of(tag, "Allows")? != 0),
+                        2 => inner = Some(self.message(*schema, reader.bytes(tag, "Schema")?, inner)?),
+                        _ => reader.skip(tag)?,
+                    }
+                }
+                Ok(inner.unwrap_or(allows))
+            }
+            Shape::SchemaOrArray(schema) => self.schema_or_list(name, *schema, *schema, "JSONSchemas", data),
+            Shape::SchemaOrStrings(schema) => {
+                let string = types.by_go_name("string").unwrap_or(*schema);
+                self.schema_or_list(name, *schema, string, "Property", data)
+            }
+            // Nothing else travels as a message.
+            _ => Ok(zero(types, ty)),
+        }
+    }
+
+    fn schema_or_list(
+        &mut self,
+        name: &str,
+        schema: TypeId,
+        element: TypeId,
+        list_name: &str,
+        data: &[u8],
+    ) -> Result<Value, DecodeError> {
+        let mut reader = Reader::new(data);
+        let mut inner = None;
+        let mut list = Vec::new();
+        while let Some(tag) = reader.tag(name)? {
+            match tag.number {
+                1 => inner = Some(self.message(schema, reader.bytes(tag, "Schema")?, inner)?),
+                2 => list.push(self.single(element, list_name, tag, &mut reader, None)?),
+                _ => reader.skip(tag)?,
+            }
+        }
+        Ok(if list.is_empty() { inner.unwrap_or_default() } else { Value::Array(list) })
+    }
+
+    fn quantity(&self, data: &[u8]) -> Result<Value, DecodeError> {
+        let mut reader = Reader::new(data);
+        let mut value = Value::from("0");
+        while let Some(tag) = reader.tag("Quantity")? {
+            match tag.number {
+                1 => {
+                    let string = text(reader.bytes(tag, "String_")?);
+                    let canonical = quantity::canonical(&string).map_err(|e| DecodeError::ty(e.text()))?;
+                    value = Value::from(&*canonical);
+                }
+                _ => reader.skip(tag)?,
+            }
+        }
+        Ok(value)
+    }
+}
+
+/// The member with the number of `tag`; members mostly come in order, so the search goes on where the last
+/// one ended.
+fn find(s: &Struct, tag: Tag, next: &mut usize) -> Option<Wire> {
+    let number = tag.number.cast_unsigned();
+    for at in [*next, next.saturating_sub(1)] {
+        if let Some(wire) = s.wire.get(at).filter(|w| w.number == number) {
+            *next = at + 1;
+            return Some(*wire);
+        }
+    }
+    let at = s.wire.binary_search_by_key(&number, |w| w.number).ok()?;
+    *next = at + 1;
+    s.wire.get(at).copied()
+}
+
+fn integer(shape: &Shape, n: u64) -> Value {
+    match shape {
+        Shape::Bool => Value::Bool(n != 0),
+        Shape::Int32 => Value::from(n as i32),
+        _ => Value::from(n.cast_signed()),
+    }
+}
+
+fn int_or_string(data: &[u8]) -> Result<Value, DecodeError> {
+    let mut reader = Reader::new(data);
+    let (mut is_string, mut int, mut string) = (false, 0, Str::default());
+    while let Some(tag) = reader.tag("IntOrString")? {
+        match tag.number {
+            1 => is_string = reader.varint_of(tag, "Type")? == 1,
+            2 => int = reader.varint_of(tag, "IntVal")? as i32,
+            3 => string = Str::new(text(reader.bytes(tag, "StrVal")?)),
+            _ => reader.skip(tag)?,
+        }
+    }
+    Ok(if is_string { Value::String(string) } else { Value::from(int) })
+}
+
+fn read_time(data: &[u8], layout: time::Layout) -> Result<Value, DecodeError> {
+    if data.is_empty() {
+        return Ok(Value::Null);
+    }
+    let mut reader = Reader::new(data);
+    let (mut seconds, mut nanos) = (0, 0_i64);
+    while let Some(tag) = reader.tag("Timestamp")? {
+        match tag.number {
+            1 => seconds = reader.varint_of(tag, "Seconds")?.cast_signed(),
+            2 => nanos = i64::from(reader.varint_of(tag, "Nanos")? as i32),
+            _ => reader.skip(tag)?,
+        }
+    }
+    if layout == time::Layout::Seconds {
+        nanos = 0;
+    }
+    // Nanoseconds beyond a second carry over, as in Go's time.Unix; micros are cut towards zero first.
+    nanos -= nanos % 1_000;
+    let seconds = seconds.saturating_add(nanos.div_euclid(1_000_000_000)).clamp(-SECONDS_MAX, SECONDS_MAX);
+    let time = time::Time { seconds, nanos: nanos.rem_euclid(1_000_000_000) as u32 };
+    Ok(if time.is_zero() { Value::Null } else { Value::from(time.print(layout)) })
+}
+
+/// Far beyond the year 9999, and far from overflow.
+const SECONDS_MAX: i64 = 1 << 40;
+
+fn raw_json(name: &str, data: &[u8]) -> Result<Value, DecodeError> {
+    let mut reader = Reader::new(data);
+    let mut raw: Option<&[u8]> = None;
+    while let Some(tag) = reader.tag(name)? {
+        match tag.number {
+            1 => raw = Some(reader.bytes(tag, "Raw")?),
+            _ => reader.skip(tag)?,
+        }
+    }
+    match raw {
+        None => Ok(Value::Null),
+        Some([]) if name != "RawExtension" => Ok(Value::Null),
+        Some(raw) => json::parse(raw).map_err(|e| {
+            if name == "RawExtension"
+                && !raw.first().is_some_and(|b| b"\t\r\n {[ntf\"-0123456789".contains(b))
+            {
+                return DecodeError::ty(
+                    "cannot convert RawExtension with unrecognized content type to unstructured",
+                );
+            }
+            DecodeError::ty(format!("json: error calling MarshalJSON for type {name}: {e}"))
+        }),
+    }
+}
