@@ -1,1 +1,35 @@
 //! The one door: the Kubernetes API over HTTP.
+//!
+//! Read in this order: [`listen`] (connections), [`door`] (what happens to every request), `route` (which
+//! verb), `verbs` (a file per verb, for all kinds), [`cache`] (all reads), `write` and [`storage`] (all
+//! writes).
+//!
+//! Invariants:
+//! - No kind is named here outside `special` (and the admission plugins, which are about certain kinds).
+//! - Nothing is answered from an object that the store has not made durable.
+//! - Every request passes the door: there is no second way in.
+
+pub mod access;
+pub mod admission;
+pub mod api;
+pub mod body;
+pub mod bootstrap;
+pub mod cache;
+pub mod call;
+pub mod codec;
+pub mod door;
+mod endpoints;
+pub mod listen;
+pub mod managed;
+pub mod negotiate;
+pub mod query;
+pub mod render;
+pub mod reply;
+pub mod request;
+pub mod resource;
+mod route;
+pub mod special;
+pub mod storage;
+pub mod table;
+mod verbs;
+pub mod write;

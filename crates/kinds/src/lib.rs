@@ -5,9 +5,11 @@
 
 mod admissionregistration;
 mod apps;
+mod autoscaling;
 mod batch;
 pub mod cel;
 mod check;
+pub mod columns;
 pub mod convert;
 pub mod core;
 mod defaults;
@@ -15,6 +17,7 @@ pub mod equal;
 mod go_url;
 pub mod hooks;
 mod internal;
+mod networking;
 mod prepare;
 pub mod table;
 
@@ -23,12 +26,14 @@ pub use table::{Row, Table};
 use hooks::Hooks;
 
 /// The hooks of a built-in kind.
-fn hooks_of(group: &str, _version: &str, plural: &str) -> Hooks {
+fn hooks_of(group: &str, version: &str, plural: &str) -> Hooks {
     match group {
         "" => core::hooks(plural),
         "admissionregistration.k8s.io" => admissionregistration::hooks(plural),
         "apps" => apps::hooks(plural),
+        "autoscaling" => autoscaling::hooks(version, plural),
         "batch" => batch::hooks(plural),
+        "networking.k8s.io" => networking::hooks(plural),
         _ => Hooks::NONE,
     }
 }

@@ -1,0 +1,237 @@
+//! Admission: what may change or refuse a write after authorization and before it is stored.
+//!
+//! Upstream: `k8s.io/apiserver/pkg/admission`; the order of plugins is that of
+//! `pkg/kubeapiserver/options/plugins.go`. Objects are in the hub version here.
+
+mod namespace_lifecycle;
+
+use crate::call::Call;
+use crate::resource::Target;
+use futures_util::future::BoxFuture;
+use meta::gvk::{GroupVersionKind, GroupVersionResource};
+use meta::status::Status;
+use value::{Str, Value};
+
+/// What happens to the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// It is made.
+    Create,
+    /// It is changed.
+    Update,
+    /// It is deleted.
+    Delete,
+    /// Somebody connects to it.
+    Connect,
+}
+
+impl Operation {
+    /// As webhooks and policies write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Connect => "CONNECT",
+        }
+    }
+}
+
+/// What admission is told of a write, besides the object.
+#[derive(Clone, Debug)]
+pub struct Attributes {
+    /// What happens.
+    pub operation: Operation,
+    /// The kind of the object (of the subresource's body, where it has one of its own).
+    pub kind: GroupVersionKind,
+    /// The resource of the request.
+    pub resource: GroupVersionResource,
+    /// The subresource; empty for the object itself.
+    pub subresource: Str,
+    /// The namespace; empty for cluster-scoped objects, the namespace's own name for namespaces.
+    pub namespace: Str,
+    /// The name; empty where it is yet to be generated.
+    pub name: Str,
+    /// Create-, Update-, Patch- or DeleteOptions.
+    pub options: Value,
+    /// Whether nothing is to be stored.
+    pub dry_run: bool,
+}
+
+impl Attributes {
+    /// The attributes of a write of `target`.
+    pub fn new(call: &Call, target: &Target, operation: Operation, name: &str, dry_run: bool) -> Self {
+        let row = &target.served.row;
+        let kind = match &target.sub {
+            Some(sub) if !sub.kind.is_empty() && (!sub.group.is_empty() || !sub.version.is_empty()) => {
+                GroupVersionKind::new(sub.group.clone(), sub.version.clone(), sub.kind.clone())
+            }
+            Some(sub) => GroupVersionKind::new(row.group.clone(), row.version.clone(), sub.kind.clone()),
+            None => GroupVersionKind::new(row.group.clone(), row.version.clone(), row.kind.clone()),
+        };
+        let namespace = if row.group.is_empty() && row.plural == "namespaces" {
+            Str::from(name)
+        } else {
+            call.info.namespace.clone()
+        };
+        Self {
+            operation,
+            kind,
+            resource: GroupVersionResource::new(row.group.clone(), row.version.clone(), row.plural.clone()),
+            subresource: target.sub.as_ref().map(|s| s.name.clone()).unwrap_or_default(),
+            namespace,
+            name: name.into(),
+            options: Value::Null,
+            dry_run,
+        }
+    }
+
+    /// Whether the write is of this resource itself (no subresource).
+    pub fn is(&self, group: &str, resource: &str) -> bool {
+        self.subresource.is_empty() && self.resource.group == group && self.resource.resource == resource
+    }
+
+    /// 403 as a plugin says it: `<resource> "<name>" is forbidden: <why>`.
+    pub fn forbidden(&self, why: impl std::fmt::Display) -> Status {
+        let resource =
+            meta::gvk::GroupResource::new(self.resource.group.clone(), self.resource.resource.clone());
+        let name = if self.name.is_empty() { "Unknown" } else { self.name.as_str() };
+        Status::forbidden(&resource, name, why)
+    }
+}
+
+/// A plugin that decides from the caches at once.
+pub trait Plugin: Send + Sync {
+    /// Whether it has a say in this.
+    fn handles(&self, attributes: &Attributes) -> bool;
+
+    /// Changes the object, or refuses it.
+    ///
+    /// # Errors
+    /// The refusal.
+    fn admit(
+        &self,
+        _call: &Call,
+        _attributes: &mut Attributes,
+        _object: &mut Value,
+        _old: Option<&Value>,
+    ) -> Result<(), Status> {
+        Ok(())
+    }
+
+    /// Refuses the object as it will be stored; for a deletion there is only the old one.
+    ///
+    /// # Errors
+    /// The refusal.
+    fn validate(
+        &self,
+        _call: &Call,
+        _attributes: &Attributes,
+        _object: Option<&Value>,
+        _old: Option<&Value>,
+    ) -> Result<(), Status> {
+        Ok(())
+    }
+}
+
+/// A plugin that has to ask somebody (webhooks), or to write (quota).
+pub trait AsyncPlugin: Send + Sync {
+    /// Whether it has a say in this; false costs no allocation.
+    fn handles(&self, call: &Call, attributes: &Attributes) -> bool;
+
+    /// See [`Plugin::admit`].
+    fn admit<'a>(
+        &'a self,
+        _call: &'a Call,
+        _attributes: &'a mut Attributes,
+        _object: &'a mut Value,
+        _old: Option<&'a Value>,
+    ) -> BoxFuture<'a, Result<(), Status>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// See [`Plugin::validate`].
+    fn validate<'a>(
+        &'a self,
+        _call: &'a Call,
+        _attributes: &'a Attributes,
+        _object: Option<&'a Value>,
+        _old: Option<&'a Value>,
+    ) -> BoxFuture<'a, Result<(), Status>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+enum Link {
+    Now(Box<dyn Plugin>),
+    Later(Box<dyn AsyncPlugin>),
+}
+
+/// The plugins in order.
+pub struct Admission {
+    chain: Vec<Link>,
+}
+
+impl Admission {
+    /// Upstream's default set.
+    pub fn standard() -> Self {
+        let mut chain = Self { chain: Vec::new() };
+        chain.now(namespace_lifecycle::NamespaceLifecycle);
+        chain
+    }
+
+    fn now(&mut self, plugin: impl Plugin + 'static) {
+        self.chain.push(Link::Now(Box::new(plugin)));
+    }
+
+    /// Adds a plugin that asks or writes.
+    pub fn later(&mut self, plugin: impl AsyncPlugin + 'static) {
+        self.chain.push(Link::Later(Box::new(plugin)));
+    }
+
+    /// Lets every plugin change the object.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub async fn admit(
+        &self,
+        call: &Call,
+        attributes: &mut Attributes,
+        object: &mut Value,
+        old: Option<&Value>,
+    ) -> Result<(), Status> {
+        for link in &self.chain {
+            match link {
+                Link::Now(p) if p.handles(attributes) => p.admit(call, attributes, object, old)?,
+                Link::Later(p) if p.handles(call, attributes) => {
+                    p.admit(call, attributes, object, old).await?
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets every plugin refuse the object as it will be stored.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub async fn validate(
+        &self,
+        call: &Call,
+        attributes: &Attributes,
+        object: Option<&Value>,
+        old: Option<&Value>,
+    ) -> Result<(), Status> {
+        for link in &self.chain {
+            match link {
+                Link::Now(p) if p.handles(attributes) => p.validate(call, attributes, object, old)?,
+                Link::Later(p) if p.handles(call, attributes) => {
+                    p.validate(call, attributes, object, old).await?
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}

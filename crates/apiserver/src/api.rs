@@ -1,0 +1,184 @@
+//! The server's shared state, and how it starts.
+
+use crate::access::Access;
+use crate::admission::Admission;
+use crate::cache::{Cache, Published};
+use crate::codec::Codec;
+use crate::managed::Tracking;
+use crate::resource::{Hub, Registry, Served};
+use crate::storage::{self, HubLoader, Identity, Prepared, Transform};
+use arc_swap::ArcSwap;
+use kinds::{Row, Table};
+use meta::time::Time;
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use store::Store;
+use value::Str;
+
+/// What the server must be told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The address that clients in the cluster reach it by.
+    pub advertise_address: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// The first is primary.
+    pub service_ranges: Vec<String>,
+    /// Issuer of service-account tokens.
+    pub issuer: String,
+}
+
+/// The server.
+pub struct Api {
+    /// What it was told.
+    pub config: Config,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// What is served.
+    pub registry: Arc<ArcSwap<Registry>>,
+    /// How far the caches are.
+    pub published: Arc<Published>,
+    /// Written objects on their way to the caches.
+    pub prepared: Arc<Prepared>,
+    /// The admission plugins.
+    pub admission: Admission,
+    /// Authentication and authorization.
+    pub access: Access,
+    /// Becomes true when the server is to stop.
+    pub stopping: tokio::sync::watch::Sender<bool>,
+    seed: AtomicU64,
+}
+
+impl Api {
+    /// Reads everything from the store, and follows it from there on. The server is ready when this
+    /// returns.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn start(
+        config: Config,
+        store: Arc<dyn Store>,
+        access: Access,
+    ) -> Result<Arc<Self>, store::Error> {
+        let revision = store.revision().await?;
+        let published = Arc::new(Published::default());
+        published.advance(revision);
+        let registry = build_registry(&*store, &published, revision).await?;
+        let registry = Arc::new(ArcSwap::from_pointee(registry));
+        let api = Arc::new(Self {
+            config,
+            store: store.clone(),
+            registry: registry.clone(),
+            published: published.clone(),
+            prepared: Arc::default(),
+            admission: Admission::standard(),
+            access,
+            stopping: tokio::sync::watch::Sender::new(false),
+            seed: AtomicU64::new(u64::from_le_bytes(
+                *uuid::Uuid::new_v4().as_bytes().first_chunk().expect("16 bytes"),
+            )),
+        });
+        api.access.load(&api);
+        let weak = Arc::downgrade(&api);
+        let changed = Arc::new(move |hub: &Hub, key: &str| {
+            if let Some(api) = weak.upgrade() {
+                api.access.changed(hub, key);
+            }
+        });
+        let feed = storage::feed(store, registry, published, api.prepared.clone(), changed, revision);
+        let stopping = api.stopping.clone();
+        tokio::spawn(async move {
+            let error = feed.await;
+            // Without its feed a server would show an old world: it must not go on.
+            tracing::error!(%error, "the store's feed has ended; stopping");
+            stopping.send_replace(true);
+        });
+        Ok(api)
+    }
+
+    /// The stored side of a resource.
+    pub fn hub(&self, group: &str, resource: &str) -> Option<Arc<Hub>> {
+        self.registry.load().hub(group, resource).cloned()
+    }
+
+    /// The time.
+    pub fn now(&self) -> Time {
+        let now = jiff::Timestamp::now();
+        Time::from_unix(now.as_second(), now.subsec_nanosecond().unsigned_abs())
+    }
+
+    /// A number below `n`, for jitter; not for secrets.
+    pub fn dice(&self, n: u64) -> u64 {
+        // SplitMix64.
+        let mut z = self.seed.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % n.max(1)
+    }
+
+    /// A new UID.
+    pub fn new_uid(&self) -> Str {
+        let mut buffer = uuid::Uuid::encode_buffer();
+        Str::from(&*uuid::Uuid::new_v4().hyphenated().encode_lower(&mut buffer))
+    }
+
+    /// Asks the store to tell soon how far it is.
+    pub async fn request_progress(&self) {
+        let keys = store::KeyRange::prefix(&b"/registry/"[..]);
+        if let Err(error) = self.store.request_progress(&keys).await {
+            tracing::debug!(%error, "the store does not tell its progress");
+        }
+    }
+
+    /// Completes when the server is to stop.
+    pub fn shutdown_signal(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let mut stopping = self.stopping.subscribe();
+        Box::pin(async move {
+            // An error means that the server is gone, which is the same.
+            let _ = stopping.wait_for(|s| *s).await;
+        })
+    }
+}
+
+/// The field by which followers of a resource are indexed: kubelets follow the pods of their node.
+fn trigger(row: &Row) -> Option<Str> {
+    row.fields.fields.iter().map(|f| &f.label).find(|f| *f == "spec.nodeName").cloned()
+}
+
+async fn build_registry(
+    store: &dyn Store,
+    published: &Arc<Published>,
+    revision: u64,
+) -> Result<Registry, store::Error> {
+    let table = Table::builtin();
+    let mut hubs: HashMap<Str, Arc<Hub>> = HashMap::new();
+    // First the rows that are stored as they are, then the ones that share their hub.
+    for row in table.rows() {
+        let Some(storage) = &row.storage else { continue };
+        if storage.convert.is_some() {
+            continue;
+        }
+        let codec = Codec::typed(row);
+        let transform: Arc<dyn Transform> = Arc::new(Identity);
+        let ingest = |key: &str, value: &bytes::Bytes, revision: u64| {
+            storage::ingest(&storage.prefix, &codec, &*transform, row, key, value, revision)
+        };
+        let loader = HubLoader { prefix: &storage.prefix, ingest: &ingest };
+        let entries = storage::load(store, &loader, revision).await?;
+        let cache = Cache::new(published.clone(), trigger(row), revision, entries);
+        let hub =
+            Arc::new(Hub { row: row.clone(), codec: codec.clone(), cache, transform: transform.clone() });
+        hubs.insert(storage.prefix.clone(), hub);
+    }
+    let served = table.rows().iter().map(|row| {
+        let hub = row.storage.as_ref().and_then(|s| hubs.get(&s.prefix)).cloned();
+        let codec = Codec::typed(row);
+        let tracking = Tracking::new(row, codec.merge_type(), codec.empty());
+        Arc::new(Served { row: row.clone(), codec, hub, tracking })
+    });
+    Ok(Registry::new(served))
+}

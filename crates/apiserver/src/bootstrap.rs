@@ -1,0 +1,73 @@
+//! The objects that every cluster has: made when the server starts and put back when somebody deletes them.
+//!
+//! Upstream: `pkg/controlplane/controller/systemnamespaces`, `pkg/registry/rbac/rest`,
+//! `pkg/controlplane/controller/kubernetesservice`.
+
+use crate::api::Api;
+use auth::UserInfo;
+use bytes::Bytes;
+use http::{Method, Request, header};
+use http_body_util::BodyExt;
+use std::sync::Arc;
+use value::{Value, json};
+
+const NAMESPACES: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "default"];
+
+/// The server's own identity, as upstream's loopback client.
+pub fn loopback() -> Arc<UserInfo> {
+    Arc::new(UserInfo::new("system:apiserver", &[auth::user::SYSTEM_MASTERS, auth::user::AUTHENTICATED]))
+}
+
+/// Makes what is missing.
+pub async fn run(api: &Arc<Api>) {
+    for name in NAMESPACES {
+        let mut metadata = Value::object();
+        metadata.set("name", name);
+        let mut namespace = Value::object();
+        namespace.set("apiVersion", "v1");
+        namespace.set("kind", "Namespace");
+        namespace.set("metadata", metadata);
+        ensure(api, "/api/v1/namespaces", &namespace).await;
+    }
+}
+
+/// Makes an object unless it is there.
+async fn ensure(api: &Arc<Api>, collection: &str, object: &Value) {
+    match call(api, Method::POST, collection, Some(object)).await {
+        Ok((201 | 409, _)) => {}
+        Ok((code, answer)) => {
+            let name = object.at("metadata").at("name").str();
+            tracing::error!(
+                collection,
+                name,
+                code,
+                message = answer.at("message").str(),
+                "cannot make an object of the system"
+            );
+        }
+        Err(error) => tracing::error!(collection, %error, "cannot make an object of the system"),
+    }
+}
+
+/// Sends a JSON request through the door as the server itself.
+///
+/// # Errors
+/// When request or answer make no sense, which is a bug.
+pub async fn call(
+    api: &Arc<Api>,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<(u16, Value), http::Error> {
+    let bytes = body.map(json::to_vec).unwrap_or_default();
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::USER_AGENT, "kube-apiserver/v1.36")
+        .body(Bytes::from(bytes))?;
+    let response = api.call(loopback(), request).await;
+    let code = response.status().as_u16();
+    let Ok(body) = response.into_body().collect().await;
+    Ok((code, json::parse(&body.to_bytes()).unwrap_or_default()))
+}

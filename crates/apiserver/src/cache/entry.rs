@@ -1,0 +1,166 @@
+//! One version of one object, as bytes, and the events that lead from version to version.
+
+use bytes::Bytes;
+use schema::json::{JsonSplice, splice_json};
+use std::sync::{Arc, OnceLock};
+use value::Str;
+
+/// What reads need to know of an object without parsing it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Head {
+    /// `metadata.labels`, sorted by key.
+    pub labels: Box<[(Str, Str)]>,
+    /// The kind's selectable fields other than name and namespace.
+    pub fields: Box<[(Str, Str)]>,
+}
+
+impl Head {
+    /// The value of a label.
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.labels.binary_search_by(|(k, _)| k.as_str().cmp(key)).ok().map(|i| self.labels[i].1.as_str())
+    }
+
+    /// The value of a selectable field; empty if the kind has none of that name.
+    pub fn field(&self, name: &str) -> &str {
+        self.fields.iter().find(|(k, _)| k == name).map_or("", |(_, v)| v.as_str())
+    }
+}
+
+impl meta::labels::Labels for Head {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.label(key)
+    }
+}
+
+/// One version of an object.
+#[derive(Debug)]
+pub struct Entry {
+    /// `<namespace>/<name>`, or `<name>` for cluster-scoped objects.
+    pub key: Str,
+    /// The revision of its write: its `resourceVersion`.
+    pub revision: u64,
+    /// The stored form, decrypted, without `resourceVersion`.
+    pub stored: Bytes,
+    /// Labels and selectable fields.
+    pub head: Arc<Head>,
+    /// Served JSON of the hub version, with `resourceVersion`.
+    pub json: OnceLock<Bytes>,
+    /// Served protobuf (no envelope) of the hub version, with `resourceVersion`.
+    pub protobuf: OnceLock<Bytes>,
+}
+
+impl Entry {
+    /// A version whose encodings are made when first asked for.
+    pub fn new(key: Str, revision: u64, stored: Bytes, head: Head) -> Self {
+        Self { key, revision, stored, head: Arc::new(head), json: OnceLock::new(), protobuf: OnceLock::new() }
+    }
+
+    /// The namespace; empty for cluster-scoped objects.
+    pub fn namespace(&self) -> &str {
+        self.key.split_once('/').map_or("", |(namespace, _)| namespace)
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        self.key.split_once('/').map_or(self.key.as_str(), |(_, name)| name)
+    }
+
+    /// The same object under another revision: how a deletion shows it.
+    pub fn at_revision(&self, revision: u64) -> Self {
+        Self {
+            key: self.key.clone(),
+            revision,
+            stored: self.stored.clone(),
+            head: self.head.clone(),
+            json: OnceLock::new(),
+            protobuf: OnceLock::new(),
+        }
+    }
+
+    /// The same version once more, with no encodings made.
+    pub fn twin(&self, revision: u64) -> Self {
+        self.at_revision(revision)
+    }
+
+    /// Gives the entry its revision, and its JSON from what was encoded before the revision was known.
+    pub fn publish(&mut self, revision: u64, template: &Template) {
+        self.revision = revision;
+        self.json = OnceLock::from(template.fill(revision));
+    }
+}
+
+/// Encoded JSON of an object without `resourceVersion`, and where that belongs.
+#[derive(Debug)]
+pub struct Template {
+    /// The JSON.
+    pub json: Vec<u8>,
+    /// Where; `None` if the object has no metadata.
+    pub splice: Option<JsonSplice>,
+}
+
+impl Template {
+    /// The JSON with the revision.
+    pub fn fill(&self, revision: u64) -> Bytes {
+        let Some(splice) = self.splice else { return self.json.clone().into() };
+        let mut out = Vec::new();
+        splice_json(&self.json, splice, revision, &mut out);
+        out.into()
+    }
+}
+
+/// What happened to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// It was made, or came into a selection.
+    Added,
+    /// It changed.
+    Modified,
+    /// It was deleted, or left a selection.
+    Deleted,
+}
+
+impl EventKind {
+    /// The event type as it stands on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "ADDED",
+            Self::Modified => "MODIFIED",
+            Self::Deleted => "DELETED",
+        }
+    }
+}
+
+/// A step from one version of an object to the next.
+#[derive(Debug)]
+pub struct Event {
+    /// What happened.
+    pub kind: EventKind,
+    /// When.
+    pub revision: u64,
+    /// The object after it; for a deletion as it last was, under the deletion's revision.
+    pub entry: Arc<Entry>,
+    /// The object before it.
+    pub prev: Option<Arc<Entry>>,
+}
+
+impl Event {
+    /// How many bytes the history keeps for this event. Measured once the event enters the history, by the
+    /// bytes known then, so that adding and removing it count the same.
+    pub(super) fn weight(&self) -> usize {
+        const OVERHEAD_BYTES: usize = 256;
+        OVERHEAD_BYTES + self.prev.as_ref().map_or(0, |p| p.stored.len() * 2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        let namespaced = Entry::new("a/b".into(), 1, Bytes::from_static(b"xyz"), Head::default());
+        assert_eq!((namespaced.namespace(), namespaced.name()), ("a", "b"));
+        let cluster = Entry::new("b".into(), 1, Bytes::new(), Head::default());
+        assert_eq!((cluster.namespace(), cluster.name()), ("", "b"));
+    }
+}

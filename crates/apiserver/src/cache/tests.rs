@@ -1,0 +1,141 @@
+//! The cache against a model: lists at any remembered revision, and followers without gaps.
+
+use super::*;
+use bytes::Bytes;
+use std::task::{Context, Waker};
+
+fn entry(key: &str, revision: u64) -> Arc<Entry> {
+    let fields = vec![(Str::from("spec.nodeName"), Str::from(format!("n{}", revision % 3)))];
+    let labels = vec![(Str::from("odd"), Str::from(if revision % 2 == 1 { "yes" } else { "no" }))];
+    let head = Head { labels: labels.into(), fields: fields.into() };
+    Arc::new(Entry::new(key.into(), revision, Bytes::from_static(b"{}"), head))
+}
+
+fn cache() -> Cache {
+    Cache::new(Arc::default(), Some("spec.nodeName".into()), 0, [])
+}
+
+fn keys(page: &Page) -> Vec<String> {
+    page.entries.iter().map(|e| format!("{}@{}", e.key, e.revision)).collect()
+}
+
+/// A small generator, so that a failure is a seed.
+fn dice(seed: &mut u64, n: u64) -> u64 {
+    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*seed >> 33) % n
+}
+
+#[test]
+fn lists_at_old_revisions_equal_what_was() {
+    for seed in 0..20 {
+        let mut seed = seed;
+        let cache = cache();
+        let mut states = vec![Vec::new()];
+        for revision in 1..200 {
+            let key = format!("ns{}/o{}", dice(&mut seed, 3), dice(&mut seed, 5));
+            if dice(&mut seed, 3) == 0 && cache.get(&key).is_some() {
+                cache.apply(Change::Delete { key: key.into(), revision });
+            } else {
+                cache.apply(Change::Put(entry(&key, revision)));
+            }
+            states.push(keys(&cache.list(Query::default())));
+        }
+        for (revision, state) in states.iter().enumerate() {
+            let all = cache.list_at(revision as u64, Query::default()).expect("remembered");
+            assert_eq!(&keys(&all), state, "at {revision}");
+            let mut paged = Vec::new();
+            let mut after: Option<String> = None;
+            loop {
+                let query = Query { limit: 2, after: after.as_deref(), ..Query::default() };
+                let page = cache.list_at(revision as u64, query).expect("remembered");
+                paged.extend(keys(&page));
+                assert_eq!(page.remaining, Some((state.len() - paged.len()) as u64));
+                if !page.more {
+                    break;
+                }
+                after = page.entries.last().map(|e| e.key.to_string());
+            }
+            assert_eq!(&paged, state, "in pages at {revision}");
+            let one = cache
+                .list_at(revision as u64, Query { namespace: "ns1", ..Query::default() })
+                .expect("remembered");
+            let want: Vec<String> = state.iter().filter(|k| k.starts_with("ns1/")).cloned().collect();
+            assert_eq!(keys(&one), want);
+        }
+    }
+}
+
+#[test]
+fn a_forgotten_revision_is_refused() {
+    let cache = cache();
+    for revision in 1..=HISTORY_EVENTS_MAX as u64 + 10 {
+        cache.apply(Change::Put(entry("a/b", revision)));
+    }
+    assert_eq!(cache.list_at(9, Query::default()).expect_err("forgotten"), TooOld { oldest: 10 });
+    assert!(cache.list_at(10, Query::default()).is_ok());
+    assert!(cache.watch(Selection::default(), Scope::All, Some(9)).is_err());
+}
+
+fn drain(watcher: &Watcher) -> (Vec<String>, Option<End>) {
+    let mut cx = Context::from_waker(Waker::noop());
+    let (mut items, mut out) = (Vec::new(), Vec::new());
+    loop {
+        items.clear();
+        match watcher.poll(&mut cx, 100, &mut items) {
+            Poll::Ready(None) => out.extend(
+                items.iter().map(|i| format!("{} {}@{}", i.kind.as_str(), i.entry.key, i.entry.revision)),
+            ),
+            Poll::Ready(end) => return (out, end),
+            Poll::Pending => return (out, None),
+        }
+    }
+}
+
+use std::task::Poll;
+
+#[test]
+fn a_selection_turns_changes_into_comings_and_goings() {
+    let cache = cache();
+    let odd = Selection {
+        labels: Some(meta::labels::Selector::parse("odd=yes").expect("a selector")),
+        ..Selection::default()
+    };
+    let watcher = cache.watch(odd, Scope::All, None).expect("from now");
+    for revision in [1, 3, 4, 6] {
+        cache.apply(Change::Put(entry("a/b", revision)));
+    }
+    cache.apply(Change::Put(entry("a/b", 7)));
+    cache.apply(Change::Delete { key: "a/b".into(), revision: 8 });
+    let want = ["ADDED a/b@1", "MODIFIED a/b@3", "DELETED a/b@4", "ADDED a/b@7", "DELETED a/b@8"];
+    assert_eq!(drain(&watcher).0, want);
+}
+
+#[test]
+fn a_trigger_field_reaches_old_and_new_followers() {
+    let cache = cache();
+    let on = |node: &str| {
+        let fields = meta::fields::Selector::parse(&format!("spec.nodeName={node}")).expect("a selector");
+        let selection = Selection { fields: Some(fields), ..Selection::default() };
+        let scope = cache.scope(true, &selection);
+        assert_eq!(scope, Scope::Field(node.into()));
+        cache.watch(selection, scope, None).expect("from now")
+    };
+    let (zero, one, two) = (on("n0"), on("n1"), on("n2"));
+    cache.apply(Change::Put(entry("a/b", 3)));
+    cache.apply(Change::Put(entry("a/b", 4)));
+    assert_eq!(drain(&zero).0, ["ADDED a/b@3", "DELETED a/b@4"]);
+    assert_eq!(drain(&one).0, ["ADDED a/b@4"]);
+    assert_eq!(drain(&two).0, [""; 0]);
+}
+
+#[test]
+fn a_follower_that_does_not_read_is_ended_after_what_it_was_given() {
+    let cache = cache();
+    let watcher = cache.watch(Selection::default(), Scope::All, None).expect("from now");
+    for revision in 1..2_000 {
+        cache.apply(Change::Put(entry("a/b", revision)));
+    }
+    let (items, end) = drain(&watcher);
+    assert_eq!((items.len(), end), (1_000, Some(End::TooSlow)));
+    assert_eq!(items.last().map(String::as_str), Some("MODIFIED a/b@1000"));
+}

@@ -1,0 +1,145 @@
+//! One follower of a resource.
+
+use super::{Entry, Event, EventKind, Selection};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+
+/// How many events may wait for a follower that does not read. The events are shared; a waiting one costs
+/// a pointer here, so that 1,000 stalled followers hold 24 MiB at most.
+const PENDING_EVENTS_MAX: usize = 1_000;
+
+/// Why a follower ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It read too slowly.
+    TooSlow,
+    /// The resource is no longer served.
+    Closed,
+}
+
+/// What a follower is to be shown.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// The event as this follower's selection sees it.
+    pub kind: EventKind,
+    /// The object to show.
+    pub entry: Arc<Entry>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    items: VecDeque<Item>,
+    end: Option<End>,
+    waker: Option<Waker>,
+}
+
+/// A follower: a bounded queue that the feed fills and one response drains.
+#[derive(Debug)]
+pub struct Watcher {
+    selection: Selection,
+    queue: Mutex<Queue>,
+    dropped: AtomicBool,
+}
+
+impl Watcher {
+    pub(super) fn new(selection: Selection) -> Self {
+        Self { selection, queue: Mutex::default(), dropped: AtomicBool::new(false) }
+    }
+
+    pub(super) const fn selection(&self) -> &Selection {
+        &self.selection
+    }
+
+    /// How this follower sees the event; `None` if it does not concern it.
+    fn view(&self, event: &Event) -> Option<Item> {
+        let item = |kind, entry: &Arc<Entry>| Some(Item { kind, entry: entry.clone() });
+        if self.selection.is_everything() {
+            return item(event.kind, &event.entry);
+        }
+        let was = event.prev.as_ref().is_some_and(|p| self.selection.matches(p));
+        let is = event.kind != EventKind::Deleted && self.selection.matches(&event.entry);
+        match (was, is) {
+            (false, false) => None,
+            (false, true) => item(EventKind::Added, &event.entry),
+            (true, true) => item(EventKind::Modified, &event.entry),
+            // It left the selection: shown as it last matched, under the revision at which it left.
+            (true, false) if event.kind == EventKind::Deleted => item(EventKind::Deleted, &event.entry),
+            (true, false) => {
+                let last = event.prev.as_ref()?.at_revision(event.revision);
+                Some(Item { kind: EventKind::Deleted, entry: Arc::new(last) })
+            }
+        }
+    }
+
+    /// Queues an event of the history. The history is bounded, so these do not count against the limit.
+    pub(super) fn offer_past(&self, event: &Event) {
+        if let Some(item) = self.view(event) {
+            self.queue.lock().items.push_back(item);
+        }
+    }
+
+    /// Queues a new event; false when the follower has ended and is to be forgotten.
+    pub(super) fn offer(&self, event: &Event) -> bool {
+        if self.dropped.load(Ordering::Relaxed) {
+            return false;
+        }
+        let Some(item) = self.view(event) else { return true };
+        let mut queue = self.queue.lock();
+        if queue.end.is_some() {
+            return false;
+        }
+        let keep = queue.items.len() < PENDING_EVENTS_MAX;
+        if keep {
+            queue.items.push_back(item);
+        } else {
+            queue.end = Some(End::TooSlow);
+        }
+        let waker = queue.waker.take();
+        drop(queue);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        keep
+    }
+
+    /// Ends the follower once it has read what is queued.
+    pub(super) fn end(&self, end: End) {
+        let mut queue = self.queue.lock();
+        queue.end.get_or_insert(end);
+        if let Some(waker) = queue.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Says that nobody reads any more.
+    pub fn stop(&self) {
+        self.dropped.store(true, Ordering::Relaxed);
+        self.queue.lock().items.clear();
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Takes up to `max` items into `into`; pending when there is none yet, ready with the reason when the
+    /// follower has ended and everything queued before has been taken.
+    pub fn poll(&self, cx: &mut Context<'_>, max: usize, into: &mut Vec<Item>) -> Poll<Option<End>> {
+        let mut queue = self.queue.lock();
+        let n = queue.items.len().min(max);
+        if n > 0 {
+            into.extend(queue.items.drain(..n));
+            return Poll::Ready(None);
+        }
+        if let Some(end) = queue.end {
+            return Poll::Ready(Some(end));
+        }
+        match &queue.waker {
+            Some(w) if w.will_wake(cx.waker()) => {}
+            _ => queue.waker = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+}

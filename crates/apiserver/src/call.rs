@@ -1,0 +1,141 @@
+//! One request on its way through the door: what the verbs need to know of it.
+
+use crate::api::Api;
+use crate::cache::Entry;
+use crate::door::Origin;
+use crate::negotiate::{Accepted, Allows, Encoding, negotiate, not_acceptable, wants_pretty};
+use crate::query::Query;
+use crate::render::Render;
+use crate::reply::Reply;
+use crate::request::RequestInfo;
+use crate::resource::{Hub, Served};
+use auth::UserInfo;
+use http::{HeaderMap, Method, header};
+use meta::status::Status;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+use value::{Str, Value};
+
+/// How long a read waits for a revision that the server has not seen yet, as upstream's cacher.
+const FRESH_TIMEOUT: Duration = Duration::from_secs(3);
+/// How many bytes of warnings one answer carries, and how long one is when there are too many, as upstream.
+const WARNING_BYTES_MAX: usize = 4 << 10;
+
+/// A request.
+pub struct Call {
+    /// The server.
+    pub api: Arc<Api>,
+    /// The HTTP method.
+    pub method: Method,
+    /// The percent-decoded path.
+    pub path: String,
+    /// The query.
+    pub query: Query,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// What it asks for.
+    pub info: RequestInfo,
+    /// Who asks, after impersonation.
+    pub user: Arc<UserInfo>,
+    /// Texts for `Warning` headers, in order, each once.
+    pub warnings: Mutex<Vec<Str>>,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+impl Call {
+    /// A header as text; `None` if it is absent or not text.
+    pub fn header(&self, name: header::HeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|v| v.to_str().ok())
+    }
+
+    /// The `Accept` header.
+    pub fn accept(&self) -> Option<&str> {
+        self.header(header::ACCEPT)
+    }
+
+    /// The `User-Agent` header.
+    pub fn user_agent(&self) -> &str {
+        self.header(header::USER_AGENT).unwrap_or("")
+    }
+
+    /// Whether answers are to be indented.
+    pub fn pretty(&self) -> bool {
+        wants_pretty(self.query.get("pretty"), self.user_agent())
+    }
+
+    /// The form of an answer of objects.
+    pub fn negotiate(&self) -> Result<Accepted, Status> {
+        let mut accepted = negotiate(self.accept(), Allows::Transforms, &Encoding::ALL)
+            .ok_or_else(|| self.not_acceptable())?;
+        accepted.pretty |= self.pretty();
+        Ok(accepted)
+    }
+
+    /// 406.
+    pub fn not_acceptable(&self) -> Status {
+        not_acceptable(&Encoding::ALL, false)
+    }
+
+    /// Adds a warning.
+    pub fn warn(&self, text: impl Into<Str>) {
+        let text = text.into();
+        let mut warnings = self.warnings.lock();
+        let total: usize = warnings.iter().map(|w| w.len()).sum();
+        if !text.is_empty() && total + text.len() <= WARNING_BYTES_MAX && !warnings.contains(&text) {
+            warnings.push(text);
+        }
+    }
+
+    /// Waits until the cache shows `revision`, or (for `None`) everything that was acknowledged before now.
+    pub async fn fresh(&self, revision: Option<u64>) -> Result<(), Status> {
+        let newest = self.api.store.revision().await.map_err(|e| crate::storage::status(&e))?;
+        let target = revision.unwrap_or(newest);
+        let published = &self.api.published;
+        if published.get() >= target {
+            return Ok(());
+        }
+        if published.get() < newest {
+            // The store is ahead of the cache: its feed brings it here without being asked.
+            self.api.request_progress().await;
+        }
+        match tokio::time::timeout(FRESH_TIMEOUT, published.reached(target)).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(Status::too_large_resource_version(target, published.get(), 1)),
+        }
+    }
+
+    /// An answer of one object.
+    pub fn entry_reply(
+        &self,
+        code: u16,
+        accepted: Accepted,
+        served: &Arc<Served>,
+        hub: &Arc<Hub>,
+        entry: &Entry,
+    ) -> Result<Reply, Status> {
+        Render::new(self, served.clone(), hub.clone(), accepted).one(code, entry)
+    }
+
+    /// An answer of several objects.
+    pub fn list_reply(
+        &self,
+        accepted: Accepted,
+        served: &Arc<Served>,
+        hub: &Arc<Hub>,
+        entries: &[Arc<Entry>],
+        meta: Value,
+    ) -> Result<Reply, Status> {
+        Render::new(self, served.clone(), hub.clone(), accepted).list(entries, meta)
+    }
+
+    /// An answer that is a Status, in the negotiated form.
+    pub fn status_reply(&self, code: u16, accepted: Accepted, status: &Status) -> Result<Reply, Status> {
+        if accepted.encoding == Encoding::Protobuf {
+            let body = crate::codec::status_protobuf(status);
+            return Ok(Reply::bytes(code, Encoding::Protobuf.media_type(), body));
+        }
+        Ok(Reply::tree(code, accepted, &status.to_value()))
+    }
+}

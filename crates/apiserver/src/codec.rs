@@ -1,0 +1,442 @@
+//! How objects of a kind are read and written: JSON, YAML and protobuf on the wire, and in the store.
+//!
+//! A built-in kind has a Go type, whose facts drive everything here; a custom kind has none and is plain
+//! JSON with sorted keys.
+
+use crate::cache::Template;
+use crate::negotiate::Encoding;
+use bytes::Bytes;
+use kinds::Row;
+use meta::quote::Quoted;
+use meta::status::Status;
+use schema::protobuf::{LIST_TAIL, MAGIC, item_head, item_len, list_head, read_envelope, wrap_message};
+use schema::{TypeId, Types, Unknown};
+use std::collections::VecDeque;
+use value::{Str, Value, json, yaml};
+
+/// An object as it was read, with what a strict reader minds.
+#[derive(Clone, Debug)]
+pub struct Decoded {
+    /// The object, without defaults.
+    pub object: Value,
+    /// Unknown and duplicate fields, as upstream words them.
+    pub strict: Vec<String>,
+}
+
+/// The codec of a kind in one version.
+#[derive(Clone, Debug)]
+pub struct Codec {
+    /// The Go type of a built-in kind.
+    ty: Option<TypeId>,
+    api_version: Str,
+    kind: Str,
+}
+
+impl Codec {
+    /// The codec of a built-in kind.
+    pub fn typed(row: &Row) -> Self {
+        Self {
+            ty: Types::builtin().by_go_name(&row.go_type),
+            api_version: row.api_version(),
+            kind: row.kind.clone(),
+        }
+    }
+
+    /// Whether it is of a built-in kind.
+    pub const fn is_typed(&self) -> bool {
+        self.ty.is_some()
+    }
+
+    /// The type by which fields merge and have owners; `None` for a kind of unknown structure.
+    pub fn merge_type(&self) -> Option<merge::Type> {
+        merge::builtin::type_of(self.ty?)
+    }
+
+    /// An empty object, without kind.
+    pub fn zero(&self) -> Value {
+        let mut object = Value::object();
+        object.set("metadata", Value::object());
+        self.normalize(&mut object);
+        object
+    }
+
+    /// An empty object of the kind.
+    pub fn empty(&self) -> Value {
+        let mut object = self.zero();
+        self.stamp(&mut object);
+        object
+    }
+
+    /// Sets `apiVersion` and `kind`.
+    pub fn stamp(&self, object: &mut Value) {
+        object.set("apiVersion", self.api_version.clone());
+        object.set("kind", self.kind.clone());
+    }
+
+    /// Restores Go's JSON form after an edit.
+    pub fn normalize(&self, object: &mut Value) {
+        if let Some(ty) = self.ty {
+            schema::normalize(Types::builtin(), ty, object);
+        }
+    }
+
+    /// What is left of an object when it has been stored: empty lists and maps are nil.
+    pub fn stored_form(&self, object: &mut Value) {
+        if let Some(ty) = self.ty {
+            schema::stored_form(Types::builtin(), ty, object);
+        }
+    }
+
+    /// JSON in Go's field order.
+    pub fn to_json(&self, object: &Value) -> Vec<u8> {
+        let mut out = Vec::with_capacity(1024);
+        match self.ty {
+            Some(ty) => schema::encode_json(Types::builtin(), ty, object, &mut out),
+            None => json::write(object, &mut out),
+        }
+        out
+    }
+
+    /// JSON without `resourceVersion`, and where that goes.
+    pub fn template(&self, object: &mut Value) -> Template {
+        self.stamp(object);
+        let mut json = Vec::with_capacity(1024);
+        let splice = match self.ty {
+            Some(ty) => schema::json::encode_json_spliced(Types::builtin(), ty, object, &mut json),
+            None => schema::json::encode_untyped_spliced(object, &mut json),
+        };
+        Template { json, splice }
+    }
+
+    /// Protobuf without envelope.
+    pub fn to_protobuf(&self, object: &Value) -> Vec<u8> {
+        match self.ty {
+            Some(ty) => protobuf(ty, object),
+            None => Vec::new(),
+        }
+    }
+
+    /// The bytes that are stored, before encryption.
+    pub fn to_stored(&self, row: &Row, object: &Value) -> Vec<u8> {
+        let binary = row.storage.as_ref().is_some_and(|s| s.encoding == kinds::table::Encoding::Protobuf);
+        if binary && self.is_typed() {
+            return envelope(&self.api_version, &self.kind, &self.to_protobuf(object));
+        }
+        let mut object = object.clone();
+        self.stamp(&mut object);
+        let mut out = self.to_json(&object);
+        out.push(b'\n');
+        out
+    }
+
+    /// Reads stored bytes of either encoding.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn from_stored(&self, stored: &[u8]) -> Result<Value, String> {
+        match self.ty {
+            Some(ty) if stored.starts_with(&MAGIC) => {
+                schema::decode_protobuf(Types::builtin(), ty, stored).map_err(|e| e.to_string())
+            }
+            Some(ty) => schema::decode_json(Types::builtin(), ty, stored, Unknown::Ignore)
+                .map(|d| d.value)
+                .map_err(|e| e.to_string()),
+            None => json::parse(stored).map_err(|e| e.to_string()),
+        }
+    }
+
+    /// What follows the kind in an item of a list: built-in items have none, custom ones keep it.
+    pub fn list_item<'a>(&self, json: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+        let prefix = self.kind_prefix();
+        match json.strip_prefix(prefix.as_slice()) {
+            Some(rest) if self.is_typed() => {
+                out.push(b'{');
+                rest
+            }
+            _ => json,
+        }
+    }
+
+    /// `{"kind":"…","apiVersion":"…",`
+    fn kind_prefix(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(64);
+        out.extend_from_slice(b"{\"kind\":");
+        json::write_str(&self.kind, &mut out);
+        out.extend_from_slice(b",\"apiVersion\":");
+        json::write_str(&self.api_version, &mut out);
+        out.push(b',');
+        out
+    }
+
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// 400 with upstream's text.
+    pub fn decode(
+        &self,
+        row: &Row,
+        encoding: Encoding,
+        body: &[u8],
+        strict: bool,
+    ) -> Result<Decoded, Status> {
+        match encoding {
+            Encoding::Json => self.decode_json(row, body, strict),
+            Encoding::Yaml => {
+                let object = yaml::parse(body).map_err(|e| {
+                    let why = format!("couldn't get version/kind; json parse error: {e}");
+                    unrecognized(row, &why, body)
+                })?;
+                let mut decoded = self.decode_json(row, &json::to_vec(&object), strict)?;
+                if strict && let Err(error) = yaml::parse_strict(body) {
+                    decoded.strict.insert(0, error.to_string());
+                }
+                Ok(decoded)
+            }
+            Encoding::Protobuf => self.decode_protobuf(row, body),
+        }
+    }
+
+    fn decode_json(&self, row: &Row, body: &[u8], strict: bool) -> Result<Decoded, Status> {
+        let (api_version, kind) = find_kind(body).map_err(|e| {
+            unrecognized(row, &format!("couldn't get version/kind; json parse error: {e}"), body)
+        })?;
+        let (api_version, kind) = self.check_kind(row, &api_version, &kind)?;
+        let mut decoded = match self.ty {
+            Some(ty) => {
+                let unknown = if strict { Unknown::Report } else { Unknown::Ignore };
+                let decoded = schema::decode_json(Types::builtin(), ty, body, unknown)
+                    .map_err(|e| cannot_handle(row, &kind, &api_version, &e.to_string()))?;
+                Decoded { object: decoded.value, strict: decoded.strict_errors }
+            }
+            None => Decoded { object: json::parse(body).unwrap_or_default(), strict: Vec::new() },
+        };
+        self.stamp(&mut decoded.object);
+        Ok(decoded)
+    }
+
+    fn decode_protobuf(&self, row: &Row, body: &[u8]) -> Result<Decoded, Status> {
+        let Some(ty) = self.ty else {
+            return Err(crate::negotiate::unsupported_media_type(
+                [Encoding::Json, Encoding::Yaml].iter().map(|e| e.media_type()),
+            ));
+        };
+        let envelope = read_envelope(body).map_err(|e| unrecognized(row, &e.to_string(), body))?;
+        let (api_version, kind) = self.check_kind(row, &envelope.api_version, &envelope.kind)?;
+        let mut object = schema::decode_message(Types::builtin(), ty, envelope.raw)
+            .map_err(|e| cannot_handle(row, &kind, &api_version, &e.to_string()))?;
+        self.stamp(&mut object);
+        Ok(Decoded { object, strict: Vec::new() })
+    }
+
+    /// Whether a body that says this of itself may be one of this kind; absent names mean this kind.
+    fn check_kind(&self, row: &Row, api_version: &str, kind: &str) -> Result<(Str, Str), Status> {
+        let version = if api_version.is_empty() { self.api_version.clone() } else { api_version.into() };
+        let kind = if kind.is_empty() { self.kind.clone() } else { Str::from(kind) };
+        if version != self.api_version {
+            return Err(Status::bad_request(format!(
+                "the API version in the data ({version}) does not match the expected API version ({})",
+                self.api_version
+            )));
+        }
+        if kind != self.kind {
+            let why = format!(
+                "no kind {} is registered for version {} in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
+                Quoted(&kind),
+                Quoted(&version)
+            );
+            return Err(cannot_handle(row, &kind, &version, &why));
+        }
+        Ok((version, kind))
+    }
+
+    /// Checks an apply configuration as a tree.
+    ///
+    /// # Errors
+    /// 400 with upstream's text.
+    pub fn decode_tree(&self, row: &Row, object: &Value, strict: bool) -> Result<Decoded, Status> {
+        self.decode_json(row, &json::to_vec(object), strict)
+    }
+
+    /// Reads what a patch has made of an object.
+    ///
+    /// # Errors
+    /// 422 with upstream's text.
+    pub fn decode_patched(&self, row: &Row, object: &Value) -> Result<Decoded, Status> {
+        let mut decoded = self.decode_json(row, &json::to_vec(object), true)?;
+        self.normalize(&mut decoded.object);
+        Ok(decoded)
+    }
+
+    /// Lays a strategic merge patch on an object.
+    ///
+    /// # Errors
+    /// 400 or 422 with upstream's text.
+    pub fn strategic_merge(&self, live: &Value, patch: &Value) -> Result<Value, Status> {
+        let Some(ty) = self.ty else { return Err(merge::strategic::Error::unsupported().to_status()) };
+        merge::strategic::apply(live.clone(), patch.clone(), ty).map_err(|e| e.to_status())
+    }
+}
+
+fn protobuf(ty: TypeId, object: &Value) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512);
+    schema::encode_message(Types::builtin(), ty, object, &mut out);
+    out
+}
+
+/// `apiVersion` and `kind` of a JSON document.
+fn find_kind(body: &[u8]) -> Result<(Str, Str), String> {
+    let type_meta = Types::builtin().by_go_name("k8s.io/apimachinery/pkg/apis/meta/v1.TypeMeta");
+    let object = match type_meta {
+        Some(ty) => {
+            schema::decode_json(Types::builtin(), ty, body, Unknown::Ignore).map_err(|e| e.to_string())?.value
+        }
+        None => json::parse(body).map_err(|e| e.to_string())?,
+    };
+    Ok((object.at("apiVersion").str().into(), object.at("kind").str().into()))
+}
+
+fn cannot_handle(row: &Row, kind: &str, api_version: &str, why: &str) -> Status {
+    let version = api_version.rsplit('/').next().unwrap_or(api_version);
+    Status::bad_request(format!(
+        "{kind} in version {} cannot be handled as a {}: {why}",
+        Quoted(version),
+        row.kind
+    ))
+}
+
+/// A body of which not even the kind can be told.
+fn unrecognized(row: &Row, why: &str, body: &[u8]) -> Status {
+    Status::bad_request(format!(
+        "the object provided is unrecognized (must be of type {}): {why} ({})",
+        row.kind,
+        summarize(body)
+    ))
+}
+
+/// The first bytes of a body, as upstream's `summarizeData` shows them.
+fn summarize(body: &[u8]) -> String {
+    const SHOWN_BYTES: usize = 30;
+    if body.is_empty() {
+        return "<empty>".into();
+    }
+    let cut = body.len() > SHOWN_BYTES;
+    let head = body.get(..SHOWN_BYTES).unwrap_or(body);
+    let text = if body.first() == Some(&b'{') {
+        String::from_utf8_lossy(head).into_owned()
+    } else {
+        head.iter().map(|b| format!("{b:02x}")).collect()
+    };
+    if cut { format!("{text} ...") } else { text }
+}
+
+/// A Status in its protobuf envelope.
+pub fn status_protobuf(status: &Status) -> Vec<u8> {
+    let types = Types::builtin();
+    let raw = types
+        .by_go_name("k8s.io/apimachinery/pkg/apis/meta/v1.Status")
+        .map(|ty| protobuf(ty, &status.to_value()))
+        .unwrap_or_default();
+    envelope("v1", "Status", &raw)
+}
+
+/// A `meta.k8s.io` object in its protobuf envelope; `None` for kinds that have no protobuf form (Table).
+pub fn meta_protobuf(object: &Value) -> Option<Vec<u8>> {
+    let types = Types::builtin();
+    let kind = object.at("kind").str();
+    if kind == "Table" {
+        return None;
+    }
+    let ty = types.by_go_name(&format!("k8s.io/apimachinery/pkg/apis/meta/v1.{kind}"))?;
+    Some(envelope(object.at("apiVersion").str(), kind, &protobuf(ty, object)))
+}
+
+/// Wraps a protobuf message: `k8s\0` and a `runtime.Unknown`.
+pub fn envelope(api_version: &str, kind: &str, message: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    wrap_message(api_version, kind, message, &mut out);
+    out
+}
+
+/// Writes a protobuf watch event (`metav1.WatchEvent`) with its length in front, as upstream's
+/// length-delimited framer: four bytes, big endian.
+pub fn watch_frame(kind: &str, object: &[u8], out: &mut Vec<u8>) {
+    let raw_len = 1 + varint_len(object.len()) + object.len();
+    let len = 1 + varint_len(kind.len()) + kind.len() + 1 + varint_len(raw_len) + raw_len;
+    out.reserve(len + 4);
+    out.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes());
+    out.push(0x0a); // type = 1
+    write_varint(kind.len(), out);
+    out.extend_from_slice(kind.as_bytes());
+    out.push(0x12); // object = 2, a RawExtension
+    write_varint(raw_len, out);
+    out.push(0x0a); // raw = 1
+    write_varint(object.len(), out);
+    out.extend_from_slice(object);
+}
+
+const fn varint_len(n: usize) -> usize {
+    let bits = usize::BITS - n.leading_zeros();
+    if bits == 0 { 1 } else { bits.div_ceil(7) as usize }
+}
+
+fn write_varint(mut n: usize, out: &mut Vec<u8>) {
+    while n >= 0x80 {
+        out.push((n & 0x7f) as u8 | 0x80);
+        n >>= 7;
+    }
+    out.push((n & 0x7f) as u8);
+}
+
+/// A protobuf list of items that are encoded already, in pieces.
+pub fn list_protobuf(api_version: &str, kind: &str, meta: &Value, items: &[Bytes]) -> VecDeque<Bytes> {
+    const CHUNK_BYTES: usize = 64 << 10;
+    let types = Types::builtin();
+    let mut parts = VecDeque::new();
+    let mut out = Vec::with_capacity(CHUNK_BYTES);
+    let items_len = items.iter().map(|i| item_len(i.len())).sum();
+    list_head(types, api_version, kind, meta, items_len, &mut out);
+    for item in items {
+        item_head(item.len(), &mut out);
+        out.extend_from_slice(item);
+        if out.len() >= CHUNK_BYTES {
+            parts.push_back(Bytes::from(std::mem::replace(&mut out, Vec::with_capacity(CHUNK_BYTES))));
+        }
+    }
+    out.extend_from_slice(&LIST_TAIL);
+    parts.push_back(out.into());
+    parts
+}
+
+/// Reads `DeleteOptions`, of whichever group they claim to be.
+///
+/// # Errors
+/// 400 with upstream's text.
+pub fn decode_delete_options(encoding: Encoding, body: &[u8]) -> Result<Value, Status> {
+    let types = Types::builtin();
+    let Some(ty) = types.by_go_name("k8s.io/apimachinery/pkg/apis/meta/v1.DeleteOptions") else {
+        return Err(Status::internal_error("DeleteOptions has no type"));
+    };
+    let bad = |e: &dyn std::fmt::Display| Status::bad_request(e.to_string());
+    let json_body;
+    let body = match encoding {
+        Encoding::Json => body,
+        Encoding::Yaml => {
+            json_body = json::to_vec(&yaml::parse(body).map_err(|e| bad(&e))?);
+            &json_body
+        }
+        Encoding::Protobuf => {
+            return schema::decode_protobuf(types, ty, body).map_err(|e| bad(&e));
+        }
+    };
+    let (api_version, kind) =
+        find_kind(body).map_err(|e| bad(&format!("couldn't get version/kind; json parse error: {e}")))?;
+    if !matches!(kind.as_str(), "" | "DeleteOptions") {
+        return Err(bad(&format!(
+            "no kind {} is registered for version {} in scheme \"k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:31\"",
+            Quoted(&kind),
+            Quoted(&api_version)
+        )));
+    }
+    let decoded = schema::decode_json(types, ty, body, Unknown::Ignore).map_err(|e| bad(&e))?;
+    Ok(decoded.value)
+}

@@ -1,0 +1,171 @@
+//! The one door: what happens to every request, in this order.
+//!
+//! accept → request info → authenticate → impersonate → audit → priority and fairness → authorize → verb.
+//! Upstream: `DefaultBuildHandlerChain` in `k8s.io/apiserver/pkg/server/config.go`.
+
+use crate::api::Api;
+use crate::body::ResponseBody;
+use crate::call::Call;
+use crate::listen::{Answer, Connection, Handler};
+use crate::query::Query;
+use crate::reply::Reply;
+use crate::request::RequestInfo;
+use crate::{access, endpoints, route};
+use auth::UserInfo;
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
+use http::{Method, Request, Response, header};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use meta::status::Status;
+use parking_lot::Mutex;
+use percent_encoding::percent_decode_str;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The largest body of a write, as upstream (`--max-request-body-bytes`).
+pub const BODY_BYTES_MAX: usize = 3 << 20;
+/// How long a request that is not long-running may take, as upstream (`--request-timeout`).
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Where a request comes from.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// A connection; who is behind it is to be found out.
+    Wire(Arc<Connection>),
+    /// This process, with an identity of its own: authorized, admitted and audited like any other.
+    Process(Arc<UserInfo>),
+}
+
+/// A body before it is read.
+#[derive(Debug)]
+pub enum Body {
+    /// From a connection.
+    Wire(Incoming),
+    /// From this process.
+    Bytes(Bytes),
+}
+
+impl Api {
+    /// Answers a request of this process: the same door, without a connection.
+    pub async fn call(
+        self: &Arc<Self>,
+        user: Arc<UserInfo>,
+        request: Request<Bytes>,
+    ) -> Response<ResponseBody> {
+        let (parts, body) = request.into_parts();
+        answer(self.clone(), Origin::Process(user), Request::from_parts(parts, Body::Bytes(body))).await
+    }
+}
+
+impl Handler for Api {
+    fn handle(self: Arc<Self>, connection: Arc<Connection>, request: Request<Incoming>) -> Answer {
+        Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            let request = Request::from_parts(parts, Body::Wire(body));
+            let fenced =
+                AssertUnwindSafe(answer(self, Origin::Wire(connection), request)).catch_unwind().await;
+            fenced.unwrap_or_else(|_| {
+                // The panic hook has logged it; the client and the other requests go on.
+                let status = Status::internal_error(
+                    "this request caused apiserver to panic. Look in the logs for details.",
+                );
+                Reply::error(&status, None, false).into_response(&[])
+            })
+        })
+    }
+}
+
+async fn answer(api: Arc<Api>, origin: Origin, request: Request<Body>) -> Response<ResponseBody> {
+    let (parts, body) = request.into_parts();
+    let path = percent_decode_str(parts.uri.path()).decode_utf8_lossy().into_owned();
+    let query = Query::parse(parts.uri.query());
+    let watch = query.bool("watch").unwrap_or(false);
+    let field_name = query.get("fieldSelector").and_then(only_name);
+    let info = RequestInfo::parse(&parts.method, &path, watch, field_name.as_deref());
+    let mut call = Call {
+        api,
+        method: parts.method,
+        path,
+        query,
+        headers: parts.headers,
+        info,
+        user: Arc::default(),
+        warnings: Mutex::default(),
+        origin,
+    };
+    let head = call.method == Method::HEAD;
+    let result = pass(&mut call, body).await;
+    let reply = match result {
+        Ok(reply) => reply,
+        Err(status) => Reply::error(&status, call.accept(), call.pretty()),
+    };
+    let mut response = reply.into_response(&call.warnings.lock());
+    if head {
+        *response.body_mut() = ResponseBody::empty();
+    }
+    response
+}
+
+/// A request's way from its headers to its answer.
+async fn pass(call: &mut Call, body: Body) -> Result<Reply, Status> {
+    access::authenticate(call)?;
+    access::impersonate(call)?;
+    access::authorize(call)?;
+    let long_running = call.info.verb == "watch" || route::is_long_running(&call.info);
+    let work = async {
+        if !call.info.is_resource {
+            return endpoints::answer(call, body).await;
+        }
+        route::answer(call, body).await
+    };
+    if long_running {
+        return work.await;
+    }
+    match tokio::time::timeout(REQUEST_TIMEOUT, work).await {
+        Ok(result) => result,
+        Err(_) => Err(Status::timeout(
+            "request did not complete within requested timeout - context deadline exceeded",
+            0,
+        )),
+    }
+}
+
+/// Reads a body up to the limit.
+pub(crate) async fn read_body(call: &Call, body: Body) -> Result<Bytes, Status> {
+    let mut body = match body {
+        Body::Wire(body) => body,
+        Body::Bytes(bytes) => return Ok(bytes),
+    };
+    let too_large = || Status::request_entity_too_large(format!("limit is {BODY_BYTES_MAX}"));
+    let announced = call.header(header::CONTENT_LENGTH).and_then(|l| l.parse::<u64>().ok());
+    if announced.is_some_and(|l| l > BODY_BYTES_MAX as u64) {
+        return Err(too_large());
+    }
+    let mut first: Option<Bytes> = None;
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| Status::bad_request(format!("cannot read the request body: {e}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if all.len() + first.as_ref().map_or(0, Bytes::len) + data.len() > BODY_BYTES_MAX {
+            return Err(too_large());
+        }
+        match (&mut first, all.is_empty()) {
+            (None, true) => first = Some(data),
+            (first, _) => {
+                if let Some(f) = first.take() {
+                    all.extend_from_slice(&f);
+                }
+                all.extend_from_slice(&data);
+            }
+        }
+    }
+    Ok(first.unwrap_or_else(|| all.freeze()))
+}
+
+/// The name that a field selector demands, if it demands one: lists by name are authorized by name.
+fn only_name(selector: &str) -> Option<String> {
+    let parsed = meta::fields::Selector::parse(selector).ok()?;
+    parsed.requires_exact_match("metadata.name").map(str::to_owned)
+}

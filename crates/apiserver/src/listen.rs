@@ -1,0 +1,136 @@
+//! Connections: TLS, HTTP/1.1 and HTTP/2, and the fence around a request.
+
+use crate::body::ResponseBody;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+
+/// How many connections are open at once; further ones wait in the listen queue. A node holds two, a
+/// controller one: enough for 5,000 nodes.
+const CONNECTIONS_MAX: usize = 20_000;
+/// How long a client may take for its TLS handshake, as upstream.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take to send a request's headers, as upstream's `ReadHeaderTimeout`.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(32);
+/// Requests at once on one HTTP/2 connection: client-go multiplexes all its watches on one. Upstream: 100.
+const STREAMS_MAX: u32 = 250;
+/// What a response may queue inside the HTTP/2 layer before the handler is asked to wait: bounds what a
+/// watcher that never reads can hold.
+const STREAM_SEND_BUFFER_BYTES: usize = 16 << 10;
+/// The largest header block. Go's default is 1 MiB; no client of Kubernetes comes near this.
+const HEADER_BYTES_MAX: u32 = 64 << 10;
+
+/// Who is at the other end of a connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// The address it came from.
+    pub remote: SocketAddr,
+    /// The certificates that it proved to hold (judged by the handler, not by TLS).
+    pub peer: Option<auth::Peer>,
+}
+
+/// A boxed answer.
+pub type Answer = Pin<Box<dyn Future<Output = Response<ResponseBody>> + Send>>;
+
+/// What answers requests.
+pub trait Handler: Send + Sync + 'static {
+    /// Answers one request. Must not panic; if it does, the client gets a 500 and the connection lives on.
+    fn handle(self: Arc<Self>, connection: Arc<Connection>, request: Request<Incoming>) -> Answer;
+}
+
+/// Accepts connections until `shutdown` completes, then lets the open requests of each connection finish.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    handler: Arc<dyn Handler>,
+    shutdown: tokio::sync::watch::Receiver<bool>,
+) {
+    let acceptor = TlsAcceptor::from(tls);
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut stop = shutdown.clone();
+    loop {
+        let permit = tokio::select! {
+            permit = permits.clone().acquire_owned() => permit,
+            () = stopped(&mut stop) => return,
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopped(&mut stop) => return,
+        };
+        let (stream, remote) = match accepted {
+            Ok(pair) => pair,
+            Err(error) => {
+                // Out of file descriptors or a client that left at once: wait, the others go on.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let (acceptor, handler, shutdown) = (acceptor.clone(), handler.clone(), shutdown.clone());
+        tokio::spawn(async move {
+            connection(stream, remote, acceptor, handler, shutdown).await;
+            drop(permit);
+        });
+    }
+}
+
+/// Completes when the server is to stop, or its owner is gone.
+async fn stopped(shutdown: &mut tokio::sync::watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|s| *s).await;
+}
+
+async fn connection(
+    stream: TcpStream,
+    remote: SocketAddr,
+    acceptor: TlsAcceptor,
+    handler: Arc<dyn Handler>,
+    mut shutdown: tokio::sync::watch::Receiver<bool>,
+) {
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let tls = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+        Ok(Ok(tls)) => tls,
+        Ok(Err(error)) => return tracing::debug!(%remote, %error, "TLS handshake failed"),
+        Err(_) => return tracing::debug!(%remote, "TLS handshake timed out"),
+    };
+    let peer = tls.get_ref().1.peer_certificates().and_then(auth::Peer::new);
+    let connection = Arc::new(Connection { remote, peer });
+    let service = service_fn(move |request| {
+        let answer = handler.clone().handle(connection.clone(), request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_send_buf_size(STREAM_SEND_BUFFER_BYTES)
+        .max_header_list_size(HEADER_BYTES_MAX)
+        .keep_alive_interval(Some(Duration::from_secs(30)))
+        .keep_alive_timeout(Duration::from_secs(15));
+    let serving = builder.serve_connection_with_upgrades(TokioIo::new(tls), service);
+    tokio::pin!(serving);
+    let result = tokio::select! {
+        result = serving.as_mut() => result,
+        () = stopped(&mut shutdown) => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%remote, %error, "connection ended");
+    }
+}

@@ -1,0 +1,99 @@
+//! Who owns which field: `metadata.managedFields`, kept by the `merge` crate.
+
+use crate::call::Call;
+use crate::resource::{Served, Target};
+use crate::write::WriteOptions;
+use merge::fields::{Filter, Set};
+use merge::managed::{self, Applied, Write};
+use merge::types::Trust;
+use merge::updater::{Force, OneVersion, ResetFields, Versions};
+use merge::{Path, Type};
+use meta::status::Status;
+use value::{Str, Value};
+
+/// What `merge` must know of a kind: made once for each served version.
+#[derive(Debug)]
+pub struct Tracking {
+    versions: OneVersion,
+    trust: Trust,
+    /// By subresource; the empty name is the object itself.
+    resets: Vec<(Str, Box<ResetFields>)>,
+    empty: Value,
+}
+
+impl Tracking {
+    /// For a kind of this type.
+    pub fn new(row: &kinds::Row, ty: Option<Type>, empty: Value) -> Self {
+        let version = row.api_version();
+        let trust = if ty.is_some() { Trust::Decoded } else { Trust::Nothing };
+        let ty = ty.unwrap_or_else(Type::deduced);
+        let main = (Str::default(), reset(&version, &row.reset_fields));
+        let subs = row.subresources.iter().map(|s| (s.name.clone(), reset(&version, &s.reset_fields)));
+        let resets = std::iter::once(main).chain(subs).collect();
+        Self { versions: OneVersion { version, ty }, trust, resets, empty }
+    }
+}
+
+fn reset(version: &Str, paths: &[Vec<Str>]) -> Box<ResetFields> {
+    if paths.is_empty() {
+        return Box::default();
+    }
+    let mut set = Set::new();
+    for path in paths {
+        let names: Vec<&str> = path.iter().map(Str::as_str).collect();
+        set.insert(&Path::fields(&names).0);
+    }
+    Box::new([(version.clone(), Filter::Exclude(set))])
+}
+
+fn with_write<T>(call: &Call, target: &Target, options: &WriteOptions, f: impl FnOnce(&Write<'_>) -> T) -> T {
+    let served: &Served = &target.served;
+    let tracking = &served.tracking;
+    let subresource = target.sub.as_ref().map(|s| s.name.as_str()).unwrap_or_default();
+    let resets = tracking.resets.iter().find(|(s, _)| s == subresource);
+    f(&Write {
+        manager: &options.manager,
+        subresource,
+        now: &call.api.now().to_string(),
+        version: &tracking.versions.version,
+        kind: &served.row.kind,
+        ty: &tracking.versions.ty,
+        trust: tracking.trust,
+        versions: &tracking.versions as &dyn Versions,
+        reset_fields: resets.map_or(&[], |(_, r)| r),
+        empty: &tracking.empty,
+    })
+}
+
+/// Takes note of what this write changes; `live` is `None` for a new object. Never fails: what cannot be
+/// tracked is dropped, as upstream.
+pub(crate) fn update(
+    call: &Call,
+    target: &Target,
+    live: Option<&Value>,
+    new: &mut Value,
+    options: &WriteOptions,
+) {
+    with_write(call, target, options, |write| managed::update(write, live.unwrap_or(write.empty), new));
+}
+
+/// Server-side apply: the object that results from applying `config` to the live one, still to be decoded
+/// and defaulted, with its managed fields.
+pub(crate) fn apply(
+    call: &Call,
+    target: &Target,
+    live: Option<&Value>,
+    config: &Value,
+    options: &WriteOptions,
+) -> Result<Value, Status> {
+    let force = if options.force == Some(true) { Force::Yes } else { Force::No };
+    let applied = with_write(call, target, options, |write| {
+        managed::apply(write, live.unwrap_or(write.empty), config, force).map_err(|status| *status)
+    })?;
+    let mut object = applied
+        .object
+        .or_else(|| live.cloned())
+        .ok_or_else(|| Status::internal_error("apply made no object of nothing"))?;
+    Applied::put_managed_fields(applied.managed_fields, &mut object);
+    Ok(object)
+}

@@ -1,0 +1,299 @@
+//! Objects in the form a client asked for: whole, as a Table, or their metadata alone; in JSON, YAML or
+//! protobuf; one, many, or as events.
+
+use crate::body::ResponseBody;
+use crate::cache::{Entry, EventKind};
+use crate::call::Call;
+use crate::codec;
+use crate::negotiate::{Accepted, Convert, Encoding};
+use crate::reply::{Reply, indent, write_kind_first};
+use crate::resource::{Hub, Served};
+use crate::table::{self, Include};
+use bytes::Bytes;
+use meta::status::Status;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use value::{Map, Value, json};
+
+/// Lists are handed over in pieces of about this size.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// How to show the objects of one kind to one client.
+pub struct Render {
+    served: Arc<Served>,
+    hub: Arc<Hub>,
+    accepted: Accepted,
+    include: Include,
+    /// Whether a Table carries its column definitions: the first of a watch does.
+    headers: bool,
+    now: meta::time::Time,
+}
+
+impl Render {
+    /// For the answer to `call`.
+    pub fn new(call: &Call, served: Arc<Served>, hub: Arc<Hub>, accepted: Accepted) -> Self {
+        let include = Include::parse(call.query.get("includeObject").unwrap_or(""));
+        Self { served, hub, accepted, include, headers: true, now: call.api.now() }
+    }
+
+    /// An answer of one object.
+    pub fn one(&mut self, code: u16, entry: &Entry) -> Result<Reply, Status> {
+        let Some(convert) = self.accepted.convert else {
+            return Ok(match self.accepted.encoding {
+                Encoding::Protobuf => {
+                    let raw = self.served.protobuf(&self.hub, entry);
+                    let body = codec::envelope(&self.served.row.api_version(), &self.served.row.kind, &raw);
+                    Reply::bytes(code, Encoding::Protobuf.media_type(), body)
+                }
+                Encoding::Json if !self.accepted.pretty => {
+                    let json = self.served.json(&self.hub, entry);
+                    let parts = VecDeque::from([json, Bytes::from_static(b"\n")]);
+                    Reply {
+                        code,
+                        content_type: Encoding::Json.media_type(),
+                        body: ResponseBody::chunks(parts),
+                        headers: Vec::new(),
+                    }
+                }
+                _ => Reply::json(code, self.accepted, self.served.json(&self.hub, entry).to_vec()),
+            });
+        };
+        let object = match convert {
+            Convert::Table { beta } => {
+                let mut table = table::table(&self.served, beta, self.headers);
+                table.set("rows", vec![self.row(&self.served.tree(&self.hub, entry), beta)]);
+                let mut meta = Value::object();
+                meta.set("resourceVersion", entry.revision.to_string());
+                table.set("metadata", meta);
+                table
+            }
+            Convert::Partial { beta } => partial(&self.served.tree(&self.hub, entry), beta),
+            Convert::PartialList { .. } => {
+                return Err(not_acceptable(
+                    "you requested PartialObjectMetadataList, but the requested object is not a list",
+                ));
+            }
+        };
+        self.converted(code, &object)
+    }
+
+    /// An answer of a list.
+    pub fn list(&mut self, entries: &[Arc<Entry>], meta: Value) -> Result<Reply, Status> {
+        let Some(convert) = self.accepted.convert else {
+            return Ok(match self.accepted.encoding {
+                Encoding::Protobuf => self.list_protobuf(entries, &meta),
+                Encoding::Json if !self.accepted.pretty => self.list_json(entries, &meta),
+                _ => {
+                    let mut whole = Vec::new();
+                    if let ResponseBody::Chunks { parts, .. } = self.list_json(entries, &meta).body {
+                        parts.iter().for_each(|p| whole.extend_from_slice(p));
+                    }
+                    Reply::json(200, self.accepted, whole)
+                }
+            });
+        };
+        let trees = entries.iter().map(|e| self.served.tree(&self.hub, e));
+        let object = match convert {
+            Convert::Table { beta } => {
+                let mut table = table::table(&self.served, beta, self.headers);
+                table.set("rows", trees.map(|t| self.row(&t, beta)).collect::<Vec<_>>());
+                table.set("metadata", meta);
+                table
+            }
+            Convert::PartialList { beta } => {
+                let items: Vec<Value> = trees.map(|t| partial_item(&t)).collect();
+                let mut list = typed("PartialObjectMetadataList", beta);
+                list.set("metadata", meta);
+                list.set("items", items);
+                list
+            }
+            Convert::Partial { .. } => {
+                return Err(not_acceptable(
+                    "you requested PartialObjectMetadata, but the requested object is a list",
+                ));
+            }
+        };
+        self.converted(200, &object)
+    }
+
+    fn row(&self, tree: &Value, beta: bool) -> Value {
+        let mut row = Value::object();
+        row.set("cells", table::cells(&self.served, tree, self.now));
+        match self.include {
+            Include::None => {}
+            Include::Object => row.set("object", tree.clone()),
+            Include::Metadata => row.set("object", partial(tree, beta)),
+        }
+        row
+    }
+
+    fn converted(&self, code: u16, object: &Value) -> Result<Reply, Status> {
+        if self.accepted.encoding == Encoding::Protobuf {
+            let body = codec::meta_protobuf(object)
+                .ok_or_else(|| Status::internal_error("object does not implement the protobuf marshalling interface and cannot be encoded to a protobuf message"))?;
+            return Ok(Reply::bytes(code, Encoding::Protobuf.media_type(), body));
+        }
+        Ok(Reply::tree(code, self.accepted, object))
+    }
+
+    fn list_json(&self, entries: &[Arc<Entry>], meta: &Value) -> Reply {
+        let row = &self.served.row;
+        let mut parts = VecDeque::new();
+        let mut out = Vec::with_capacity(CHUNK_BYTES + 4096);
+        out.extend_from_slice(b"{\"kind\":");
+        json::write_str(&row.list_kind, &mut out);
+        out.extend_from_slice(b",\"apiVersion\":");
+        json::write_str(&row.api_version(), &mut out);
+        out.extend_from_slice(b",\"metadata\":");
+        json::write(meta, &mut out);
+        out.extend_from_slice(b",\"items\":[");
+        for (i, entry) in entries.iter().enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            let json = self.served.json(&self.hub, entry);
+            let rest = self.served.codec.list_item(&json, &mut out);
+            out.extend_from_slice(rest);
+            if out.len() >= CHUNK_BYTES {
+                parts.push_back(Bytes::from(std::mem::replace(
+                    &mut out,
+                    Vec::with_capacity(CHUNK_BYTES + 4096),
+                )));
+            }
+        }
+        out.extend_from_slice(b"]}\n");
+        parts.push_back(out.into());
+        Reply {
+            code: 200,
+            content_type: Encoding::Json.media_type(),
+            body: ResponseBody::chunks(parts),
+            headers: Vec::new(),
+        }
+    }
+
+    fn list_protobuf(&self, entries: &[Arc<Entry>], meta: &Value) -> Reply {
+        let row = &self.served.row;
+        let items: Vec<Bytes> = entries.iter().map(|e| self.served.protobuf(&self.hub, e)).collect();
+        let parts = codec::list_protobuf(&row.api_version(), &row.list_kind, meta, &items);
+        Reply {
+            code: 200,
+            content_type: Encoding::Protobuf.media_type(),
+            body: ResponseBody::chunks(parts),
+            headers: Vec::new(),
+        }
+    }
+
+    /// Writes an event of a watch.
+    pub fn event(&mut self, kind: EventKind, entry: &Entry, out: &mut Vec<u8>) {
+        match (self.accepted.convert, self.accepted.encoding) {
+            (None, Encoding::Protobuf) => {
+                let raw = self.served.protobuf(&self.hub, entry);
+                let object = codec::envelope(&self.served.row.api_version(), &self.served.row.kind, &raw);
+                codec::watch_frame(kind.as_str(), &object, out);
+            }
+            (None, _) => frame(kind.as_str(), &self.served.json(&self.hub, entry), out),
+            (Some(_), _) => {
+                let tree = self.served.tree(&self.hub, entry);
+                self.tree_event(kind.as_str(), &tree, out);
+            }
+        }
+    }
+
+    /// Writes a bookmark: an empty object that tells the revision up to which everything has been shown.
+    pub fn bookmark(&mut self, revision: u64, initial_events_end: bool, out: &mut Vec<u8>) {
+        let mut object = self.served.codec.zero();
+        crate::resource::set_resource_version(&mut object, revision);
+        if initial_events_end && let Some(metadata) = object.get_mut("metadata") {
+            let mut annotations = Map::new();
+            annotations.insert("k8s.io/initial-events-end", "true");
+            metadata.set("annotations", annotations);
+        }
+        self.served.codec.stamp(&mut object);
+        self.tree_event("BOOKMARK", &object, out);
+    }
+
+    fn tree_event(&mut self, kind: &str, tree: &Value, out: &mut Vec<u8>) {
+        let shown = match self.accepted.convert {
+            None => None,
+            Some(Convert::Table { beta }) => {
+                let mut table = table::table(&self.served, beta, self.headers);
+                self.headers = false;
+                table.set("rows", vec![self.row(tree, beta)]);
+                let mut meta = Value::object();
+                meta.set("resourceVersion", tree.at("metadata").at("resourceVersion").clone());
+                table.set("metadata", meta);
+                Some(table)
+            }
+            Some(Convert::Partial { beta } | Convert::PartialList { beta }) => Some(partial(tree, beta)),
+        };
+        let row = &self.served.row;
+        match (self.accepted.encoding, shown) {
+            (Encoding::Protobuf, Some(object)) => {
+                if let Some(object) = codec::meta_protobuf(&object) {
+                    codec::watch_frame(kind, &object, out);
+                }
+            }
+            (Encoding::Protobuf, None) => {
+                let raw = self.served.codec.to_protobuf(tree);
+                codec::watch_frame(kind, &codec::envelope(&row.api_version(), &row.kind, &raw), out);
+            }
+            (_, Some(object)) => {
+                let mut bytes = Vec::new();
+                write_kind_first(&object, &mut bytes);
+                frame(kind, &bytes, out);
+            }
+            (_, None) => frame(kind, &self.served.codec.to_json(tree), out),
+        }
+    }
+
+    /// Writes an error as an event.
+    pub fn error(&self, status: &Status, out: &mut Vec<u8>) {
+        if self.accepted.encoding == Encoding::Protobuf {
+            return codec::watch_frame("ERROR", &codec::status_protobuf(status), out);
+        }
+        let mut bytes = Vec::new();
+        write_kind_first(&status.to_value(), &mut bytes);
+        frame("ERROR", &bytes, out);
+    }
+
+    /// Whether answers are indented; watches never are.
+    pub fn pretty(&self, bytes: Vec<u8>) -> Vec<u8> {
+        if self.accepted.pretty { indent(&bytes) } else { bytes }
+    }
+}
+
+/// 406: the transformation does not fit the answer.
+fn not_acceptable(message: &str) -> Status {
+    Status { message: message.into(), ..Status::not_acceptable(&[]) }
+}
+
+/// A JSON watch event and its newline.
+fn frame(kind: &str, object: &[u8], out: &mut Vec<u8>) {
+    out.reserve(object.len() + 40);
+    out.extend_from_slice(b"{\"type\":\"");
+    out.extend_from_slice(kind.as_bytes());
+    out.extend_from_slice(b"\",\"object\":");
+    out.extend_from_slice(object);
+    out.extend_from_slice(b"}\n");
+}
+
+fn typed(kind: &str, beta: bool) -> Value {
+    let mut object = Value::object();
+    object.set("kind", kind);
+    object.set("apiVersion", if beta { "meta.k8s.io/v1beta1" } else { "meta.k8s.io/v1" });
+    object
+}
+
+/// The metadata of an object, as `PartialObjectMetadata`.
+fn partial(tree: &Value, beta: bool) -> Value {
+    let mut object = typed("PartialObjectMetadata", beta);
+    object.set("metadata", tree.at("metadata").clone());
+    object
+}
+
+/// The same as an item of a list, which has no kind of its own.
+fn partial_item(tree: &Value) -> Value {
+    let mut object = Value::object();
+    object.set("metadata", tree.at("metadata").clone());
+    object
+}

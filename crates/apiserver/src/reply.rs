@@ -1,0 +1,198 @@
+//! Answers: objects, lists and errors in the form that was negotiated.
+
+use crate::body::ResponseBody;
+use crate::negotiate::{Accepted, Allows, Encoding, negotiate};
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use meta::status::Status;
+use value::{Str, Value, json, yaml};
+
+/// An answer before it is turned into an HTTP response.
+pub struct Reply {
+    /// The HTTP status.
+    pub code: u16,
+    /// The `Content-Type`.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: ResponseBody,
+    /// Further headers.
+    pub headers: Vec<(http::HeaderName, HeaderValue)>,
+}
+
+impl Reply {
+    /// An answer of these bytes.
+    pub fn bytes(code: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self { code, content_type, body: ResponseBody::Full(body.into()), headers: Vec::new() }
+    }
+
+    /// Plain text, as the health endpoints and unknown paths answer.
+    pub fn text(code: u16, text: impl Into<String>) -> Self {
+        Self::bytes(code, "text/plain; charset=utf-8", text.into().into_bytes())
+    }
+
+    /// What Go's mux says for a path that nothing serves.
+    pub fn no_such_path() -> Self {
+        Self::text(404, "404 page not found\n")
+    }
+
+    /// A tree of a kind without Go field order of its own (Status, Table, discovery), `kind` first.
+    pub fn tree(code: u16, accepted: Accepted, object: &Value) -> Self {
+        let mut out = Vec::new();
+        write_kind_first(object, &mut out);
+        Self::json(code, accepted, out)
+    }
+
+    /// JSON bytes in the negotiated encoding. (Protobuf callers encode themselves.)
+    pub fn json(code: u16, accepted: Accepted, mut body: Vec<u8>) -> Self {
+        match accepted.encoding {
+            Encoding::Yaml => {
+                let object = json::parse(&body).unwrap_or_default();
+                {
+                    let mut out = Vec::new();
+                    yaml::write(&object, &mut out);
+                    Self::bytes(code, Encoding::Yaml.media_type(), out)
+                }
+            }
+            Encoding::Json | Encoding::Protobuf => {
+                if accepted.pretty {
+                    body = indent(&body);
+                }
+                body.push(b'\n');
+                Self::bytes(code, Encoding::Json.media_type(), body)
+            }
+        }
+    }
+
+    /// An error in the form that the client accepts, else in JSON.
+    pub fn error(status: &Status, accept: Option<&str>, pretty: bool) -> Self {
+        let mut accepted = negotiate(accept, Allows::Plain, &Encoding::ALL).unwrap_or(Accepted::JSON);
+        accepted.pretty |= pretty;
+        let code = u16::try_from(status.code).ok().filter(|c| *c >= 100).unwrap_or(500);
+        let mut reply = if accepted.encoding == Encoding::Protobuf {
+            let body = crate::codec::status_protobuf(status);
+            Self::bytes(code, Encoding::Protobuf.media_type(), body)
+        } else {
+            Self::tree(code, accepted, &status.to_value())
+        };
+        if let Some(seconds) = status.retry_after_seconds() {
+            reply.headers.push((header::RETRY_AFTER, HeaderValue::from(seconds)));
+        }
+        reply
+    }
+
+    /// The HTTP response, with the warnings that gathered on the way.
+    pub fn into_response(self, warnings: &[Str]) -> Response<ResponseBody> {
+        let mut response = Response::new(self.body);
+        *response.status_mut() = StatusCode::from_u16(self.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+        for (name, value) in self.headers {
+            headers.append(name, value);
+        }
+        for text in warnings {
+            if let Ok(value) = HeaderValue::from_str(&warning(text)) {
+                headers.append(header::WARNING, value);
+            }
+        }
+        response
+    }
+}
+
+/// A `Warning` header (RFC 7234 section 5.5) as upstream prints it: code 299, agent `-`, the text quoted;
+/// control characters are left out.
+fn warning(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    out.push_str("299 - \"");
+    for c in text.chars().filter(|c| !c.is_control()) {
+        if matches!(c, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out.push('"');
+    out
+}
+
+/// Writes an object with `kind`, `apiVersion` and `metadata` first, the rest by key.
+pub fn write_kind_first(object: &Value, out: &mut Vec<u8>) {
+    const FIRST: [&str; 3] = ["kind", "apiVersion", "metadata"];
+    let Some(map) = object.as_object() else { return json::write(object, out) };
+    out.push(b'{');
+    let first = FIRST.iter().filter_map(|k| map.get(k).map(|v| (*k, v)));
+    let rest = map.iter().map(|(k, v)| (k.as_str(), v)).filter(|(k, _)| !FIRST.contains(k));
+    for (i, (key, value)) in first.chain(rest).enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        json::write_str(key, out);
+        out.push(b':');
+        json::write(value, out);
+    }
+    out.push(b'}');
+}
+
+/// Indents compact JSON by two spaces a level, in the order it is in.
+pub fn indent(compact: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(compact.len() * 2);
+    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
+    let newline = |out: &mut Vec<u8>, depth: usize| {
+        out.push(b'\n');
+        out.resize(out.len() + depth * 2, b' ');
+    };
+    let mut bytes = compact.iter().copied().peekable();
+    while let Some(b) = bytes.next() {
+        if in_string {
+            out.push(b);
+            in_string = escaped || b != b'"';
+            escaped = !escaped && b == b'\\';
+            continue;
+        }
+        match b {
+            b'{' | b'[' => {
+                out.push(b);
+                let close = if b == b'{' { b'}' } else { b']' };
+                if bytes.next_if_eq(&close).is_some() {
+                    out.push(close);
+                } else {
+                    depth += 1;
+                    newline(&mut out, depth);
+                }
+            }
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                newline(&mut out, depth);
+                out.push(b);
+            }
+            b',' => {
+                out.push(b);
+                newline(&mut out, depth);
+            }
+            b':' => out.extend_from_slice(b": "),
+            b'"' => {
+                in_string = true;
+                out.push(b);
+            }
+            b'\n' => {}
+            _ => out.push(b),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indents_without_touching_strings() {
+        let got = indent(br#"{"a":{"b":[],"c":"x:{\"}"},"d":[1,{}]}"#);
+        let want = "{\n  \"a\": {\n    \"b\": [],\n    \"c\": \"x:{\\\"}\"\n  },\n  \"d\": [\n    1,\n    {}\n  ]\n}";
+        assert_eq!(String::from_utf8_lossy(&got), want);
+    }
+
+    #[test]
+    fn warnings_are_quoted() {
+        assert_eq!(warning("a \"b\" \\ c\n"), r#"299 - "a \"b\" \\ c""#);
+    }
+}

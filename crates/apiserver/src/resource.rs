@@ -1,0 +1,199 @@
+//! What is served: one [`Hub`] for each kind that is stored, one [`Served`] for each version of it, and the
+//! [`Registry`] by which a request finds them.
+
+use crate::cache::{Cache, Entry, Head};
+use crate::codec::Codec;
+use crate::managed::Tracking;
+use crate::storage::Transform;
+use bytes::Bytes;
+use kinds::Row;
+use kinds::table::Subresource;
+use meta::gvk::{GroupKind, GroupResource};
+use std::collections::HashMap;
+use std::sync::Arc;
+use value::{Str, Value};
+
+/// The stored side of a kind: its cache and how its bytes are read and written. All served versions share
+/// it.
+#[derive(Debug)]
+pub struct Hub {
+    /// The row of the hub version.
+    pub row: Arc<Row>,
+    /// The codec of the hub version.
+    pub codec: Codec,
+    /// All objects.
+    pub cache: Cache,
+    /// How values are encrypted.
+    pub transform: Arc<dyn Transform>,
+}
+
+impl Hub {
+    /// The store's key of an object.
+    pub fn store_key(&self, namespace: &str, name: &str) -> String {
+        self.row.key(namespace, name).expect("a hub's row is stored")
+    }
+
+    /// The cache's key of an object.
+    pub fn cache_key(&self, namespace: &str, name: &str) -> Str {
+        if self.row.namespaced { format!("{namespace}/{name}").into() } else { name.into() }
+    }
+
+    /// The tree of a cached object, with its `resourceVersion`.
+    pub fn tree(&self, entry: &Entry) -> Value {
+        let mut object = self.codec.from_stored(&entry.stored).unwrap_or_default();
+        set_resource_version(&mut object, entry.revision);
+        object
+    }
+}
+
+/// What reads need to know of an object.
+pub fn head(row: &Row, object: &Value) -> Head {
+    let labels = object.at("metadata").at("labels").entries();
+    Head {
+        labels: labels.map(|(k, v)| (k.clone(), Str::from(v.str()))).collect(),
+        fields: row.fields.values(object).into(),
+    }
+}
+
+/// Sets `metadata.resourceVersion`.
+pub fn set_resource_version(object: &mut Value, revision: u64) {
+    if let Some(metadata) = object.object_at("metadata") {
+        metadata.set("resourceVersion", revision.to_string());
+    }
+}
+
+/// One version of a kind as clients see it.
+#[derive(Debug)]
+pub struct Served {
+    /// Its row.
+    pub row: Arc<Row>,
+    /// Its codec.
+    pub codec: Codec,
+    /// Its stored side; `None` for kinds that exist only in requests.
+    pub hub: Option<Arc<Hub>>,
+    /// How its managed fields are kept.
+    pub tracking: Tracking,
+}
+
+impl Served {
+    /// Group and resource, as error texts name it.
+    pub fn group_resource(&self) -> GroupResource {
+        GroupResource::new(self.row.group.clone(), self.row.plural.clone())
+    }
+
+    /// Group and kind, as error texts name it.
+    pub fn group_kind(&self) -> GroupKind {
+        GroupKind::new(self.row.group.clone(), self.row.kind.clone())
+    }
+
+    /// Whether its objects are stored in this very version.
+    pub fn is_hub(&self) -> bool {
+        self.row.storage.as_ref().is_some_and(|s| s.convert.is_none())
+    }
+
+    /// The served JSON of an object, with its `resourceVersion`.
+    pub fn json(&self, hub: &Hub, entry: &Entry) -> Bytes {
+        let make = || {
+            let mut object = hub.tree(entry);
+            self.codec.stamp(&mut object);
+            self.from_hub(&mut object);
+            Bytes::from(self.codec.to_json(&object))
+        };
+        if self.is_hub() { entry.json.get_or_init(make).clone() } else { make() }
+    }
+
+    /// The served protobuf of an object, without envelope, with its `resourceVersion`.
+    pub fn protobuf(&self, hub: &Hub, entry: &Entry) -> Bytes {
+        let make = || {
+            let mut object = hub.tree(entry);
+            self.from_hub(&mut object);
+            Bytes::from(self.codec.to_protobuf(&object))
+        };
+        if self.is_hub() { entry.protobuf.get_or_init(make).clone() } else { make() }
+    }
+
+    /// The tree of an object in this version, with `apiVersion`, `kind` and `resourceVersion`.
+    pub fn tree(&self, hub: &Hub, entry: &Entry) -> Value {
+        let mut object = hub.tree(entry);
+        self.from_hub(&mut object);
+        self.codec.stamp(&mut object);
+        object
+    }
+
+    /// Converts a hub tree to this version. A stored object that cannot be expressed is shown as it is.
+    pub fn from_hub(&self, object: &mut Value) {
+        if let Err(error) = self.row.from_hub(object) {
+            tracing::error!(kind = %self.row.kind, %error, "cannot convert a stored object");
+        }
+    }
+}
+
+/// Everything that is served now. Replaced as a whole when a CRD comes or goes.
+#[derive(Debug, Default)]
+pub struct Registry {
+    by_resource: HashMap<(Str, Str, Str), Arc<Served>>,
+    hubs: HashMap<(Str, Str), Arc<Hub>>,
+    order: Vec<Arc<Served>>,
+}
+
+impl Registry {
+    /// A registry of these, in the order of discovery.
+    pub fn new(served: impl IntoIterator<Item = Arc<Served>>) -> Self {
+        let mut registry = Self::default();
+        for s in served {
+            let row = &s.row;
+            registry
+                .by_resource
+                .insert((row.group.clone(), row.version.clone(), row.plural.clone()), s.clone());
+            if let Some(hub) = &s.hub {
+                registry.hubs.insert((row.group.clone(), row.plural.clone()), hub.clone());
+            }
+            registry.order.push(s);
+        }
+        registry
+    }
+
+    /// The kind behind `/apis/<group>/<version>/.../<resource>`.
+    pub fn find(&self, group: &str, version: &str, resource: &str) -> Option<&Arc<Served>> {
+        self.by_resource.get(&(Str::from(group), Str::from(version), Str::from(resource)))
+    }
+
+    /// The stored side of a resource.
+    pub fn hub(&self, group: &str, resource: &str) -> Option<&Arc<Hub>> {
+        self.hubs.get(&(Str::from(group), Str::from(resource)))
+    }
+
+    /// The version of a kind with this `apiVersion` and `kind`.
+    pub fn find_kind(&self, group: &str, version: &str, kind: &str) -> Option<&Arc<Served>> {
+        self.order.iter().find(|s| s.row.group == group && s.row.version == version && s.row.kind == kind)
+    }
+
+    /// All stored sides.
+    pub fn hubs(&self) -> impl Iterator<Item = &Arc<Hub>> {
+        self.hubs.values()
+    }
+
+    /// All, in the order of discovery.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Served>> {
+        self.order.iter()
+    }
+
+    /// Whether the group has any version served.
+    pub fn has_group(&self, group: &str) -> bool {
+        self.order.iter().any(|s| s.row.group == group)
+    }
+
+    /// Whether the group is served in this version.
+    pub fn has_version(&self, group: &str, version: &str) -> bool {
+        self.order.iter().any(|s| s.row.group == group && s.row.version == version)
+    }
+}
+
+/// What a request is about: a kind, and a subresource if the path names one.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The kind.
+    pub served: Arc<Served>,
+    /// The subresource.
+    pub sub: Option<Subresource>,
+}

@@ -1,0 +1,123 @@
+//! From a resource request to its verb.
+
+use crate::call::Call;
+use crate::door::{Body, read_body};
+use crate::reply::Reply;
+use crate::request::RequestInfo;
+use crate::resource::{Hub, Target};
+use crate::special;
+use crate::verbs::{create, delete, get, list, patch, update, watch};
+use http::Method;
+use kinds::table::SubresourceKind;
+use meta::gvk::GroupResource;
+use meta::status::Status;
+use std::sync::Arc;
+
+/// Requests that may last: they have no timeout and do not count against the requests in flight.
+pub(crate) fn is_long_running(info: &RequestInfo) -> bool {
+    matches!(info.subresource.as_str(), "attach" | "exec" | "proxy" | "log" | "portforward")
+        || info.verb == "proxy"
+}
+
+/// 404 for a path that no resource has.
+pub(crate) fn not_found() -> Status {
+    Status::generic_server_response(404, "GET", &GroupResource::default(), "", "", 0)
+}
+
+/// 405 for a method that the resource does not know.
+pub(crate) fn method_not_allowed() -> Status {
+    Status::generic_server_response(405, "GET", &GroupResource::default(), "", "", 0)
+}
+
+/// Finds the kind behind the path.
+pub(crate) fn target(call: &Call) -> Result<Option<Target>, Status> {
+    let info = &call.info;
+    let registry = call.api.registry.load();
+    let Some(served) = registry.find(&info.group, &info.version, &info.resource) else {
+        return if registry.has_group(&info.group) { Err(not_found()) } else { Ok(None) };
+    };
+    let row = &served.row;
+    let in_namespace = !info.namespace.is_empty() && !(row.group.is_empty() && row.plural == "namespaces");
+    let fits = if row.namespaced { in_namespace || info.name_in_path().is_empty() } else { !in_namespace };
+    if !fits {
+        return Err(not_found());
+    }
+    let sub = match info.subresource.as_str() {
+        "" => None,
+        name => Some(row.subresource(name).ok_or_else(not_found)?.clone()),
+    };
+    Ok(Some(Target { served: served.clone(), sub }))
+}
+
+/// Answers a resource request.
+pub(crate) async fn answer(call: &Call, body: Body) -> Result<Reply, Status> {
+    let Some(target) = target(call)? else {
+        return Ok(Reply::no_such_path());
+    };
+    match &target.sub {
+        None => main_resource(call, &target, body).await,
+        Some(_) => subresource(call, &target, body).await,
+    }
+}
+
+fn hub(target: &Target) -> Option<&Arc<Hub>> {
+    target.served.hub.as_ref()
+}
+
+async fn main_resource(call: &Call, target: &Target, body: Body) -> Result<Reply, Status> {
+    let row = &target.served.row;
+    let named = !call.info.name_in_path().is_empty();
+    let verb = match (&call.method, named) {
+        (&Method::GET, _) if call.info.legacy_watch => "watch",
+        (&Method::GET, false) if call.info.verb == "watch" => "watch",
+        (&Method::GET, false) => "list",
+        (&Method::GET, true) => "get",
+        (&Method::POST, false) => "create",
+        (&Method::PUT, true) => "update",
+        (&Method::PATCH, true) => "patch",
+        (&Method::DELETE, true) => "delete",
+        (&Method::DELETE, false) => "deletecollection",
+        _ => return Err(method_not_allowed()),
+    };
+    let all_namespaces = row.namespaced && call.info.namespace.is_empty();
+    if !row.has_verb(verb) || (all_namespaces && matches!(verb, "create" | "deletecollection")) {
+        return Err(method_not_allowed());
+    }
+    let Some(hub) = hub(target) else {
+        return special::virtual_kind(call, target, verb, body).await;
+    };
+    match verb {
+        "watch" => watch::watch(call, &target.served, hub).await,
+        "list" => list::list(call, &target.served, hub).await,
+        "get" => get::get(call, &target.served, hub).await,
+        "create" => create::create(call, target, hub, &read_body(call, body).await?).await,
+        "update" => update::update(call, target, hub, &read_body(call, body).await?).await,
+        "patch" => patch::patch(call, target, hub, &read_body(call, body).await?).await,
+        "delete" => delete::delete(call, target, hub, &read_body(call, body).await?).await,
+        _ => delete::delete_collection(call, target, hub, &read_body(call, body).await?).await,
+    }
+}
+
+async fn subresource(call: &Call, target: &Target, body: Body) -> Result<Reply, Status> {
+    let Some(sub) = &target.sub else { return Err(not_found()) };
+    let verb = match call.method {
+        Method::GET => "get",
+        Method::POST => "create",
+        Method::PUT => "update",
+        Method::PATCH => "patch",
+        Method::DELETE => "delete",
+        _ => return Err(method_not_allowed()),
+    };
+    if !sub.verbs.iter().any(|v| v == verb) {
+        return Err(method_not_allowed());
+    }
+    match (sub.does, hub(target)) {
+        (SubresourceKind::Object, Some(hub)) => match verb {
+            "get" => get::get(call, &target.served, hub).await,
+            "update" => update::update(call, target, hub, &read_body(call, body).await?).await,
+            "patch" => patch::patch(call, target, hub, &read_body(call, body).await?).await,
+            _ => Err(method_not_allowed()),
+        },
+        _ => special::subresource(call, target, verb, body).await,
+    }
+}

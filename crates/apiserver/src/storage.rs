@@ -1,0 +1,211 @@
+//! Between the store and the caches: errors, encryption, keys, and the feed.
+
+use crate::cache::{Change, Entry, Published, Template};
+use crate::resource::{Hub, Registry};
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use meta::status::Status;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+use store::{Event, KeyRange, Range, Store, WatchRequest};
+use value::Str;
+
+/// Encryption of stored values. `key` is authenticated with the value, so that values cannot be swapped.
+pub trait Transform: Send + Sync + Debug {
+    /// From the store's bytes to the plain ones.
+    fn open(&self, key: &str, stored: &Bytes) -> Result<Bytes, String>;
+    /// From plain bytes to the store's.
+    fn seal(&self, key: &str, plain: Bytes) -> Result<Bytes, String>;
+}
+
+/// No encryption: upstream's `identity`.
+#[derive(Debug)]
+pub struct Identity;
+
+impl Transform for Identity {
+    fn open(&self, _key: &str, stored: &Bytes) -> Result<Bytes, String> {
+        Ok(stored.clone())
+    }
+
+    fn seal(&self, _key: &str, plain: Bytes) -> Result<Bytes, String> {
+        Ok(plain)
+    }
+}
+
+/// What a client is told when the store cannot.
+pub fn status(error: &store::Error) -> Status {
+    match error {
+        store::Error::Compacted { .. } => {
+            Status::expired("The resourceVersion for the provided list is too old.")
+        }
+        store::Error::TooLarge { .. } => Status::request_entity_too_large(error),
+        store::Error::Unavailable { .. } | store::Error::Fatal(_) => {
+            Status::service_unavailable(error.to_string())
+        }
+        _ => Status::internal_error(error),
+    }
+}
+
+/// How many keys one read of the initial load takes.
+const LOAD_PAGE: usize = 10_000;
+
+/// Reads all objects of a hub as they were at `revision`.
+pub async fn load(store: &dyn Store, hub: &HubLoader<'_>, revision: u64) -> Result<Vec<Entry>, store::Error> {
+    let prefix = format!("{}/", hub.prefix);
+    let mut keys = KeyRange::prefix(prefix.as_bytes());
+    let mut entries = Vec::new();
+    loop {
+        let page = store.range(Range::new(keys.clone()).limit(LOAD_PAGE).at(revision)).await?;
+        for kv in &page.kvs {
+            let Some(key) = kv.key().as_str() else { continue };
+            if let Some(entry) = (hub.ingest)(key, kv.value(), kv.mod_revision()) {
+                entries.push(entry);
+            }
+        }
+        match page.kvs.last() {
+            Some(last) if page.more => keys = keys.after(last.key()),
+            _ => return Ok(entries),
+        }
+    }
+}
+
+/// What [`load`] needs of a hub that does not exist yet.
+pub struct HubLoader<'a> {
+    /// The key prefix without trailing slash.
+    pub prefix: &'a str,
+    /// From a stored key and value to an entry; `None` if it cannot be read (it is logged).
+    pub ingest: &'a (dyn Fn(&str, &Bytes, u64) -> Option<Entry> + Send + Sync),
+}
+
+/// Written objects whose encodings are known already, on their way from the writer to the cache.
+#[derive(Debug, Default)]
+pub struct Prepared {
+    entries: Mutex<HashMap<usize, (Entry, Arc<Template>)>>,
+}
+
+impl Prepared {
+    /// Leaves what is known of the value that is about to be written. The value's address is its ticket:
+    /// the store hands the same bytes to the feed.
+    pub fn leave(&self, value: &Bytes, entry: Entry, template: Arc<Template>) {
+        self.entries.lock().insert(value.as_ptr() as usize, (entry, template));
+    }
+
+    /// Takes it back: the feed has come, or the write has failed.
+    pub fn take(&self, value: &Bytes) -> Option<(Entry, Arc<Template>)> {
+        self.entries.lock().remove(&(value.as_ptr() as usize))
+    }
+}
+
+/// The feed: follows the store from `revision` on and applies every change to its cache. Ends with the
+/// store's error.
+pub async fn feed(
+    store: Arc<dyn Store>,
+    registry: Arc<ArcSwap<Registry>>,
+    published: Arc<Published>,
+    prepared: Arc<Prepared>,
+    changed: Arc<dyn Fn(&Hub, &str) + Send + Sync>,
+    revision: u64,
+) -> store::Error {
+    let mut watch =
+        match store.watch(WatchRequest::after(KeyRange::prefix(&b"/registry/"[..]), revision)).await {
+            Ok(watch) => watch,
+            Err(error) => return error,
+        };
+    let mut routes = Routes::default();
+    loop {
+        let batch = match watch.next().await {
+            Ok(batch) => batch,
+            Err(error) => return error,
+        };
+        let registry = registry.load_full();
+        for event in batch.events {
+            let Some(key) = event.key().as_str() else { continue };
+            let Some((hub, key)) = routes.find(&registry, key) else { continue };
+            let change = match &event {
+                Event::Put { kv, .. } => {
+                    let entry = match prepared.take(kv.value()) {
+                        Some((mut entry, template)) => {
+                            entry.publish(kv.mod_revision(), &template);
+                            Some(entry)
+                        }
+                        None => {
+                            hub.ingest(kv.key().as_str().unwrap_or_default(), kv.value(), kv.mod_revision())
+                        }
+                    };
+                    match entry {
+                        Some(entry) => Change::Put(Arc::new(entry)),
+                        // It cannot be read, so it is not there for anybody.
+                        None => Change::Delete { key: key.into(), revision: event.revision() },
+                    }
+                }
+                Event::Delete { .. } => Change::Delete { key: key.into(), revision: event.revision() },
+            };
+            hub.cache.apply(change);
+            changed(&hub, key);
+        }
+        published.advance(batch.revision);
+    }
+}
+
+/// From key prefixes to hubs; made anew when the registry changes.
+#[derive(Default)]
+struct Routes {
+    of: usize,
+    hubs: HashMap<Str, Arc<Hub>>,
+}
+
+impl Routes {
+    /// The hub of a stored key, and the key within it.
+    fn find<'k>(&mut self, registry: &Arc<Registry>, key: &'k str) -> Option<(Arc<Hub>, &'k str)> {
+        let of = Arc::as_ptr(registry) as usize;
+        if self.of != of {
+            self.of = of;
+            self.hubs = registry
+                .hubs()
+                .filter_map(|h| Some((h.row.storage.as_ref()?.prefix.clone(), h.clone())))
+                .collect();
+        }
+        // Prefixes have two or three segments behind "/registry": the longest that is known wins, since
+        // "/registry/services/specs" and "/registry/services/endpoints" share their first.
+        let mut ends = key.match_indices('/').map(|(i, _)| i).skip(2).take(3).collect::<Vec<_>>();
+        ends.reverse();
+        ends.into_iter().find_map(|end| Some((self.hubs.get(&key[..end])?.clone(), &key[end + 1..])))
+    }
+}
+
+impl Hub {
+    /// From a stored key and value to an entry; what cannot be read is logged and left out.
+    pub fn ingest(&self, key: &str, value: &Bytes, revision: u64) -> Option<Entry> {
+        ingest(
+            self.row.storage.as_ref()?.prefix.as_str(),
+            &self.codec,
+            &*self.transform,
+            &self.row,
+            key,
+            value,
+            revision,
+        )
+    }
+}
+
+/// See [`Hub::ingest`]; for a hub that does not exist yet.
+pub fn ingest(
+    prefix: &str,
+    codec: &crate::codec::Codec,
+    transform: &dyn Transform,
+    row: &kinds::Row,
+    key: &str,
+    value: &Bytes,
+    revision: u64,
+) -> Option<Entry> {
+    let name = key.strip_prefix(prefix)?.strip_prefix('/')?;
+    let read = || {
+        let plain = transform.open(key, value)?;
+        let object = codec.from_stored(&plain)?;
+        let head = crate::resource::head(row, &object);
+        Ok::<_, String>(Entry::new(name.into(), revision, plain, head))
+    };
+    read().map_err(|error| tracing::error!(key, revision, error, "cannot read a stored object")).ok()
+}

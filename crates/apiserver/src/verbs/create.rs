@@ -1,0 +1,152 @@
+//! Make an object.
+
+use crate::admission::{Attributes, Operation};
+use crate::call::Call;
+use crate::reply::Reply;
+use crate::resource::{Hub, Served, Target};
+use crate::write::{self, Committed, OptionsKind, WriteOptions, Written};
+use crate::{managed, special};
+use bytes::Bytes;
+use meta::names;
+use meta::status::Status;
+use std::sync::Arc;
+use store::Expect;
+use value::Value;
+
+/// How often a generated name that is taken is made anew, as upstream (KEP-4420).
+const GENERATE_NAME_ATTEMPTS: usize = 8;
+
+/// Answers `POST` to a collection.
+pub(crate) async fn create(
+    call: &Call,
+    target: &Target,
+    hub: &Arc<Hub>,
+    body: &Bytes,
+) -> Result<Reply, Status> {
+    let accepted = call.negotiate()?;
+    crate::negotiate::body_encoding(
+        call.header(http::header::CONTENT_TYPE),
+        &crate::negotiate::Encoding::ALL,
+    )?;
+    let options = WriteOptions::read(call, OptionsKind::Create)?;
+    let mut object = write::decode(call, &target.served, body, options.validation)?;
+    write::wipe_system_fields(&mut object);
+    write::match_namespace(call, &target.served, &mut object)?;
+    write::dedup_owner_references(call, &mut object, false);
+    let written = create_object(call, target, hub, object, &options, true).await?;
+    call.entry_reply(201, accepted, &target.served, hub, &written.entry)
+}
+
+/// Makes an object of the served version: from managed fields to the commit. `track` is false where the
+/// caller (apply) has computed managed fields already.
+pub(crate) async fn create_object(
+    call: &Call,
+    target: &Target,
+    hub: &Arc<Hub>,
+    mut object: Value,
+    options: &WriteOptions,
+    track: bool,
+) -> Result<Written, Status> {
+    let served = &target.served;
+    if track {
+        managed::update(call, target, None, &mut object, options);
+    }
+    served.row.to_hub(&mut object).map_err(Status::bad_request)?;
+    let name = object.at("metadata").at("name").str().to_owned();
+    let mut attributes = Attributes::new(call, target, Operation::Create, &name, options.dry_run);
+    call.api.admission.admit(call, &mut attributes, &mut object, None).await?;
+    write::dedup_owner_references(call, &mut object, true);
+    let generate = object.at("metadata").at("generateName").str().to_owned();
+    let generated =
+        name.is_empty() && object.at("metadata").at("name").str().is_empty() && !generate.is_empty();
+    for attempt in 1.. {
+        let mut object = object.clone();
+        if generated && let Some(metadata) = object.object_at("metadata") {
+            metadata.set(
+                "name",
+                names::generate_name(&generate, std::array::from_fn(|_| call.api.dice(u64::MAX))),
+            );
+        }
+        let result = store_new(call, target, hub, object, &mut attributes, options).await;
+        let taken = result.as_ref().is_err_and(Status::is_already_exists);
+        if generated && taken && attempt < GENERATE_NAME_ATTEMPTS {
+            continue;
+        }
+        return result;
+    }
+    unreachable!("the loop returns")
+}
+
+async fn store_new(
+    call: &Call,
+    target: &Target,
+    hub: &Arc<Hub>,
+    mut object: Value,
+    attributes: &mut Attributes,
+    options: &WriteOptions,
+) -> Result<Written, Status> {
+    let served = &target.served;
+    let context = write::context(call, target);
+    begin_create(call, served, hub, &context, &mut object)?;
+    attributes.name = object.at("metadata").at("name").str().into();
+    call.api.admission.validate(call, attributes, Some(&object), None).await?;
+    let reserved = special::allocate(call, hub, &mut object, None, options.dry_run).await?;
+    let result = write::commit(call, hub, &mut object, Expect::Absent, options.dry_run, None).await;
+    let name = attributes.name.as_str();
+    match result {
+        Ok(Committed::Done(written)) => {
+            if options.dry_run && exists(hub, &object) {
+                return Err(Status::already_exists(&served.group_resource(), name));
+            }
+            reserved.keep();
+            Ok(written)
+        }
+        Ok(Committed::Conflict) => Err(already_exists(call, served, hub, &object, name)),
+        Err(status) => Err(status),
+    }
+}
+
+/// Sets what the server sets and checks everything: upstream's `BeforeCreate`.
+pub(crate) fn begin_create(
+    call: &Call,
+    served: &Served,
+    hub: &Hub,
+    context: &kinds::hooks::Context,
+    object: &mut Value,
+) -> Result<(), Status> {
+    if given_revision_is_set(object) {
+        return Err(Status::plain_error("resourceVersion should not be set on objects to be created"));
+    }
+    write::fill_system_fields(call, object);
+    let row = &hub.row;
+    row.prepare_create(context, object);
+    hub.codec.normalize(object);
+    write::validate_create(served, context, object)?;
+    for warning in (row.hooks.warn_create)(context, object) {
+        call.warn(warning);
+    }
+    Ok(())
+}
+
+fn given_revision_is_set(object: &Value) -> bool {
+    let text = object.at("metadata").at("resourceVersion").str();
+    !matches!(text, "" | "0")
+}
+
+fn exists(hub: &Hub, object: &Value) -> bool {
+    let metadata = object.at("metadata");
+    hub.cache.get(&hub.cache_key(metadata.at("namespace").str(), metadata.at("name").str())).is_some()
+}
+
+fn already_exists(call: &Call, served: &Served, hub: &Hub, object: &Value, name: &str) -> Status {
+    let _ = call;
+    let metadata = object.at("metadata");
+    let key = hub.cache_key(metadata.at("namespace").str(), metadata.at("name").str());
+    let mut status = Status::already_exists(&served.group_resource(), name);
+    if let Some(entry) = hub.cache.get(&key)
+        && !hub.tree(&entry).at("metadata").at("deletionTimestamp").is_null()
+    {
+        status.message = format!("object is being deleted: {}", status.message);
+    }
+    status
+}

@@ -1,0 +1,359 @@
+//! Delete an object, and a collection.
+//!
+//! Upstream: `Store.Delete`, `updateForGracefulDeletionAndFinalizers` and `DeleteCollection` in
+//! `pkg/registry/generic/registry/store.go`, `BeforeDelete` in `pkg/registry/rest/delete.go`.
+
+use crate::admission::{Attributes, Operation};
+use crate::cache::Entry;
+use crate::call::Call;
+use crate::negotiate::{Encoding, body_encoding};
+use crate::reply::Reply;
+use crate::resource::{Hub, Target};
+use crate::verbs::{list, update};
+use crate::write::{self, Committed, Written};
+use bytes::Bytes;
+use http::header;
+use kinds::table::DeletePolicy;
+use meta::gvk::GroupKind;
+use meta::options;
+use meta::status::{Details, Status};
+use std::sync::Arc;
+use store::{Expect, Txn};
+use value::{Str, Value};
+
+/// How often a deletion is tried again when the object changes under it.
+const CONFLICT_ATTEMPTS: usize = 64;
+const FINALIZER_ORPHAN: &str = "orphan";
+const FINALIZER_FOREGROUND: &str = "foregroundDeletion";
+
+/// `DeleteOptions`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DeleteOptions {
+    pub(crate) grace_period_seconds: Option<i64>,
+    pub(crate) uid: Option<Str>,
+    pub(crate) resource_version: Option<Str>,
+    pub(crate) orphan_dependents: Option<bool>,
+    pub(crate) propagation: Option<Str>,
+    pub(crate) dry_run: bool,
+    /// The options as a tree, for admission.
+    pub(crate) tree: Value,
+}
+
+/// Reads the options from the body, or without one from the query.
+pub(crate) fn options(call: &Call, body: &Bytes) -> Result<DeleteOptions, Status> {
+    let mut tree = if body.is_empty() {
+        let q = &call.query;
+        let mut tree = Value::object();
+        if let Some(seconds) = q.int("gracePeriodSeconds")? {
+            tree.set("gracePeriodSeconds", seconds);
+        }
+        if let Some(orphan) = q.bool("orphanDependents") {
+            tree.set("orphanDependents", orphan);
+        }
+        if let Some(policy) = q.get("propagationPolicy") {
+            tree.set("propagationPolicy", policy);
+        }
+        let dry_run: Vec<Str> = q.all("dryRun").filter(|s| !s.is_empty()).cloned().collect();
+        if !dry_run.is_empty() {
+            tree.set("dryRun", dry_run);
+        }
+        tree
+    } else {
+        let encoding = body_encoding(call.header(header::CONTENT_TYPE), &Encoding::ALL)?;
+        crate::codec::decode_delete_options(encoding, body)?
+    };
+    let errors = options::validate_delete_options(&tree);
+    if !errors.is_empty() {
+        return Err(Status::invalid(&GroupKind::new("meta.k8s.io", "DeleteOptions"), "", &errors));
+    }
+    tree.set("kind", "DeleteOptions");
+    tree.set("apiVersion", "meta.k8s.io/v1");
+    let text = |v: &Value| v.as_str().map(Str::from);
+    let preconditions = tree.at("preconditions");
+    Ok(DeleteOptions {
+        grace_period_seconds: tree.at("gracePeriodSeconds").as_i64(),
+        uid: text(preconditions.at("uid")),
+        resource_version: text(preconditions.at("resourceVersion")),
+        orphan_dependents: tree.at("orphanDependents").as_bool(),
+        propagation: text(tree.at("propagationPolicy")).filter(|p| !p.is_empty()),
+        dry_run: !tree.at("dryRun").items().is_empty(),
+        tree,
+    })
+}
+
+/// How a deletion ended.
+pub(crate) struct Deleted {
+    /// The object as it is (still there, with a deletion timestamp) or last was.
+    pub(crate) entry: Entry,
+    /// Whether it is gone.
+    pub(crate) gone: bool,
+}
+
+/// Answers `DELETE` of an object.
+pub(crate) async fn delete(
+    call: &Call,
+    target: &Target,
+    hub: &Arc<Hub>,
+    body: &Bytes,
+) -> Result<Reply, Status> {
+    let accepted = call.negotiate()?;
+    let options = options(call, body)?;
+    let deleted = delete_object(call, target, hub, &call.info.name, &options).await?;
+    let code = if !deleted.gone && options.orphan_dependents == Some(false) { 202 } else { 200 };
+    let served = &target.served;
+    if !deleted.gone || served.row.returns_deleted {
+        return call.entry_reply(code, accepted, served, hub, &deleted.entry);
+    }
+    let tree = hub.tree(&deleted.entry);
+    let status = Status {
+        details: Some(Box::new(Details {
+            name: call.info.name.clone(),
+            group: served.row.group.clone(),
+            kind: served.row.plural.clone(),
+            uid: tree.at("metadata").at("uid").str().into(),
+            ..Details::default()
+        })),
+        ..Status::success(None)
+    };
+    call.status_reply(code, accepted, &status)
+}
+
+/// Deletes one object, or sets its deletion timestamp where finalizers or grace hold it.
+pub(crate) async fn delete_object(
+    call: &Call,
+    target: &Target,
+    hub: &Arc<Hub>,
+    name: &str,
+    options: &DeleteOptions,
+) -> Result<Deleted, Status> {
+    let served = &target.served;
+    let namespace = call.info.namespace.as_str();
+    let mut attributes = Attributes::new(call, target, Operation::Delete, name, options.dry_run);
+    attributes.options = options.tree.clone();
+    let mut current = hub.cache.get(&hub.cache_key(namespace, name));
+    for _ in 0..CONFLICT_ATTEMPTS {
+        if current.is_none() {
+            current = read(call, hub, namespace, name).await?;
+        }
+        let Some(entry) = current.take() else {
+            return Err(Status::not_found(&served.group_resource(), name));
+        };
+        let old = hub.tree(&entry);
+        preconditions(target, name, &old, options)?;
+        call.api.admission.validate(call, &attributes, None, Some(&old)).await?;
+        match plan(call, hub, &old, options) {
+            Step::Keep => return Ok(Deleted { entry: entry.twin(entry.revision), gone: false }),
+            Step::Remove(last) => {
+                if options.dry_run {
+                    return Ok(Deleted { entry: entry.twin(entry.revision), gone: true });
+                }
+                if let Some(written) = remove(call, hub, &last, entry.revision).await? {
+                    return Ok(Deleted { entry: written.entry, gone: true });
+                }
+            }
+            Step::Mark(mut new) => {
+                hub.codec.normalize(&mut new);
+                let expect = Expect::Revision(entry.revision);
+                if let Committed::Done(written) =
+                    write::commit(call, hub, &mut new, expect, options.dry_run, None).await?
+                {
+                    let mut marked = written.entry;
+                    if options.dry_run {
+                        marked.revision = entry.revision;
+                    }
+                    return Ok(Deleted { entry: marked, gone: false });
+                }
+            }
+        }
+        current = read(call, hub, namespace, name).await?;
+    }
+    Err(Status::conflict(&served.group_resource(), name, update::MODIFIED))
+}
+
+async fn read(
+    call: &Call,
+    hub: &Arc<Hub>,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<Arc<Entry>>, Status> {
+    let key = hub.store_key(namespace, name);
+    let read = call.api.store.range(store::Range::key(key.as_bytes())).await;
+    let read = read.map_err(|e| crate::storage::status(&e))?;
+    Ok(read.kvs.first().and_then(|kv| hub.ingest(&key, kv.value(), kv.mod_revision())).map(Arc::new))
+}
+
+fn preconditions(target: &Target, name: &str, old: &Value, options: &DeleteOptions) -> Result<(), Status> {
+    let metadata = old.at("metadata");
+    let conflict = |text: String| Err(Status::conflict(&target.served.group_resource(), name, text));
+    if let Some(uid) = &options.uid
+        && uid != metadata.at("uid").str()
+    {
+        return conflict(format!(
+            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            metadata.at("uid").str()
+        ));
+    }
+    if let Some(version) = &options.resource_version
+        && version != metadata.at("resourceVersion").str()
+    {
+        return conflict(format!(
+            "Precondition failed: ResourceVersion in precondition: {version}, ResourceVersion in object meta: {}",
+            metadata.at("resourceVersion").str()
+        ));
+    }
+    Ok(())
+}
+
+enum Step {
+    /// It is being deleted already and nothing about that changes.
+    Keep,
+    /// It goes now; the object as it last is.
+    Remove(Value),
+    /// It stays for finalizers or grace; the object to be written.
+    Mark(Value),
+}
+
+/// What a deletion does to the object now: pure.
+fn plan(call: &Call, hub: &Hub, old: &Value, options: &DeleteOptions) -> Step {
+    let metadata = old.at("metadata");
+    let deleting = !metadata.at("deletionTimestamp").is_null();
+    let finalizers = finalizers_for_deletion(hub, old, options);
+    let grace = crate::special::grace_period(&hub.row, old, options.grace_period_seconds);
+    let mut changed = metadata.clone();
+    let with = |metadata: Value| {
+        let mut new = old.clone();
+        new.set("metadata", metadata);
+        new
+    };
+    let changed_finalizers = finalizers.is_some();
+    if let Some(list) = finalizers {
+        if list.is_empty() {
+            changed.remove("finalizers");
+        } else {
+            changed.set("finalizers", list);
+        }
+    }
+    let held = !changed.at("finalizers").items().is_empty() || crate::special::holds_deletion(&hub.row, old);
+    let grace_now = match (grace, deleting) {
+        // Not a graceful kind: the period is nothing, however it was asked for.
+        (None, _) => 0,
+        (Some(asked), false) => asked.max(0),
+        (Some(asked), true) => {
+            // A shorter period than the one under way shortens it; a longer one does not.
+            let running = metadata.at("deletionGracePeriodSeconds").as_i64().unwrap_or(0);
+            if options.grace_period_seconds.is_none() || asked >= running {
+                if !changed_finalizers {
+                    return if held || running > 0 { Step::Keep } else { Step::Remove(with(changed)) };
+                }
+                running
+            } else {
+                asked.max(0)
+            }
+        }
+    };
+    if !held && grace_now == 0 {
+        return Step::Remove(with(changed));
+    }
+    if deleting && grace.is_none() && !changed_finalizers {
+        return Step::Keep;
+    }
+    let now = call.api.now();
+    let at = if deleting && grace.is_none() {
+        metadata.at("deletionTimestamp").str().to_owned()
+    } else {
+        now.plus(meta::time::Duration::from_seconds(grace_now)).to_string()
+    };
+    changed.set("deletionTimestamp", at);
+    changed.set("deletionGracePeriodSeconds", grace_now);
+    if !deleting {
+        let generation = changed.at("generation").int();
+        if generation > 0 {
+            changed.set("generation", generation + 1);
+        }
+    }
+    Step::Mark(with(changed))
+}
+
+/// The finalizers that the propagation policy leads to; `None` if they stay as they are.
+fn finalizers_for_deletion(hub: &Hub, old: &Value, options: &DeleteOptions) -> Option<Vec<Value>> {
+    let list = old.at("metadata").at("finalizers").items();
+    let has = |name: &str| list.iter().any(|f| f.str() == name);
+    if hub.row.delete == DeletePolicy::Unsupported {
+        return None;
+    }
+    let policy = options.propagation.as_deref();
+    let orphan = match (options.orphan_dependents, policy) {
+        (Some(orphan), _) => orphan,
+        (None, Some(policy)) => policy == "Orphan",
+        (None, None) => {
+            has(FINALIZER_ORPHAN) || (!has(FINALIZER_FOREGROUND) && hub.row.delete == DeletePolicy::Orphan)
+        }
+    };
+    let foreground = match (options.orphan_dependents, policy) {
+        (Some(_), _) => false,
+        (None, Some(policy)) => policy == "Foreground",
+        (None, None) => !has(FINALIZER_ORPHAN) && has(FINALIZER_FOREGROUND),
+    };
+    let mut new: Vec<Value> = list
+        .iter()
+        .filter(|f| !matches!(f.str(), FINALIZER_ORPHAN | FINALIZER_FOREGROUND))
+        .cloned()
+        .collect();
+    if orphan {
+        new.push(FINALIZER_ORPHAN.into());
+    }
+    if foreground {
+        new.push(FINALIZER_FOREGROUND.into());
+    }
+    let same = new.len() == list.len() && new.iter().all(|f| list.contains(f));
+    (!same).then_some(new)
+}
+
+/// Whether an update takes away the last thing that held a deleted object.
+pub(crate) fn is_finished(new: &Value, old: &Value) -> bool {
+    let (new, old) = (new.at("metadata"), old.at("metadata"));
+    !old.at("deletionTimestamp").is_null()
+        && new.at("finalizers").items().is_empty()
+        && old.at("deletionGracePeriodSeconds").as_i64().unwrap_or(0) == 0
+        && !old.at("finalizers").items().is_empty()
+}
+
+/// Takes the object out of the store if it is still at `revision`; `None` if it is not.
+pub(crate) async fn remove(
+    call: &Call,
+    hub: &Arc<Hub>,
+    last: &Value,
+    revision: u64,
+) -> Result<Option<Written>, Status> {
+    let metadata = last.at("metadata");
+    let key = hub.store_key(metadata.at("namespace").str(), metadata.at("name").str());
+    let txn = Txn::delete(key.as_bytes(), Expect::Revision(revision));
+    let outcome = call.api.store.txn(txn).await.map_err(|e| crate::storage::status(&e))?;
+    let Some(revision) = outcome.committed() else { return Ok(None) };
+    crate::special::release(call, hub, last);
+    Ok(Some(write::unwritten(hub, last, revision)))
+}
+
+/// Answers `DELETE` of a collection with the list of what was deleted.
+pub(crate) async fn delete_collection(
+    call: &Call,
+    target: &Target,
+    hub: &Arc<Hub>,
+    body: &Bytes,
+) -> Result<Reply, Status> {
+    let accepted = call.negotiate()?;
+    let list_options = list::options(call, &target.served, false)?;
+    let options = options(call, body)?;
+    let page = list::page(call, hub, &list_options).await?;
+    let mut entries = Vec::with_capacity(page.entries.len());
+    for entry in &page.entries {
+        match delete_object(call, target, hub, entry.name(), &options).await {
+            Ok(deleted) => entries.push(Arc::new(deleted.entry)),
+            Err(status) if status.is_not_found() => {}
+            Err(status) => return Err(status),
+        }
+    }
+    let mut meta = Value::object();
+    meta.set("resourceVersion", page.revision.to_string());
+    call.list_reply(accepted, &target.served, hub, &page.entries, meta)
+}

@@ -1,0 +1,268 @@
+//! Read a collection.
+//!
+//! `resourceVersion` and `resourceVersionMatch` mean what upstream's table says
+//! (kubernetes.io "Resource versions", `k8s.io/apiserver/pkg/storage/etcd3/store.go`); every answer comes
+//! from the cache.
+
+use crate::cache::{Page, Query, Selection};
+use crate::call::Call;
+use crate::reply::Reply;
+use crate::resource::{Hub, Served};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use meta::field::{Error, Path};
+use meta::gvk::GroupKind;
+use meta::options::{WatchList, validate_list_options};
+use meta::status::Status;
+use meta::{fields, labels};
+use std::sync::Arc;
+use value::{Str, Value, json};
+
+/// The options of a list or watch.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ListOptions {
+    pub(crate) selection: Selection,
+    pub(crate) resource_version: Str,
+    pub(crate) resource_version_match: Str,
+    pub(crate) limit: usize,
+    pub(crate) continue_token: Str,
+    pub(crate) timeout_seconds: Option<i64>,
+    pub(crate) bookmarks: bool,
+    pub(crate) send_initial_events: Option<bool>,
+}
+
+/// Reads and checks the query of a list, watch or deletecollection.
+pub(crate) fn options(call: &Call, served: &Served, watch: bool) -> Result<ListOptions, Status> {
+    let q = &call.query;
+    let mut options = ListOptions {
+        resource_version: q.str("resourceVersion"),
+        resource_version_match: q.str("resourceVersionMatch"),
+        limit: usize::try_from(q.int("limit")?.unwrap_or(0)).unwrap_or(0),
+        continue_token: q.str("continue"),
+        timeout_seconds: q.int("timeoutSeconds")?,
+        bookmarks: q.bool("allowWatchBookmarks").unwrap_or(false),
+        send_initial_events: q.bool("sendInitialEvents"),
+        ..ListOptions::default()
+    };
+    let label_text = q.get("labelSelector").unwrap_or("");
+    if !label_text.is_empty() {
+        let selector = labels::Selector::parse(label_text).map_err(|e| Status::bad_request(e.to_string()))?;
+        options.selection.labels = (!selector.is_everything()).then_some(selector);
+    }
+    let field_text = q.get("fieldSelector").unwrap_or("");
+    let mut selector = None;
+    if !field_text.is_empty() {
+        selector = Some(fields::Selector::parse(field_text).map_err(|e| Status::bad_request(e.to_string()))?);
+    }
+    check_versions(call, &options, watch)?;
+    if let Some(selector) = selector {
+        let known = &served.row.fields;
+        let selector = selector
+            .transform(|field, value| known.resolve(field).map(|f| (Str::from(f), Str::from(value))))
+            .map_err(Status::bad_request)?;
+        if let Some(name) = selector.requires_exact_match("metadata.name") {
+            options.selection.name = name.into();
+        }
+        if let Some(namespace) = selector.requires_exact_match("metadata.namespace") {
+            options.selection.namespace = namespace.into();
+        }
+        options.selection.fields = (!selector.is_everything()).then_some(selector);
+    }
+    if call.info.legacy_watch && !call.info.name.is_empty() {
+        options.selection.name = call.info.name.clone();
+    }
+    if !call.info.namespace.is_empty() {
+        options.selection.namespace = call.info.namespace.clone();
+    }
+    Ok(options)
+}
+
+/// Upstream's `ValidateListOptions`.
+fn check_versions(call: &Call, options: &ListOptions, watch: bool) -> Result<(), Status> {
+    let mut tree = Value::object();
+    let limit = call.query.int("limit")?.unwrap_or(0);
+    if watch {
+        tree.set("watch", true);
+    }
+    if limit != 0 {
+        tree.set("limit", limit);
+    }
+    if options.bookmarks {
+        tree.set("allowWatchBookmarks", true);
+    }
+    if let Some(initial) = options.send_initial_events {
+        tree.set("sendInitialEvents", initial);
+    }
+    for (key, text) in [
+        ("resourceVersion", &options.resource_version),
+        ("resourceVersionMatch", &options.resource_version_match),
+        ("continue", &options.continue_token),
+    ] {
+        if !text.is_empty() {
+            tree.set(key, text.clone());
+        }
+    }
+    let errors = validate_list_options(&tree, WatchList::Enabled);
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Status::invalid(&GroupKind::new("meta.k8s.io", "ListOptions"), "", &errors))
+}
+
+/// A `resourceVersion` from a client: empty and `0` are `None`.
+pub(crate) fn parse_revision(text: &str) -> Result<Option<u64>, Status> {
+    if matches!(text, "" | "0") {
+        return Ok(None);
+    }
+    let revision = text.parse::<u64>().map_err(|_| {
+        let path = Path::new("resourceVersion");
+        let why = match text.bytes().all(|b| b.is_ascii_digit()) {
+            true => "value out of range",
+            false => "invalid syntax",
+        };
+        let detail = format!("strconv.ParseUint: parsing {}: {why}", meta::quote::quote(text));
+        let errors = vec![Error::invalid(&path, text, detail)];
+        Status::invalid(&GroupKind::new("", "storage.k8s.io"), "", &errors)
+    });
+    revision.map(Some).map_err(|status| {
+        // Upstream wraps the field error as a bad request without a kind.
+        let message = status
+            .details
+            .as_ref()
+            .and_then(|d| d.causes.first())
+            .map(|c| format!("{}: {}", c.field, c.message))
+            .unwrap_or_default();
+        Status::bad_request(message)
+    })
+}
+
+/// A page of the collection, as the options say.
+pub(crate) async fn page(call: &Call, hub: &Hub, options: &ListOptions) -> Result<Page, Status> {
+    let mut query = Query {
+        namespace: &call.info.namespace,
+        after: None,
+        limit: options.limit,
+        selection: Some(&options.selection),
+    };
+    if !options.continue_token.is_empty() {
+        let token = Continue::decode(&options.continue_token)?;
+        query.after = Some(&token.after);
+        if token.revision < 0 {
+            call.fresh(None).await?;
+            return Ok(hub.cache.list(query));
+        }
+        return hub
+            .cache
+            .list_at(token.revision.unsigned_abs(), query)
+            .map_err(|_| token.expired(call, hub, query));
+    }
+    let wanted = parse_revision(&options.resource_version)?;
+    let exact = options.resource_version_match == "Exact"
+        || (options.resource_version_match.is_empty() && options.limit > 0);
+    match wanted {
+        None if options.resource_version == "0" => Ok(hub.cache.list(query)),
+        None => {
+            call.fresh(None).await?;
+            Ok(hub.cache.list(query))
+        }
+        Some(revision) => {
+            call.fresh(Some(revision)).await?;
+            if !exact {
+                return Ok(hub.cache.list(query));
+            }
+            hub.cache
+                .list_at(revision, query)
+                .map_err(|_| Status::expired("The resourceVersion for the provided list is too old."))
+        }
+    }
+}
+
+/// Answers `GET` of a collection.
+pub(crate) async fn list(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> Result<Reply, Status> {
+    let accepted = call.negotiate()?;
+    let options = options(call, served, false)?;
+    let page = page(call, hub, &options).await?;
+    let mut meta = Value::object();
+    meta.set("resourceVersion", page.revision.to_string());
+    if page.more
+        && let Some(last) = page.entries.last()
+    {
+        let revision = i64::try_from(page.revision).unwrap_or(i64::MAX);
+        meta.set("continue", Continue { revision, after: last.key.to_string() }.encode());
+        if let Some(remaining) = page.remaining {
+            meta.set("remainingItemCount", i64::try_from(remaining).unwrap_or(i64::MAX));
+        }
+    }
+    call.list_reply(accepted, served, hub, &page.entries, meta)
+}
+
+/// A continue token: where the next page begins, and at which revision.
+struct Continue {
+    /// −1 for "whatever is newest" (an inconsistent continuation).
+    revision: i64,
+    /// The last key of the page before.
+    after: String,
+}
+
+impl Continue {
+    /// The token's text: base64 of `{"v":"meta.k8s.io/v1","rv":…,"start":"…\u0000"}`, as upstream's.
+    fn encode(&self) -> String {
+        let mut token = Value::object();
+        token.set("v", "meta.k8s.io/v1");
+        token.set("rv", self.revision);
+        token.set("start", format!("{}\0", self.after));
+        let mut text = Vec::new();
+        json::write(&token, &mut text);
+        URL_SAFE_NO_PAD.encode(text)
+    }
+
+    fn decode(token: &str) -> Result<Self, Status> {
+        let bad = |why: String| Status::bad_request(format!("continue key is not valid: {why}"));
+        let bytes =
+            URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).map_err(|e| bad(go_base64_error(&e)))?;
+        let object = json::parse(&bytes).map_err(|e| bad(e.to_string()))?;
+        if object.at("v").str() != "meta.k8s.io/v1" {
+            return Err(bad(format!(
+                "server does not recognize this encoded version {}",
+                meta::quote::quote(object.at("v").str())
+            )));
+        }
+        if object.at("rv").int() == 0 {
+            return Err(bad("incorrect encoded start resourceVersion (version meta.k8s.io/v1)".into()));
+        }
+        let start = object.at("start").str();
+        if start.is_empty() {
+            return Err(bad("encoded start key empty (version meta.k8s.io/v1)".into()));
+        }
+        // Upstream resolves the key against the prefix; what leaves it ("../") is refused.
+        if start.starts_with('/') || start.split('/').any(|s| s == "..") {
+            return Err(bad(start.to_owned()));
+        }
+        Ok(Self { revision: object.at("rv").int(), after: start.trim_end_matches('\0').to_owned() })
+    }
+
+    /// 410, with a token by which the client can go on at the newest revision.
+    fn expired(&self, call: &Call, _hub: &Hub, _query: Query<'_>) -> Status {
+        let _ = call;
+        let next = Self { revision: -1, after: self.after.clone() }.encode();
+        let mut status = Status::expired(
+            "The provided continue parameter is too old to display a consistent list result. You can start \
+             a new list without the continue parameter, or use the continue token in this response to \
+             retrieve the remainder of the results. Continuing with the provided token results in an \
+             inconsistent list - objects that were created, modified, or deleted between the time the first \
+             chunk was returned and now may show up in the list.",
+        );
+        status.continue_token = next.into();
+        status
+    }
+}
+
+/// Go's text for text that is not base64.
+fn go_base64_error(error: &base64::DecodeError) -> String {
+    let at = match error {
+        base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => *at,
+        base64::DecodeError::InvalidLength(at) => *at,
+        base64::DecodeError::InvalidPadding => 0,
+    };
+    format!("illegal base64 data at input byte {at}")
+}

@@ -1,0 +1,140 @@
+//! Change an object by a patch: JSON patch, merge patch, strategic merge patch, server-side apply.
+//!
+//! Upstream: `k8s.io/apiserver/pkg/endpoints/handlers/patch.go`.
+
+use crate::call::Call;
+use crate::managed;
+use crate::negotiate::unsupported_media_type;
+use crate::reply::Reply;
+use crate::resource::{Hub, Target};
+use crate::verbs::update::{self, Create};
+use crate::write::{self, FieldValidation, OptionsKind, WriteOptions};
+use bytes::Bytes;
+use http::header;
+use meta::gvk::GroupResource;
+use meta::status::Status;
+use std::sync::Arc;
+use value::json_patch::{ApplyError, JsonPatch};
+use value::{Value, json, merge_patch, yaml};
+
+/// How many bytes the copies of one JSON patch may make, as upstream (`limit-patch-copies`).
+const COPY_BYTES_MAX: usize = 3 << 20;
+
+/// The kinds of patches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Json,
+    Merge,
+    Strategic,
+    Apply,
+}
+
+impl Form {
+    const fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json-patch+json",
+            Self::Merge => "application/merge-patch+json",
+            Self::Strategic => "application/strategic-merge-patch+json",
+            Self::Apply => "application/apply-patch+yaml",
+        }
+    }
+}
+
+/// Answers `PATCH` of an object or of a subresource that holds the whole object.
+pub(crate) async fn patch(
+    call: &Call,
+    target: &Target,
+    hub: &Arc<Hub>,
+    body: &Bytes,
+) -> Result<Reply, Status> {
+    let served = &target.served;
+    let header = call.header(header::CONTENT_TYPE).unwrap_or("");
+    let media = header.split(';').next().unwrap_or_default().trim();
+    let typed = served.codec.is_typed();
+    let forms = [Form::Json, Form::Merge, Form::Strategic, Form::Apply];
+    let mut known = forms.into_iter().filter(|f| typed || *f != Form::Strategic);
+    let Some(form) = known.clone().find(|f| f.media_type() == media) else {
+        return Err(unsupported_media_type(known.by_ref().map(Form::media_type)));
+    };
+    let accepted = call.negotiate()?;
+    let options = WriteOptions::read(call, OptionsKind::Patch { apply: form == Form::Apply })?;
+    let patch = Patch::read(form, body, call, target, &options)?;
+    let mut make = |live: Option<&Value>| patch.apply(call, target, live, &options);
+    let create = if form == Form::Apply && target.sub.is_none() { Create::Yes } else { Create::No };
+    let (code, written) = update::change(call, target, hub, &mut make, &options, false, create).await?;
+    call.entry_reply(code, accepted, served, hub, &written.entry)
+}
+
+enum Patch {
+    Json(JsonPatch),
+    Merge(Value),
+    Strategic(Value),
+    Apply(Value),
+}
+
+impl Patch {
+    fn read(
+        form: Form,
+        body: &Bytes,
+        call: &Call,
+        target: &Target,
+        options: &WriteOptions,
+    ) -> Result<Self, Status> {
+        let bad = |e: &dyn std::fmt::Display| Status::bad_request(e.to_string());
+        Ok(match form {
+            Form::Json => Self::Json(JsonPatch::parse(body).map_err(|e| bad(&e))?),
+            Form::Merge => Self::Merge(json::parse(body).map_err(|e| bad(&e))?),
+            Form::Strategic => Self::Strategic(json::parse(body).map_err(|e| bad(&e))?),
+            Form::Apply => {
+                let object = yaml::parse(body)
+                    .map_err(|e| Status::bad_request(format!("error decoding YAML: {e}")))?;
+                let row = &target.served.row;
+                // What apply sends must be an object of this kind; unknown fields are told as elsewhere.
+                let decoded = target.served.codec.decode_tree(row, &object, true)?;
+                if !decoded.strict.is_empty() && options.validation != FieldValidation::Ignore {
+                    write::accept_decoded(call, row, decoded, options.validation)?;
+                }
+                Self::Apply(object)
+            }
+        })
+    }
+
+    /// The patched object, defaulted, with its managed fields.
+    fn apply(
+        &self,
+        call: &Call,
+        target: &Target,
+        live: Option<&Value>,
+        options: &WriteOptions,
+    ) -> Result<Value, Status> {
+        let served = &target.served;
+        if let Self::Apply(config) = self {
+            let object = managed::apply(call, target, live, config, options)?;
+            let decoded = served.codec.decode_patched(&served.row, &object)?;
+            return write::accept_decoded(call, &served.row, decoded, FieldValidation::Ignore);
+        }
+        let Some(live) = live else {
+            return Err(Status::not_found(&served.group_resource(), &call.info.name));
+        };
+        let patched = match self {
+            Self::Json(patch) => {
+                patch.apply(live.clone(), COPY_BYTES_MAX).map_err(|e| json_patch_status(&e))?
+            }
+            Self::Merge(patch) => merge_patch::apply(live.clone(), patch.clone())
+                .map_err(|e| Status::bad_request(e.to_string()))?,
+            Self::Strategic(patch) => served.codec.strategic_merge(live, patch)?,
+            Self::Apply(_) => live.clone(),
+        };
+        let decoded = served.codec.decode_patched(&served.row, &patched)?;
+        let mut object = write::accept_decoded(call, &served.row, decoded, options.validation)?;
+        write::match_namespace(call, served, &mut object)?;
+        write::dedup_owner_references(call, &mut object, false);
+        managed::update(call, target, Some(live), &mut object, options);
+        Ok(object)
+    }
+}
+
+/// A JSON patch that does not fit the object is the object's fault (422), a broken one the sender's (400).
+fn json_patch_status(error: &ApplyError) -> Status {
+    Status::generic_server_response(422, "", &GroupResource::default(), "", &error.to_string(), 0)
+}

@@ -1,0 +1,261 @@
+//! Replace an object, and the loop that every change of an existing object runs through.
+//!
+//! Upstream: `Store.Update` in `pkg/registry/generic/registry/store.go`, `BeforeUpdate` in
+//! `pkg/registry/rest/update.go`.
+
+use crate::admission::{Attributes, Operation};
+use crate::cache::Entry;
+use crate::call::Call;
+use crate::reply::Reply;
+use crate::resource::{Hub, Target};
+use crate::verbs::{create, delete};
+use crate::write::{self, Committed, OptionsKind, WriteOptions, Written};
+use crate::{managed, special};
+use bytes::Bytes;
+use meta::field::{Error, Path};
+use meta::status::Status;
+use std::sync::Arc;
+use store::{Expect, Range};
+use value::Value;
+
+/// How often a change that names no version is tried again when somebody else was first.
+const CONFLICT_ATTEMPTS: usize = 64;
+
+/// What upstream says when an object changed meanwhile.
+pub(crate) const MODIFIED: &str =
+    "the object has been modified; please apply your changes to the latest version and try again";
+
+/// Answers `PUT` of an object or of a subresource that holds the whole object.
+pub(crate) async fn update(
+    call: &Call,
+    target: &Target,
+    hub: &Arc<Hub>,
+    body: &Bytes,
+) -> Result<Reply, Status> {
+    let accepted = call.negotiate()?;
+    let options = WriteOptions::read(call, OptionsKind::Update)?;
+    let served = &target.served;
+    let mut given = write::decode(call, served, body, options.validation)?;
+    write::match_namespace(call, served, &mut given)?;
+    check_name(call, &mut given)?;
+    write::dedup_owner_references(call, &mut given, false);
+    let mut make = |live: Option<&Value>| {
+        let mut object = given.clone();
+        if let Some(live) = live {
+            check_uid(call, target, &object, live)?;
+        }
+        managed::update(call, target, live, &mut object, &options);
+        Ok(object)
+    };
+    let (code, written) = change(call, target, hub, &mut make, &options, true, Create::IfAllowed).await?;
+    call.entry_reply(code, accepted, served, hub, &written.entry)
+}
+
+/// The name in the body must be that of the path, or is taken from it.
+fn check_name(call: &Call, object: &mut Value) -> Result<(), Status> {
+    let name = call.info.name.as_str();
+    let Some(metadata) = object.object_at("metadata") else { return Ok(()) };
+    let given = metadata.at("name").str();
+    if given.is_empty() {
+        return Err(Status::bad_request("name must be provided"));
+    }
+    if given != name {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({given}) does not match the name on the URL ({name})"
+        )));
+    }
+    Ok(())
+}
+
+/// A UID in the body is a precondition.
+fn check_uid(call: &Call, target: &Target, given: &Value, live: &Value) -> Result<(), Status> {
+    let (given, live) = (given.at("metadata").at("uid").str(), live.at("metadata").at("uid").str());
+    if given.is_empty() || given == live {
+        return Ok(());
+    }
+    let text = format!("Precondition failed: UID in precondition: {given}, UID in object meta: {live}");
+    Err(Status::conflict(&target.served.group_resource(), &call.info.name, text))
+}
+
+/// Whether a change may make the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Create {
+    /// If the kind allows it (`create_on_update`).
+    IfAllowed,
+    /// Always: server-side apply.
+    Yes,
+    /// Never.
+    No,
+}
+
+/// Makes the new object from the live one (both in the served version), or from nothing.
+pub(crate) type Make<'a> = dyn FnMut(Option<&Value>) -> Result<Value, Status> + Send + 'a;
+
+/// Changes an object: reads it, makes the new one, admits, prepares, checks and commits it; again from the
+/// start if somebody else was first and the new object names no version. Answers with the HTTP status and
+/// the object.
+pub(crate) async fn change(
+    call: &Call,
+    target: &Target,
+    hub: &Arc<Hub>,
+    make: &mut Make<'_>,
+    options: &WriteOptions,
+    versions_count: bool,
+    create: Create,
+) -> Result<(u16, Written), Status> {
+    let served = &target.served;
+    let (namespace, name) = (&call.info.namespace, &call.info.name);
+    let mut current = hub.cache.get(&hub.cache_key(namespace, name));
+    for attempt in 1.. {
+        if current.is_none() {
+            current = read_through(call, hub).await?;
+        }
+        let Some(entry) = current.take() else {
+            let allowed = match create {
+                Create::Yes => true,
+                Create::IfAllowed => served.row.create_on_update && target.sub.is_none(),
+                Create::No => false,
+            };
+            if !allowed {
+                return Err(Status::not_found(&served.group_resource(), name));
+            }
+            let object = make(None)?;
+            crate::access::authorize_create(call, target)?;
+            let written = create::create_object(call, target, hub, object, options, false).await?;
+            return Ok((201, written));
+        };
+        match change_once(call, target, hub, &entry, make, options, versions_count).await? {
+            Tried::Done(written) => return Ok((200, written)),
+            Tried::Conflict { named_version } => {
+                // What the cache showed was old, or somebody is quicker: read the store itself.
+                current = read_through(call, hub).await?;
+                if current.as_ref().is_some_and(|c| c.revision == entry.revision)
+                    || (named_version && current.is_some() && attempt > 1)
+                    || attempt == CONFLICT_ATTEMPTS
+                {
+                    return Err(Status::conflict(&served.group_resource(), name, MODIFIED));
+                }
+            }
+        }
+    }
+    unreachable!("the loop returns")
+}
+
+enum Tried {
+    Done(Written),
+    Conflict {
+        /// Whether the new object insists on a version.
+        named_version: bool,
+    },
+}
+
+/// The object as the store has it now.
+pub(crate) async fn read_through(call: &Call, hub: &Arc<Hub>) -> Result<Option<Arc<Entry>>, Status> {
+    let key = hub.store_key(&call.info.namespace, &call.info.name);
+    let read = call.api.store.range(Range::key(key.as_bytes())).await;
+    let read = read.map_err(|e| crate::storage::status(&e))?;
+    Ok(read.kvs.first().and_then(|kv| hub.ingest(&key, kv.value(), kv.mod_revision())).map(Arc::new))
+}
+
+async fn change_once(
+    call: &Call,
+    target: &Target,
+    hub: &Arc<Hub>,
+    entry: &Entry,
+    make: &mut Make<'_>,
+    options: &WriteOptions,
+    versions_count: bool,
+) -> Result<Tried, Status> {
+    let served = &target.served;
+    let old = hub.tree(entry);
+    let mut live = old.clone();
+    served.from_hub(&mut live);
+    served.codec.stamp(&mut live);
+    let mut new = make(Some(&live))?;
+    served.row.to_hub(&mut new).map_err(Status::bad_request)?;
+    let mut attributes = Attributes::new(call, target, Operation::Update, &call.info.name, options.dry_run);
+    call.api.admission.admit(call, &mut attributes, &mut new, Some(&old)).await?;
+    write::dedup_owner_references(call, &mut new, true);
+    let given = write::given_revision(&new)?;
+    let unconditional = given == 0;
+    if unconditional && !served.row.unconditional_update && versions_count {
+        let path = Path::new("metadata");
+        let path = path.child("resourceVersion");
+        let errors = vec![Error::invalid(&path, 0_i64, "must be specified for an update").shown_as("0x0")];
+        return Err(Status::invalid(&served.group_kind(), &call.info.name, &errors));
+    }
+    if !unconditional && given != entry.revision {
+        return Ok(Tried::Conflict { named_version: true });
+    }
+    let context = write::context(call, target);
+    begin_update(call, target, hub, &context, &mut new, &old)?;
+    call.api.admission.validate(call, &attributes, Some(&new), Some(&old)).await?;
+    let reserved = special::allocate(call, hub, &mut new, Some(&old), options.dry_run).await?;
+    let named_version = !unconditional && versions_count;
+    if delete::is_finished(&new, &old) {
+        if options.dry_run {
+            return Ok(Tried::Done(write::unwritten(hub, &new, entry.revision)));
+        }
+        return match delete::remove(call, hub, &new, entry.revision).await? {
+            Some(written) => Ok(Tried::Done(written)),
+            None => Ok(Tried::Conflict { named_version }),
+        };
+    }
+    if write::is_same(hub, &mut new, entry) {
+        return Ok(Tried::Done(write::unwritten(hub, &new, entry.revision)));
+    }
+    match write::commit(call, hub, &mut new, Expect::Revision(entry.revision), options.dry_run, None).await? {
+        Committed::Done(mut written) => {
+            if options.dry_run {
+                written.entry.revision = entry.revision;
+            }
+            reserved.keep();
+            Ok(Tried::Done(written))
+        }
+        Committed::Conflict => Ok(Tried::Conflict { named_version }),
+    }
+}
+
+/// Takes over what an update cannot change, and checks everything: upstream's `BeforeUpdate`.
+fn begin_update(
+    call: &Call,
+    target: &Target,
+    hub: &Hub,
+    context: &kinds::hooks::Context,
+    new: &mut Value,
+    old: &Value,
+) -> Result<(), Status> {
+    let (row, old_meta) = (&hub.row, old.at("metadata"));
+    if let Some(metadata) = new.object_at("metadata") {
+        let mut keep = |field: &str| match old_meta.get(field) {
+            Some(v) if !v.is_null() => metadata.set(field, v.clone()),
+            _ => drop(metadata.remove(field)),
+        };
+        keep("generation");
+    }
+    if context.subresource.is_empty() {
+        row.prepare_update(context, new, old);
+    } else {
+        row.prepare_subresource(context, new, old);
+    }
+    if let Some(metadata) = new.object_at("metadata") {
+        if metadata.at("uid").str().is_empty() {
+            metadata.set("uid", old_meta.at("uid").clone());
+        }
+        for field in ["creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+            match old_meta.get(field) {
+                Some(v) if !v.is_null() => metadata.set(field, v.clone()),
+                _ if field == "creationTimestamp" => drop(metadata.remove(field)),
+                _ => {}
+            }
+        }
+    }
+    hub.codec.normalize(new);
+    write::validate_update(&target.served, context, new, old)?;
+    if context.subresource.is_empty() {
+        for warning in (row.hooks.warn_update)(context, new, old) {
+            call.warn(warning);
+        }
+    }
+    Ok(())
+}

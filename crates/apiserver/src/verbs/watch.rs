@@ -1,0 +1,208 @@
+//! Follow a collection.
+
+use crate::body::{ByteStream, ResponseBody};
+use crate::cache::Published;
+use crate::cache::{Entry, EventKind, Item, Watcher};
+use crate::call::Call;
+use crate::negotiate::{Accepted, Allows, Encoding, negotiate, not_acceptable};
+use crate::render::Render;
+use crate::reply::Reply;
+use crate::resource::{Hub, Served};
+use bytes::Bytes;
+use meta::status::Status;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep};
+
+/// How long a watch lasts when the client names no time: upstream's 30 minutes, and up to as much again,
+/// so that clients do not come back all at once.
+const WATCH_SECONDS_MIN: u64 = 1_800;
+/// How often a follower that wants bookmarks gets one, as upstream.
+const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+/// How many events are taken from the queue at once.
+const EVENTS_AT_ONCE: usize = 64;
+/// How many bytes are gathered before they are handed to the connection.
+const CHUNK_BYTES: usize = 32 << 10;
+
+/// Answers a watch.
+pub(crate) async fn watch(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> Result<Reply, Status> {
+    let options = super::list::options(call, served, true)?;
+    let accepted = negotiate(call.accept(), Allows::Transforms, &Encoding::ALL)
+        .filter(|a| a.encoding.streams())
+        .ok_or_else(|| match negotiate(call.accept(), Allows::Transforms, &Encoding::ALL) {
+            Some(_) => not_acceptable(&Encoding::ALL, true),
+            None => call.not_acceptable(),
+        })?;
+    let scope = hub.cache.scope(served.row.namespaced, &options.selection);
+    let wanted = super::list::parse_revision(&options.resource_version)?;
+    let fresh = || call.fresh(None);
+    let initial = match (options.send_initial_events, wanted) {
+        (Some(true), _) => true,
+        (Some(false), _) => false,
+        (None, wanted) => wanted.is_none(),
+    };
+    let (start, watcher) = if initial {
+        // An empty version asks for the newest state, "0" for whatever is known, a number for no older.
+        if options.resource_version != "0" {
+            match wanted {
+                Some(revision) => call.fresh(Some(revision)).await?,
+                None => fresh().await?,
+            }
+        }
+        let namespace = options.selection.namespace.clone();
+        let (entries, revision, watcher) = hub.cache.list_and_watch(options.selection, scope, &namespace);
+        let bookmark = options.send_initial_events == Some(true) && options.bookmarks;
+        (Start::Initial { entries: entries.into_iter(), bookmark: bookmark.then_some(revision) }, Ok(watcher))
+    } else {
+        let from = match wanted {
+            Some(revision) => Some(revision),
+            None => None,
+        };
+        (Start::Done, hub.cache.watch(options.selection, scope, from))
+    };
+    let seconds = match options.timeout_seconds {
+        Some(s) if s > 0 => u64::try_from(s).unwrap_or(WATCH_SECONDS_MIN),
+        _ => WATCH_SECONDS_MIN + call.api.dice(WATCH_SECONDS_MIN),
+    };
+    let render = Render::new(call, served.clone(), hub.clone(), accepted);
+    let now = Instant::now();
+    let watcher = match watcher {
+        Ok(watcher) => watcher,
+        Err(too_old) => {
+            let status = Status::expired(format!(
+                "too old resource version: {} ({})",
+                wanted.unwrap_or_default(),
+                too_old.oldest
+            ));
+            let mut out = Vec::new();
+            render.error(&status, &mut out);
+            return Ok(Reply::bytes(200, stream_type(accepted), out));
+        }
+    };
+    let body = WatchBody {
+        start,
+        watcher,
+        render,
+        published: call.api.published.clone(),
+        ends: now + Duration::from_secs(seconds),
+        bookmark_at: options.bookmarks.then(|| now + BOOKMARK_INTERVAL),
+        sleep: Box::pin(tokio::time::sleep(Duration::from_secs(seconds).min(BOOKMARK_INTERVAL))),
+        items: Vec::new(),
+        finished: false,
+        shutdown: call.api.shutdown_signal(),
+    };
+    Ok(Reply {
+        code: 200,
+        content_type: stream_type(accepted),
+        body: ResponseBody::Stream(Box::new(body)),
+        headers: Vec::new(),
+    })
+}
+
+const fn stream_type(accepted: Accepted) -> &'static str {
+    match accepted.encoding {
+        Encoding::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+        _ => "application/json",
+    }
+}
+
+enum Start {
+    /// The state of the beginning is being shown; then perhaps a bookmark that says it was all.
+    Initial { entries: std::vec::IntoIter<Arc<Entry>>, bookmark: Option<u64> },
+    /// Only changes.
+    Done,
+}
+
+/// The body of a watch: gathers what is there into one chunk, waits for more.
+struct WatchBody {
+    start: Start,
+    watcher: Arc<Watcher>,
+    render: Render,
+    published: Arc<Published>,
+    ends: Instant,
+    bookmark_at: Option<Instant>,
+    sleep: Pin<Box<Sleep>>,
+    items: Vec<Item>,
+    finished: bool,
+    shutdown: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl WatchBody {
+    fn initial(&mut self, out: &mut Vec<u8>) {
+        let Start::Initial { entries, bookmark } = &mut self.start else { return };
+        for entry in entries.by_ref() {
+            self.render.event(EventKind::Added, &entry, out);
+            if out.len() >= CHUNK_BYTES {
+                return;
+            }
+        }
+        if let Some(revision) = *bookmark {
+            self.render.bookmark(revision, true, out);
+        }
+        self.start = Start::Done;
+    }
+}
+
+impl ByteStream for WatchBody {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.finished {
+            return Poll::Ready(None);
+        }
+        let mut out = Vec::new();
+        self.initial(&mut out);
+        while out.len() < CHUNK_BYTES && matches!(self.start, Start::Done) {
+            // Read before the queue: when the queue is empty, everything up to here has been shown.
+            let published = self.published.get();
+            self.items.clear();
+            match self.watcher.poll(cx, EVENTS_AT_ONCE, &mut self.items) {
+                Poll::Ready(None) => {
+                    for item in &self.items {
+                        self.render.event(item.kind, &item.entry, &mut out);
+                    }
+                    continue;
+                }
+                Poll::Ready(Some(_)) => {
+                    self.finished = true;
+                    break;
+                }
+                Poll::Pending => {}
+            }
+            if self.shutdown.as_mut().poll(cx).is_ready() {
+                self.finished = true;
+                break;
+            }
+            if self.sleep.as_mut().poll(cx).is_pending() {
+                break;
+            }
+            let now = Instant::now();
+            if now >= self.ends {
+                self.finished = true;
+                break;
+            }
+            if let Some(at) = &mut self.bookmark_at
+                && now >= *at
+            {
+                *at = now + BOOKMARK_INTERVAL;
+                self.render.bookmark(published, false, &mut out);
+            }
+            let next = self.bookmark_at.map_or(self.ends, |at| at.min(self.ends));
+            self.sleep.as_mut().reset(next);
+        }
+        if !out.is_empty() {
+            Poll::Ready(Some(out.into()))
+        } else if self.finished {
+            Poll::Ready(None)
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+impl Drop for WatchBody {
+    fn drop(&mut self) {
+        self.watcher.stop();
+    }
+}

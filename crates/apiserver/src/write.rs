@@ -1,0 +1,397 @@
+//! What create, update, patch and apply share: options, decoding, the checks of every object, and the
+//! commit.
+//!
+//! Upstream: `k8s.io/apiserver/pkg/registry/rest/{create,update,meta}.go` and
+//! `pkg/registry/generic/registry/store.go`.
+
+use crate::cache::Entry;
+use crate::call::Call;
+use crate::codec::Decoded;
+use crate::negotiate::{Encoding, body_encoding};
+use crate::resource::{Hub, Served, Target, head, set_resource_version};
+use bytes::Bytes;
+use http::header;
+use kinds::hooks::{Context, NameRule};
+use meta::field::{Error, ErrorList, Path};
+use meta::gvk::GroupKind;
+use meta::names::{self, NameUse};
+use meta::object_meta::{self, Scope};
+use meta::options::{self, PatchUse};
+use meta::status::Status;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Expect, Op, Outcome, Txn};
+use value::{Str, Value};
+
+/// How unknown and duplicate fields are treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldValidation {
+    /// Not at all.
+    Ignore,
+    /// Told as warnings; the default.
+    Warn,
+    /// Refused.
+    Strict,
+}
+
+/// Options of a write.
+#[derive(Clone, Debug)]
+pub struct WriteOptions {
+    /// Nothing is stored.
+    pub dry_run: bool,
+    /// Who owns the fields that this write sets.
+    pub manager: Str,
+    /// How unknown fields are treated.
+    pub validation: FieldValidation,
+    /// Whether apply takes fields from other managers.
+    pub force: Option<bool>,
+    /// The options as admission sees them.
+    pub tree: Value,
+}
+
+/// Whose options are read; the kind stands in error texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OptionsKind {
+    /// `CreateOptions`
+    Create,
+    /// `UpdateOptions`
+    Update,
+    /// `PatchOptions`
+    Patch {
+        /// Whether it is server-side apply.
+        apply: bool,
+    },
+}
+
+impl WriteOptions {
+    /// Reads and checks the query.
+    pub fn read(call: &Call, kind: OptionsKind) -> Result<Self, Status> {
+        let q = &call.query;
+        let mut tree = Value::object();
+        let dry_run: Vec<Str> = q.all("dryRun").filter(|s| !s.is_empty()).cloned().collect();
+        let is_dry = !dry_run.is_empty();
+        if is_dry {
+            tree.set("dryRun", dry_run);
+        }
+        let force = q.bool("force");
+        if let (Some(force), OptionsKind::Patch { .. }) = (force, kind) {
+            tree.set("force", force);
+        }
+        let given = q.str("fieldManager");
+        let validation = q.str("fieldValidation");
+        for (key, text) in [("fieldManager", &given), ("fieldValidation", &validation)] {
+            if !text.is_empty() {
+                tree.set(key, text.clone());
+            }
+        }
+        let (name, errors) = match kind {
+            OptionsKind::Create => ("CreateOptions", options::validate_create_options(&tree)),
+            OptionsKind::Update => ("UpdateOptions", options::validate_update_options(&tree)),
+            OptionsKind::Patch { apply } => {
+                let usage = if apply { PatchUse::Apply } else { PatchUse::Change };
+                ("PatchOptions", options::validate_patch_options(&tree, usage))
+            }
+        };
+        if !errors.is_empty() {
+            return Err(Status::invalid(&GroupKind::new("meta.k8s.io", name), "", &errors));
+        }
+        tree.set("kind", name);
+        tree.set("apiVersion", "meta.k8s.io/v1");
+        Ok(Self {
+            dry_run: is_dry,
+            manager: if given.is_empty() {
+                merge::managed::manager_from_user_agent(call.user_agent()).into()
+            } else {
+                given
+            },
+            validation: match validation.as_str() {
+                "Ignore" => FieldValidation::Ignore,
+                "Strict" => FieldValidation::Strict,
+                _ => FieldValidation::Warn,
+            },
+            force,
+            tree,
+        })
+    }
+}
+
+/// Reads a body as an object of the target: strictly decoded, of the right kind and version, defaulted.
+pub fn decode(
+    call: &Call,
+    served: &Served,
+    body: &Bytes,
+    validation: FieldValidation,
+) -> Result<Value, Status> {
+    let encoding = body_encoding(call.header(header::CONTENT_TYPE), &Encoding::ALL)?;
+    let row = &served.row;
+    let decoded = served.codec.decode(row, encoding, body, validation != FieldValidation::Ignore)?;
+    accept_decoded(call, row, decoded, validation)
+}
+
+/// Turns strict errors into warnings or a refusal, and lays on the defaults.
+pub fn accept_decoded(
+    call: &Call,
+    row: &kinds::Row,
+    decoded: Decoded,
+    validation: FieldValidation,
+) -> Result<Value, Status> {
+    let Decoded { mut object, strict } = decoded;
+    if !strict.is_empty() {
+        match validation {
+            FieldValidation::Ignore => {}
+            FieldValidation::Warn => strict.iter().for_each(|text| call.warn(text.as_str())),
+            FieldValidation::Strict => {
+                return Err(Status::bad_request(format!(
+                    "{kind} in version {version:?} cannot be handled as a {kind}: strict decoding error: {}",
+                    strict.join(", "),
+                    kind = row.kind,
+                    version = row.version,
+                )));
+            }
+        }
+    }
+    (row.hooks.default)(&mut object);
+    Ok(object)
+}
+
+/// The context in which hooks run.
+pub fn context(call: &Call, target: &Target) -> Context {
+    Context {
+        now: call.api.now().to_string().into(),
+        user: call.user.name.clone(),
+        user_info: call.user.to_value(),
+        namespace: call.info.namespace.clone(),
+        subresource: target.sub.as_ref().map(|s| s.name.clone()).unwrap_or_default(),
+    }
+}
+
+/// `metadata.namespace` must be that of the path, or is taken from it.
+pub fn match_namespace(call: &Call, served: &Served, object: &mut Value) -> Result<(), Status> {
+    let Some(metadata) = object.object_at("metadata") else { return Ok(()) };
+    let wanted = if served.row.namespaced { call.info.namespace.as_str() } else { "" };
+    let given = metadata.at("namespace").str();
+    if given == wanted {
+        return Ok(());
+    }
+    if given.is_empty() {
+        metadata.set("namespace", wanted);
+        return Ok(());
+    }
+    if wanted.is_empty() && !served.row.namespaced {
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    Err(Status::bad_request(
+        "the namespace of the provided object does not match the namespace sent on the request",
+    ))
+}
+
+/// How a kind's names are checked.
+pub fn name_errors(rule: NameRule, name: &str, usage: NameUse) -> Vec<String> {
+    match rule {
+        NameRule::DnsSubdomain => names::name_is_dns_subdomain(name, usage),
+        NameRule::DnsLabel => names::name_is_dns_label(name, usage),
+        NameRule::Dns1035Label => names::name_is_dns1035_label(name, usage),
+        NameRule::PathSegment | NameRule::Own => names::name_is_path_segment(name, usage),
+    }
+}
+
+/// All errors of a new object.
+pub fn validate_create(served: &Served, context: &Context, object: &Value) -> Result<(), Status> {
+    let row = hub_row(served);
+    let path = Path::new("metadata");
+    let rule = |name: &str, usage: NameUse| name_errors(row.hooks.name, name, usage);
+    let mut errors = object_meta::validate(object.at("metadata"), scope(row), rule, &path);
+    errors.extend((row.hooks.validate_create)(context, object));
+    refuse(served, object, errors)
+}
+
+/// All errors of an update; `subresource` updates have their own hook.
+pub fn validate_update(served: &Served, context: &Context, new: &Value, old: &Value) -> Result<(), Status> {
+    let row = hub_row(served);
+    let path = Path::new("metadata");
+    let rule = |name: &str, usage: NameUse| names::name_is_path_segment(name, usage);
+    let (new_meta, old_meta) = (new.at("metadata"), old.at("metadata"));
+    let mut errors = object_meta::validate(new_meta, scope(row), rule, &path);
+    errors.extend(object_meta::validate_update(new_meta, old_meta, &path));
+    let hook = if context.subresource.is_empty() {
+        row.hooks.validate_update
+    } else {
+        row.hooks.validate_subresource
+    };
+    errors.extend(hook(context, new, old));
+    refuse(served, new, errors)
+}
+
+const fn scope(row: &kinds::Row) -> Scope {
+    if row.namespaced { Scope::Namespaced } else { Scope::Cluster }
+}
+
+fn refuse(served: &Served, object: &Value, errors: ErrorList) -> Result<(), Status> {
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Status::invalid(&served.group_kind(), object.at("metadata").at("name").str(), &errors))
+}
+
+/// The row whose hooks see the object: the hub's.
+pub fn hub_row(served: &Served) -> &kinds::Row {
+    served.hub.as_ref().map_or(&served.row, |hub| &hub.row)
+}
+
+/// What the server alone writes into a new object's metadata.
+pub fn fill_system_fields(call: &Call, object: &mut Value) {
+    if let Some(metadata) = object.object_at("metadata") {
+        metadata.set("creationTimestamp", call.api.now().to_string());
+        metadata.set("uid", call.api.new_uid());
+    }
+}
+
+/// What a writer has no say in: cleared before anything else sees the object.
+pub fn wipe_system_fields(object: &mut Value) {
+    if let Some(metadata) = object.object_at("metadata") {
+        for field in
+            ["creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"]
+        {
+            metadata.remove(field);
+        }
+    }
+}
+
+/// Owner references that name the same owner twice are kept once.
+pub fn dedup_owner_references(call: &Call, object: &mut Value, after_admission: bool) {
+    let Some(refs) = object.get_mut("metadata").and_then(|m| m.get_mut("ownerReferences")) else { return };
+    let Some(list) = refs.as_array_mut() else { return };
+    let mut kept: Vec<Value> = Vec::with_capacity(list.len());
+    let mut doubles: Vec<String> = Vec::new();
+    for reference in list.drain(..) {
+        if kept.contains(&reference) {
+            doubles.push(reference.at("uid").str().to_owned());
+        } else {
+            kept.push(reference);
+        }
+    }
+    *list = kept;
+    doubles.dedup();
+    if doubles.is_empty() {
+        return;
+    }
+    let list = doubles.join(", ");
+    call.warn(if after_admission {
+        format!(
+            ".metadata.ownerReferences contains duplicate entries after mutating admission happens; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {list}"
+        )
+    } else {
+        format!(
+            ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {list}"
+        )
+    });
+}
+
+/// An object that has been written, or would have been.
+pub struct Written {
+    /// Its entry, with all encodings that were made on the way.
+    pub entry: Entry,
+}
+
+/// How a commit ended.
+pub enum Committed {
+    /// Written (or, in a dry run, not).
+    Done(Written),
+    /// Somebody else was first: the object is not what it was when it was read.
+    Conflict,
+}
+
+/// Encodes and stores an object if its key is still as `expect` says.
+pub async fn commit(
+    call: &Call,
+    hub: &Arc<Hub>,
+    object: &mut Value,
+    expect: Expect,
+    dry_run: bool,
+    more: Option<Txn>,
+) -> Result<Committed, Status> {
+    let metadata = object.at("metadata");
+    let (namespace, name) = (metadata.at("namespace").str(), metadata.at("name").str());
+    let (store_key, cache_key) = (hub.store_key(namespace, name), hub.cache_key(namespace, name));
+    if let Some(metadata) = object.object_at("metadata") {
+        metadata.remove("resourceVersion");
+    }
+    hub.codec.stored_form(object);
+    let plain = Bytes::from(hub.codec.to_stored(&hub.row, object));
+    let entry = Entry::new(cache_key, 0, plain.clone(), head(&hub.row, object));
+    if dry_run {
+        return Ok(Committed::Done(Written { entry }));
+    }
+    let sealed = hub.transform.seal(&store_key, plain).map_err(Status::internal_error)?;
+    let template = Arc::new(hub.codec.template(object));
+    call.api.prepared.leave(&sealed, entry.twin(0), template.clone());
+    let ttl = hub.row.ttl_seconds.map(|s| Duration::from_secs(s.into()));
+    let action = store::Action::Put { value: sealed.clone(), ttl };
+    let mut txn = Txn::new(Op { key: store_key.as_bytes().into(), expect, action });
+    if let Some(more) = more {
+        txn = txn.and(more);
+    }
+    match call.api.store.txn(txn).await {
+        Ok(Outcome::Committed { revision }) => {
+            let mut entry = entry;
+            entry.publish(revision, &template);
+            Ok(Committed::Done(Written { entry }))
+        }
+        Ok(Outcome::Conflict { .. }) => {
+            call.api.prepared.take(&sealed);
+            Ok(Committed::Conflict)
+        }
+        Err(error) => {
+            // The feed may still bring it; then it is read from the stored bytes.
+            call.api.prepared.take(&sealed);
+            Err(crate::storage::status(&error))
+        }
+    }
+}
+
+/// `resourceVersion` as a writer gave it: 0 for none.
+pub fn given_revision(object: &Value) -> Result<u64, Status> {
+    let text = object.at("metadata").at("resourceVersion").str();
+    if text.is_empty() || text == "0" {
+        return Ok(0);
+    }
+    text.parse().map_err(|_| {
+        let path = Path::new("metadata");
+        let path = path.child("resourceVersion");
+        let errors = vec![Error::invalid(
+            &path,
+            text,
+            format!("strconv.ParseUint: parsing {}: invalid syntax", meta::quote::quote(text)),
+        )];
+        Status::invalid(&GroupKind::new("", ""), "", &errors)
+    })
+}
+
+/// Puts an object's revision into its tree.
+pub fn stamp_revision(object: &mut Value, revision: u64) {
+    set_resource_version(object, revision);
+}
+
+/// An object that was not written: what is there already, or the last state of what is gone.
+pub fn unwritten(hub: &Hub, object: &Value, revision: u64) -> Written {
+    let metadata = object.at("metadata");
+    let key = hub.cache_key(metadata.at("namespace").str(), metadata.at("name").str());
+    let mut object = object.clone();
+    if let Some(metadata) = object.object_at("metadata") {
+        metadata.remove("resourceVersion");
+    }
+    hub.codec.stored_form(&mut object);
+    let plain = Bytes::from(hub.codec.to_stored(&hub.row, &object));
+    Written { entry: Entry::new(key, revision, plain, head(&hub.row, &object)) }
+}
+
+/// Whether the object would be stored exactly as it is: then nothing is written.
+pub fn is_same(hub: &Hub, object: &mut Value, entry: &Entry) -> bool {
+    if let Some(metadata) = object.object_at("metadata") {
+        metadata.remove("resourceVersion");
+    }
+    hub.codec.stored_form(object);
+    hub.codec.to_stored(&hub.row, object) == entry.stored
+}

@@ -1,0 +1,65 @@
+//! The command line.
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use tracing_subscriber::EnvFilter;
+
+/// Kubernetes for bare metal in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "corten", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the control plane, or one part of it, in the foreground
+    Server(ServerArgs),
+}
+
+/// A part of the control plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// The API server and its store
+    Api,
+}
+
+/// Options of `corten server`.
+#[derive(Debug, Args)]
+pub(crate) struct ServerArgs {
+    /// Run only this part
+    #[arg(long, value_enum)]
+    pub(crate) only: Option<Part>,
+    /// Where state and keys are kept
+    #[arg(long, default_value = "/var/lib/corten")]
+    pub(crate) root: PathBuf,
+    /// Address and port to serve the API on
+    #[arg(long, default_value = "0.0.0.0:6443")]
+    pub(crate) bind: SocketAddr,
+    /// Addresses of Services, the first range is primary
+    #[arg(long, default_value = "10.96.0.0/16", value_delimiter = ',')]
+    pub(crate) service_cluster_ip_range: Vec<String>,
+    /// Worker threads; 0 for one per core
+    #[arg(long, default_value_t = 0)]
+    pub(crate) threads: usize,
+}
+
+/// Reads the command line and does what it says.
+pub(crate) fn run() -> Result<()> {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_env("CORTEN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    match cli.command {
+        Command::Server(args) => {
+            let mut runtime = tokio::runtime::Builder::new_multi_thread();
+            if args.threads > 0 {
+                runtime.worker_threads(args.threads);
+            }
+            let runtime = runtime.enable_all().build().context("cannot start the async runtime")?;
+            runtime.block_on(crate::server::run(&args))
+        }
+    }
+}

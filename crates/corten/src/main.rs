@@ -1,0 +1,18 @@
+//! Corten: Kubernetes for bare metal in one binary.
+//!
+//! This crate reads the command line, puts the parts together, and nothing else.
+
+mod cli;
+mod server;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
