@@ -222,65 +222,33 @@ pub(crate) fn selector_has_invalid_value(selector: &Value) -> bool {
 
 /// Conditions of the common form (`metav1.Condition`).
 pub(crate) fn conditions(conditions: &Value, path: &Path<'_>, errors: &mut ErrorList) {
-    let mut seen = std::collections::HashSet::new();
-    for (i, condition) in conditions.items().iter().enumerate() {
-        let path = path.index(i);
-        let kind = condition.at("type").str();
-        if !seen.insert(kind) {
-            errors.push(Error::duplicate(&path.child("type"), kind));
-        }
-        self::condition(condition, &path, errors);
-    }
+    errors.extend(meta::object_meta::validate_conditions(conditions, path));
 }
 
-/// Upstream's bounds on a condition's texts.
-const REASON_MAX_BYTES: usize = 1024;
-const MESSAGE_MAX_BYTES: usize = 32 * 1024;
+/// A name that is one segment of a path.
+pub(crate) fn path_segment(s: &str, path: &Path<'_>, errors: &mut ErrorList) {
+    invalid_each(s, names::content::path_segment_name(s), path, errors);
+}
 
-fn condition(condition: &Value, path: &Path<'_>, errors: &mut ErrorList) {
-    qualified_name(condition.at("type").str(), &path.child("type"), errors);
-    let status = condition.at("status").str();
-    if !["False", "True", "Unknown"].contains(&status) {
-        let known = ["False", "True", "Unknown"];
-        errors.push(Error::not_supported_in_order(&path.child("status"), status, &known));
-    }
-    if condition.at("observedGeneration").int() < 0 {
-        let path = path.child("observedGeneration");
-        let n = condition.at("observedGeneration").int();
-        errors.push(Error::invalid(&path, n, "must be greater than or equal to zero"));
-    }
-    if condition.at("lastTransitionTime").is_null() {
-        errors.push(Error::required(&path.child("lastTransitionTime"), ""));
-    }
-    let reason = condition.at("reason").str();
-    let reason_path = path.child("reason");
-    if reason.is_empty() {
-        errors.push(Error::required(&reason_path, ""));
+/// The same for a name that must be there.
+pub(crate) fn required_path_segment(s: &str, path: &Path<'_>, errors: &mut ErrorList) {
+    if s.is_empty() {
+        errors.push(Error::required(path, ""));
     } else {
-        if !is_condition_reason(reason) {
-            let text = names::regex_error(
-                "a condition reason must start with alphabetic character, optionally followed by a string of \
-                 alphanumeric characters or '_,:', and must end with an alphanumeric character or '_'",
-                "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?",
-                &["my_name", "MY_NAME", "MyName", "ReasonA,ReasonB", "ReasonA:ReasonB"],
-            );
-            errors.push(Error::invalid(&reason_path, reason, text));
-        }
-        if reason.len() > REASON_MAX_BYTES {
-            errors.push(Error::too_long(&reason_path, REASON_MAX_BYTES));
-        }
-    }
-    if condition.at("message").str().len() > MESSAGE_MAX_BYTES {
-        errors.push(Error::too_long(&path.child("message"), MESSAGE_MAX_BYTES));
+        path_segment(s, path, errors);
     }
 }
 
-fn is_condition_reason(s: &str) -> bool {
-    let word = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
-    let b = s.as_bytes();
-    b.first().is_some_and(u8::is_ascii_alphabetic)
-        && b.last().is_some_and(|c| word(*c))
-        && b.iter().all(|c| word(*c) || matches!(c, b',' | b':'))
+/// A quantity that must not be negative.
+pub(crate) fn non_negative_quantity(v: &Value, path: &Path<'_>, errors: &mut ErrorList) {
+    if quantity_sign(v) < 0 {
+        errors.push(Error::invalid(path, v.clone(), "must be greater than or equal to 0"));
+    }
+}
+
+/// -1, 0 or 1; 0 for what is no quantity, which decoding refuses.
+pub(crate) fn quantity_sign(v: &Value) -> i32 {
+    meta::quantity::Quantity::from_value(v).map_or(0, |q| q.sign())
 }
 
 /// A name that cannot become a label of a pod's host name.

@@ -2,6 +2,8 @@
 //!
 //! Only whether a schedule is valid matters here; nobody asks when it fires.
 
+use meta::strconv::atoi;
+
 /// The range of a field, and the names that stand for its numbers.
 struct Bounds {
     min: u64,
@@ -56,7 +58,10 @@ fn without_time_zone(schedule: &str) -> Result<&str, String> {
 
 fn descriptor(text: &str) -> Result<(), String> {
     if let Some(duration) = text.strip_prefix("@every ") {
-        return parse_duration(duration).map_err(|e| format!("failed to parse duration {text}: {e}"));
+        return match meta::time::Duration::parse(duration) {
+            Ok(_) => Ok(()),
+            Err(e) => Err(format!("failed to parse duration {text}: {e}")),
+        };
     }
     match text {
         "@yearly" | "@annually" | "@monthly" | "@weekly" | "@daily" | "@midnight" | "@hourly" => Ok(()),
@@ -114,20 +119,10 @@ fn number_or_name(text: &str, bounds: &Bounds) -> Result<u64, String> {
 }
 
 fn number(text: &str) -> Result<u64, String> {
-    match go_int(text) {
+    match atoi(text) {
         Ok(n) => u64::try_from(n).map_err(|_| format!("negative number ({n}) not allowed: {text}")),
         Err(e) => Err(format!("failed to parse int from {text}: {e}")),
     }
-}
-
-/// A number as Go's `strconv.Atoi` reads it, with its error texts.
-pub(super) fn go_int(text: &str) -> Result<i64, String> {
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let quoted = meta::quote::quote(text);
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(format!("strconv.Atoi: parsing {quoted}: invalid syntax"));
-    }
-    text.parse().map_err(|_| format!("strconv.Atoi: parsing {quoted}: value out of range"))
 }
 
 /// Whether Go's `time.LoadLocation` knows a time zone.
@@ -143,56 +138,6 @@ pub(super) fn load_location(name: &str) -> Result<(), String> {
         return Err("time: invalid location name".into());
     }
     if NAMES.lines().any(|n| n == name) { Ok(()) } else { Err(format!("unknown time zone {name}")) }
-}
-
-/// Whether Go's `time.ParseDuration` takes a text.
-fn parse_duration(text: &str) -> Result<(), String> {
-    let quoted = meta::quote::quote(text);
-    let invalid = || Err(format!("time: invalid duration {quoted}"));
-    let mut rest = text.strip_prefix(['+', '-']).unwrap_or(text);
-    if rest == "0" {
-        return Ok(());
-    }
-    if rest.is_empty() {
-        return invalid();
-    }
-    let mut total = 0f64;
-    while !rest.is_empty() {
-        let whole = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let mut end = whole;
-        let mut fraction = 0;
-        if rest[whole..].starts_with('.') {
-            let after = &rest[whole + 1..];
-            fraction = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-            end = whole + 1 + fraction;
-        }
-        if whole + fraction == 0 {
-            return invalid();
-        }
-        let value: f64 = rest[..end].trim_end_matches('.').parse().unwrap_or(0.0);
-        rest = &rest[end..];
-        let unit_end = rest.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(rest.len());
-        let (unit, after) = rest.split_at(unit_end);
-        let nanoseconds = match unit {
-            "" => return Err(format!("time: missing unit in duration {quoted}")),
-            "ns" => 1.0,
-            "us" | "µs" | "μs" => 1e3,
-            "ms" => 1e6,
-            "s" => 1e9,
-            "m" => 60e9,
-            "h" => 3600e9,
-            _ => {
-                let unit = meta::quote::quote(unit);
-                return Err(format!("time: unknown unit {unit} in duration {quoted}"));
-            }
-        };
-        total += value * nanoseconds;
-        if total > 9_223_372_036_854_775_807.0 {
-            return invalid();
-        }
-        rest = after;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Lists of completion indexes such as `0,2-5`.
 
-use super::cron::go_int;
 use meta::quote::quote;
+use meta::strconv::atoi;
 
 /// How many indexes `text` lists, all below `completions` and in rising order.
 ///
@@ -34,8 +34,8 @@ fn interval(text: &str, completions: i64) -> Result<(i64, i64), String> {
         ));
     }
     let index = |text: &str| {
-        let n = go_int(text)
-            .map_err(|_| format!("cannot convert string to integer for index: {}", quote(text)))?;
+        let n =
+            atoi(text).map_err(|_| format!("cannot convert string to integer for index: {}", quote(text)))?;
         if n >= completions { Err(format!("too large index: {}", quote(text))) } else { Ok(n) }
     };
     let first = index(limits[0])?;

@@ -21,3 +21,8 @@ pub fn validate_claim_spec(_spec: &Value, _path: &Path<'_>, _errors: &mut ErrorL
 pub fn claim_spec_warnings(_spec: &Value, _prefix: &str) -> Vec<String> {
     Vec::new()
 }
+
+/// The name of a resource that a container can ask for.
+pub fn validate_container_resource_name(name: &str, path: &Path<'_>, errors: &mut ErrorList) {
+    crate::check::qualified_name(name, path, errors);
+}

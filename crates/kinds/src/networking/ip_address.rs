@@ -1,0 +1,48 @@
+//! IPAddress: which Service or other object holds an address; its name is the address.
+
+use crate::check;
+use crate::hooks::{Hooks, NameRule};
+use crate::internal;
+use meta::field::{Error, ErrorList, Path};
+use meta::names::ip;
+use value::Value;
+
+pub(super) const HOOKS: Hooks = Hooks {
+    validate_create: |_, address| {
+        let mut errors = ErrorList::new();
+        validate(address, &mut errors);
+        errors
+    },
+    validate_update: |_, new, old| {
+        let mut errors = ErrorList::new();
+        validate(new, &mut errors);
+        let parent = |v: &Value| v.at("spec").at("parentRef").clone();
+        let path = Path::new("spec");
+        let path = path.child("parentRef");
+        internal::immutable("networking.ParentReference", &parent(new), &parent(old), &path, &mut errors);
+        errors
+    },
+    name: NameRule::Own,
+    ..Hooks::NONE
+};
+
+fn validate(address: &Value, errors: &mut ErrorList) {
+    let metadata = Path::new("metadata");
+    errors.extend(ip::ip(&metadata.child("name"), address.at("metadata").at("name").str()));
+    let path = Path::new("spec");
+    let (parent, path) = (address.at("spec").at("parentRef"), path.child("parentRef"));
+    if parent.is_null() {
+        errors.push(Error::required(&path, ""));
+        return;
+    }
+    let group = parent.at("group").str();
+    if !group.is_empty() {
+        check::dns1123_subdomain(group, &path.child("group"), errors);
+    }
+    check::required_path_segment(parent.at("resource").str(), &path.child("resource"), errors);
+    check::required_path_segment(parent.at("name").str(), &path.child("name"), errors);
+    let namespace = parent.at("namespace").str();
+    if !namespace.is_empty() {
+        check::path_segment(namespace, &path.child("namespace"), errors);
+    }
+}
