@@ -9,6 +9,7 @@
 
 pub mod json;
 pub mod json_patch;
+pub mod jsonpath;
 pub mod merge_patch;
 pub mod pointer;
 pub mod yaml;

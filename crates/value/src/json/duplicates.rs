@@ -123,10 +123,10 @@ impl Finder<'_> {
 
     fn path(&self) -> String {
         let mut path = String::new();
-        for open in &self.open {
+        for (level, open) in self.open.iter().enumerate() {
             match open {
                 Open::Object { key, .. } => {
-                    if !path.is_empty() {
+                    if level > 0 {
                         path.push('.');
                     }
                     path.push_str(key);

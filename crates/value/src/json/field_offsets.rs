@@ -86,7 +86,7 @@ impl Visitor for Finder<'_> {
 
     fn key(&mut self, key: String, offset: usize) -> ControlFlow<()> {
         if let Some(Open { path, .. }) = self.open.last() {
-            let dotted = if path.len == 0 { *path } else { path.with(".") };
+            let dotted = if self.open.len() == 1 { *path } else { path.with(".") };
             self.here = dotted.with(&key);
             if let Some(found) = self.wanted.remove(&self.here.id()) {
                 found.into_iter().for_each(|i| self.offsets[i] = Some(offset));

@@ -27,5 +27,5 @@ pub use parse::{DEPTH_MAX, parse, parse_with};
 pub use quote::quote;
 pub use write::{to_string, to_vec, write, write_number, write_pretty, write_str};
 
-pub(crate) use float::{shortest, write_float, write_plain};
+pub(crate) use float::{format_g, format_g32, write_float};
 pub(crate) use parse::repair;

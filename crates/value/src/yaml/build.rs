@@ -2,8 +2,8 @@
 
 use super::compose::{Document, Kind, Node, NodeId, too_deep};
 use super::resolve::{MERGE_TAG, Scalar, resolve};
-use super::{ALIASED_BYTES_MAX, DEPTH_MAX, Error, float, syntax};
-use crate::{Map, Number, Str, Value};
+use super::{ALIASED_BYTES_MAX, DEPTH_MAX, Error, syntax};
+use crate::{Map, Number, Str, Value, json};
 use std::collections::{HashMap, HashSet};
 
 /// What becomes of a key that comes again.
@@ -223,7 +223,7 @@ impl<'a> Builder<'a> {
             Scalar::Bool(b) => (b'b', Str::new_static(if b { "true" } else { "false" })),
             Scalar::Int(n) => (b'i', Str::new(n.to_string())),
             Scalar::Uint(n) => (b'u', Str::new(n.to_string())),
-            Scalar::Float(x) => (b'f', Str::new(float::format_short(x))),
+            Scalar::Float(x) => (b'f', Str::new(json::format_g32(x))),
             Scalar::Text | Scalar::SpecialText(_) => (b's', text.clone()),
             Scalar::Decoded(bytes) => (b's', decoded(&bytes)),
         };
@@ -267,5 +267,5 @@ fn failure(message: &str) -> Error {
 
 /// Bytes as text, repaired as JSON is.
 fn decoded(bytes: &[u8]) -> Str {
-    Str::new(crate::json::repair(bytes))
+    Str::new(json::repair(bytes))
 }

@@ -10,7 +10,6 @@
 
 mod build;
 mod compose;
-mod float;
 mod resolve;
 mod syntax;
 mod write;

@@ -1,6 +1,5 @@
 //! Values as Go's `%#v` shows them, which upstream does in some of its errors.
 
-use super::float;
 use super::resolve::Scalar;
 use crate::{Number, Value, json};
 
@@ -10,7 +9,7 @@ pub(super) fn show(value: &Value, nested: bool) -> String {
         Value::Null if nested => "interface {}(nil)".to_owned(),
         Value::Null => "<nil>".to_owned(),
         Value::Bool(b) => b.to_string(),
-        Value::Number(Number::Float(x)) => float::format(*x),
+        Value::Number(Number::Float(x)) => json::format_g(*x),
         Value::Number(n) => n.to_string(),
         Value::String(s) => json::quote(s),
         Value::Array(a) => {
@@ -34,7 +33,7 @@ pub(super) fn show_key(key: &Scalar, text: &str) -> String {
         Scalar::Uint(n) => format!("{n:#x}"),
         Scalar::Float(x) if x.is_nan() => "NaN".to_owned(),
         Scalar::Float(x) if x.is_infinite() => if *x > 0.0 { "+Inf" } else { "-Inf" }.to_owned(),
-        Scalar::Float(x) => float::format(*x),
+        Scalar::Float(x) => json::format_g(*x),
         Scalar::Text | Scalar::SpecialText(_) => json::quote(text),
         Scalar::Decoded(bytes) => json::quote(&String::from_utf8_lossy(bytes)),
     }

@@ -88,10 +88,7 @@ fn scalars() {
 
 #[test]
 fn keys() {
-    check(
-        "{1: a, 1.5: b, true: c, 1e20: d}",
-        expect![[r#"{"1":"a","1.5":"b","1e+20":"d","true":"c"}"#]],
-    );
+    check("{1: a, 1.5: b, true: c, 1e20: d}", expect![[r#"{"1":"a","1.5":"b","1e+20":"d","true":"c"}"#]]);
     check("null: a", expect![[r#"unsupported map key of type: %!s(<nil>), key: <nil>, value: "a""#]]);
     check(
         "18446744073709551615: a",
@@ -248,7 +245,9 @@ fn writing() {
             - "1_0"
         "#]],
     );
-    check_write("[null,true,1,1.5,100000000000000000000,1e21,0.00001,123456789.5,-0.5]", expect![[r#"
+    check_write(
+        "[null,true,1,1.5,100000000000000000000,1e21,0.00001,123456789.5,-0.5]",
+        expect![[r#"
         - null
         - true
         - 1
@@ -258,8 +257,11 @@ fn writing() {
         - 1e-05
         - 1.234567895e+08
         - -0.5
-    "#]]);
-    check_write(r#"{"a10":1,"a9":2,"a":3,"B":4,"_":5,"1":6,"a-b":7,"a.b":8,"a0":9,"a00":10}"#, expect![[r#"
+    "#]],
+    );
+    check_write(
+        r#"{"a10":1,"a9":2,"a":3,"B":4,"_":5,"1":6,"a-b":7,"a.b":8,"a0":9,"a00":10}"#,
+        expect![[r#"
         _: 5
         "1": 6
         B: 4
@@ -270,22 +272,35 @@ fn writing() {
         a00: 10
         a9: 2
         a10: 1
-    "#]]);
-    check_write(&format!(r#"{{"d":"{}"}}"#, "word ".repeat(40).trim()), expect![[r#"
+    "#]],
+    );
+    check_write(
+        &format!(r#"{{"d":"{}"}}"#, "word ".repeat(40).trim()),
+        expect![[r#"
         d: word word word word word word word word word word word word word word word word
           word word word word word word word word word word word word word word word word
           word word word word word word word word
-    "#]]);
-    check_write("{}", expect![[r#"
+    "#]],
+    );
+    check_write(
+        "{}",
+        expect![[r#"
         {}
-    "#]]);
-    check_write("[]", expect![[r#"
+    "#]],
+    );
+    check_write(
+        "[]",
+        expect![[r#"
         []
-    "#]]);
-    check_write("[[1,[2]],{\"a\":[[]]}]", expect![[r#"
+    "#]],
+    );
+    check_write(
+        "[[1,[2]],{\"a\":[[]]}]",
+        expect![[r#"
         - - 1
           - - 2
         - a:
           - []
-    "#]]);
+    "#]],
+    );
 }

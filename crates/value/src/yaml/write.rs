@@ -1,9 +1,8 @@
 //! Writing YAML as `sigs.k8s.io/yaml` does: block style, quotes only where the text would mean something
 //! else, keys in the order of `yaml.v2`, which sorts numbers in them by value.
 
-use super::float;
 use super::resolve::{Scalar, resolve};
-use crate::{Number, Str, Value};
+use crate::{Number, Str, Value, json};
 use libyaml_safer::{Emitter, Encoding, Event, MappingStyle, ScalarStyle, SequenceStyle};
 use std::cmp::Ordering;
 
@@ -73,12 +72,12 @@ fn string(text: &str) -> Event {
 /// Numbers pass through `yaml.v2` on their way, which prints the value, not the spelling.
 fn number(n: &Number) -> String {
     match n {
-        Number::Float(x) => float::format(*x),
+        Number::Float(x) => json::format_g(*x),
         Number::Int(_) | Number::Uint(_) => n.to_string(),
         Number::Text(text) => match resolve("", text) {
             Ok(Scalar::Int(n)) => n.to_string(),
             Ok(Scalar::Uint(n)) => n.to_string(),
-            Ok(Scalar::Float(x)) => float::format(x),
+            Ok(Scalar::Float(x)) => json::format_g(x),
             _ => text.to_string(),
         },
     }
