@@ -33,7 +33,7 @@ mod entry;
 mod last_applied;
 pub mod scale;
 mod timestamps;
-mod update;
+pub(crate) mod update;
 mod user_agent;
 mod validate;
 

@@ -31,7 +31,11 @@ const SET_ORDER_PREFIX: &str = "$setElementOrder";
 /// A malformed patch, as upstream words and classifies it.
 pub fn apply(original: Value, patch: Value, ty: schema::TypeId) -> Result<Value, Error> {
     let original = object(original)?;
-    let patch = object(patch)?;
+    let patch = match patch {
+        Value::Object(m) => m,
+        Value::Null => Map::new(),
+        other => return Err(Error::no_object(&other)),
+    };
     merge_maps(original, patch, Facts::of(ty), DEPTH_MAX).map(Value::Object)
 }
 

@@ -26,6 +26,18 @@ impl Error {
         Self::BadRequest("strategic merge patch format is not supported".into())
     }
 
+    /// A patch document that is no object, as Go's decoder words it.
+    pub(super) fn no_object(v: &Value) -> Self {
+        let form = match v {
+            Value::Array(_) => "array",
+            Value::String(_) => "string",
+            Value::Number(_) => "number",
+            _ => "bool",
+        };
+        let text = format!("json: cannot unmarshal {form} into Go value of type map[string]interface {{}}");
+        Self::BadRequest(text)
+    }
+
     pub(super) fn bad_arg_type(expected: &str, actual: &Value) -> Self {
         let actual = if actual.is_null() { "%!s(<nil>)" } else { go_type(actual) };
         Self::Other(format!("expected a {expected}, but received a {actual}"))

@@ -1,0 +1,90 @@
+//! How long the bookkeeping of a write takes: `cargo run --release -p merge --example speed`.
+
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
+
+use merge::managed::{self, Write};
+use merge::types::Trust;
+use merge::updater::{Force, OneVersion};
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::time::Instant;
+use value::{Value, json};
+
+fn main() {
+    let mut config_map = String::from(
+        r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x","namespace":"n","labels":{"app":"a","tier":"b"}},"data":{"#,
+    );
+    for i in 0..20 {
+        let _ = write!(
+            config_map,
+            "{}\"key-{i:02}.properties\":\"{}\"",
+            if i > 0 { "," } else { "" },
+            "v".repeat(72)
+        );
+    }
+    config_map.push_str("}}");
+    measure("ConfigMap", "core/v1.ConfigMap", "{}", &config_map, &["data", "key-03.properties"], "w".into());
+
+    let empty = r#"{"spec":{"containers":null},"status":{}}"#;
+    measure("Pod", "core/v1.Pod", empty, POD, &["spec", "activeDeadlineSeconds"], 5.into());
+}
+
+fn measure(kind: &str, go: &str, empty: &str, text: &str, path: &[&str], change: Value) {
+    let ty = merge::builtin::type_of(schema::Types::builtin().by_go_name(go).unwrap()).unwrap();
+    let mut empty = json::parse(empty.as_bytes()).unwrap();
+    empty.set("apiVersion", "v1");
+    empty.set("kind", kind);
+    empty.set("metadata", Value::object());
+    let versions = OneVersion { version: "v1".into(), ty: ty.clone() };
+    let write = |manager: &'static str| Write {
+        manager,
+        subresource: "",
+        now: "2026-01-01T00:00:00Z",
+        version: "v1",
+        kind,
+        ty: &ty,
+        trust: Trust::Decoded,
+        versions: &versions,
+        reset_fields: &[],
+        empty: &empty,
+    };
+    let object = json::parse(text.as_bytes()).unwrap();
+    println!("{kind}, {} bytes", text.len());
+
+    let mut new = object.clone();
+    time("create", || managed::update(&write("a"), &empty, &mut new));
+    let mut live = new.clone();
+    live.get_mut("metadata").unwrap().set("uid", "u");
+    time("update, nothing changed", || managed::update(&write("b"), &live, &mut new));
+    let mut changed = live.clone();
+    changed.get_mut(path[0]).unwrap().set(path[1], change);
+    let before = changed.clone();
+    let mut scratch = before.clone();
+    time("update, one field changed", || {
+        scratch.get_mut("metadata").unwrap().set("managedFields", Value::Null);
+        managed::update(&write("b"), &live, &mut scratch);
+    });
+    time("apply, new", || {
+        black_box(managed::apply(&write("c"), &live, &object, Force::Yes).unwrap());
+    });
+    let applied = managed::apply(&write("c"), &live, &object, Force::Yes).unwrap();
+    let mut live = live.clone();
+    managed::Applied::put_managed_fields(applied.managed_fields, &mut live);
+    time("apply, again", || {
+        black_box(managed::apply(&write("c"), &live, &object, Force::Yes).unwrap());
+    });
+}
+
+fn time(what: &str, mut f: impl FnMut()) {
+    const ROUNDS: u32 = 20_000;
+    for _ in 0..ROUNDS / 10 {
+        f();
+    }
+    let start = Instant::now();
+    for _ in 0..ROUNDS {
+        f();
+    }
+    println!("  {what}: {:.1} µs", start.elapsed().as_secs_f64() * 1e6 / f64::from(ROUNDS));
+}
+
+const POD: &str = include_str!("pod.json");
