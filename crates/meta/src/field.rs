@@ -1,6 +1,6 @@
 //! Field paths and field errors, as `k8s.io/apimachinery/pkg/util/validation/field`.
 
-use crate::quote::{Quoted, go_float, go_json, quote_all};
+use crate::quote::{Quoted, as_go, go_float, go_json, quote_all};
 use std::collections::HashSet;
 use std::fmt;
 use value::{Number, Value};
@@ -349,13 +349,12 @@ impl fmt::Display for Body<'_> {
     }
 }
 
-/// Numbers as Go's `%v`: whoever has a float in a tree has a `float64`, however it was written.
+/// Numbers as Go's `%v`.
 fn write_number(f: &mut fmt::Formatter<'_>, number: &Number) -> fmt::Result {
-    if matches!(number, Number::Int(_) | Number::Uint(_)) || number.as_i64().is_some() {
-        return write!(f, "{number}");
+    match as_go(number) {
+        Number::Float(x) => f.write_str(&go_float(x)),
+        other => write!(f, "{other}"),
     }
-    let x = number.as_f64();
-    if x.is_finite() { f.write_str(&go_float(x)) } else { write!(f, "{number}") }
 }
 
 impl fmt::Display for Error {

@@ -171,7 +171,12 @@ impl Requirement {
         };
         let mut errors = ErrorList::new();
         errors.extend(key_error(&self.key, &path.child("key")));
-        errors.extend(count_fault.map(|text| Error::invalid(&values_path, self.values.clone(), text)));
+        // Go has a nil slice where there are none.
+        let shown = || match self.values.as_slice() {
+            [] => Value::Null,
+            values => Value::from(values.to_vec()),
+        };
+        errors.extend(count_fault.map(|text| Error::invalid(&values_path, shown(), text)));
         if matches!(self.operator, Operator::GreaterThan | Operator::LessThan) {
             for (i, value) in self.values.iter().enumerate().filter(|(_, v)| v.parse::<i64>().is_err()) {
                 let text = "for 'Gt', 'Lt' operators, the value must be an integer";

@@ -3,7 +3,7 @@
 //! Upstream builds its messages with `fmt`; these functions print the same bytes.
 
 use std::fmt::{self, Write as _};
-use value::{Map, Value};
+use value::{Map, Number, Value};
 
 /// `s` in double quotes, escaped as Go's `strconv.Quote` and `%q` do.
 pub fn quote(s: &str) -> String {
@@ -152,6 +152,14 @@ fn push_json(out: &mut String, value: &Value) {
     }
 }
 
+/// The number that Go has: an `int64` or, however it was written, a `float64`.
+pub(crate) fn as_go(number: &Number) -> Number {
+    match number.as_i64() {
+        Some(n) => Number::Int(n),
+        None => Some(number.as_f64()).filter(|x| x.is_finite()).map_or_else(|| number.clone(), Number::Float),
+    }
+}
+
 fn separate(out: &mut String, open: char) {
     if !out.ends_with(open) {
         out.push(',');
@@ -163,7 +171,7 @@ fn push_json_start<'a>(out: &mut String, value: &'a Value, stack: &mut Vec<Rest<
         Value::Null => out.push_str("null"),
         Value::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
         Value::Number(n) => {
-            let _ = write!(out, "{n}");
+            let _ = write!(out, "{}", as_go(n));
         }
         Value::String(s) => push_json_string(out, s),
         Value::Array(items) => {

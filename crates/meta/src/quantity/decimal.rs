@@ -182,9 +182,11 @@ impl Decimal {
 
     /// Whether upstream's mantissa is an `int64`.
     pub(super) fn mantissa_fits(&self) -> bool {
-        self.magnitude().saturating_add(self.places) <= 19
-            && self.cmp(&Self::new(i64::MIN, -self.places)).is_ge()
-            && self.cmp(&Self::new(i64::MAX, -self.places)).is_le()
+        let digits = self.magnitude().saturating_add(self.places);
+        self.digits.is_empty()
+            || digits <= 19
+                && self.cmp(&Self::new(i64::MIN, -self.places)).is_ge()
+                && self.cmp(&Self::new(i64::MAX, -self.places)).is_le()
     }
 
     pub(super) fn as_f64(&self) -> f64 {
