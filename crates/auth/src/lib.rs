@@ -15,13 +15,17 @@
 
 pub mod attributes;
 pub mod authenticate;
+pub mod authorize;
+pub mod impersonation;
 pub mod lookup;
+pub mod node;
 pub mod policy;
 pub mod rbac;
 pub mod user;
 
 pub use attributes::{Attributes, Selection};
 pub use authenticate::{Anonymous, Authenticator, Config, FrontProxy, Peer, Response, Unauthenticated};
+pub use authorize::{Access, authorize};
 pub use lookup::Lookup;
 pub use user::UserInfo;
 

@@ -14,8 +14,9 @@ mod service_account;
 mod token;
 
 pub use front_proxy::FrontProxy;
+pub(crate) use front_proxy::{text as header_text, unescape as unescape_header_key};
 pub use peer::Peer;
-pub use service_account::{ServiceAccountToken, TokenError};
+pub use service_account::{Reference, ServiceAccountToken, TokenError};
 
 use crate::{Lookup, UserInfo};
 use cache::Cache;
