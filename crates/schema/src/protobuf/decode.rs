@@ -1,7 +1,7 @@
 //! Reading messages into trees in Go's JSON form.
 
 use super::envelope::read_envelope;
-use super::reader::{Reader, Tag, text, wrong_wire};
+use super::reader::{Reader, Tag, text};
 use crate::json::go_float;
 use crate::special::{base64, duration, quantity, time};
 use crate::types::{Field, Shape, Struct, TypeId, Types, Wire, WireKind};
@@ -21,7 +21,7 @@ pub fn decode_protobuf(types: &Types, ty: TypeId, data: &[u8]) -> Result<Value, 
     let envelope = read_envelope(data)?;
     let mut value = decode_message(types, ty, envelope.raw)?;
     for (key, text) in [("apiVersion", envelope.api_version), ("kind", envelope.kind)] {
-        if !text.is_empty() {
+        if !text.is_empty() && types.structure(ty).is_some_and(|s| s.field(key).is_some()) {
             value.set(key, &*text);
         }
     }
@@ -33,7 +33,10 @@ pub fn decode_protobuf(types: &Types, ty: TypeId, data: &[u8]) -> Result<Value, 
 /// # Errors
 /// When the bytes are no message of the type; with upstream's text.
 pub fn decode_message(types: &Types, ty: TypeId, data: &[u8]) -> Result<Value, DecodeError> {
-    Decoder { types, slots: Vec::with_capacity(128), depth: 0, repeated: 0 }.message(ty, data, None)
+    let mut decoder =
+        Decoder { types, slots: Vec::with_capacity(128), depth: 0, repeated: 0, malformed: None };
+    let value = decoder.message(ty, data, None)?;
+    decoder.malformed.map_or(Ok(value), Err)
 }
 
 /// What a field holds so far.
@@ -61,6 +64,8 @@ struct Decoder<'t> {
     slots: Vec<Slot>,
     depth: usize,
     repeated: usize,
+    /// The first free-form JSON that is none; upstream finds that only when it prints the object.
+    malformed: Option<DecodeError>,
 }
 
 impl Decoder<'_> {
@@ -180,7 +185,8 @@ impl Decoder<'_> {
                     Slot::Value(Value::Object(map)) => map.into_vec(),
                     _ => Vec::new(),
                 };
-                entries.push(self.entry(*value, field, reader.bytes(tag, field.go)?)?);
+                reader.expect(tag, 2, field.go)?;
+                entries.push(self.entry(*value, reader)?);
                 self.slots[at] = Slot::Entries(entries);
             }
             _ => {
@@ -212,21 +218,19 @@ impl Decoder<'_> {
         Ok(())
     }
 
-    fn entry(&mut self, ty: TypeId, field: &Field, data: &[u8]) -> Result<(Str, Value), DecodeError> {
+    /// An entry of a map. Upstream lets what is in it reach beyond its end.
+    fn entry(&mut self, ty: TypeId, reader: &mut Reader<'_>) -> Result<(Str, Value), DecodeError> {
         let mut key = Str::default();
         let mut value = None;
-        let mut reader = Reader::new(data);
-        while let Some(tag) = reader.entry_tag()? {
+        let end = reader.entry()?;
+        while let Some(tag) = reader.entry_tag(end)? {
             match tag.number {
                 1 => key = Str::new(text(reader.delimited()?)),
-                2 if matches!(self.types.shape(ty), Shape::Int32 | Shape::Int64 | Shape::Bool) => {
-                    value = Some(integer(self.types.shape(ty), reader.varint()?));
-                }
                 2 => value = Some(self.delimited(ty, reader.delimited()?, None)?),
-                _ if tag.wire == 4 => return Err(wrong_wire(tag, field.go)),
-                _ => reader.skip(tag)?,
+                _ => reader.skip_in_entry(tag, end)?,
             }
         }
+        reader.leave_entry(end);
         let value = match value {
             Some(value) => value,
             None => match self.types.shape(ty) {
@@ -280,7 +284,7 @@ impl Decoder<'_> {
         let name = types.get(ty).short_name();
         match types.shape(ty) {
             Shape::Quantity => self.quantity(data),
-            Shape::IntOrString => int_or_string(data),
+            Shape::IntOrString => self.int_or_string(data),
             Shape::Time => read_time(data, time::Layout::Seconds),
             Shape::MicroTime => read_time(data, time::Layout::Micros),
             Shape::Duration => {
@@ -294,7 +298,13 @@ impl Decoder<'_> {
                 }
                 Ok(Value::from(duration::print(nanos)))
             }
-            Shape::RawExtension | Shape::FieldsV1 | Shape::Json => raw_json(name, data),
+            Shape::RawExtension | Shape::FieldsV1 | Shape::Json => {
+                let Some(raw) = read_raw(name, data)? else { return Ok(Value::Null) };
+                Ok(parse_raw(&types.name(ty), raw).unwrap_or_else(|e| {
+                    self.malformed.get_or_insert(e);
+                    Value::Null
+                }))
+            }
             Shape::MessageList(element) => {
                 let mut reader = Reader::new(data);
                 let mut list = Vec::new();
@@ -350,6 +360,25 @@ impl Decoder<'_> {
         Ok(if list.is_empty() { inner.unwrap_or_default() } else { Value::Array(list) })
     }
 
+    fn int_or_string(&mut self, data: &[u8]) -> Result<Value, DecodeError> {
+        let mut reader = Reader::new(data);
+        let (mut sort, mut int, mut string) = (0, 0, Str::default());
+        while let Some(tag) = reader.tag("IntOrString")? {
+            match tag.number {
+                1 => sort = reader.varint_of(tag, "Type")?,
+                2 => int = reader.varint_of(tag, "IntVal")? as i32,
+                3 => string = Str::new(text(reader.bytes(tag, "StrVal")?)),
+                _ => reader.skip(tag)?,
+            }
+        }
+        if sort > 1 {
+            self.malformed.get_or_insert_with(|| {
+                DecodeError::ty("json: error calling MarshalJSON for type intstr.IntOrString: impossible IntOrString.Type")
+            });
+        }
+        Ok(if sort == 1 { Value::String(string) } else { Value::from(int) })
+    }
+
     fn quantity(&self, data: &[u8]) -> Result<Value, DecodeError> {
         let mut reader = Reader::new(data);
         let mut value = Value::from("0");
@@ -390,20 +419,6 @@ fn integer(shape: &Shape, n: u64) -> Value {
     }
 }
 
-fn int_or_string(data: &[u8]) -> Result<Value, DecodeError> {
-    let mut reader = Reader::new(data);
-    let (mut is_string, mut int, mut string) = (false, 0, Str::default());
-    while let Some(tag) = reader.tag("IntOrString")? {
-        match tag.number {
-            1 => is_string = reader.varint_of(tag, "Type")? == 1,
-            2 => int = reader.varint_of(tag, "IntVal")? as i32,
-            3 => string = Str::new(text(reader.bytes(tag, "StrVal")?)),
-            _ => reader.skip(tag)?,
-        }
-    }
-    Ok(if is_string { Value::String(string) } else { Value::from(int) })
-}
-
 fn read_time(data: &[u8], layout: time::Layout) -> Result<Value, DecodeError> {
     if data.is_empty() {
         return Ok(Value::Null);
@@ -430,27 +445,30 @@ fn read_time(data: &[u8], layout: time::Layout) -> Result<Value, DecodeError> {
 /// Far beyond the year 9999, and far from overflow.
 const SECONDS_MAX: i64 = 1 << 40;
 
-fn raw_json(name: &str, data: &[u8]) -> Result<Value, DecodeError> {
+fn read_raw<'a>(name: &str, data: &'a [u8]) -> Result<Option<&'a [u8]>, DecodeError> {
     let mut reader = Reader::new(data);
-    let mut raw: Option<&[u8]> = None;
+    let mut raw = None;
     while let Some(tag) = reader.tag(name)? {
         match tag.number {
             1 => raw = Some(reader.bytes(tag, "Raw")?),
             _ => reader.skip(tag)?,
         }
     }
-    match raw {
-        None => Ok(Value::Null),
-        Some([]) if name != "RawExtension" => Ok(Value::Null),
-        Some(raw) => json::parse(raw).map_err(|e| {
-            if name == "RawExtension"
-                && !raw.first().is_some_and(|b| b"\t\r\n {[ntf\"-0123456789".contains(b))
-            {
-                return DecodeError::ty(
-                    "cannot convert RawExtension with unrecognized content type to unstructured",
-                );
-            }
-            DecodeError::ty(format!("json: error calling MarshalJSON for type {name}: {e}"))
-        }),
+    Ok(raw)
+}
+
+fn parse_raw(name: &str, raw: &[u8]) -> Result<Value, DecodeError> {
+    let is_extension = name == "runtime.RawExtension";
+    if raw.is_empty() && !is_extension {
+        return Ok(Value::Null);
     }
+    json::parse(raw).map_err(|e| {
+        let looks_like_json = raw.first().is_some_and(|b| b"\t\r\n {[ntf\"-0123456789".contains(b));
+        let reason = if is_extension && !looks_like_json {
+            "cannot convert RawExtension with unrecognized content type to unstructured".to_owned()
+        } else {
+            e.to_string()
+        };
+        DecodeError::ty(format!("json: error calling MarshalJSON for type {name}: {reason}"))
+    })
 }

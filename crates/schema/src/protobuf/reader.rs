@@ -44,14 +44,38 @@ impl<'a> Reader<'a> {
         Ok(Some(Tag { number, wire, start }))
     }
 
-    /// The next member of a map entry, whose tags upstream checks less.
-    pub(super) fn entry_tag(&mut self) -> Result<Option<Tag>, DecodeError> {
-        if self.is_at_end() {
+    /// Reads the length of a map entry, and returns where the entry ends.
+    pub(super) fn entry(&mut self) -> Result<usize, DecodeError> {
+        let len = self.delimited()?.len();
+        let end = self.pos;
+        self.pos -= len;
+        Ok(end)
+    }
+
+    /// The next member of the map entry that ends at `end`; its wire type is not checked.
+    pub(super) fn entry_tag(&mut self, end: usize) -> Result<Option<Tag>, DecodeError> {
+        if self.pos >= end {
             return Ok(None);
         }
         let start = self.pos;
         let key = self.varint()?;
         Ok(Some(Tag { number: (key >> 3) as i32, wire: (key & 7) as u8, start }))
+    }
+
+    /// Steps over a member of a map entry.
+    pub(super) fn skip_in_entry(&mut self, tag: Tag, end: usize) -> Result<(), DecodeError> {
+        self.skip(tag)?;
+        if self.pos > end { Err(eof()) } else { Ok(()) }
+    }
+
+    /// Goes to the end of a map entry, from wherever its last member ended.
+    pub(super) const fn leave_entry(&mut self, end: usize) {
+        self.pos = end;
+    }
+
+    /// Makes sure that a member has the wire type of its field.
+    pub(super) fn expect(&self, tag: Tag, wire: u8, field: &str) -> Result<(), DecodeError> {
+        expect_wire(tag, wire, field)
     }
 
     pub(super) fn varint(&mut self) -> Result<u64, DecodeError> {
@@ -142,7 +166,7 @@ fn expect_wire(tag: Tag, wire: u8, field: &str) -> Result<(), DecodeError> {
 }
 
 #[cold]
-pub(super) fn wrong_wire(tag: Tag, field: &str) -> DecodeError {
+fn wrong_wire(tag: Tag, field: &str) -> DecodeError {
     DecodeError::syntax(format!("proto: wrong wireType = {} for field {field}", tag.wire))
 }
 

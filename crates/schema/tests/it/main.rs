@@ -1,3 +1,4 @@
 //! Tests against recorded objects.
 
+mod golden;
 mod roundtrip;
