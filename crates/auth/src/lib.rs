@@ -21,6 +21,7 @@ pub mod lookup;
 pub mod node;
 pub mod policy;
 pub mod rbac;
+pub mod tokens;
 pub mod user;
 
 pub use attributes::{Attributes, Selection};

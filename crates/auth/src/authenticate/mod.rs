@@ -276,7 +276,7 @@ impl Authenticator {
         let found = match service_account::authenticate(config, token, wanted, lookup, now) {
             Ok(Some(response)) => Ok(Some(response)),
             Ok(None) if config.bootstrap_tokens => Ok(bootstrap::authenticate(token, lookup, now)
-                .and_then(|user| agnostic(Response::new(user), &own, audiences))),
+                .and_then(|user| agnostic(Response::new(user), &own, wanted))),
             other => other,
         };
         if let Ok(Some(response)) = &found {
@@ -288,7 +288,7 @@ impl Authenticator {
 
 /// A credential that names no audience is good for this server's own, if one of them is asked for.
 fn agnostic(mut response: Response, own: &[&str], wanted: &[&str]) -> Option<Response> {
-    if wanted.is_empty() {
+    if own.is_empty() {
         return Some(response);
     }
     response.audiences = own.iter().filter(|a| wanted.contains(*a)).map(|a| (*a).into()).collect();
