@@ -11,6 +11,7 @@ pub mod cel;
 mod check;
 pub mod columns;
 pub mod convert;
+mod coordination;
 pub mod core;
 mod defaults;
 pub mod equal;
@@ -18,7 +19,13 @@ mod go_url;
 pub mod hooks;
 mod internal;
 mod networking;
+mod node;
+mod node_labels;
+mod policy;
 mod prepare;
+mod rbac;
+mod scheduling;
+mod storage;
 pub mod table;
 
 pub use table::{Row, Table};
@@ -33,7 +40,13 @@ fn hooks_of(group: &str, version: &str, plural: &str) -> Hooks {
         "apps" => apps::hooks(plural),
         "autoscaling" => autoscaling::hooks(version, plural),
         "batch" => batch::hooks(plural),
+        "coordination.k8s.io" => coordination::hooks(plural),
         "networking.k8s.io" => networking::hooks(plural),
+        "node.k8s.io" => node::hooks(plural),
+        "policy" => policy::hooks(plural),
+        "rbac.authorization.k8s.io" => rbac::hooks(plural),
+        "scheduling.k8s.io" => scheduling::hooks(plural),
+        "storage.k8s.io" => storage::hooks(plural),
         _ => Hooks::NONE,
     }
 }

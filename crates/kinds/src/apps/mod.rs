@@ -7,6 +7,8 @@ mod replica_set;
 mod stateful_set;
 mod strategy;
 
+pub(crate) use strategy::{not_more_than_100_percent, positive_int_or_percent};
+
 use crate::hooks::Hooks;
 
 /// The hooks of a kind of this group, by its plural name.

@@ -5,7 +5,7 @@ use meta::field::{Error, ErrorList, Path};
 use value::Value;
 
 /// A number that is not negative, or a percentage.
-pub(super) fn positive_int_or_percent(v: &Value, path: &Path<'_>, errors: &mut ErrorList) {
+pub(crate) fn positive_int_or_percent(v: &Value, path: &Path<'_>, errors: &mut ErrorList) {
     match v {
         Value::String(s) => {
             if let Some(message) = check::percent_error(s) {
@@ -17,7 +17,7 @@ pub(super) fn positive_int_or_percent(v: &Value, path: &Path<'_>, errors: &mut E
 }
 
 /// No percentage above 100.
-pub(super) fn not_more_than_100_percent(v: &Value, path: &Path<'_>, errors: &mut ErrorList) {
+pub(crate) fn not_more_than_100_percent(v: &Value, path: &Path<'_>, errors: &mut ErrorList) {
     if percent(v).is_some_and(|p| p > 100) {
         errors.push(Error::invalid(path, v.clone(), "must not be greater than 100%"));
     }
