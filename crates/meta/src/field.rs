@@ -10,7 +10,7 @@ use value::{Number, Value};
 /// As upstream, a field with an empty name prints as `[]`, and a name may hold dots (`spec.group`).
 #[derive(Clone, Copy, Debug)]
 pub struct Path<'a> {
-    parent: Option<&'a Path<'a>>,
+    parent: Option<&'a Self>,
     segment: Segment<'a>,
 }
 

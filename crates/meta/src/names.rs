@@ -8,6 +8,7 @@ use crate::field::{Error, ErrorList, Path};
 use crate::quote::is_printable;
 
 pub mod content;
+pub mod format;
 pub mod ip;
 
 /// Longest label of DNS.

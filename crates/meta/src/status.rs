@@ -2,7 +2,7 @@
 //!
 //! One constructor per function of `k8s.io/apimachinery/pkg/api/errors`, with the same texts.
 
-use crate::field::{self, ErrorList};
+use crate::field;
 use crate::gvk::{GroupKind, GroupResource};
 use crate::quote::Quoted;
 use std::fmt;
@@ -195,7 +195,7 @@ impl Status {
     }
 
     /// 422: the object is not valid.
-    pub fn invalid(kind: &GroupKind, name: &str, errors: &ErrorList) -> Self {
+    pub fn invalid(kind: &GroupKind, name: &str, errors: &[field::Error]) -> Self {
         let message = match field::to_aggregate(errors) {
             None => format!("{kind} {} is invalid", Quoted(name)),
             Some(all) => format!("{kind} {} is invalid: {all}", Quoted(name)),

@@ -1,0 +1,132 @@
+//! Rules that are known by a name: the formats of CEL and of declarative validation.
+
+use super::{NameUse, content, invalid};
+use crate::field::{Error, ErrorList, Path};
+use crate::quote::Quoted;
+
+/// A format of CEL's `format` library that is a rule for names: `dns1123Label`, `labelValue` and so on. (Not
+/// here: `uri`, `uuid`, `byte`, `date` and `datetime`, which are those of OpenAPI.)
+pub fn cel_format(name: &str) -> Option<fn(&str) -> Vec<String>> {
+    Some(match name {
+        "dns1123Label" => super::dns1123_label,
+        "dns1123Subdomain" => super::dns1123_subdomain,
+        "dns1035Label" => super::dns1035_label,
+        "qualifiedName" => super::qualified_name,
+        "dns1123LabelPrefix" => |s| super::name_is_dns_label(s, NameUse::Prefix),
+        "dns1123SubdomainPrefix" => |s| super::name_is_dns_subdomain(s, NameUse::Prefix),
+        "dns1035LabelPrefix" => |s| super::name_is_dns1035_label(s, NameUse::Prefix),
+        "labelValue" => super::label_value,
+        _ => return None,
+    })
+}
+
+/// A rule of declarative validation's tag `+k8s:format`. Source: `apimachinery/pkg/api/validate/strfmt.go`.
+pub fn declarative_format(name: &str) -> Option<fn(&Path<'_>, &str) -> ErrorList> {
+    Some(match name {
+        "k8s-short-name" => |path, value| invalid(path, value, content::dns1123_label(value)),
+        "k8s-long-name" => long_name,
+        "k8s-long-name-caseless" => {
+            |path, value| invalid(path, value, content::dns1123_subdomain_caseless(value))
+        }
+        "k8s-label-key" => |path, value| invalid(path, value, content::label_key(value)),
+        "k8s-label-value" => |path, value| invalid(path, value, content::label_value(value)),
+        "k8s-path-segment-name" => |path, value| invalid(path, value, content::path_segment_name(value)),
+        "k8s-uuid" => |path, value| invalid(path, value, content::uuid(value)),
+        "k8s-resource-pool-name" => resource_pool_name,
+        "k8s-extended-resource-name" => extended_resource_name,
+        "k8s-resource-fully-qualified-name" => resource_fully_qualified_name,
+        _ => return None,
+    })
+}
+
+fn long_name(path: &Path<'_>, value: &str) -> ErrorList {
+    invalid(path, value, content::dns1123_subdomain(value))
+}
+
+fn prefixed(mut errors: ErrorList, prefix: &str) -> ErrorList {
+    for error in &mut errors {
+        error.detail.insert_str(0, prefix);
+    }
+    errors
+}
+
+/// Subdomains with slashes between.
+pub fn resource_pool_name(path: &Path<'_>, value: &str) -> ErrorList {
+    const BYTES_MAX: usize = 253;
+    let mut errors = ErrorList::new();
+    if value.len() > BYTES_MAX {
+        errors.push(Error::too_long(path, BYTES_MAX));
+    }
+    // Every error about an empty segment shows the whole value.
+    let mut empty_left = crate::options::repeats_max(value.len());
+    for (i, segment) in value.split('/').enumerate() {
+        if !segment.is_empty() {
+            errors.extend(prefixed(long_name(path, segment), &format!("segment {i}: ")));
+        } else if empty_left > 0 {
+            empty_left -= 1;
+            errors.push(Error::invalid(path, value, format!("segment {i}: must not be empty")));
+        }
+    }
+    errors
+}
+
+/// A resource of a domain other than Kubernetes': `example.com/gpu`.
+pub fn extended_resource_name(path: &Path<'_>, value: &str) -> ErrorList {
+    const OWN_DOMAIN: &str = "kubernetes.io/";
+    const QUOTA_PREFIX: &str = "requests.";
+    let mut errors = ErrorList::new();
+    if !value.contains('/') {
+        let text = "a name must be a domain-prefixed path, such as 'example.com/my-prop'";
+        errors.push(Error::invalid(path, value, text));
+    } else if value.contains(OWN_DOMAIN) {
+        errors.push(Error::invalid(path, value, format!("must not have {} domain", Quoted(OWN_DOMAIN))));
+    }
+    if value.starts_with(QUOTA_PREFIX) {
+        errors.push(Error::invalid(path, value, format!("must not have {} prefix", Quoted(QUOTA_PREFIX))));
+    }
+    // A quota must be able to name it.
+    errors.extend(invalid(path, value, content::label_key(&format!("{QUOTA_PREFIX}{value}"))));
+    errors
+}
+
+/// A domain, a slash, and an identifier of at most 32 bytes. More than one slash passes, as upstream.
+pub fn resource_fully_qualified_name(path: &Path<'_>, value: &str) -> ErrorList {
+    const DOMAIN_BYTES_MAX: usize = 63;
+    let parts: Vec<&str> = value.splitn(3, '/').collect();
+    match *parts.as_slice() {
+        [name] => {
+            let mut errors = resource_identifier(path, name);
+            let text = "a fully qualified name must be a domain and a name separated by a slash";
+            errors.push(Error::invalid(path, value, text));
+            errors
+        }
+        [domain, name] => {
+            let mut errors = ErrorList::new();
+            if domain.is_empty() {
+                errors.push(Error::invalid(path, "", "prefix must not be empty"));
+            } else {
+                if domain.len() > DOMAIN_BYTES_MAX {
+                    errors.push(Error::too_long(path, DOMAIN_BYTES_MAX));
+                }
+                errors.extend(prefixed(long_name(path, domain), "prefix: "));
+            }
+            if name.is_empty() {
+                errors.push(Error::invalid(path, "", "name must not be empty"));
+            } else {
+                errors.extend(resource_identifier(path, name));
+            }
+            errors
+        }
+        _ => ErrorList::new(),
+    }
+}
+
+fn resource_identifier(path: &Path<'_>, name: &str) -> ErrorList {
+    const BYTES_MAX: usize = 32;
+    let mut errors = ErrorList::new();
+    if name.len() > BYTES_MAX {
+        errors.push(Error::too_long(path, BYTES_MAX));
+    }
+    errors.extend(invalid(path, name, content::c_identifier(name)));
+    errors
+}
