@@ -1,0 +1,94 @@
+//! Objects that mutating policies make: `Object{…}` and `JSONPatch{…}`.
+//!
+//! Upstream counterparts: apiserver `pkg/cel/mutation`, `pkg/cel/library/jsonpatch.go`.
+
+use std::rc::Rc;
+
+use crate::decls::Library;
+use crate::library::string;
+use crate::types::Type;
+use crate::val::{Eval, List, Map, StructVal, Val, fail};
+
+pub(crate) const JSON_PATCH: &str = "JSONPatch";
+const OBJECT: &str = "Object";
+
+pub(crate) const JSON_PATCH_LIBRARY: Library = Library {
+    since: 0,
+    signatures: "
+        jsonpatch.escapeKey string_jsonpatch_escapeKey_string (string) -> string
+    ",
+    runs: &[("jsonpatch.escapeKey", |c, a| {
+        Ok(Val::string(string(c, a, 0)?.replace('~', "~0").replace('/', "~1")))
+    })],
+};
+
+/// `Object` or `Object.spec.…`
+pub(crate) fn is_object_type(name: &str) -> bool {
+    name.strip_prefix(OBJECT).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Every field of an object type is dynamic.
+pub(crate) fn object_field(_type_name: &str, _field: &str) -> Option<Type> {
+    Some(Type::Dyn)
+}
+
+pub(crate) fn json_patch_field(field: &str) -> Option<Type> {
+    match field {
+        "op" | "path" | "from" => Some(Type::String),
+        "value" => Some(Type::Dyn),
+        _ => None,
+    }
+}
+
+/// Makes an object.
+pub(crate) fn make(made: StructVal<'_>) -> Eval<Val<'_>> {
+    if made.type_name == JSON_PATCH {
+        for (name, v) in &made.fields {
+            if name != "value" && !matches!(v, Val::String(_)) {
+                let found = v.type_of();
+                return fail(format!(
+                    "unexpected type {} for JSONPatchType '{name}' field",
+                    found.runtime_name()
+                ));
+            }
+        }
+    }
+    Ok(Val::Struct(Rc::new(made)))
+}
+
+impl StructVal<'_> {
+    /// Checks that the type names of the objects within follow the fields that hold them, as an apply
+    /// configuration must.
+    ///
+    /// # Errors
+    /// All that do not, one on each line.
+    pub fn check_type_names(&self) -> Result<(), String> {
+        let mut problems = Vec::new();
+        check_struct(self, &mut vec![self.type_name.to_string()], &mut problems);
+        if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
+    }
+}
+
+fn check_struct(s: &StructVal<'_>, path: &mut Vec<String>, problems: &mut Vec<String>) {
+    let expected = path.join(".");
+    if s.type_name != expected {
+        problems.push(format!(
+            "unexpected type name {:?}, expected {expected:?}, which matches field name path from root Object type",
+            s.type_name.as_str()
+        ));
+    }
+    for (name, v) in &s.fields {
+        path.push(name.to_string());
+        check_value(v, path, problems);
+        path.pop();
+    }
+}
+
+fn check_value(v: &Val<'_>, path: &mut Vec<String>, problems: &mut Vec<String>) {
+    match v {
+        Val::Struct(s) => check_struct(s, path, problems),
+        Val::List(List::Values(values, _)) => values.iter().for_each(|v| check_value(v, path, problems)),
+        Val::Map(Map::Entries(e)) => e.iter().for_each(|(_, v)| check_value(v, path, problems)),
+        _ => {}
+    }
+}

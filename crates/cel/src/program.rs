@@ -1,0 +1,96 @@
+//! Compiled expressions.
+
+use value::Str;
+
+use crate::ast::{Expr, Kind};
+use crate::checker::{Checked, Reference};
+use crate::env::Env;
+use crate::estimate::{CostEstimate, SizeEstimator, estimate};
+use crate::eval::{Activation, Budget, evaluate};
+use crate::plan::{Plan, plan};
+use crate::types::Type;
+use crate::val::{Eval, Val};
+
+/// A compiled expression; to be shared between threads.
+#[derive(Debug)]
+pub struct Program {
+    checked: Checked,
+    plan: Plan,
+    variables: Vec<Str>,
+}
+
+impl Program {
+    pub(crate) fn new(checked: Checked, env: &Env) -> Result<Self, String> {
+        let plan = plan(&checked, env)?;
+        let mut variables = Vec::new();
+        walk(&checked.expr, &mut |e| {
+            if let Some(Reference::Variable(name)) = checked.reference(e)
+                && env.variable(name).is_some()
+                && !variables.contains(name)
+            {
+                variables.push(name.clone());
+            }
+        });
+        Ok(Self { checked, plan, variables })
+    }
+
+    /// The type of its result.
+    pub fn output_type(&self) -> &Type {
+        self.checked.type_of(&self.checked.expr)
+    }
+
+    /// Whether it refers to the variable `name`.
+    pub fn uses(&self, name: &str) -> bool {
+        self.variables.iter().any(|v| v == name)
+    }
+
+    /// What it costs at least and at most.
+    pub fn estimate_cost(&self, sizes: &dyn SizeEstimator) -> CostEstimate {
+        estimate(&self.checked, sizes)
+    }
+
+    /// Evaluates it; also what that cost, even if it failed.
+    pub fn eval<'a>(&self, variables: &Activation<'a>, budget: Budget<'_>) -> (Eval<Val<'a>>, u64) {
+        evaluate(&self.plan.root, self.plan.slots, variables, budget)
+    }
+
+    /// Field names selected from the variable `name` (`variables.x`), each once.
+    pub fn selections_of(&self, name: &str) -> Vec<Str> {
+        let mut out = Vec::new();
+        walk(&self.checked.expr, &mut |e| {
+            if let Kind::Select { operand, field, .. } = &e.kind
+                && matches!(&operand.kind, Kind::Ident(n) if n == name)
+                && !out.contains(field)
+            {
+                out.push(field.clone());
+            }
+        });
+        out
+    }
+}
+
+/// Visits every node, parents first.
+pub(crate) fn walk<'e>(e: &'e Expr, visit: &mut dyn FnMut(&'e Expr)) {
+    visit(e);
+    match &e.kind {
+        Kind::Unspecified | Kind::Literal(_) | Kind::Ident(_) => {}
+        Kind::Select { operand, .. } => walk(operand, visit),
+        Kind::Call(c) => {
+            if let Some(t) = &c.target {
+                walk(t, visit);
+            }
+            c.args.iter().for_each(|a| walk(a, visit));
+        }
+        Kind::List { elements, .. } => elements.iter().for_each(|x| walk(x, visit)),
+        Kind::Map(entries) => entries.iter().for_each(|p| {
+            walk(&p.key, visit);
+            walk(&p.value, visit);
+        }),
+        Kind::Struct { fields, .. } => fields.iter().for_each(|f| walk(&f.value, visit)),
+        Kind::Comprehension(c) => {
+            for x in [&c.range, &c.init, &c.condition, &c.step, &c.result] {
+                walk(x, visit);
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Regular expressions, RE2's syntax as Go has it.
+
+use regex::{Regex, RegexBuilder};
+
+use crate::eval::Call;
+use crate::val::{Eval, EvalError, Val};
+
+/// The largest compiled program (bytes). Go's limit is of another kind (repeat counts up to 1000); patterns
+/// within it fit in here, save hostile ones.
+const PROGRAM_BYTES_MAX: usize = 10 << 20;
+/// Working memory of lazy automata (bytes).
+const DFA_BYTES_MAX: usize = 2 << 20;
+/// How deep groups may nest; Go has the same limit.
+const NESTING_MAX: u32 = 1000;
+
+/// Compiles a pattern.
+///
+/// # Errors
+/// The text of Go's `regexp.Compile`, as near as may be.
+pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
+    RegexBuilder::new(&translate(pattern))
+        .size_limit(PROGRAM_BYTES_MAX)
+        .dfa_size_limit(DFA_BYTES_MAX)
+        .nest_limit(NESTING_MAX)
+        .build()
+        .map_err(|_| explain(pattern))
+}
+
+/// Go's classes `\d`, `\w`, `\s`, `\b` are ASCII; `\z` is the end; `\pN` and `\x{…}` are the same.
+fn translate(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len() + 16);
+    let mut chars = pattern.chars().peekable();
+    let mut in_class = false;
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => match chars.next() {
+                Some(c @ ('d' | 'D' | 'w' | 'W' | 's' | 'S')) => out.push_str(ascii_class(c, in_class)),
+                Some('b') if !in_class => out.push_str("(?-u:\\b)"),
+                Some('B') if !in_class => out.push_str("(?-u:\\B)"),
+                Some('Q') => {
+                    // Literal text up to \E.
+                    let mut text = String::new();
+                    while let Some(c) = chars.next() {
+                        if c == '\\' && chars.peek() == Some(&'E') {
+                            chars.next();
+                            break;
+                        }
+                        text.push(c);
+                    }
+                    out.push_str(&regex::escape(&text));
+                }
+                Some(c) => {
+                    out.push('\\');
+                    out.push(c);
+                }
+                None => out.push('\\'),
+            },
+            '[' if in_class => {
+                if chars.peek() == Some(&':') {
+                    out.push('['); // [:alpha:]
+                } else {
+                    out.push_str("\\[");
+                }
+            }
+            '[' => {
+                in_class = true;
+                out.push('[');
+                if chars.peek() == Some(&'^') {
+                    chars.next();
+                    out.push('^');
+                }
+                if chars.peek() == Some(&']') {
+                    chars.next();
+                    out.push_str("\\]");
+                }
+            }
+            ']' if in_class => {
+                // The end of [:alpha:] within a class, or of the class.
+                if out.ends_with(':') && out.rfind("[:").is_some_and(|i| i + 2 < out.len()) {
+                    out.push(']');
+                } else {
+                    in_class = false;
+                    out.push(']');
+                }
+            }
+            // Operators on classes that Go does not have.
+            '&' | '~' if in_class => {
+                out.push('\\');
+                out.push(c);
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn ascii_class(c: char, in_class: bool) -> &'static str {
+    match (c, in_class) {
+        ('d', false) => "[0-9]",
+        ('D', false) => "[^0-9]",
+        ('w', false) => "[0-9A-Za-z_]",
+        ('W', false) => "[^0-9A-Za-z_]",
+        ('s', false) => "[\\t\\n\\x0c\\r ]",
+        ('S', false) => "[^\\t\\n\\x0c\\r ]",
+        ('d', true) => "0-9",
+        ('D', true) => "[^0-9]",
+        ('w', true) => "0-9A-Za-z_",
+        ('W', true) => "[^0-9A-Za-z_]",
+        ('s', true) => "\\t\\n\\x0c\\r ",
+        _ => "[^\\t\\n\\x0c\\r ]",
+    }
+}
+
+/// What Go would say of a pattern that does not compile.
+fn explain(pattern: &str) -> String {
+    let (mut depth, mut in_class, mut class_start) = (0i64, false, 0);
+    let mut chars = pattern.char_indices().peekable();
+    let mut last_repeatable = false;
+    while let Some((i, c)) = chars.next() {
+        match c {
+            '\\' => match chars.next() {
+                None => return "error parsing regexp: trailing backslash at end of expression: ``".into(),
+                Some((_, e)) => {
+                    if e.is_ascii_digit() && e != '0' || "cegijklmopquyEGHIJKLMNORTUVXYZ".contains(e) {
+                        return format!("error parsing regexp: invalid escape sequence: `\\{e}`");
+                    }
+                    last_repeatable = true;
+                }
+            },
+            '[' if !in_class => {
+                in_class = true;
+                class_start = i;
+                if chars.peek().is_some_and(|(_, c)| *c == '^') {
+                    chars.next();
+                }
+                if chars.peek().is_some_and(|(_, c)| *c == ']') {
+                    chars.next();
+                }
+            }
+            ']' if in_class => {
+                in_class = false;
+                last_repeatable = true;
+            }
+            _ if in_class => {}
+            '(' => {
+                depth += 1;
+                last_repeatable = false;
+                let rest = &pattern[i..];
+                let lookaround = ["(?=", "(?!", "(?<=", "(?<!"].iter().any(|p| rest.starts_with(p));
+                if lookaround {
+                    let n = if rest.starts_with("(?<") { 4 } else { 3 };
+                    return format!("error parsing regexp: invalid or unsupported Perl syntax: `{}`", &rest[..n]);
+                }
+                if rest.starts_with("(?") {
+                    chars.next();
+                }
+            }
+            ')' => {
+                depth -= 1;
+                if depth < 0 {
+                    return format!("error parsing regexp: unexpected ): `{pattern}`");
+                }
+                last_repeatable = true;
+            }
+            '*' | '+' | '?' if !last_repeatable => {
+                return format!("error parsing regexp: missing argument to repetition operator: `{c}`");
+            }
+            '*' | '+' | '?' => {
+                if let Some((_, n)) = chars.peek() {
+                    if *n == '?' {
+                        chars.next();
+                    }
+                    if let Some((_, n @ ('*' | '+' | '?'))) = chars.peek() {
+                        return format!("error parsing regexp: invalid nested repetition operator: `{c}{n}`");
+                    }
+                }
+            }
+            '|' => last_repeatable = false,
+            _ => last_repeatable = true,
+        }
+    }
+    if in_class {
+        return format!("error parsing regexp: missing closing ]: `{}`", &pattern[class_start..]);
+    }
+    if depth > 0 {
+        return format!("error parsing regexp: missing closing ): `{pattern}`");
+    }
+    format!("error parsing regexp: invalid or unsupported syntax: `{pattern}`")
+}
+
+/// `matches`, `find` and `findAll` with a pattern compiled beforehand.
+pub(crate) fn run<'a>(call: &Call, regex: &Regex, args: &[Val<'a>]) -> Eval<Val<'a>> {
+    let Some(Val::String(text)) = args.first() else { return Err(EvalError::no_overload()) };
+    Ok(match (call.function, args.get(2)) {
+        ("matches", _) => Val::Bool(regex.is_match(text)),
+        ("find", _) => Val::string(regex.find(text).map_or("", |m| m.as_str())),
+        (_, None) => all(regex, text, -1),
+        (_, Some(Val::Int(n))) => all(regex, text, *n),
+        _ => return Err(EvalError::no_overload()),
+    })
+}
+
+fn all<'a>(regex: &Regex, text: &str, n: i64) -> Val<'a> {
+    let n = usize::try_from(n).unwrap_or(usize::MAX);
+    Val::list(regex.find_iter(text).take(n).map(|m| Val::string(m.as_str())).collect())
+}
+
+/// The same with a pattern that is only known now.
+pub(crate) fn run_dynamic<'a>(call: &Call, args: &[Val<'a>]) -> Eval<Val<'a>> {
+    let (Some(Val::String(_)), Some(Val::String(pattern))) = (args.first(), args.get(1)) else {
+        return Err(EvalError::no_overload());
+    };
+    let regex = compile(pattern).map_err(|e| {
+        EvalError::new(if call.function == "matches" { e } else { format!("Illegal regex: {e}") })
+    })?;
+    run(call, &regex, args)
+}
