@@ -102,18 +102,35 @@ impl Time {
         format!("{}.{:06}Z", self.without_zone(), self.nanos / 1_000)
     }
 
+    /// `2006-01-02T15:04:05`, written by hand: every object that is read has some of these.
     fn without_zone(self) -> String {
-        let days = self.seconds.div_euclid(SECONDS_PER_DAY);
+        let (year, month, day) = civil(self.seconds.div_euclid(SECONDS_PER_DAY));
         let second = self.seconds.rem_euclid(SECONDS_PER_DAY);
-        let (year, month, day) = civil(days);
-        let sign = if year < 0 { "-" } else { "" };
-        format!(
-            "{sign}{:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}",
-            year.unsigned_abs(),
-            second / 3_600,
-            second / 60 % 60,
-            second % 60
-        )
+        let mut out = String::with_capacity("2006-01-02T15:04:05.000000Z".len());
+        match u16::try_from(year) {
+            Ok(year @ 0..=9999) => {
+                push_two(&mut out, i64::from(year / 100));
+                push_two(&mut out, i64::from(year % 100));
+            }
+            _ => {
+                let sign = if year < 0 { "-" } else { "" };
+                out.push_str(&format!("{sign}{:04}", year.unsigned_abs()));
+            }
+        }
+        for (separator, n) in
+            [('-', month), ('-', day), ('T', second / 3_600), (':', second / 60 % 60), (':', second % 60)]
+        {
+            out.push(separator);
+            push_two(&mut out, n);
+        }
+        out
+    }
+}
+
+/// A number below 100 as two digits.
+fn push_two(out: &mut String, n: i64) {
+    for digit in [n / 10, n % 10] {
+        out.push(char::from(b'0' + digit as u8));
     }
 }
 
@@ -121,7 +138,8 @@ impl Time {
 /// [`Time::is_zero`].)
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}Z", self.without_zone())
+        f.write_str(&self.without_zone())?;
+        f.write_str("Z")
     }
 }
 

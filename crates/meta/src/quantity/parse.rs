@@ -77,13 +77,17 @@ fn small(text: &str, parts: &Parts<'_>, factor: Factor, format: Format) -> Optio
     if own_scale < scale::NANO {
         return None;
     }
-    let shifted = format!("{}{}", parts.whole, parts.fraction);
-    let number: i64 = shifted.parse().ok()?;
+    // At most 18 digits: no overflow, and no allocation for what is parsed most often.
+    let digits = || parts.whole.bytes().chain(parts.fraction.bytes());
+    let number = digits().fold(0_i64, |n, b| n * 10 + i64::from(b - b'0'));
     let product = number.checked_mul(mantissa)?;
     let value = if parts.negative { -product } else { product };
     let keeps_text = match format {
         Format::BinarySi => number & 7 != 0,
-        _ => own_scale % 3 == 0 && !shifted.ends_with("000") && !shifted.starts_with('0'),
+        _ => {
+            let ends_in_thousands = parts.whole.len() + parts.fraction.len() >= 3 && number % 1000 == 0;
+            own_scale % 3 == 0 && !ends_in_thousands && !parts.whole.starts_with('0')
+        }
     };
     let text = (keeps_text || text == "0").then(|| Str::from(text));
     Some(Quantity { amount: Amount::Int { value, scale: own_scale }, format, text })
