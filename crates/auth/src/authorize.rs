@@ -188,3 +188,6 @@ fn read_label_selector(value: &Value) -> (Option<labels::Selector>, bool) {
     }
     (selector, failed)
 }
+
+#[cfg(test)]
+mod tests;

@@ -346,3 +346,6 @@ fn problem_with_extra(key: &str, values: &[Str]) -> Option<String> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,7 @@
 pub mod attributes;
 pub mod authenticate;
 pub mod authorize;
+pub mod fuzz;
 pub mod impersonation;
 pub mod lookup;
 pub mod node;

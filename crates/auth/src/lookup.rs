@@ -18,3 +18,28 @@ impl Lookup for () {
         None
     }
 }
+
+/// Objects in memory, for tests.
+#[cfg(test)]
+#[derive(Default)]
+pub(crate) struct Objects(std::collections::HashMap<String, Arc<Value>>);
+
+#[cfg(test)]
+impl Objects {
+    pub(crate) fn put(&mut self, resource: &str, json: &str) {
+        self.put_tree(resource, value::json::parse(json.as_bytes()).unwrap());
+    }
+
+    pub(crate) fn put_tree(&mut self, resource: &str, object: Value) {
+        let metadata = object.at("metadata");
+        let key = format!("{resource} {}/{}", metadata.at("namespace").str(), metadata.at("name").str());
+        self.0.insert(key, Arc::new(object));
+    }
+}
+
+#[cfg(test)]
+impl Lookup for Objects {
+    fn get(&self, resource: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
+        self.0.get(&format!("{resource} {namespace}/{name}")).cloned()
+    }
+}

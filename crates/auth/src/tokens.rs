@@ -302,3 +302,6 @@ fn refuse(status: &mut Value, text: &str) {
     status.set("user", UserInfo::default().to_value());
     status.set("error", text);
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,8 @@ mod cache;
 mod front_proxy;
 mod peer;
 mod service_account;
+#[cfg(test)]
+mod tests;
 mod token;
 
 pub use front_proxy::FrontProxy;

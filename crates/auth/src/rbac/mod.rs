@@ -13,6 +13,8 @@ mod covers;
 mod escalation;
 mod review;
 mod rule;
+#[cfg(test)]
+mod tests;
 
 pub use aggregate::aggregated_rules;
 pub use bindings::{Binding, RoleRef, Subject};

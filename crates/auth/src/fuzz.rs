@@ -1,0 +1,43 @@
+//! Entry points for fuzzers: any bytes, no panic. The crate's own tests feed them noise.
+
+use crate::authenticate::ServiceAccountToken;
+use crate::impersonation::wanted_user;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// A bearer token and a payload.
+pub fn token(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        let _ = pki::ServiceAccountKeys::peek(text);
+    }
+    if let Some(claims) = ServiceAccountToken::from_payload(data) {
+        let again = ServiceAccountToken::from_payload(&claims.to_payload());
+        assert_eq!(again.as_ref().map(|c| &c.account), Some(&claims.account));
+    }
+}
+
+/// Headers (`NAME:VALUE` lines) that impersonate.
+pub fn headers(data: &[u8]) {
+    let mut headers = HeaderMap::new();
+    for line in data.split(|b| *b == b'\n') {
+        let mut parts = line.splitn(2, |b| *b == b':');
+        let (name, value) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let prefixed = [b"impersonate-extra-", name].concat();
+        for name in [name, &prefixed] {
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+                headers.append(name, value);
+            }
+        }
+    }
+    let _ = wanted_user(&mut headers);
+}
+
+/// A certificate and a certificate request (DER, PEM).
+pub fn certificates(data: &[u8]) {
+    let _ = pki::Certificate::from_der(data);
+    let _ = pki::CertificateRequest::from_der(data);
+    let _ = pki::CertificateRequest::from_pem(data);
+    if let Ok(text) = std::str::from_utf8(data) {
+        let _ = pki::Certificate::all_from_pem(text);
+        let _ = pki::PublicKey::all_from_pem(text);
+    }
+}
