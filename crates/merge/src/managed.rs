@@ -30,10 +30,12 @@ mod apply;
 mod cap;
 mod conflict;
 mod entry;
+mod fast;
 mod last_applied;
+mod raw;
 pub mod scale;
 mod timestamps;
-pub(crate) mod update;
+mod update;
 mod user_agent;
 mod validate;
 

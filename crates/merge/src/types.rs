@@ -77,6 +77,9 @@ pub enum ListRelation {
 #[derive(Clone, Debug, Default)]
 pub struct MapType {
     fields: Box<[Field]>,
+    /// Where the fields are, by a hash of their names: an open-addressed table of indexes + 1, at most half
+    /// full, its length a power of two.
+    places: Box<[u32]>,
     /// The type of entries that are no named field; `None` if there may be none.
     pub element: Option<TypeId>,
     /// Owned as a whole (`x-kubernetes-map-type: atomic`).
@@ -105,7 +108,8 @@ impl MapType {
     /// A struct; `element` is the type of fields that are not named.
     pub fn new(mut fields: Vec<Field>, element: Option<TypeId>) -> Self {
         fields.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
-        Self { fields: fields.into(), element, atomic: false }
+        let places = place(&fields);
+        Self { fields: fields.into(), places, element, atomic: false }
     }
 
     /// The same, owned as a whole.
@@ -117,8 +121,17 @@ impl MapType {
 
     /// The named field.
     pub fn field(&self, name: &str) -> Option<&Field> {
-        let i = self.fields.binary_search_by(|f| f.name.as_bytes().cmp(name.as_bytes())).ok()?;
-        Some(&self.fields[i])
+        let mask = self.places.len().wrapping_sub(1);
+        let mut slot = hash(name.as_bytes()) & mask;
+        loop {
+            // A table that is at most half full has an empty place on every way; an empty table has none.
+            let i = (*self.places.get(slot)? as usize).checked_sub(1)?;
+            let field = &self.fields[i];
+            if field.name == name {
+                return Some(field);
+            }
+            slot = (slot + 1) & mask;
+        }
     }
 
     /// The type of an entry.
@@ -135,6 +148,32 @@ impl MapType {
     pub(crate) fn is_deduced(&self) -> bool {
         self.fields.is_empty() && matches!(self.element, Some(TypeId::DEDUCED | TypeId::UNTYPED))
     }
+}
+
+fn place(fields: &[Field]) -> Box<[u32]> {
+    if fields.is_empty() {
+        return Box::default();
+    }
+    let mut places = vec![0; (2 * fields.len()).next_power_of_two()];
+    let mask = places.len() - 1;
+    for (i, field) in fields.iter().enumerate() {
+        let mut slot = hash(field.name.as_bytes()) & mask;
+        while places[slot] != 0 {
+            slot = (slot + 1) & mask;
+        }
+        places[slot] = u32::try_from(i + 1).expect("fewer than 2^32 fields fit in memory");
+    }
+    places.into()
+}
+
+/// A cheap hash of a field name: length, ends and middle tell most fields of a struct apart. Schemas come
+/// from administrators, so nobody gains by colliding names.
+fn hash(name: &[u8]) -> usize {
+    let byte = |i: usize| usize::from(name.get(i).copied().unwrap_or(0));
+    let n = name.len();
+    let ends = byte(0) | byte(n / 2) << 8 | byte(n.wrapping_sub(2)) << 16 | byte(n.wrapping_sub(1)) << 24;
+    let h = (ends ^ n << 7).wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as usize);
+    h >> 20
 }
 
 impl Atom {
@@ -249,7 +288,7 @@ impl Builder {
         let anything = |atomic: bool, element: TypeId| Atom {
             scalar: Some(Scalar::Untyped),
             list: Some(ListType { element: TypeId::UNTYPED_ATOMIC, relation: ListRelation::Atomic }),
-            map: Some(MapType { fields: Box::default(), element: Some(element), atomic }),
+            map: Some(MapType { element: Some(element), atomic, ..MapType::default() }),
         };
         let atoms = vec![
             Atom::default(),

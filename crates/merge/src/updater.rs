@@ -148,7 +148,7 @@ impl Updater<'_> {
         Ok(Applied { object: changed.then_some(new), managers })
     }
 
-    fn filter(&self, version: &str) -> Option<&Filter> {
+    pub(crate) fn filter(&self, version: &str) -> Option<&Filter> {
         self.reset_fields.iter().find(|(v, _)| v == version).map(|(_, f)| f)
     }
 

@@ -130,6 +130,20 @@ impl Set {
         out
     }
 
+    /// All members of any of the sets; pairs first, so that many small sets do not make it slow.
+    pub fn union_all(mut sets: Vec<Self>) -> Self {
+        while sets.len() > 1 {
+            let mut pairs = sets.into_iter();
+            let mut merged = Vec::with_capacity(pairs.len().div_ceil(2));
+            while let Some(mut first) = pairs.next() {
+                first.merge(pairs.next().unwrap_or_default());
+                merged.push(first);
+            }
+            sets = merged;
+        }
+        sets.pop().unwrap_or_default()
+    }
+
     /// The members of both sets.
     pub fn intersection(&self, other: &Self) -> Self {
         let (mut i, mut j) = (0, 0);

@@ -8,6 +8,7 @@
 use super::set::Node;
 use super::{PathElement, Set};
 use crate::DEPTH_MAX;
+use smol_str::SmolStrBuilder;
 use std::fmt::Write;
 use value::{Map, Number, Str, Value};
 
@@ -175,15 +176,10 @@ fn write_set(out: &mut String, set: &Set, includes_self: bool) {
 pub fn element_text(element: &PathElement) -> Str {
     match element {
         PathElement::Field(name) => {
-            // Short names fit the string type's inline buffer: no allocation.
-            let mut buffer = [0u8; 64];
-            let n = name.len();
-            if let Some(space) = buffer.get_mut(2..2 + n) {
-                space.copy_from_slice(name.as_bytes());
-                buffer[..2].copy_from_slice(b"f:");
-                return Str::new(std::str::from_utf8(&buffer[..2 + n]).expect("a string with a prefix"));
-            }
-            format!("f:{name}").into()
+            let mut out = SmolStrBuilder::new();
+            out.push_str("f:");
+            out.push_str(name);
+            out.finish()
         }
         PathElement::Key(fields) => {
             let mut out = String::with_capacity(48);

@@ -4,10 +4,12 @@
 
 use super::entry::unix_seconds;
 use super::{Entry, Identity, Operation};
+use crate::fields::Set;
+use std::collections::HashMap;
 use value::Str;
 
 /// How many entries of updates an object keeps; upstream's number.
-const UPDATE_MANAGERS_MAX: usize = 10;
+pub(super) const UPDATE_MANAGERS_MAX: usize = 10;
 
 /// Who owns what the merged entries owned.
 const BUCKET_MANAGER: Str = Str::new_static("ancient-changes");
@@ -18,53 +20,80 @@ pub(super) fn cap_updates(managed: &mut Vec<Entry>) {
     if count <= UPDATE_MANAGERS_MAX {
         return;
     }
-    let mut updates: Vec<&Entry> = managed.iter().filter(|e| !e.applied()).collect();
-    updates.sort_by(|a, b| {
+    let mut oldest_first: Vec<usize> = (0..managed.len()).filter(|i| !managed[*i].applied()).collect();
+    oldest_first.sort_by(|a, b| {
         let seconds = |e: &Entry| e.time.as_deref().map_or(0, unix_seconds);
+        let (a, b) = (&managed[*a], &managed[*b]);
         seconds(a).cmp(&seconds(b)).then_with(|| a.identity.compare(&b.identity))
     });
-    let oldest_first: Vec<Identity> = updates.iter().map(|e| e.identity.clone()).collect();
 
-    let mut left = count;
-    let mut first_of: Vec<(Str, Identity)> = Vec::new();
-    for identity in oldest_first {
-        if left <= UPDATE_MANAGERS_MAX {
-            return;
-        }
-        let Some(version) = position(managed, &identity).map(|i| managed[i].version.clone()) else {
-            continue;
-        };
-        let Some((_, first)) = first_of.iter().find(|(v, _)| *v == version) else {
-            first_of.push((version, identity));
-            continue;
-        };
-        let bucket = Identity {
-            manager: BUCKET_MANAGER,
-            operation: Operation::Update,
-            version,
-            subresource: Str::default(),
-        };
-        if position(managed, &bucket).is_none()
-            && let Some(i) = position(managed, first)
-        {
-            managed[i].identity = bucket.clone();
-        }
-        let Some(i) = position(managed, &identity) else { continue };
-        if identity == bucket {
-            // The bucket itself is among the oldest: nothing to merge it with but itself.
-            managed.remove(i);
-            left -= 1;
-            continue;
-        }
-        let merged = managed.remove(i);
-        left -= 1;
-        if let Some(b) = position(managed, &bucket) {
-            managed[b].set.merge(merged.set);
-            managed[b].time = merged.time;
+    // By version: the entry that others are merged into, and what is merged.
+    let mut buckets: HashMap<Str, Bucket> = HashMap::new();
+    for (i, entry) in managed.iter().enumerate() {
+        if entry.identity == bucket_identity(&entry.version) {
+            buckets.insert(entry.version.clone(), Bucket { place: i, is_named: true, ..Bucket::default() });
         }
     }
+    let mut left = count;
+    let mut gone = vec![false; managed.len()];
+    for i in oldest_first {
+        if left <= UPDATE_MANAGERS_MAX {
+            break;
+        }
+        let entry = &mut managed[i];
+        let bucket = buckets.entry(entry.version.clone()).or_insert(Bucket { place: i, ..Bucket::default() });
+        if !bucket.is_open {
+            // The oldest of its version is not merged: there may be nothing else to merge.
+            bucket.is_open = true;
+            bucket.first = i;
+            continue;
+        }
+        if !bucket.is_named {
+            bucket.is_named = true;
+            bucket.place = bucket.first;
+        }
+        gone[i] = true;
+        left -= 1;
+        if bucket.place != i {
+            bucket.sets.push(std::mem::take(&mut entry.set));
+            bucket.time = Some(entry.time.clone());
+        }
+    }
+    for (version, bucket) in buckets {
+        if bucket.sets.is_empty() {
+            continue;
+        }
+        let entry = &mut managed[bucket.place];
+        entry.identity = bucket_identity(&version);
+        entry.set.merge(Set::union_all(bucket.sets));
+        if let Some(time) = bucket.time {
+            entry.time = time;
+        }
+    }
+    let mut gone = gone.into_iter();
+    managed.retain(|_| !gone.next().unwrap_or(false));
 }
 
-fn position(managed: &[Entry], identity: &Identity) -> Option<usize> {
-    managed.iter().position(|e| e.identity == *identity)
+#[derive(Default)]
+struct Bucket {
+    /// Where the entry is that others are merged into.
+    place: usize,
+    /// Whether that entry is a bucket's already, or is to become it.
+    is_named: bool,
+    /// Whether an entry of the version has been passed.
+    is_open: bool,
+    /// That entry.
+    first: usize,
+    sets: Vec<Set>,
+    /// The time of the last one merged.
+    time: Option<Option<Str>>,
+}
+
+fn bucket_identity(version: &Str) -> Identity {
+    Identity {
+        manager: BUCKET_MANAGER,
+        operation: Operation::Update,
+        version: version.clone(),
+        subresource: Str::default(),
+    }
 }

@@ -5,10 +5,11 @@
 use crate::fields::{Set, v1};
 use meta::quote::quote;
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use value::{Map, Str, Value};
 
 /// How a manager wrote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Operation {
     /// By server-side apply.
     Apply,
@@ -26,7 +27,7 @@ impl Operation {
 }
 
 /// Who a manager is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The name.
     pub manager: Str,
@@ -73,6 +74,8 @@ pub struct Entry {
     pub time: Option<Str>,
 }
 
+const SEARCHED_ENTRIES_MAX: usize = 16;
+
 /// Decodes the list in an object's metadata; null is an empty one. Of entries of the same manager the last
 /// one stays.
 ///
@@ -81,9 +84,17 @@ pub struct Entry {
 pub fn decode(list: &Value) -> Result<Vec<Entry>, String> {
     let list = list.items();
     let mut out: Vec<Entry> = Vec::with_capacity(list.len() + 1);
+    let mut places: HashMap<Identity, usize> = HashMap::new();
     for (i, item) in list.iter().enumerate() {
         let entry = decode_entry(i, item)?;
-        match out.iter_mut().find(|e| e.identity == entry.identity) {
+        // A short list is searched as it is; a long one, which only a hostile client sends, by hash.
+        let earlier = if list.len() <= SEARCHED_ENTRIES_MAX {
+            out.iter().position(|e| e.identity == entry.identity)
+        } else {
+            let next = out.len();
+            Some(*places.entry(entry.identity.clone()).or_insert(next)).filter(|i| *i < next)
+        };
+        match earlier.and_then(|i| out.get_mut(i)) {
             Some(earlier) => *earlier = entry,
             None => out.push(entry),
         }
@@ -91,7 +102,7 @@ pub fn decode(list: &Value) -> Result<Vec<Entry>, String> {
     Ok(out)
 }
 
-fn decode_entry(i: usize, item: &Value) -> Result<Entry, String> {
+pub(super) fn decode_entry(i: usize, item: &Value) -> Result<Entry, String> {
     let text = |name: &str| match item.at(name) {
         Value::String(s) => s.clone(),
         _ => Str::default(),
@@ -144,24 +155,30 @@ fn describe(item: &Value) -> String {
 }
 
 /// Encodes the list for an object's metadata, in upstream's order; `None` if there are no entries.
-pub fn encode(mut entries: Vec<Entry>) -> Option<Value> {
+pub fn encode(entries: Vec<Entry>) -> Option<Value> {
     if entries.is_empty() {
         return None;
     }
-    if entries.len() > 1 {
-        entries.sort_by(|a, b| {
-            let key = |e: &Entry| (e.identity.operation, e.time.as_deref().map_or(0, unix_seconds));
-            key(a)
-                .cmp(&key(b))
-                .then_with(|| a.identity.manager.cmp(&b.identity.manager))
-                .then_with(|| a.version.cmp(&b.version))
-                .then_with(|| a.identity.subresource.cmp(&b.identity.subresource))
-        });
-    }
-    Some(Value::Array(entries.into_iter().map(encode_entry).collect()))
+    let mut out: Vec<Value> = entries.into_iter().map(encode_entry).collect();
+    out.sort_by(compare_encoded);
+    Some(Value::Array(out))
 }
 
-fn encode_entry(entry: Entry) -> Value {
+/// The order of encoded entries: operation, time to the second, manager, version, subresource.
+pub(super) fn compare_encoded(a: &Value, b: &Value) -> Ordering {
+    let text = |name: &str| a.at(name).str().cmp(b.at(name).str());
+    let time = || {
+        let (a, b) = (a.at("time").str(), b.at("time").str());
+        if a == b { Ordering::Equal } else { unix_seconds(a).cmp(&unix_seconds(b)) }
+    };
+    text("operation")
+        .then_with(time)
+        .then_with(|| text("manager"))
+        .then_with(|| text("apiVersion"))
+        .then_with(|| text("subresource"))
+}
+
+pub(super) fn encode_entry(entry: Entry) -> Value {
     let mut members = Vec::with_capacity(7);
     members.push((Str::new_static("apiVersion"), Value::String(entry.version)));
     members.push((Str::new_static("fieldsType"), Value::String(Str::new_static("FieldsV1"))));

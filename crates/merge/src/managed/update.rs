@@ -3,7 +3,7 @@
 //! Upstream: `FieldManager.UpdateNoErrors` and the chain below it.
 
 use super::cap::cap_updates;
-use super::{Entry, Operation, Write, decode, encode};
+use super::{Entry, Operation, Write, decode, encode, fast};
 use crate::fields::Set;
 use std::sync::LazyLock;
 use value::Value;
@@ -11,7 +11,10 @@ use value::Value;
 /// Brings `new.metadata.managedFields` up to date for a write that is no apply. `live` is the stored object,
 /// or an empty one on create. Whatever goes wrong, the write goes on: then nobody owns anything.
 pub fn update(write: &Write<'_>, live: &Value, new: &mut Value) {
-    let managed = try_update(write, live, new);
+    let managed = match fast::update(write, live, new) {
+        Some(managed) => Ok(managed),
+        None => try_update(write, live, new),
+    };
     let Some(metadata) = new.get_mut("metadata").filter(|m| m.as_object().is_some()) else { return };
     match managed.ok().flatten() {
         Some(list) => metadata.set("managedFields", list),
@@ -51,7 +54,7 @@ fn decode_live_or_new(write: &Write<'_>, live: &Value, new: &Value) -> Vec<Entry
 }
 
 /// A list that is empty, but there, or holds one empty entry asks to forget all managers.
-fn is_reset(list: &Value) -> bool {
+pub(super) fn is_reset(list: &Value) -> bool {
     match list {
         Value::Array(items) => match items.as_slice() {
             [] => true,

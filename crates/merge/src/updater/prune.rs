@@ -75,11 +75,11 @@ impl Updater<'_> {
         mut pruned: Object,
         managers: &[Entry],
     ) -> Result<Object, String> {
-        let mut owned: Vec<(&Str, Set)> = vec![(&merged.version, Set::new())];
+        let mut owned: Vec<(&Str, Vec<Set>)> = vec![(&merged.version, Vec::new())];
         for m in managers {
             match owned.iter_mut().find(|(v, _)| *v == &m.version) {
-                Some((_, set)) => set.merge(m.set.clone()),
-                None => owned.push((&m.version, m.set.clone())),
+                Some((_, sets)) => sets.push(m.set.clone()),
+                None => owned.push((&m.version, vec![m.set.clone()])),
             }
         }
         if !managers.iter().any(|m| m.version == merged.version) {
@@ -103,7 +103,7 @@ impl Updater<'_> {
                 format!("failed to create field set from pruned object at version {version}: {e}")
             })?;
             gone.subtract(&kept);
-            gone.subtract(&merged.named(&owned));
+            gone.subtract(&merged.named(&Set::union_all(owned)));
             pruned = merged.without(&gone);
         }
         Ok(pruned)
