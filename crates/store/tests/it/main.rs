@@ -1,3 +1,4 @@
 //! What the store promises, on every back end.
 
 mod backends;
+mod etcd;
