@@ -2,6 +2,19 @@
 //!
 //! The counterpart of upstream's `k8s.io/apimachinery`. Invariants: no I/O, no clock (times come in as
 //! arguments), no kind is named here. Texts that a client sees equal upstream's.
+//!
+//! | what | where |
+//! |---|---|
+//! | where a value stands and what is wrong with it | [`field`] |
+//! | the answer to a request that failed | [`status`] |
+//! | rules for names, ports, addresses; generated names | [`names`] |
+//! | rules for `metadata` and conditions | [`object_meta`] |
+//! | rules for the options of requests | [`options`] |
+//! | labels and label selectors, and their rules | [`labels`] |
+//! | field selectors | [`fields`] |
+//! | quantities, times and durations, integers or strings | [`quantity`], [`time`], [`intstr`] |
+//! | groups, versions, kinds and resources | [`gvk`] |
+//! | how Go prints and reads: `%q`, `json.Marshal`, `strconv` | [`quote`], [`strconv`] |
 
 pub mod field;
 pub mod fields;
