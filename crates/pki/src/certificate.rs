@@ -8,6 +8,7 @@ use rustls_pki_types::pem::PemObject;
 use std::net::IpAddr;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
+use x509_parser::x509::SubjectPublicKeyInfo;
 
 /// A subject's attributes that have a meaning here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -250,8 +251,8 @@ impl Certificate {
 /// Whether `issuer`'s key signed `certificate`.
 pub(crate) fn signed_by(certificate: &Certificate, issuer: &Certificate) -> bool {
     let Ok((_, parsed)) = X509Certificate::from_der(&certificate.der) else { return false };
-    match crate::PublicKey::from_spki(&issuer.spki) {
-        Ok(key) => key.verifies_x509(parsed.tbs_certificate.as_ref(), &parsed.signature_value.data),
-        Err(_) => false,
-    }
+    let Ok((_, key)) = SubjectPublicKeyInfo::from_der(&issuer.spki) else { return false };
+    let (message, signature) = (parsed.tbs_certificate.as_ref(), &parsed.signature_value.data);
+    parsed.verify_signature(Some(&key)).is_ok()
+        || crate::PublicKey::from_spki(&issuer.spki).is_ok_and(|key| key.verifies_p521(message, signature))
 }

@@ -1,6 +1,6 @@
 //! Certificate signing requests (PKCS #10, RFC 2986). Any bytes are safe.
 
-use crate::{Algorithm, Error, Name, Names, PublicKey};
+use crate::{Error, Name, Names, PublicKey};
 use rustls_pki_types::CertificateSigningRequestDer;
 use rustls_pki_types::pem::{PemObject, SectionKind};
 use x509_parser::certification_request::X509CertificationRequest;
@@ -57,13 +57,9 @@ impl CertificateRequest {
             }
         }
         let spki = info.subject_pki.raw.to_vec();
-        let signed = match PublicKey::from_spki(&spki) {
-            // x509-parser knows no P-521.
-            Ok(key) if key.algorithm() == Algorithm::Es512 => {
-                key.verifies_x509(info.raw, &request.signature_value.data)
-            }
-            _ => request.verify_signature().is_ok(),
-        };
+        let by_p521 = |key: PublicKey| key.verifies_p521(info.raw, &request.signature_value.data);
+        // x509-parser knows no P-521.
+        let signed = request.verify_signature().is_ok() || PublicKey::from_spki(&spki).is_ok_and(by_p521);
         Ok(Self { subject: Name::read(&info.subject), names, spki, signed })
     }
 

@@ -286,15 +286,14 @@ impl PublicKey {
         UnparsedPublicKey::new(algorithm, &self.raw).verify(message, signature).is_ok()
     }
 
-    /// Whether `signature` (X.509's form) is this key's over `message`.
-    pub(crate) fn verifies_x509(&self, message: &[u8], signature: &[u8]) -> bool {
-        let algorithm: &dyn sig::VerificationAlgorithm = match self.algorithm {
-            Algorithm::Es256 => &sig::ECDSA_P256_SHA256_ASN1,
-            Algorithm::Es384 => &sig::ECDSA_P384_SHA384_ASN1,
-            Algorithm::Es512 => &sig::ECDSA_P521_SHA512_ASN1,
-            Algorithm::Rs256 => &sig::RSA_PKCS1_2048_8192_SHA256,
-        };
-        UnparsedPublicKey::new(algorithm, &self.raw).verify(message, signature).is_ok()
+    /// Whether `signature` (X.509's form) is this P-521 key's over `message`, by whatever hash; other kinds are
+    /// x509-parser's business.
+    pub(crate) fn verifies_p521(&self, message: &[u8], signature: &[u8]) -> bool {
+        let algorithms: [&dyn sig::VerificationAlgorithm; 3] =
+            [&sig::ECDSA_P521_SHA512_ASN1, &sig::ECDSA_P521_SHA384_ASN1, &sig::ECDSA_P521_SHA256_ASN1];
+        let verifies =
+            |algorithm| UnparsedPublicKey::new(algorithm, &self.raw).verify(message, signature).is_ok();
+        self.algorithm == Algorithm::Es512 && algorithms.into_iter().any(verifies)
     }
 
     /// The members of a JWK (RFC 7517) in go-jose's order.

@@ -4,10 +4,10 @@
 //! crash between two files is healed at the next start: an authority's key is written before its
 //! certificate, and a leaf whose key does not fit is issued anew.
 
-use crate::files::{read, write_private};
+use crate::files::{read, write_all, write_private};
 use crate::renewal::{AUTHORITY_SECONDS, Held, LEAF_SECONDS, Reason, plan, renew_after};
 use crate::{
-    Authority, Certificate, Error, Identity, Kubeconfig, Name, Names, PrivateKey, PublicKey,
+    Authority, Certificate, Error, Identity, Kubeconfig, Name, Names, PrivateKey, PublicKey, Secret,
     ServiceAccountKeys, Usage,
 };
 use base64::Engine;
@@ -236,12 +236,14 @@ impl Pki {
     /// [`Error::File`], [`Error::Content`] naming the file, [`Error::NoAuthorityKey`].
     pub fn open(root: &Path, config: Config, now: i64) -> Result<Self, Error> {
         let dir = root.join("pki");
-        let [cluster, front_proxy, etcd] = Issuer::ALL.map(|issuer| open_authority(&dir, issuer, now));
+        let mut new = Vec::new();
+        let [cluster, front_proxy, etcd] =
+            Issuer::ALL.map(|issuer| open_authority(&dir, issuer, now, &mut new));
         let mut pki = Self {
             root: root.to_owned(),
             authorities: [cluster?, front_proxy?, etcd?],
             leaves: Vec::new(),
-            service_account_keys: open_service_account_keys(&dir)?,
+            service_account_keys: open_service_account_keys(&dir, &mut new)?,
             config,
         };
         for leaf in Leaf::ALL {
@@ -249,7 +251,8 @@ impl Pki {
                 pki.leaves.push((leaf, identity));
             }
         }
-        pki.renew(now)?;
+        pki.issue_due(now, &mut new)?;
+        write_all(&new)?;
         Ok(pki)
     }
 
@@ -310,8 +313,15 @@ impl Pki {
     /// [`crate::HotCertificate::replace`].
     ///
     /// # Errors
-    /// As [`Pki::open`]; what was issued before the error stays.
+    /// As [`Pki::open`].
     pub fn renew(&mut self, now: i64) -> Result<Vec<(Leaf, Reason)>, Error> {
+        let mut new = Vec::new();
+        let issued = self.issue_due(now, &mut new)?;
+        write_all(&new)?;
+        Ok(issued)
+    }
+
+    fn issue_due(&mut self, now: i64, new: &mut NewFiles) -> Result<Vec<(Leaf, Reason)>, Error> {
         let (issue, _) = plan(now, &self.held());
         for (leaf, _) in &issue {
             let authority = self.issuer(*leaf);
@@ -321,11 +331,8 @@ impl Pki {
             }
             let (subject, names) = (leaf.subject(&self.config), leaf.names(&self.config));
             let identity = authority.issue(&subject, &names, leaf.usage(), now, LEAF_SECONDS)?;
-            write_private(&self.path(&format!("{}.key", leaf.file())), identity.key.to_pem().expose())?;
-            write_private(
-                &self.path(&format!("{}.crt", leaf.file())),
-                identity.certificate_pem().as_bytes(),
-            )?;
+            new.push((self.path(&format!("{}.key", leaf.file())), identity.key.to_pem()));
+            new.push((self.path(&format!("{}.crt", leaf.file())), Secret::new(identity.certificate_pem())));
             self.leaves.retain(|(l, _)| l != leaf);
             self.leaves.push((*leaf, identity));
         }
@@ -396,7 +403,10 @@ fn issued_by(certificate: &Certificate, authority: &Authority) -> bool {
         && crate::certificate::signed_by(certificate, authority.certificate())
 }
 
-fn open_authority(dir: &Path, issuer: Issuer, now: i64) -> Result<Authority, Error> {
+/// Files to be written, in this order.
+type NewFiles = Vec<(PathBuf, Secret)>;
+
+fn open_authority(dir: &Path, issuer: Issuer, now: i64, new: &mut NewFiles) -> Result<Authority, Error> {
     let (cert_path, key_path) =
         (dir.join(format!("{}.crt", issuer.file())), dir.join(format!("{}.key", issuer.file())));
     let (certificate, key) = (read(&cert_path)?, read(&key_path)?);
@@ -407,12 +417,12 @@ fn open_authority(dir: &Path, issuer: Issuer, now: i64) -> Result<Authority, Err
         Some(pem) => PrivateKey::from_pem(&pem).map_err(|e| Error::content(&key_path, e))?,
         None => {
             let key = PrivateKey::generate()?;
-            write_private(&key_path, key.to_pem().expose())?;
+            new.push((key_path, key.to_pem()));
             key
         }
     };
     let authority = Authority::create(issuer.common_name(), key, now, AUTHORITY_SECONDS)?;
-    write_private(&cert_path, authority.certificate().to_pem().as_bytes())?;
+    new.push((cert_path, Secret::new(authority.certificate().to_pem())));
     Ok(authority)
 }
 
@@ -430,20 +440,20 @@ fn read_identity(dir: &Path, file: &str) -> Result<Option<Identity>, Error> {
 }
 
 /// `sa.key` signs; `sa.pub` may hold further keys whose tokens are still accepted.
-fn open_service_account_keys(dir: &Path) -> Result<ServiceAccountKeys, Error> {
+fn open_service_account_keys(dir: &Path, new: &mut NewFiles) -> Result<ServiceAccountKeys, Error> {
     let (key_path, public_path) = (dir.join("sa.key"), dir.join("sa.pub"));
     let signer = match read(&key_path)? {
         Some(pem) => PrivateKey::from_pem(&pem).map_err(|e| Error::content(&key_path, e))?,
         None => {
             let key = PrivateKey::generate()?;
-            write_private(&key_path, key.to_pem().expose())?;
+            new.push((key_path, key.to_pem()));
             key
         }
     };
     let others = match read(&public_path)? {
         Some(pem) => PublicKey::all_from_pem(&pem).map_err(|e| Error::content(&public_path, e))?,
         None => {
-            write_private(&public_path, signer.public().to_pem().as_bytes())?;
+            new.push((public_path, Secret::new(signer.public().to_pem())));
             Vec::new()
         }
     };
