@@ -22,7 +22,7 @@ impl Map {
     /// Builds a map from entries in any order. Of entries with the same key the last one stays, as in
     /// Go's decoder; `duplicate` is called with every key that came more than once.
     pub fn from_entries(mut entries: Vec<(Str, Value)>, mut duplicate: impl FnMut(&Str)) -> Self {
-        if !entries.is_sorted_by(|a, b| a.0 < b.0) {
+        if entries.len() > 1 && !sort_few(&mut entries) && !entries.is_sorted_by(|a, b| a.0 < b.0) {
             entries.sort_by(|a, b| a.0.cmp(&b.0)); // stable: equal keys stay in written order
             entries.dedup_by(|later, earlier| {
                 let same = later.0 == earlier.0;
@@ -137,6 +137,64 @@ impl Map {
     /// The values in key order.
     pub fn values(&self) -> impl Iterator<Item = &Value> {
         self.entries.iter().map(|(_, v)| v)
+    }
+}
+
+/// How many entries are sorted by [`sort_few`].
+const FEW: usize = 24;
+
+/// Sorts entries if they are few and no key comes twice; else leaves them as they are and says so.
+///
+/// Objects are small, so the time goes into comparing strings and moving entries. This compares the first
+/// eight bytes of the keys as one number, and moves an entry only to where it belongs.
+fn sort_few(entries: &mut [(Str, Value)]) -> bool {
+    let n = entries.len();
+    if n > FEW {
+        return false;
+    }
+    let ascending = |pair: &[(Str, Value)]| {
+        let (a, b) = (&pair[0].0, &pair[1].0);
+        let (x, y) = (prefix(a), prefix(b));
+        x < y || x == y && a < b
+    };
+    if entries.windows(2).all(ascending) {
+        return true;
+    }
+    let mut order = [(0_u64, 0_usize); FEW];
+    for (i, (key, _)) in entries.iter().enumerate() {
+        let prefix = prefix(key);
+        let mut at = i;
+        while let Some(&(before, j)) = at.checked_sub(1).and_then(|b| order.get(b)) {
+            let ascending = prefix > before || prefix == before && key > &entries[j].0;
+            if ascending {
+                break;
+            }
+            if prefix == before && key == &entries[j].0 {
+                return false;
+            }
+            order[at] = (before, j);
+            at -= 1;
+        }
+        order[at] = (prefix, i);
+    }
+    for i in 0..n {
+        // What belongs here may have been moved on by an earlier swap.
+        let mut from = order[i].1;
+        while from < i {
+            from = order[from].1;
+        }
+        entries.swap(i, from);
+    }
+    true
+}
+
+/// The first eight bytes of a key as a number that orders as they do; what is missing is zero.
+fn prefix(key: &str) -> u64 {
+    let bytes = key.as_bytes();
+    match bytes.first_chunk::<8>() {
+        Some(chunk) => u64::from_be_bytes(*chunk),
+        None if bytes.is_empty() => 0,
+        None => bytes.iter().fold(0, |n, b| n << 8 | u64::from(*b)) << (64 - 8 * bytes.len()),
     }
 }
 

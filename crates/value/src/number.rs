@@ -59,6 +59,21 @@ impl Number {
         }
     }
 
+    /// The number that Go's untyped decoding makes of this one: an `int64` if it is written as one without a
+    /// point, else a `float64`; `None` if it is beyond the range of that, which is an error in Go.
+    ///
+    /// A custom resource's numbers are stored so: `1.0` becomes `1`, `1e3` becomes `1000`.
+    pub fn normalized(&self) -> Option<Self> {
+        match self {
+            Self::Int(_) | Self::Float(_) => Some(self.clone()),
+            Self::Uint(n) => Some(Self::Float(*n as f64)),
+            Self::Text(t) => match t.parse() {
+                Ok(n) => Some(Self::Int(n)),
+                Err(_) => t.parse().ok().filter(|x: &f64| x.is_finite()).map(Self::Float),
+            },
+        }
+    }
+
     /// Whether it is written as an integer: no fraction, no exponent.
     pub fn is_integer(&self) -> bool {
         match self {
@@ -89,5 +104,37 @@ impl fmt::Display for Number {
             Self::Float(x) => write_float(f, *x),
             Self::Text(t) => f.write_str(t),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, normalized: Option<&str>) {
+        let number = Number::from_json(text);
+        assert_eq!(number.to_string(), text, "keeps its spelling");
+        assert_eq!(number.normalized().map(|n| n.to_string()).as_deref(), normalized);
+    }
+
+    #[test]
+    fn normal_forms() {
+        check("0", Some("0"));
+        check("-0", Some("0"));
+        check("-9223372036854775808", Some("-9223372036854775808"));
+        check("9223372036854775808", Some("9223372036854776000"));
+        check("18446744073709551615", Some("18446744073709552000"));
+        check("100000000000000000000", Some("100000000000000000000"));
+        check("1.0", Some("1"));
+        check("1.50", Some("1.5"));
+        check("1e3", Some("1000"));
+        check("1E+21", Some("1e+21"));
+        check("1e-7", Some("1e-7"));
+        check("0.000001", Some("0.000001"));
+        check("-0.0", Some("-0"));
+        check("832666526406946.25", Some("832666526406946.2"));
+        check("5e-324", Some("5e-324"));
+        check("1e999", None);
     }
 }

@@ -15,7 +15,7 @@ pub enum Value {
     /// A string; short ones and clones cost no allocation.
     String(Str),
     /// A list.
-    Array(Vec<Value>),
+    Array(Vec<Self>),
     /// An object.
     Object(Map),
 }

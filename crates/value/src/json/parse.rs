@@ -103,9 +103,9 @@ impl<'a> Parser<'a> {
             text,
             bytes: text.as_bytes(),
             pos: 0,
-            open: Vec::new(),
-            members: Vec::new(),
-            elements: Vec::new(),
+            open: Vec::with_capacity(16),
+            members: Vec::with_capacity(32),
+            elements: Vec::with_capacity(16),
             scratch: String::new(),
             has_duplicates: false,
         }
@@ -224,6 +224,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads a string from behind its opening quote.
+    #[inline]
     fn string(&mut self) -> Result<Str, Stop> {
         let start = self.pos;
         self.pos = scan::string_run(self.bytes, start);

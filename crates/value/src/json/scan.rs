@@ -26,19 +26,29 @@ pub(super) fn string_run(bytes: &[u8], from: usize) -> usize {
 /// Whether a byte of a string must be looked at when the string is written: it is escaped, or may begin
 /// U+2028 or U+2029.
 const fn is_special(b: u8) -> bool {
-    (b < 0x20) | (b == b'"') | (b == b'\\') | (b == b'<') | (b == b'>') | (b == b'&') | (b == 0xe2)
+    // Two pairs of them differ in one bit: `<` and `>`, `"` and `&`.
+    (b < 0x20) | (b | 2 == b'>') | (b | 4 == b'&') | (b == b'\\') | (b == 0xe2)
+}
+
+/// Whether all bytes of a string can be copied to the output blindly.
+pub(super) fn is_plain(bytes: &[u8]) -> bool {
+    // Without early exit within a chunk, so that the compiler makes vector instructions of it. What is
+    // left over is looked at together with bytes that have been seen already.
+    fn none_in<const N: usize>(chunk: &[u8; N]) -> bool {
+        !chunk.iter().fold(false, |any, b| any | is_special(*b))
+    }
+    fn none_in_all<const N: usize>(bytes: &[u8]) -> Option<bool> {
+        let last = bytes.last_chunk::<N>()?;
+        Some(bytes.as_chunks::<N>().0.iter().all(none_in) && none_in(last))
+    }
+    none_in_all::<16>(bytes)
+        .or_else(|| none_in_all::<8>(bytes))
+        .or_else(|| none_in_all::<4>(bytes))
+        .unwrap_or_else(|| !bytes.iter().any(|b| is_special(*b)))
 }
 
 /// The index at or after `from` of the first byte that cannot be copied to the output blindly.
 pub(super) fn write_run(bytes: &[u8], from: usize) -> usize {
-    let mut i = from;
-    while let Some(chunk) = bytes.get(i..).and_then(<[u8]>::first_chunk::<16>) {
-        // Without early exit, so that the compiler makes vector instructions of it.
-        if chunk.iter().fold(false, |any, b| any | is_special(*b)) {
-            break;
-        }
-        i += 16;
-    }
-    let rest = bytes.get(i..).unwrap_or(&[]);
-    i + rest.iter().position(|b| is_special(*b)).unwrap_or(rest.len())
+    let rest = bytes.get(from..).unwrap_or(&[]);
+    from + rest.iter().position(|b| is_special(*b)).unwrap_or(rest.len())
 }

@@ -158,10 +158,19 @@ impl fmt::Write for Text<'_> {
 /// Writes a string with its quotes, escaped as Go's `json.Encoder` does by default: `<`, `>`, `&`,
 /// U+2028 and U+2029 as `\u` escapes, short escapes for backspace, form feed, newline, return and tab.
 pub fn write_str(s: &str, out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     let bytes = s.as_bytes();
     out.reserve(bytes.len() + 2);
     out.push(b'"');
+    if scan::is_plain(bytes) {
+        out.extend_from_slice(bytes);
+    } else {
+        write_escaped(bytes, out);
+    }
+    out.push(b'"');
+}
+
+fn write_escaped(bytes: &[u8], out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut start = 0;
     let mut pos = 0;
     loop {
@@ -195,5 +204,4 @@ pub fn write_str(s: &str, out: &mut Vec<u8>) {
         start = pos;
     }
     out.extend_from_slice(bytes.get(start..).unwrap_or(&[]));
-    out.push(b'"');
 }

@@ -180,7 +180,7 @@ impl<'a> Eval<'a> {
                 return (input, Some(Error::new(message)));
             }
             for element in children(value) {
-                match self.passes(&element, left, operator, right) {
+                match self.passes(element.clone(), left, operator, right) {
                     Ok(true) => found.push(element),
                     Ok(false) => {}
                     Err(error) => return (input, Some(error)),
@@ -192,7 +192,7 @@ impl<'a> Eval<'a> {
 
     fn passes(
         &mut self,
-        element: &Cow<'a, Value>,
+        element: Cow<'a, Value>,
         left: &'a [Node],
         operator: &str,
         right: &'a [Node],
@@ -203,7 +203,7 @@ impl<'a> Eval<'a> {
         }
         error.map_or(Ok(()), Err)?;
         let Some(left) = single(&lefts)? else { return Ok(false) };
-        let (rights, error) = self.list(vec![element.clone()], right);
+        let (rights, error) = self.list(vec![element], right);
         error.map_or(Ok(()), Err)?;
         let Some(right) = single(&rights)? else { return Ok(false) };
         compare(left, operator, right)

@@ -7,17 +7,17 @@ pub(super) enum Node {
     /// Text, a number or a boolean that stands in the template.
     Literal(Value),
     /// An expression: each node goes on from what the one before found.
-    List(Vec<Node>),
+    List(Vec<Self>),
     Field(Str),
     Slice([Bound; 3]),
     Filter {
-        left: Vec<Node>,
+        left: Vec<Self>,
         operator: String,
-        right: Vec<Node>,
+        right: Vec<Self>,
     },
     Wildcard,
     Recursive,
-    Union(Vec<Vec<Node>>),
+    Union(Vec<Vec<Self>>),
     /// `range`, `end`, or something that is neither.
     Identifier(String),
 }

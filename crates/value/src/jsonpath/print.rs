@@ -22,19 +22,28 @@ pub fn print_value(value: &Value, out: &mut String) {
     }
 }
 
+/// How deep a value is shown; what is deeper is left out.
+const SHOWN_DEPTH_MAX: usize = 50;
+
 /// Go's `%v`.
 pub(super) fn plain(value: &Value) -> String {
+    plain_at(value, 0)
+}
+
+fn plain_at(value: &Value, depth: usize) -> String {
     match value {
+        Value::Array(_) | Value::Object(_) if depth >= SHOWN_DEPTH_MAX => "...".to_owned(),
         Value::Null => "<nil>".to_owned(),
         Value::Bool(b) => b.to_string(),
         Value::String(s) => s.to_string(),
         Value::Number(n) => number(n),
         Value::Array(a) => {
-            let parts: Vec<String> = a.iter().map(plain).collect();
+            let parts: Vec<String> = a.iter().map(|v| plain_at(v, depth + 1)).collect();
             format!("[{}]", parts.join(" "))
         }
         Value::Object(m) => {
-            let parts: Vec<String> = m.iter().map(|(k, v)| format!("{k}:{}", plain(v))).collect();
+            let parts: Vec<String> =
+                m.iter().map(|(k, v)| format!("{k}:{}", plain_at(v, depth + 1))).collect();
             format!("map[{}]", parts.join(" "))
         }
     }

@@ -50,7 +50,11 @@ fn paths() {
     check("{.items[2].status}", expect!["null"]);
     check("{'a\\tb'}{\"c\"}{3}{1.50}{true}", expect!["a	bc31.5true"]);
     check("{range .items[*]}{.metadata.name}={.status.n};{end}", expect!["find: n is not found"]);
-    check_with("{range .items[*]}{.metadata.name}={.status.n};{end}!", MissingKeys::Allowed, expect!["a=1;b=12;c)=;!"]);
+    check_with(
+        "{range .items[*]}{.metadata.name}={.status.n};{end}!",
+        MissingKeys::Allowed,
+        expect!["a=1;b=12;c)=;!"],
+    );
     check_with("{range .nope[*]}{.x}{range .y[*]}{.z}{end}{end}.", MissingKeys::Allowed, expect!["."]);
     check_with("{.nope}{.kind.x}", MissingKeys::Allowed, expect![""]);
 }
@@ -63,10 +67,26 @@ fn filters() {
     check_with("{.items[?(@.status.n>1)].metadata.name}", MissingKeys::Allowed, expect!["b"]);
     check_with("{.items[?(@.status.n<=1)].metadata.name}", MissingKeys::Allowed, expect!["a"]);
     check_with("{.items[?(@.status.n!=1)].metadata.name}", MissingKeys::Allowed, expect!["b"]);
-    check_with("{.items[?(@.status.n==1.0)].metadata.name}", MissingKeys::Allowed, expect!["find: incompatible types for comparison"]);
-    check_with("{.items[?(@.status.n=='x')].metadata.name}", MissingKeys::Allowed, expect!["find: incompatible types for comparison"]);
-    check_with("{.items[?(@.status=='x')].metadata.name}", MissingKeys::Allowed, expect!["find: invalid type for comparison"]);
-    check_with("{.items[?(@.status.n=<1)].metadata.name}", MissingKeys::Allowed, expect!["find: unrecognized filter operator =<"]);
+    check_with(
+        "{.items[?(@.status.n==1.0)].metadata.name}",
+        MissingKeys::Allowed,
+        expect!["find: incompatible types for comparison"],
+    );
+    check_with(
+        "{.items[?(@.status.n=='x')].metadata.name}",
+        MissingKeys::Allowed,
+        expect!["find: incompatible types for comparison"],
+    );
+    check_with(
+        "{.items[?(@.status=='x')].metadata.name}",
+        MissingKeys::Allowed,
+        expect!["find: invalid type for comparison"],
+    );
+    check_with(
+        "{.items[?(@.status.n=<1)].metadata.name}",
+        MissingKeys::Allowed,
+        expect!["find: unrecognized filter operator =<"],
+    );
     check("{.m[?(@.a)]}", expect!["find: map[a:[1 2] b:1] is not array or slice and cannot be filtered"]);
 }
 
@@ -81,7 +101,10 @@ fn errors() {
     check("{.items[::-1]}", expect!["find: step must be > 0"]);
     check("{.items[x]}", expect!["parse: invalid array index x"]);
     check("{.items[-]}", expect!["parse: array index - is not a number"]);
-    check("{.items[99999999999999999999]}", expect!["parse: array index 99999999999999999999 is not a number"]);
+    check(
+        "{.items[99999999999999999999]}",
+        expect!["parse: array index 99999999999999999999 is not a number"],
+    );
     check("{.items[0}", expect!["parse: unterminated array"]);
     check("{.items[?(@.x}", expect!["parse: unterminated filter"]);
     check("{.items[?(@.x)}", expect!["parse: unclosed array expect ]"]);
@@ -100,7 +123,21 @@ fn errors() {
 
 #[test]
 fn limits() {
-    check(&format!("{{.items{}{}}}", "[?(@.a".repeat(1000), ")]".repeat(1000)), expect!["parse: unterminated filter"]);
+    check(
+        &format!("{{.items{}{}}}", "[?(@.a".repeat(1000), ")]".repeat(1000)),
+        expect!["parse: unterminated filter"],
+    );
     check(&"{range .items[*]}".repeat(100), expect!["find: items is not found"]);
-    check(&format!("{{{}}}", "..*".repeat(50)), expect!["parse: unrecognized character in action: U+002A '*'"]);
+    check(
+        &format!("{{{}}}", "..*".repeat(50)),
+        expect!["parse: unrecognized character in action: U+002A '*'"],
+    );
+}
+
+#[test]
+fn deep_values_in_errors() {
+    let data = json::parse(format!("{}1{}", "{\"a\":".repeat(9000), "}".repeat(9000)).as_bytes()).unwrap();
+    let path = JsonPath::parse("{.a[?(@.x)]}").unwrap();
+    let error = path.find(&data, MissingKeys::Allowed).unwrap_err();
+    assert!(error.to_string().contains("a:...]"), "{error}");
 }

@@ -183,7 +183,7 @@ impl<'a> Builder<'a> {
                 let kind = if kind == b'0' { "%!s(<nil>)" } else { "uint64" };
                 self.unsupported.get_or_insert_with(|| {
                     let value = syntax::show(&value, false);
-                    format!("unsupported map key of type: {kind}, key: {shown}, value: {value}")
+                    format!("unsupported map key of type: {kind}, key: {}, value: {value}", shown())
                 });
             }
             let index = entries.list.len();
@@ -193,7 +193,7 @@ impl<'a> Builder<'a> {
                     entries.list.push((name, value));
                 }
                 std::collections::hash_map::Entry::Occupied(_) if self.duplicates == Duplicates::Errors => {
-                    self.faults.push(format!("line {line}: key {shown} already set in map"));
+                    self.faults.push(format!("line {line}: key {} already set in map", shown()));
                 }
                 std::collections::hash_map::Entry::Occupied(slot) => {
                     if let Some(entry) = entries.list.get_mut(*slot.get()) {
@@ -206,7 +206,7 @@ impl<'a> Builder<'a> {
     }
 
     /// A key's type, its text in JSON, and how Go shows it.
-    fn key(&mut self, id: NodeId) -> Result<(u8, Str, String), Error> {
+    fn key(&mut self, id: NodeId) -> Result<(u8, Str, impl Fn() -> String + use<'a>), Error> {
         let mut target = self.node(id)?;
         while let Kind::Alias { target: id, .. } = &target.kind {
             target = self.node(*id)?;
@@ -217,7 +217,10 @@ impl<'a> Builder<'a> {
         };
         self.step()?;
         let scalar = self.scalar(target, text, *implicit)?;
-        let shown = syntax::show_key(&scalar, text);
+        let shown = {
+            let scalar = scalar.clone();
+            move || syntax::show_key(&scalar, text)
+        };
         let (kind, name) = match scalar {
             Scalar::Null => (b'0', Str::new_static("")),
             Scalar::Bool(b) => (b'b', Str::new_static(if b { "true" } else { "false" })),

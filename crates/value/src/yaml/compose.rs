@@ -2,7 +2,7 @@
 
 use super::{DEPTH_MAX, Error};
 use crate::Str;
-use libyaml_safer::{ErrorKind, EventData, Parser, ScalarStyle};
+use libyaml_safer::{Encoding, ErrorKind, EventData, Parser, ScalarStyle};
 use std::collections::HashMap;
 use std::io::Read;
 use std::panic;
@@ -55,6 +55,11 @@ fn read_document(data: &[u8]) -> Result<Document, Error> {
     let added = !data.is_empty() && !data.ends_with(b"\n");
     let mut input = data.chain(if added { &b"\n"[..] } else { b"" });
     let mut parser = Parser::new();
+    // The library takes the first byte of some characters for one of a byte order mark.
+    if !data.starts_with(b"\xff\xfe") && !data.starts_with(b"\xfe\xff") && !data.starts_with(b"\xef\xbb\xbf")
+    {
+        parser.set_encoding(Encoding::Utf8);
+    }
     parser.set_input(&mut input);
     let mut composer = Composer { nodes: Vec::new(), anchors: HashMap::new(), open: Vec::new(), root: None };
     loop {

@@ -96,11 +96,7 @@ fn is_base_60(text: &str) -> bool {
         && digits(fraction)
         && parts.all(|p| {
             places += 1;
-            match p.as_bytes() {
-                [b'0'..=b'9'] => true,
-                [b'0'..=b'5', b'0'..=b'9'] => true,
-                _ => false,
-            }
+            matches!(p.as_bytes(), [b'0'..=b'9'] | [b'0'..=b'5', b'0'..=b'9'])
         })
         && places > 0
 }
