@@ -263,3 +263,9 @@ pub(crate) fn pod_name_warning(object: &Value) -> Vec<String> {
         messages.join(" ")
     )]
 }
+
+/// How many bytes a base64 text stands for.
+pub(crate) fn base64_len(text: &str) -> usize {
+    let digits = text.bytes().filter(|b| !matches!(b, b'=' | b'\n' | b'\r')).count();
+    digits * 3 / 4
+}
