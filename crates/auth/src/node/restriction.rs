@@ -628,3 +628,6 @@ fn api_reference(pod: &Value) -> Result<Option<&'static str>, String> {
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests;
