@@ -49,6 +49,12 @@ pub(super) fn update(write: &Write<'_>, live: &Value, new: &mut Value) -> Option
     if let Some(filter) = write.updater().filter(write.version) {
         compare.filter(filter);
     }
+    if list.is_empty() {
+        let mut set = compare.modified;
+        set.merge(compare.added);
+        set.subtract(stripped());
+        return Some((!set.is_empty()).then(|| Value::Array(vec![gained(write, set)])));
+    }
     let (fates, added) = decide(write, list, &compare)?;
 
     let list: Cow<'_, [Value]> = if from_new {
@@ -106,9 +112,15 @@ fn decide(write: &Write<'_>, list: &[Value], compare: &Comparison) -> Option<(Ve
     }
     let added = gain.map(|set| {
         updates += 1;
-        encode_entry(Entry { identity, version: write.version.into(), set, time: Some(write.now.into()) })
+        gained(write, set)
     });
     (updates <= cap::UPDATE_MANAGERS_MAX).then_some((fates, added))
+}
+
+/// The entry of a writer that had none.
+fn gained(write: &Write<'_>, set: Set) -> Value {
+    let identity = write.identity(Operation::Update);
+    encode_entry(Entry { identity, version: write.version.into(), set, time: Some(write.now.into()) })
 }
 
 /// The writer's own entry.

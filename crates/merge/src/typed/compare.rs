@@ -4,8 +4,8 @@
 //! allocation, and sets come out sorted because maps are.
 
 use super::error::ValidationErrors;
-use super::item::Sorted;
-use super::{Form, narrow, validate};
+use super::item::{Group, Sorted};
+use super::{Form, Narrowed, narrow, validate};
 use crate::DEPTH_MAX;
 use crate::fields::{Filter, Node, PathElement, Set};
 use crate::order::equal;
@@ -39,15 +39,18 @@ impl Comparison {
 
     /// Attaches what was found at and below an item.
     fn attach(&mut self, own: Own, below: Self, element: impl Fn() -> PathElement) {
-        let sets = [
-            (&mut self.added, own.added, below.added),
-            (&mut self.modified, own.modified, below.modified),
-            (&mut self.removed, own.removed, below.removed),
-        ];
-        for (set, member, below) in sets {
-            if member || !below.is_empty() {
-                set.nodes.push(Node { element: element(), member, below });
-            }
+        if own.added || !below.added.is_empty() {
+            self.added.nodes.push(Node { element: element(), member: own.added, below: below.added });
+        }
+        if own.modified || !below.modified.is_empty() {
+            self.modified.nodes.push(Node {
+                element: element(),
+                member: own.modified,
+                below: below.modified,
+            });
+        }
+        if own.removed || !below.removed.is_empty() {
+            self.removed.nodes.push(Node { element: element(), member: own.removed, below: below.removed });
         }
     }
 }
@@ -91,12 +94,23 @@ impl Walk<'_> {
         if depth == 0 {
             return Err(ValidationErrors::one("exceeded max depth"));
         }
-        let atom = self.schema.atom(ty);
-        let (left, right) = match (lhs, rhs) {
-            (Some(l), Some(r)) if atom.is_mixed() => (narrow(atom, l), narrow(atom, r)),
-            (Some(l), None) => (narrow(atom, l), narrow(atom, l)),
-            (_, Some(r)) => (narrow(atom, r), narrow(atom, r)),
+        let (lhs, rhs) = match (lhs, rhs) {
+            (Some(l), Some(r)) => (l, r),
+            (None, Some(v)) => {
+                below.added = self.all_of(ty, v, depth)?;
+                return Ok(Own { added: true, ..Own::default() });
+            }
+            (Some(v), None) => {
+                below.removed = self.all_of(ty, v, depth)?;
+                return Ok(Own { removed: true, ..Own::default() });
+            }
             (None, None) => return Ok(Own::default()),
+        };
+        let atom = self.schema.atom(ty);
+        let (left, right) = if atom.is_mixed() {
+            (narrow(atom, lhs), narrow(atom, rhs))
+        } else {
+            (Narrowed::Any, Narrowed::Any)
         };
         let mut own = Own::default();
         if left != right {
@@ -111,57 +125,84 @@ impl Walk<'_> {
             }
             return Ok(own);
         }
-        let leaf = self.form(atom.form(right), lhs, rhs, depth, below, &mut own)?;
-        if !leaf && ty != TypeId::OPAQUE {
-            own.added |= lhs.is_none();
-            own.removed |= lhs.is_some() && rhs.is_none();
-        }
+        self.form(atom.form(right), lhs, rhs, depth, below, &mut own)?;
         Ok(own)
     }
 
-    /// Compares in one form; says whether the value is a leaf in it.
+    /// All that is in a value that only one side has: whatever is there is a member.
+    fn all_of(&self, ty: TypeId, v: &Value, depth: usize) -> Result<Set, ValidationErrors> {
+        if depth == 0 {
+            return Err(ValidationErrors::one("exceeded max depth"));
+        }
+        let mut set = Set::new();
+        match (self.schema.atom(ty).form_of(v), v) {
+            (Form::Map(map), Value::Object(m)) if !map.atomic => {
+                set.nodes.reserve_exact(m.len());
+                for (key, v) in m.iter() {
+                    let Some(entry) = map.type_of(key) else { continue };
+                    if entry != TypeId::OPAQUE {
+                        let below = self.all_of(entry, v, depth - 1)?;
+                        let element = PathElement::Field(key.clone());
+                        set.nodes.push(Node { element, member: true, below });
+                    }
+                }
+            }
+            (Form::List(list), Value::Array(items)) if list.relation != ListRelation::Atomic => {
+                set.nodes.reserve_exact(items.len());
+                let sorted = Sorted::new(self.schema, list, items)?;
+                for group in sorted.into_groups() {
+                    let (element, v) = match group {
+                        Group::One(element, v) => (element, Some(v)),
+                        Group::Many(element) => (element, None),
+                    };
+                    let below = v.map_or(Ok(Set::new()), |v| self.all_of(list.element, v, depth - 1))?;
+                    set.nodes.push(Node { element, member: true, below });
+                }
+            }
+            _ => {}
+        }
+        Ok(set)
+    }
+
+    /// Compares in one form.
     fn form(
         &self,
         form: Form<'_>,
-        lhs: Option<&Value>,
-        rhs: Option<&Value>,
+        lhs: &Value,
+        rhs: &Value,
         depth: usize,
         below: &mut Comparison,
         own: &mut Own,
-    ) -> Result<bool, ValidationErrors> {
+    ) -> Result<(), ValidationErrors> {
         match form {
-            Form::None => Ok(false),
+            Form::None => Ok(()),
             Form::Scalar(scalar) => {
-                let wrong = |v: Option<&Value>| v.and_then(|v| validate::check_scalar(scalar, v).err());
-                if let (Some(l), Some(r)) = (wrong(lhs), wrong(rhs)) {
+                let (l, r) = (validate::check_scalar(scalar, lhs), validate::check_scalar(scalar, rhs));
+                if let (Err(l), Err(r)) = (l, r) {
                     let mut errors = ValidationErrors::one(format!("lhs: {l}"));
                     errors.push(format!("rhs: {r}"));
                     return Err(errors);
                 }
-                leaf(lhs, rhs, own);
-                Ok(true)
+                own.modified |= !equal(lhs, rhs);
+                Ok(())
             }
             Form::Map(map) => {
-                let l = lhs.and_then(Value::as_object).filter(|m| !m.is_empty());
-                let r = rhs.and_then(Value::as_object).filter(|m| !m.is_empty());
+                let l = lhs.as_object().filter(|m| !m.is_empty());
+                let r = rhs.as_object().filter(|m| !m.is_empty());
                 if map.atomic || (l.is_none() && r.is_none()) {
-                    leaf(lhs, rhs, own);
-                    return Ok(true);
+                    own.modified |= !equal(lhs, rhs);
+                    return Ok(());
                 }
-                self.map(map, l, r, depth, below)?;
-                Ok(false)
+                self.map(map, l, r, depth, below)
             }
             Form::List(list) => {
-                let l = lhs.and_then(Value::as_array).unwrap_or_default();
-                let r = rhs.and_then(Value::as_array).unwrap_or_default();
+                let l = lhs.as_array().unwrap_or_default();
+                let r = rhs.as_array().unwrap_or_default();
                 if list.relation == ListRelation::Atomic || (l.is_empty() && r.is_empty()) {
-                    leaf(lhs, rhs, own);
-                    return Ok(true);
+                    own.modified |= !equal(lhs, rhs);
+                    return Ok(());
                 }
-                if l != r {
-                    self.list(list, l, r, depth, below)?;
-                }
-                Ok(false)
+                if l == r { Ok(()) } else { self.list(list, l, r, depth, below) }
             }
         }
     }
@@ -243,14 +284,6 @@ impl Walk<'_> {
             };
             below.attach(own, found, || element.clone());
         }
-    }
-}
-
-fn leaf(lhs: Option<&Value>, rhs: Option<&Value>, own: &mut Own) {
-    match (lhs, rhs) {
-        (None, _) => own.added = true,
-        (_, None) => own.removed = true,
-        (Some(l), Some(r)) => own.modified |= !equal(l, r),
     }
 }
 

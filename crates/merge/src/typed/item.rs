@@ -72,6 +72,14 @@ fn keyed(schema: &Schema, list: &ListType, keys: &[Str], item: &Value) -> Result
     Ok(PathElement::key(found))
 }
 
+/// The items of a list with one path element.
+pub(super) enum Group<'a> {
+    /// The only one.
+    One(PathElement, &'a Value),
+    /// Several: owned together.
+    Many(PathElement),
+}
+
 /// The items of a list with their path elements, sorted by them; items with the same element stay in
 /// written order.
 pub(super) struct Sorted<'a> {
@@ -99,6 +107,19 @@ impl<'a> Sorted<'a> {
             items.sort_by(|a, b| a.0.cmp(&b.0));
         }
         Ok(Self { items })
+    }
+
+    /// The items, or marks of repeated ones.
+    pub(super) fn into_groups(self) -> impl Iterator<Item = Group<'a>> {
+        let mut items = self.items.into_iter().peekable();
+        std::iter::from_fn(move || {
+            let (element, _, v) = items.next()?;
+            let mut many = false;
+            while items.next_if(|(e, _, _)| *e == element).is_some() {
+                many = true;
+            }
+            Some(if many { Group::Many(element) } else { Group::One(element, v) })
+        })
     }
 
     /// Runs of items with the same element.

@@ -4,7 +4,7 @@
 
 use super::Form;
 use super::error::ValidationErrors;
-use super::item::Sorted;
+use super::item::{Group, Sorted};
 use crate::DEPTH_MAX;
 use crate::fields::{Node, PathElement, Set};
 use crate::types::{ListRelation, Schema, TypeId};
@@ -63,14 +63,17 @@ fn walk(
         }
         (Form::List(list), Value::Array(items)) => {
             let sorted = Sorted::new(schema, list, items)?;
-            for group in sorted.groups() {
-                let Some((element, _, v)) = group.first() else { continue };
+            for group in sorted.into_groups() {
                 let mut set = Set::new();
-                // Items that repeat are owned together, as a whole.
-                if group.len() == 1 {
-                    walk(schema, list.element, v, depth - 1, &mut set)?;
-                }
-                below.nodes.push(Node { element: element.clone(), member: true, below: set });
+                let element = match group {
+                    Group::One(element, v) => {
+                        walk(schema, list.element, v, depth - 1, &mut set)?;
+                        element
+                    }
+                    // Items that repeat are owned together, as a whole.
+                    Group::Many(element) => element,
+                };
+                below.nodes.push(Node { element, member: true, below: set });
             }
             Ok(false)
         }
