@@ -4,6 +4,7 @@
 //! panics, whatever the bytes; every recursion is bounded by [`DEPTH_MAX`].
 
 mod error;
+mod fields;
 pub mod json;
 mod normalize;
 pub mod protobuf;

@@ -6,13 +6,18 @@
 
 use super::cursor::{Cursor, StringToken};
 use super::strict::{Path, Step, StrictErrors};
+use crate::fields::{Fields, Open};
 use crate::special::{base64, duration, quantity, time};
 use crate::types::{Shape, Struct, TypeId, Types};
-use crate::zero::{is_always, is_kept, zero, zero_field};
+use crate::zero::{is_kept, zero};
 use crate::{DEPTH_MAX, DecodeError};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use value::{Map, Number, Str, Value, json};
+
+/// How often a field that comes twice is decoded over its former value, as in Go; from then on the last value
+/// stands alone, since putting large values together again and again would take quadratic time.
+const MERGES_MAX: usize = 100;
 
 /// What to do with fields that the type does not have and fields that come twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,9 +111,10 @@ struct Decoder<'a> {
     errors: StrictErrors,
     /// The first value of a wrong type.
     saved: Option<DecodeError>,
-    /// Fields of all open structs: rank and value.
-    scratch: Vec<(u16, Value)>,
+    fields: Fields,
     depth: usize,
+    /// How many fields came again and were decoded over their former value.
+    merges: usize,
 }
 
 impl<'a> Decoder<'a> {
@@ -122,8 +128,9 @@ impl<'a> Decoder<'a> {
             path: Path::default(),
             errors: StrictErrors::default(),
             saved: None,
-            scratch: Vec::with_capacity(64),
+            fields: Fields::new(),
             depth: 0,
+            merges: 0,
         }
     }
 
@@ -190,19 +197,8 @@ impl<'a> Decoder<'a> {
     }
 
     fn object(&mut self, ty: TypeId, s: &'a Struct, old: Option<Value>) -> Result<Value, Stop> {
-        let start = self.scratch.len();
         let mut seen: u128 = 0;
-        // Fields that are in `scratch`, by rank.
-        let mut have: u128 = 0;
-        if let Some(Value::Object(old)) = old {
-            for (key, value) in old {
-                if let Some(i) = s.index_of(key.as_bytes()) {
-                    let rank = s.rank[i];
-                    have |= bit(rank);
-                    self.scratch.push((rank, value));
-                }
-            }
-        }
+        let mut open = self.fields.open(s, old);
         if !self.cursor.eat(b'}') {
             loop {
                 if self.cursor.peek() != Some(b'"') {
@@ -214,14 +210,14 @@ impl<'a> Decoder<'a> {
                 }
                 match self.find(s, token)? {
                     Some(i) => {
-                        let rank = s.rank[i];
-                        let twice = seen & bit(rank) != 0;
-                        seen |= bit(rank);
+                        let bit = 1_u128.wrapping_shl(u32::from(s.rank[i]));
+                        let twice = seen & bit != 0;
+                        seen |= bit;
                         if twice && self.strict {
                             let name = s.fields[i].json;
                             self.errors.duplicate(&self.path, self.types, name);
                         }
-                        self.field(ty, s, i, start, &mut have)?;
+                        self.field(ty, s, i, &mut open)?;
                     }
                     None => {
                         if self.strict {
@@ -244,7 +240,7 @@ impl<'a> Decoder<'a> {
                 }
             }
         }
-        Ok(self.finish(s, start, have))
+        Ok(self.fields.close(self.types, s, open))
     }
 
     fn find(&self, s: &Struct, token: StringToken<'a>) -> Result<Option<usize>, Stop> {
@@ -254,19 +250,15 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// Decodes the value of field `i` into `scratch`.
-    fn field(
-        &mut self,
-        ty: TypeId,
-        s: &'a Struct,
-        i: usize,
-        start: usize,
-        have: &mut u128,
-    ) -> Result<(), Stop> {
+    /// Decodes the value of field `i`.
+    fn field(&mut self, ty: TypeId, s: &'a Struct, i: usize, open: &mut Open) -> Result<(), Stop> {
         let field = &s.fields[i];
         let rank = s.rank[i];
-        let old = if *have & bit(rank) == 0 { None } else { self.take(start, rank) };
-        *have &= !bit(rank);
+        let old = self.fields.take(open, rank);
+        if old.is_some() {
+            self.merges += 1;
+        }
+        let old = old.filter(|_| self.merges <= MERGES_MAX);
         self.path.steps.push(Step::Field(ty, i as u16));
         let value = if field.pointer && self.cursor.peek() == Some(b'n') {
             self.literal("null", Value::Null)?
@@ -275,37 +267,9 @@ impl<'a> Decoder<'a> {
         };
         self.path.steps.pop();
         if is_kept(self.types, field, &value) {
-            *have |= bit(rank);
-            self.scratch.push((rank, value));
+            self.fields.push(open, rank, value);
         }
         Ok(())
-    }
-
-    #[cold]
-    fn take(&mut self, start: usize, rank: u16) -> Option<Value> {
-        let at = self.scratch.iter().skip(start).position(|(r, _)| *r == rank)?;
-        Some(self.scratch.remove(start + at).1)
-    }
-
-    /// Makes the object of the fields from `start` on, completed by those that are always there.
-    fn finish(&mut self, s: &'a Struct, start: usize, have: u128) -> Value {
-        for rank in s.always.iter().filter(|rank| have & bit(**rank) == 0) {
-            if let Some(field) = s.sorted.get(usize::from(*rank)).and_then(|i| s.fields.get(usize::from(*i)))
-            {
-                debug_assert!(is_always(self.types, field));
-                self.scratch.push((*rank, zero_field(self.types, field)));
-            }
-        }
-        if let Some(fields) = self.scratch.get_mut(start..)
-            && !fields.is_sorted_by_key(|(rank, _)| *rank)
-        {
-            fields.sort_unstable_by_key(|(rank, _)| *rank);
-        }
-        let entries = self.scratch.drain(start..).map(|(rank, value)| {
-            let field = &s.fields[usize::from(s.sorted[usize::from(rank)])];
-            (Str::new_static(field.json), value)
-        });
-        Value::Object(Map::from_entries(entries.collect(), |_| {}))
     }
 
     fn list(&mut self, element: TypeId, old: Option<Value>) -> Result<Value, Stop> {
@@ -338,7 +302,7 @@ impl<'a> Decoder<'a> {
             _ => Vec::new(),
         };
         let former = entries.len();
-        let mut keys = HashSet::new();
+        let mut keys = self.track_keys.then(HashSet::new);
         if !self.cursor.eat(b'}') {
             loop {
                 if self.cursor.peek() != Some(b'"') {
@@ -348,7 +312,10 @@ impl<'a> Decoder<'a> {
                 if !self.cursor.eat(b':') {
                     return Err(Stop::Syntax);
                 }
-                if self.track_keys && self.strict && !keys.insert(key.clone()) {
+                if let Some(keys) = &mut keys
+                    && !keys.insert(key.clone())
+                    && self.strict
+                {
                     self.errors.duplicate(&self.path, self.types, &key);
                 }
                 self.path.steps.push(Step::Key(key.clone()));
@@ -586,10 +553,6 @@ impl<'a> Decoder<'a> {
             None => Ok(value),
         }
     }
-}
-
-const fn bit(rank: u16) -> u128 {
-    1_u128.wrapping_shl(rank as u32)
 }
 
 /// What Go calls a JSON value by its first byte.

@@ -2,10 +2,11 @@
 
 use super::envelope::read_envelope;
 use super::reader::{Reader, Tag, text};
+use crate::fields::{Fields, Open};
 use crate::json::go_float;
 use crate::special::{base64, duration, quantity, time};
-use crate::types::{Field, Shape, Struct, TypeId, Types, Wire, WireKind};
-use crate::zero::{is_kept, zero, zero_field};
+use crate::types::{Shape, Struct, TypeId, Types, Wire, WireKind};
+use crate::zero::{is_kept, zero};
 use crate::{DEPTH_MAX, DecodeError};
 use value::{Map, Str, Value, json};
 
@@ -33,35 +34,14 @@ pub fn decode_protobuf(types: &Types, ty: TypeId, data: &[u8]) -> Result<Value, 
 /// # Errors
 /// When the bytes are no message of the type; with upstream's text.
 pub fn decode_message(types: &Types, ty: TypeId, data: &[u8]) -> Result<Value, DecodeError> {
-    let mut decoder =
-        Decoder { types, slots: Vec::with_capacity(128), depth: 0, repeated: 0, malformed: None };
+    let mut decoder = Decoder { types, fields: Fields::new(), depth: 0, repeated: 0, malformed: None };
     let value = decoder.message(ty, data, None)?;
     decoder.malformed.map_or(Ok(value), Err)
 }
 
-/// What a field holds so far.
-#[derive(Debug)]
-enum Slot {
-    Absent,
-    Value(Value),
-    /// Entries of a map as they came.
-    Entries(Vec<(Str, Value)>),
-}
-
-impl Slot {
-    fn take(&mut self) -> Option<Value> {
-        match std::mem::replace(self, Self::Absent) {
-            Self::Absent => None,
-            Self::Value(v) => Some(v),
-            Self::Entries(entries) => Some(Value::Object(Map::from_entries(entries, |_| {}))),
-        }
-    }
-}
-
 struct Decoder<'t> {
     types: &'t Types,
-    /// Fields of all open structs by index.
-    slots: Vec<Slot>,
+    fields: Fields,
     depth: usize,
     repeated: usize,
     /// The first free-form JSON that is none; upstream finds that only when it prints the object.
@@ -75,10 +55,7 @@ impl Decoder<'_> {
             return Err(DecodeError::syntax("proto: exceeded max depth"));
         }
         if old.is_some() {
-            self.repeated += 1;
-            if self.repeated > REPEATED_MESSAGES_MAX {
-                return Err(DecodeError::syntax("proto: too many repetitions of messages"));
-            }
+            self.repeat()?;
         }
         self.depth += 1;
         let types = self.types;
@@ -97,9 +74,7 @@ impl Decoder<'_> {
         data: &[u8],
         old: Option<Value>,
     ) -> Result<Value, DecodeError> {
-        let start = self.slots.len();
-        self.slots.resize_with(start + s.fields.len(), || Slot::Absent);
-        self.scatter(s, start, old);
+        let mut open = self.fields.open(s, old);
         let mut reader = Reader::new(data);
         let mut next = 0;
         while let Some(tag) = reader.tag(self.types.get(ty).short_name())? {
@@ -108,91 +83,90 @@ impl Decoder<'_> {
                 continue;
             };
             match wire.kind {
-                WireKind::Field(i) => {
-                    let i = usize::from(i);
-                    if let Some(field) = s.fields.get(i) {
-                        self.field(field, start + i, tag, &mut reader)?;
-                    }
-                }
-                WireKind::Inlined(inner) => {
-                    let data = reader.bytes(tag, self.types.get(inner).short_name())?;
-                    let old = self.types.structure(inner).and_then(|t| self.gather(s, start, t));
-                    let value = self.message(inner, data, old)?;
-                    self.scatter(s, start, Some(value));
-                }
+                WireKind::Field(i) => self.field(s, usize::from(i), tag, &mut reader, &mut open)?,
+                WireKind::Inlined(inner) => self.inlined(s, inner, tag, &mut reader, &mut open)?,
             }
         }
-        let mut entries = Vec::with_capacity(s.fields.len());
-        for (rank, i) in s.sorted.iter().enumerate() {
-            let i = usize::from(*i);
-            let (Some(field), Some(slot)) = (s.fields.get(i), self.slots.get_mut(start + i)) else {
-                continue;
-            };
-            let value = match slot.take() {
-                Some(value) if is_kept(self.types, field, &value) => value,
-                _ if s.always.binary_search(&(rank as u16)).is_ok() => zero_field(self.types, field),
-                _ => continue,
-            };
-            entries.push((Str::new_static(field.json), value));
-        }
-        self.slots.truncate(start);
-        entries.shrink_to_fit();
-        Ok(Value::Object(Map::from_entries(entries, |_| {})))
+        Ok(self.fields.close(self.types, s, open))
     }
 
-    /// Puts the fields of an object into their slots.
-    fn scatter(&mut self, s: &Struct, start: usize, object: Option<Value>) {
-        let Some(Value::Object(map)) = object else { return };
-        for (key, value) in map {
-            if let Some(slot) = s.index_of(key.as_bytes()).and_then(|i| self.slots.get_mut(start + i)) {
-                *slot = Slot::Value(value);
+    /// Decodes the message of an inlined struct, whose fields go into the object of the outer one.
+    fn inlined(
+        &mut self,
+        s: &Struct,
+        inner: TypeId,
+        tag: Tag,
+        reader: &mut Reader<'_>,
+        open: &mut Open,
+    ) -> Result<(), DecodeError> {
+        let data = reader.bytes(tag, self.types.get(inner).short_name())?;
+        let Some(fields) = self.types.structure(inner).map(|t| &t.fields) else { return Ok(()) };
+        let ranks = || fields.iter().filter_map(|f| Some((f.json, s.rank[s.index_of(f.json.as_bytes())?])));
+        let former =
+            ranks().filter_map(|(name, rank)| Some((Str::new_static(name), self.fields.take(open, rank)?)));
+        let former: Map = former.collect();
+        let old = (!former.is_empty()).then_some(Value::Object(former));
+        if let Value::Object(map) = self.message(inner, data, old)? {
+            for (key, value) in map {
+                if let Some(i) = s.index_of(key.as_bytes()) {
+                    self.fields.push(open, s.rank[i], value);
+                }
             }
         }
-    }
-
-    /// Takes the fields of an inlined struct out of their slots, if there are any.
-    fn gather(&mut self, s: &Struct, start: usize, inner: &Struct) -> Option<Value> {
-        let mut entries = Vec::new();
-        for field in &inner.fields {
-            let slot = s.index_of(field.json.as_bytes()).and_then(|i| self.slots.get_mut(start + i));
-            if let Some(value) = slot.and_then(Slot::take) {
-                entries.push((Str::new_static(field.json), value));
-            }
-        }
-        (!entries.is_empty()).then(|| Value::Object(Map::from_entries(entries, |_| {})))
+        Ok(())
     }
 
     fn field(
         &mut self,
-        field: &Field,
-        at: usize,
+        s: &Struct,
+        i: usize,
         tag: Tag,
         reader: &mut Reader<'_>,
+        open: &mut Open,
     ) -> Result<(), DecodeError> {
-        let Some(slot) = self.slots.get_mut(at) else { return Ok(()) };
-        match self.types.shape(field.ty) {
+        let (field, rank) = (&s.fields[i], s.rank[i]);
+        let old = self.fields.take(open, rank);
+        let value = match self.types.shape(field.ty) {
             Shape::List(element) => {
-                let mut list = match slot.take() {
+                let mut list = match old {
                     Some(Value::Array(list)) => list,
                     _ => Vec::new(),
                 };
-                self.elements(*element, field, tag, reader, &mut list)?;
-                self.slots[at] = Slot::Value(Value::Array(list));
+                self.elements(*element, field.go, tag, reader, &mut list)?;
+                while let Some(tag) = reader.again(tag) {
+                    self.elements(*element, field.go, tag, reader, &mut list)?;
+                }
+                Value::Array(list)
             }
             Shape::Map { value, .. } => {
-                let mut entries = match std::mem::replace(slot, Slot::Absent) {
-                    Slot::Entries(entries) => entries,
-                    Slot::Value(Value::Object(map)) => map.into_vec(),
+                let mut entries = match old {
+                    Some(Value::Object(map)) => {
+                        self.repeat()?;
+                        map.into_vec()
+                    }
                     _ => Vec::new(),
                 };
-                reader.expect(tag, 2, field.go)?;
-                entries.push(self.entry(*value, reader)?);
-                self.slots[at] = Slot::Entries(entries);
+                let mut entry = Some(tag);
+                while let Some(tag) = entry {
+                    reader.expect(tag, 2, field.go)?;
+                    entries.push(self.entry(*value, reader)?);
+                    entry = reader.again(tag);
+                }
+                Value::Object(Map::from_entries(entries, |_| {}))
             }
-            _ => {
-                let old = slot.take();
-                self.slots[at] = Slot::Value(self.single(field.ty, field.go, tag, reader, old)?);
-            }
+            _ => self.single(field.ty, field.go, tag, reader, old)?,
+        };
+        if is_kept(self.types, field, &value) {
+            self.fields.push(open, rank, value);
+        }
+        Ok(())
+    }
+
+    /// Counts a message or map that comes again after others.
+    fn repeat(&mut self) -> Result<(), DecodeError> {
+        self.repeated += 1;
+        if self.repeated > REPEATED_MESSAGES_MAX {
+            return Err(DecodeError::syntax("proto: too many repetitions of messages"));
         }
         Ok(())
     }
@@ -201,7 +175,7 @@ impl Decoder<'_> {
     fn elements(
         &mut self,
         element: TypeId,
-        field: &Field,
+        name: &str,
         tag: Tag,
         reader: &mut Reader<'_>,
         list: &mut Vec<Value>,
@@ -214,7 +188,7 @@ impl Decoder<'_> {
             }
             return Ok(());
         }
-        list.push(self.single(element, field.go, tag, reader, None)?);
+        list.push(self.single(element, name, tag, reader, None)?);
         Ok(())
     }
 

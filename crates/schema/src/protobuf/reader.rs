@@ -44,6 +44,23 @@ impl<'a> Reader<'a> {
         Ok(Some(Tag { number, wire, start }))
     }
 
+    /// The next member, if it is of the same field as `tag`.
+    pub(super) fn again(&mut self, tag: Tag) -> Option<Tag> {
+        let start = self.pos;
+        if self.is_at_end() {
+            return None;
+        }
+        match self.varint() {
+            Ok(key) if (key >> 3) as i32 == tag.number && key & 7 == u64::from(tag.wire) => {
+                Some(Tag { start, ..tag })
+            }
+            _ => {
+                self.pos = start;
+                None
+            }
+        }
+    }
+
     /// Reads the length of a map entry, and returns where the entry ends.
     pub(super) fn entry(&mut self) -> Result<usize, DecodeError> {
         let len = self.delimited()?.len();

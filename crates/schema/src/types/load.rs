@@ -10,6 +10,7 @@
 //!
 //! Unnamed types are not listed; their references are Go's expressions (`[]core/v1.Pod`).
 
+use super::NameHasher;
 use super::{Field, ListType, Shape, Struct, Type, TypeId, Types, Wire, WireKind, hash};
 use crate::zero;
 use std::collections::HashMap;
@@ -30,40 +31,57 @@ pub(super) fn load(text: &'static str) -> Types {
             loader.add(reference, reference);
         }
     }
-    let mut raw: Vec<(TypeId, Vec<Raw>)> = Vec::new();
+    // Own fields of structs, by type, and which type comes last.
+    let mut raw: Vec<Vec<Raw>> = Vec::with_capacity(loader.types.types.capacity());
+    let mut last = None;
     for line in text.lines().filter(|line| !line.starts_with(['@', '#'])) {
-        let mut columns = line.split('\t');
-        if let Some(reference) = line.strip_prefix('=') {
-            let id = loader.resolve(reference.split('\t').next().unwrap_or(""));
-            let shape = columns.by_ref().nth(1).unwrap_or("");
+        let mut columns = Columns(Some(line));
+        if line.starts_with('=') {
+            let id = loader.resolve(columns.next().and_then(|c| c.get(1..)).unwrap_or(""));
+            let shape = columns.next().unwrap_or("");
             let more = columns.next().unwrap_or("");
             let shape = loader.shape(shape, more);
             let is_struct = matches!(shape, Shape::Struct(_));
             let ty = &mut loader.types.types[usize::from(id.0)];
             ty.shape = shape;
             ty.values = if is_struct { "" } else { more };
-            if is_struct {
-                raw.push((id, Vec::new()));
+            last = is_struct.then_some(usize::from(id.0));
+        } else if let Some(last) = last {
+            if raw.len() <= last {
+                raw.resize_with(last + 1, Vec::new);
             }
-        } else if let Some((_, fields)) = raw.last_mut() {
-            fields.extend(loader.field(columns));
+            raw[last].extend(loader.field(columns));
         }
     }
-    let raw: HashMap<TypeId, Vec<Raw>> = raw.into_iter().collect();
-    for (id, fields) in &raw {
-        let mut structure = Struct::default();
+    for (fields, ty) in raw.iter().zip(&mut loader.types.types) {
+        let Shape::Struct(structure) = &mut ty.shape else { continue };
+        structure.fields.reserve_exact(fields.len());
         inline(&raw, fields, "", &mut structure.fields, 0);
         structure.wire = wire(fields, &structure.fields);
-        index(&mut structure);
-        if let Shape::Struct(target) = &mut loader.types.types[usize::from(id.0)].shape {
-            structure.struct_type = target.struct_type;
-            **target = structure;
-        }
+        index(structure);
     }
     let mut types = loader.types;
     always(&mut types);
     types.types.shrink_to_fit();
     types
+}
+
+/// The columns of a line.
+struct Columns(Option<&'static str>);
+
+impl Iterator for Columns {
+    type Item = &'static str;
+
+    fn next(&mut self) -> Option<&'static str> {
+        let rest = self.0?;
+        // Columns are short: a plain loop beats a vectorised search.
+        let Some(end) = rest.bytes().position(|b| b == b'\t') else {
+            self.0 = None;
+            return Some(rest);
+        };
+        self.0 = rest.get(end + 1..);
+        rest.get(..end)
+    }
 }
 
 struct Loader {
@@ -74,7 +92,7 @@ impl Default for Loader {
     fn default() -> Self {
         let types = Types {
             types: Vec::with_capacity(2_048),
-            by_reference: HashMap::with_capacity(2_048),
+            by_reference: HashMap::with_capacity_and_hasher(2_048, NameHasher::default()),
             packages: Vec::with_capacity(80),
         };
         Self { types }
@@ -84,7 +102,12 @@ impl Default for Loader {
 impl Loader {
     fn add(&mut self, key: &'static str, reference: &'static str) -> TypeId {
         let id = TypeId(u16::try_from(self.types.types.len()).expect("far fewer types than 65,536"));
-        self.types.types.push(Type { reference, shape: Shape::Any, values: "" });
+        self.types.types.push(Type {
+            reference,
+            name: reference.rsplit('.').next().unwrap_or(""),
+            shape: Shape::Any,
+            values: "",
+        });
         self.types.by_reference.insert(key, id);
         id
     }
@@ -137,7 +160,7 @@ impl Loader {
         }
     }
 
-    fn field(&mut self, mut columns: std::str::Split<'static, char>) -> Option<Raw> {
+    fn field(&mut self, mut columns: Columns) -> Option<Raw> {
         let (json, go, ty) = (columns.next()?, columns.next()?, columns.next()?);
         let flags = columns.next()?;
         let mut field = Field {
@@ -185,17 +208,11 @@ impl Loader {
 }
 
 /// Appends the JSON fields of `fields`, those of inlined structs in their place.
-fn inline(
-    all: &HashMap<TypeId, Vec<Raw>>,
-    fields: &[Raw],
-    path: &'static str,
-    out: &mut Vec<Field>,
-    depth: usize,
-) {
+fn inline(all: &[Vec<Raw>], fields: &[Raw], path: &'static str, out: &mut Vec<Field>, depth: usize) {
     for raw in fields {
         if !raw.inline {
             out.push(Field { inlined: path, ..raw.field.clone() });
-        } else if let Some(inner) = all.get(&raw.field.ty).filter(|_| depth < 8) {
+        } else if let Some(inner) = all.get(usize::from(raw.field.ty.0)).filter(|_| depth < 8) {
             // One level is a slice of the table; two (admission rules) are spelled out.
             let path = match path {
                 "" => raw.field.go,
@@ -209,19 +226,22 @@ fn inline(
 
 /// The members of the message that a struct with these own fields makes.
 fn wire(own: &[Raw], flat: &[Field]) -> Vec<Wire> {
-    let mut wire: Vec<Wire> = own
-        .iter()
-        .filter(|raw| raw.field.number > 0)
-        .filter_map(|raw| {
-            let kind = if raw.inline {
-                WireKind::Inlined(raw.field.ty)
-            } else {
-                let at = flat.iter().position(|f| f.json == raw.field.json)?;
-                WireKind::Field(u16::try_from(at).ok()?)
+    let mut wire = Vec::with_capacity(own.len());
+    let mut flat = flat.iter().enumerate();
+    for raw in own {
+        let kind = if raw.inline {
+            WireKind::Inlined(raw.field.ty)
+        } else {
+            // Both are in Go order.
+            let Some((at, _)) = flat.find(|(_, f)| f.inlined.is_empty() && f.json == raw.field.json) else {
+                break;
             };
-            Some(Wire { number: raw.field.number, kind })
-        })
-        .collect();
+            WireKind::Field(u16::try_from(at).unwrap_or(u16::MAX))
+        };
+        if raw.field.number > 0 {
+            wire.push(Wire { number: raw.field.number, kind });
+        }
+    }
     wire.sort_by_key(|w| w.number);
     wire
 }
@@ -231,8 +251,11 @@ fn always(types: &mut Types) {
     for id in 0..types.types.len() {
         let Shape::Struct(s) = &types.types[id].shape else { continue };
         let is_always = |i: &u16| zero::is_always(types, &s.fields[usize::from(*i)]);
-        let always = s.sorted.iter().filter(|i| is_always(i)).map(|i| s.rank[usize::from(*i)]).collect();
+        let always: Vec<u16> =
+            s.sorted.iter().filter(|i| is_always(i)).map(|i| s.rank[usize::from(*i)]).collect();
         if let Shape::Struct(s) = &mut types.types[id].shape {
+            // Ranks are below 128; a test checks it.
+            s.always_mask = always.iter().fold(0, |mask, rank| mask | 1_u128.wrapping_shl(u32::from(*rank)));
             s.always = always;
         }
     }

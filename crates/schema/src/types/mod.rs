@@ -11,13 +11,14 @@ mod tests;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::LazyLock;
 
 /// All types. Ids are stable within one build only.
 #[derive(Debug)]
 pub struct Types {
     types: Vec<Type>,
-    by_reference: HashMap<&'static str, TypeId>,
+    by_reference: HashMap<&'static str, TypeId, NameHasher>,
     /// Short name → Go path of the package.
     packages: Vec<(&'static str, &'static str)>,
 }
@@ -31,6 +32,8 @@ pub struct TypeId(u16);
 pub struct Type {
     /// The reference: package below its root and name (`core/v1.Pod`); empty for unnamed types.
     reference: &'static str,
+    /// The name without its package; empty for unnamed types.
+    name: &'static str,
     /// What it is.
     pub shape: Shape,
     /// The known values of a named string type, separated by `|`.
@@ -102,6 +105,8 @@ pub struct Struct {
     pub(crate) rank: Vec<u16>,
     /// Ranks of the fields that JSON prints even when they are zero.
     pub(crate) always: Vec<u16>,
+    /// The same as bits.
+    pub(crate) always_mask: u128,
     /// Open-addressed table from a hash of the JSON name to index + 1; the length is a power of two.
     hashed: Vec<u16>,
     /// Members of the protobuf message, in order of their numbers.
@@ -276,8 +281,8 @@ impl Types {
 
 impl Type {
     /// The name without its package, as Go's `reflect.Type.Name`; empty for unnamed types.
-    pub fn short_name(&self) -> &'static str {
-        self.reference.rsplit('.').next().unwrap_or("")
+    pub const fn short_name(&self) -> &'static str {
+        self.name
     }
 
     /// The package below its root (`core/v1`); empty for Go's own types.
@@ -309,6 +314,26 @@ impl Struct {
             }
             slot = (slot + 1) & mask;
         }
+    }
+}
+
+/// Hashes the names of types. They are ours, and what is looked up is not stored, so nobody can make it slow.
+type NameHasher = BuildHasherDefault<NameHash>;
+
+#[derive(Clone, Debug, Default)]
+struct NameHash(u64);
+
+impl Hasher for NameHash {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.0 = (self.0.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x517c_c1b7_2722_0a95);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
