@@ -4,6 +4,8 @@ use crate::api::Api;
 use crate::call::Call;
 use crate::door::Origin;
 use crate::resource::{Hub, Target};
+use auth::impersonation::Impersonator;
+use auth::node::Graph;
 use auth::rbac::Rbac;
 use auth::{Attributes, Authenticator, Lookup, Selection, Verdict};
 use meta::status::Status;
@@ -12,56 +14,70 @@ use parking_lot::RwLock;
 use std::sync::Arc;
 use value::Value;
 
-/// The resources that are policy.
-const POLICY: [&str; 4] = ["roles", "clusterroles", "rolebindings", "clusterrolebindings"];
+/// The group whose objects are policy.
 const POLICY_GROUP: &str = "rbac.authorization.k8s.io";
+/// The resources that tell what a node needs.
+const NODE_GRAPH: [(&str, &str); 4] = [
+    ("", "pods"),
+    ("", "persistentvolumes"),
+    ("storage.k8s.io", "volumeattachments"),
+    ("resource.k8s.io", "resourceslices"),
+];
 
 /// Who may do what, kept current by the feed.
 pub struct Access {
     /// Who is calling.
     pub authenticator: Authenticator,
+    impersonator: Impersonator,
     rbac: RwLock<Rbac>,
+    nodes: RwLock<Graph>,
 }
 
 impl Access {
     /// With an authenticator, and no policy yet.
     pub fn new(authenticator: Authenticator) -> Self {
-        Self { authenticator, rbac: RwLock::new(Rbac::new()) }
+        Self {
+            authenticator,
+            impersonator: Impersonator::new(),
+            rbac: RwLock::new(Rbac::new()),
+            nodes: RwLock::new(Graph::new()),
+        }
     }
 
     /// Reads the policy from the caches.
     pub fn load(&self, api: &Api) {
-        let mut rbac = self.rbac.write();
-        for resource in POLICY {
-            let Some(hub) = api.hub(POLICY_GROUP, resource) else { continue };
+        for hub in api.registry.load().hubs().filter(|hub| Self::concerns(hub)) {
             for entry in hub.cache.list(crate::cache::Query::default()).entries {
-                rbac.upsert(resource, &hub.tree(&entry));
+                self.changed(hub, &entry.key);
             }
         }
     }
 
+    /// Whether objects of this kind are policy, or tell what a node needs.
+    fn concerns(hub: &Hub) -> bool {
+        let (group, resource) = (hub.row.group.as_str(), hub.row.plural.as_str());
+        group == POLICY_GROUP || NODE_GRAPH.contains(&(group, resource))
+    }
+
     /// An object changed.
     pub fn changed(&self, hub: &Hub, key: &str) {
-        let row = &hub.row;
-        if row.group != POLICY_GROUP {
+        if !Self::concerns(hub) {
             return;
         }
-        let mut rbac = self.rbac.write();
-        match hub.cache.get(key) {
-            Some(entry) => rbac.upsert(&row.plural, &hub.tree(&entry)),
-            None => {
-                let (namespace, name) = key.split_once('/').unwrap_or(("", key));
-                rbac.remove(&row.plural, namespace, name);
-            }
+        let resource = hub.row.plural.as_str();
+        let object = hub.cache.get(key).map(|entry| hub.tree(&entry));
+        let (namespace, name) = key.split_once('/').unwrap_or(("", key));
+        match (hub.row.group == POLICY_GROUP, object) {
+            (true, Some(object)) => self.rbac.write().upsert(resource, &object),
+            (true, None) => self.rbac.write().remove(resource, namespace, name),
+            (false, Some(object)) => self.nodes.write().upsert(resource, &object),
+            (false, None) => self.nodes.write().remove(resource, namespace, name),
         }
     }
 
     /// Decides about a request.
     pub fn authorize(&self, attributes: &Attributes<'_>) -> Verdict {
-        if attributes.user.in_group(auth::user::SYSTEM_MASTERS) {
-            return Verdict::allow("");
-        }
-        self.rbac.read().authorize(attributes)
+        auth::authorize::authorize(&self.nodes.read(), &self.rbac.read(), attributes)
     }
 
     /// The RBAC policy as it is now.
@@ -105,7 +121,12 @@ pub(crate) fn authenticate(call: &mut Call) -> Result<(), Status> {
 }
 
 /// Lets the caller act as somebody else.
-pub(crate) fn impersonate(_call: &mut Call) -> Result<(), Status> {
+pub(crate) fn impersonate(call: &mut Call) -> Result<(), Status> {
+    let Some(wanted) = auth::impersonation::wanted_user(&mut call.headers)? else { return Ok(()) };
+    let access = &call.api.access;
+    let decide = |attributes: &Attributes<'_>| access.authorize(attributes);
+    let found = access.impersonator.impersonate(&decide, &attributes(call), &wanted)?;
+    call.user = Arc::new(found.user);
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 
 use crate::api::Api;
 use auth::UserInfo;
+use auth::policy::Action;
 use bytes::Bytes;
 use http::{Method, Request, header};
 use http_body_util::BodyExt;
@@ -28,6 +29,48 @@ pub async fn run(api: &Arc<Api>) {
         namespace.set("kind", "Namespace");
         namespace.set("metadata", metadata);
         ensure(api, "/api/v1/namespaces", &namespace).await;
+    }
+    policy(api).await;
+}
+
+/// Makes and repairs the RBAC policy.
+async fn policy(api: &Arc<Api>) {
+    let stored = |object: &Value| {
+        let hub = api.hub(auth::rbac::GROUP, auth::policy::resource_of(object))?;
+        let metadata = object.at("metadata");
+        let key = hub.cache_key(metadata.at("namespace").str(), metadata.at("name").str());
+        Some(hub.tree(&*hub.cache.get(&key)?))
+    };
+    for action in auth::policy::plan(auth::policy::objects(), stored) {
+        let (Action::Create(object) | Action::Update(object) | Action::Recreate(object)) = &action;
+        let metadata = object.at("metadata");
+        let namespace = metadata.at("namespace").str();
+        let scope = if namespace.is_empty() { String::new() } else { format!("/namespaces/{namespace}") };
+        let resource = auth::policy::resource_of(object);
+        let collection = format!("/apis/{}/v1{scope}/{resource}", auth::rbac::GROUP);
+        let item = format!("{collection}/{}", metadata.at("name").str());
+        let result = match &action {
+            Action::Create(_) => {
+                ensure(api, &collection, object).await;
+                continue;
+            }
+            Action::Update(_) => call(api, Method::PUT, &item, Some(object)).await,
+            Action::Recreate(_) => match call(api, Method::DELETE, &item, None).await {
+                Ok(_) => call(api, Method::POST, &collection, Some(object)).await,
+                Err(error) => Err(error),
+            },
+        };
+        report(result, &item);
+    }
+}
+
+fn report(result: Result<(u16, Value), http::Error>, path: &str) {
+    match result {
+        Ok((200..=299, _)) => {}
+        Ok((code, answer)) => {
+            tracing::error!(path, code, message = answer.at("message").str(), "cannot repair an object of the system");
+        }
+        Err(error) => tracing::error!(path, %error, "cannot repair an object of the system"),
     }
 }
 

@@ -136,6 +136,6 @@ impl Call {
             let body = crate::codec::status_protobuf(status);
             return Ok(Reply::bytes(code, Encoding::Protobuf.media_type(), body));
         }
-        Ok(Reply::tree(code, accepted, &status.to_value()))
+        Ok(Reply::json(code, accepted, crate::codec::status_json(status)))
     }
 }

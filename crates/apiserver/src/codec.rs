@@ -329,6 +329,22 @@ fn summarize(body: &[u8]) -> String {
     if cut { format!("{text} ...") } else { text }
 }
 
+/// A Status in JSON.
+pub fn status_json(status: &Status) -> Vec<u8> {
+    typed_json("k8s.io/apimachinery/pkg/apis/meta/v1.Status", &status.to_value())
+}
+
+/// A tree of a Go type in JSON, in Go's field order.
+pub fn typed_json(go_type: &str, object: &Value) -> Vec<u8> {
+    let types = Types::builtin();
+    let mut out = Vec::with_capacity(256);
+    match types.by_go_name(go_type) {
+        Some(ty) => schema::encode_json(types, ty, object, &mut out),
+        None => json::write(object, &mut out),
+    }
+    out
+}
+
 /// A Status in its protobuf envelope.
 pub fn status_protobuf(status: &Status) -> Vec<u8> {
     let types = Types::builtin();

@@ -72,7 +72,7 @@ impl Reply {
             let body = crate::codec::status_protobuf(status);
             Self::bytes(code, Encoding::Protobuf.media_type(), body)
         } else {
-            Self::tree(code, accepted, &status.to_value())
+            Self::json(code, accepted, crate::codec::status_json(status))
         };
         if let Some(seconds) = status.retry_after_seconds() {
             reply.headers.push((header::RETRY_AFTER, HeaderValue::from(seconds)));

@@ -25,7 +25,7 @@ pub(crate) async fn run(args: &ServerArgs) -> Result<()> {
     let pki = Pki::open(&args.root, config, now)
         .with_context(|| format!("cannot open the keys in {}", args.root.join("pki").display()))?;
     let server = format!("https://{}", std::net::SocketAddr::new(advertise, args.bind.port()));
-    pki.kubeconfig(&pki::Client::Admin, &server, now).context("cannot write the admin's kubeconfig")?;
+    pki.kubeconfig(&pki::Client::SuperAdmin, &server, now).context("cannot write the admin's kubeconfig")?;
     let tls = pki::server_config(
         HotCertificate::new(pki.leaf(Leaf::ApiServer)).context("the API server's certificate")?,
         AnyClientCertificate::new(&[

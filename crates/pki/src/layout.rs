@@ -185,7 +185,8 @@ const ADMINS: &str = "kubeadm:cluster-admins";
 pub enum Client<'a> {
     /// `admin.conf`: user `kubernetes-admin`, group `kubeadm:cluster-admins`.
     Admin,
-    /// `super-admin.conf`: user `kubernetes-super-admin`, group `system:masters`; for breaking glass.
+    /// `admin.kubeconfig`: user `admin`, group `system:masters`: the key to the cluster that `up` prints. It
+    /// works whatever becomes of the RBAC policy, and cannot be revoked but by a new authority.
     SuperAdmin,
     /// `controller-manager.conf`: `system:kube-controller-manager`.
     ControllerManager,
@@ -200,7 +201,7 @@ impl Client<'_> {
     pub const fn file(&self) -> &'static str {
         match self {
             Self::Admin => "admin.conf",
-            Self::SuperAdmin => "super-admin.conf",
+            Self::SuperAdmin => "admin.kubeconfig",
             Self::ControllerManager => "controller-manager.conf",
             Self::Scheduler => "scheduler.conf",
             Self::Kubelet(_) => "kubelet.conf",
@@ -211,7 +212,7 @@ impl Client<'_> {
     pub fn subject(&self) -> Name {
         match self {
             Self::Admin => Name::new("kubernetes-admin", &[ADMINS]),
-            Self::SuperAdmin => Name::new("kubernetes-super-admin", &["system:masters"]),
+            Self::SuperAdmin => Name::new("admin", &["system:masters"]),
             Self::ControllerManager => Name::new("system:kube-controller-manager", &[]),
             Self::Scheduler => Name::new("system:kube-scheduler", &[]),
             Self::Kubelet(node) => Name::new(format!("system:node:{node}"), &["system:nodes"]),
