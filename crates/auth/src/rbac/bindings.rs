@@ -1,9 +1,10 @@
 //! Bindings, found by the users and groups that they name.
 
 use crate::UserInfo;
-use crate::user::service_account_name;
+use crate::user::{SERVICE_ACCOUNT_PREFIX, service_account_name};
 use meta::quote::Quoted;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 use std::sync::Arc;
 use value::{Str, Value};
 
@@ -74,48 +75,62 @@ impl Binding {
         }
     }
 
-    /// `ClusterRoleBinding "b" of ClusterRole "r" to Group "g"`, with the first subject that is the user.
-    pub(super) fn describe(&self, user: &UserInfo, namespace: &str) -> String {
-        let RoleRef { kind, name, .. } = &self.role;
-        let role = format!("{kind} {}", Quoted(name));
-        let subject = self.subjects.iter().find(|s| s.is(user, namespace)).map(|s| s.describe(namespace));
-        let subject = subject.unwrap_or_default();
-        if self.namespace.is_empty() {
-            format!("ClusterRoleBinding {} of {role} to {subject}", Quoted(&self.name))
+    /// Writes `ClusterRoleBinding "b" of ClusterRole "r" to Group "g"`, with the first subject that is the
+    /// user.
+    pub(super) fn describe(&self, user: &UserInfo, out: &mut String) {
+        let Self { namespace, name, role, subjects } = self;
+        // Writing to a string does not fail.
+        let _ = if namespace.is_empty() {
+            write!(out, "ClusterRoleBinding {}", Quoted(name))
         } else {
-            let name = format!("{}/{}", self.name, self.namespace);
-            format!("RoleBinding {} of {role} to {subject}", Quoted(&name))
+            write!(out, "RoleBinding {}", Quoted(&format!("{name}/{namespace}")))
+        };
+        let _ = write!(out, " of {} {} to ", role.kind, Quoted(&role.name));
+        if let Some(subject) = subjects.iter().find(|s| s.is(user, namespace)) {
+            subject.describe(namespace, out);
         }
     }
 }
 
 impl Subject {
     fn is(&self, user: &UserInfo, namespace: &str) -> bool {
-        match self.key(namespace) {
-            Some(Key::User(name)) => user.name == name,
-            Some(Key::Group(name)) => user.in_group(&name),
-            None => false,
+        match self.kind.as_str() {
+            "User" => user.name == self.name,
+            "Group" => user.in_group(&self.name),
+            "ServiceAccount" => {
+                let namespace = self.namespace_or(namespace);
+                let rest = user.name.strip_prefix(SERVICE_ACCOUNT_PREFIX);
+                let rest = rest.and_then(|r| r.strip_prefix(namespace)).and_then(|r| r.strip_prefix(':'));
+                !namespace.is_empty() && rest == Some(self.name.as_str())
+            }
+            _ => false,
         }
     }
 
+    /// Where the subject is found in the index.
     fn key(&self, namespace: &str) -> Option<Key> {
         match self.kind.as_str() {
             "User" => Some(Key::User(self.name.clone())),
             "Group" => Some(Key::Group(self.name.clone())),
             "ServiceAccount" => {
-                let namespace = if self.namespace.is_empty() { namespace } else { &self.namespace };
+                let namespace = self.namespace_or(namespace);
                 (!namespace.is_empty()).then(|| Key::User(service_account_name(namespace, &self.name)))
             }
             _ => None,
         }
     }
 
-    fn describe(&self, namespace: &str) -> String {
-        if self.kind != "ServiceAccount" {
-            return format!("{} {}", self.kind, Quoted(&self.name));
-        }
-        let namespace = if self.namespace.is_empty() { namespace } else { &self.namespace };
-        format!("{} {}", self.kind, Quoted(&format!("{}/{namespace}", self.name)))
+    fn namespace_or<'a>(&'a self, namespace: &'a str) -> &'a str {
+        if self.namespace.is_empty() { namespace } else { &self.namespace }
+    }
+
+    fn describe(&self, namespace: &str, out: &mut String) {
+        let _ = if self.kind == "ServiceAccount" {
+            let name = format!("{}/{}", self.name, self.namespace_or(namespace));
+            write!(out, "ServiceAccount {}", Quoted(&name))
+        } else {
+            write!(out, "{} {}", self.kind, Quoted(&self.name))
+        };
     }
 }
 
@@ -168,14 +183,11 @@ impl Bindings {
         self.by_name.is_empty()
     }
 
-    /// The bindings that name the user or one of the groups: each once, by name.
-    pub(super) fn applying_to(&self, user: &UserInfo) -> Vec<&Binding> {
+    /// The bindings that name the user or one of the groups, by name within each of those; one that names
+    /// several comes several times.
+    pub(super) fn applying_to<'a>(&'a self, user: &'a UserInfo) -> impl Iterator<Item = &'a Binding> {
         let own = self.users.get(&user.name).into_iter();
         let of_groups = user.groups.iter().filter_map(|group| self.groups.get(group));
-        let mut found: Vec<&Binding> =
-            own.chain(of_groups).flat_map(BTreeMap::values).map(Arc::as_ref).collect();
-        found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        found.dedup_by(|a, b| a.name == b.name);
-        found
+        own.chain(of_groups).flat_map(BTreeMap::values).map(Arc::as_ref)
     }
 }

@@ -39,6 +39,7 @@ impl EscalationError {
 ///
 /// # Errors
 /// [`EscalationError::Escalation`].
+#[allow(clippy::too_many_arguments)] // all of one request; a struct would only name them again
 pub fn check_role(
     rbac: &Rbac,
     authorize: &dyn Fn(&Attributes<'_>) -> Verdict,

@@ -2,8 +2,8 @@
 //! at the bindings of the user and of the user's groups.
 //!
 //! [`Rbac`] is filled and kept up to date from trees ([`Rbac::upsert`], [`Rbac::remove`]); the server holds
-//! it behind a lock. Order: where several bindings apply, cluster bindings come before the namespace's,
-//! and by name among themselves; upstream's order is the random one of Go's maps.
+//! it behind a lock. Where several bindings allow, the reason names one of the cluster's before one of the
+//! namespace's, and one to the user before one to a group; upstream's order is the random one of Go's maps.
 //!
 //! Upstream: `plugin/pkg/auth/authorizer/rbac`, `pkg/registry/rbac/validation`.
 
@@ -32,6 +32,9 @@ use value::{Str, Value};
 
 /// The API group of roles and bindings.
 pub const GROUP: &str = "rbac.authorization.k8s.io";
+
+/// Room for a reason, so that most are written without growing.
+const REASON_LEN_USUAL: usize = 160;
 
 /// A role's rules; shared with whoever decides by them at the moment.
 pub type Rules = Arc<[Rule]>;
@@ -130,43 +133,38 @@ impl Rbac {
 
     /// Decides on a request.
     pub fn authorize(&self, attributes: &Attributes<'_>) -> Verdict {
-        let mut missing: Vec<Missing> = Vec::new();
-        let mut reason = None;
-        let mut check = |binding: &Binding, namespace: &str, rules: Result<&Rules, Missing>| match rules {
-            Ok(rules) if rules.iter().any(|rule| rule.allows(attributes)) => {
-                let text = binding.describe(attributes.user, namespace);
-                reason = Some(format!("RBAC: allowed by {text}"));
-                false
-            }
-            Ok(_) => true,
-            Err(error) => {
-                missing.push(error);
-                true
-            }
-        };
-        self.visit(attributes.user, attributes.namespace, &mut check);
-        match reason {
-            Some(reason) => Verdict::allow(reason),
-            None if missing.is_empty() => Verdict::no_opinion(""),
-            None => {
-                let texts: Vec<_> = missing.iter().map(|m| m.text(None)).collect();
-                Verdict::no_opinion(format!("RBAC: {}", aggregate_texts(&texts)))
+        let (user, namespace) = (attributes.user, attributes.namespace);
+        let mut all_found = true;
+        for binding in self.bindings_of(user, namespace) {
+            let Ok(rules) = self.role_rules(&binding.role, &binding.namespace) else {
+                all_found = false; // told only if nothing else allows
+                continue;
+            };
+            if rules.iter().any(|rule| rule.allows(attributes)) {
+                let mut reason = String::with_capacity(REASON_LEN_USUAL);
+                reason.push_str("RBAC: allowed by ");
+                binding.describe(user, &mut reason);
+                return Verdict::allow(reason);
             }
         }
+        if all_found {
+            return Verdict::no_opinion("");
+        }
+        let missing: Vec<String> = self.missing_of(user, namespace).map(|m| m.text(None)).collect();
+        Verdict::no_opinion(format!("RBAC: {}", aggregate_texts(&missing)))
     }
 
     /// All rules that apply to a user in a namespace (empty: cluster-wide only), and the roles that could
     /// not be found.
     pub fn rules_for(&self, user: &UserInfo, namespace: &str) -> (Vec<Rule>, Vec<Missing>) {
-        let (mut rules, mut missing) = (Vec::new(), Vec::new());
-        self.visit(user, namespace, &mut |_, _, found| {
-            match found {
-                Ok(found) => rules.extend(found.iter().cloned()),
-                Err(error) => missing.push(error),
-            }
-            true
-        });
-        (rules, missing)
+        let rules = |b: &Binding| self.role_rules(&b.role, &b.namespace).ok();
+        let found = self.distinct_bindings_of(user, namespace).into_iter().filter_map(rules);
+        (found.flat_map(|r| r.iter().cloned()).collect(), self.missing_of(user, namespace).collect())
+    }
+
+    fn missing_of<'a>(&'a self, user: &'a UserInfo, namespace: &str) -> impl Iterator<Item = Missing> {
+        let bindings = self.distinct_bindings_of(user, namespace).into_iter();
+        bindings.filter_map(|b| self.role_rules(&b.role, &b.namespace).err())
     }
 
     /// The rules of the role that a binding in `namespace` (empty: a cluster binding) refers to.
@@ -185,24 +183,20 @@ impl Rbac {
         }
     }
 
-    /// Calls `visit` with every binding that applies, until it gives back `false`.
-    fn visit(
-        &self,
-        user: &UserInfo,
-        namespace: &str,
-        visit: &mut dyn FnMut(&Binding, &str, Result<&Rules, Missing>) -> bool,
-    ) {
-        for binding in self.cluster_bindings.applying_to(user) {
-            if !visit(binding, "", self.role_rules(&binding.role, "")) {
-                return;
-            }
-        }
-        let Some(space) = self.namespaces.get(namespace).filter(|_| !namespace.is_empty()) else { return };
-        for binding in space.bindings.applying_to(user) {
-            if !visit(binding, namespace, self.role_rules(&binding.role, namespace)) {
-                return;
-            }
-        }
+    /// The bindings that apply: the cluster's, then the namespace's.
+    fn bindings_of<'a>(&'a self, user: &'a UserInfo, namespace: &str) -> impl Iterator<Item = &'a Binding> {
+        let space = self.namespaces.get(namespace).filter(|_| !namespace.is_empty());
+        let own = space.into_iter().flat_map(|s| s.bindings.applying_to(user));
+        self.cluster_bindings.applying_to(user).chain(own)
+    }
+
+    /// The same, each once and in order of their names (cluster bindings first).
+    fn distinct_bindings_of<'a>(&'a self, user: &'a UserInfo, namespace: &str) -> Vec<&'a Binding> {
+        let key = |b: &&Binding| (!b.namespace.is_empty(), b.name.clone());
+        let mut bindings: Vec<&Binding> = self.bindings_of(user, namespace).collect();
+        bindings.sort_by_key(key);
+        bindings.dedup_by_key(|b| key(b));
+        bindings
     }
 }
 
