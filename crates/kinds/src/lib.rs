@@ -29,6 +29,7 @@ mod node_labels;
 mod policy;
 mod prepare;
 mod rbac;
+mod resource;
 pub mod reviews;
 mod scheduling;
 mod storage;
@@ -63,6 +64,7 @@ fn hooks_of(group: &str, version: &str, plural: &str) -> Hooks {
         "node.k8s.io" => node::hooks(plural),
         "policy" => policy::hooks(plural),
         "rbac.authorization.k8s.io" => rbac::hooks(plural),
+        "resource.k8s.io" => resource::hooks(plural),
         "scheduling.k8s.io" => scheduling::hooks(plural),
         "storage.k8s.io" => storage::hooks(plural),
         _ => Hooks::NONE,
