@@ -19,9 +19,13 @@ pub mod fields;
 pub mod managed;
 pub mod order;
 pub mod strategic;
+pub mod structural;
 pub mod typed;
 pub mod types;
 pub mod updater;
+
+#[cfg(test)]
+mod testing;
 
 pub use fields::{Filter, Path, PathElement, Set};
 pub use types::{Builder, Schema, Type, TypeId};

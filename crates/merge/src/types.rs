@@ -5,6 +5,7 @@
 //! as a whole (*atomic*) or item by item. Upstream: structured-merge-diff `schema/elements.go`, and
 //! `k8s.io/kube-openapi/pkg/schemaconv` for how OpenAPI becomes such a schema.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use value::{Str, Value};
 
@@ -317,6 +318,35 @@ impl Builder {
         let id = u32::try_from(self.atoms.len()).expect("fewer than 2^32 types fit in memory");
         self.atoms.push(atom);
         TypeId(id)
+    }
+
+    /// Copies a type of another schema, with all that it refers to.
+    pub fn import(&mut self, ty: &Type) -> TypeId {
+        let mut copies = HashMap::new();
+        self.copy(&ty.schema, ty.id, &mut copies)
+    }
+
+    fn copy(&mut self, from: &Schema, ty: TypeId, copies: &mut HashMap<TypeId, TypeId>) -> TypeId {
+        if ty.0 <= TypeId::UNTYPED.0 {
+            return ty;
+        }
+        if let Some(copy) = copies.get(&ty) {
+            return *copy;
+        }
+        let copy = self.declare();
+        copies.insert(ty, copy);
+        let mut atom = from.atom(ty).clone();
+        if let Some(list) = &mut atom.list {
+            list.element = self.copy(from, list.element, copies);
+        }
+        if let Some(map) = &mut atom.map {
+            map.element = map.element.map(|e| self.copy(from, e, copies));
+            for field in &mut map.fields {
+                field.ty = self.copy(from, field.ty, copies);
+            }
+        }
+        self.define(copy, atom);
+        copy
     }
 
     /// Closes the schema.

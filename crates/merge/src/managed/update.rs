@@ -28,7 +28,7 @@ pub fn update(write: &Write<'_>, live: &Value, new: &mut Value) {
 ///
 /// # Errors
 /// Why the objects cannot be compared.
-pub(crate) fn try_update(write: &Write<'_>, live: &Value, new: &Value) -> Result<Option<Value>, String> {
+pub(super) fn try_update(write: &Write<'_>, live: &Value, new: &Value) -> Result<Option<Value>, String> {
     let managed = decode_live_or_new(write, live, new);
     if managed.is_empty() && !live.at("metadata").at("uid").str().is_empty() {
         // Managed fields were taken off the object on purpose; only an apply starts them anew.
