@@ -1,0 +1,3 @@
+//! Who may do what, against a real server's recorded answers.
+
+mod golden;
