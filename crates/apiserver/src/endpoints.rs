@@ -1,14 +1,86 @@
 //! Paths that are no resources: health, version, discovery, OpenAPI, metrics.
 
+mod version;
+
 use crate::call::Call;
+use crate::discovery;
 use crate::door::Body;
 use crate::reply::Reply;
+use crate::route::method_not_allowed;
+use http::Method;
 use meta::status::Status;
+use value::{Value, json};
+
+/// The health endpoints and what each is called in its verbose answer.
+const HEALTH: [&str; 3] = ["healthz", "livez", "readyz"];
 
 /// Answers a request for a path.
 pub(crate) async fn answer(call: &Call, _body: Body) -> Result<Reply, Status> {
-    match call.path.as_str() {
-        "/healthz" | "/livez" | "/readyz" => Ok(Reply::text(200, "ok")),
+    if let Some(reply) = discovery::answer(call) {
+        return reply;
+    }
+    let path = call.path.as_str();
+    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    if HEALTH.contains(&first) {
+        return Ok(health(call, first, path));
+    }
+    match path {
+        "/version" | "/version/" if call.method == Method::GET => {
+            let mut out = json::to_vec(&version::document());
+            if call.pretty() {
+                out = crate::reply::indent(&out);
+            }
+            Ok(Reply::bytes(200, "application/json", out))
+        }
+        "/version" | "/version/" => Err(method_not_allowed()),
+        "/" => Ok(index(call)),
+        _ if path.starts_with("/openapi/v3/") => {
+            Ok(Reply { code: 404, content_type: "", body: crate::body::ResponseBody::empty(), headers: Vec::new() })
+        }
         _ => Ok(Reply::no_such_path()),
     }
+}
+
+/// `/healthz` and its like: the server answers, so it is alive; what it needs to be ready was there before
+/// it listened.
+fn health(call: &Call, kind: &str, path: &str) -> Reply {
+    let checks = ["ping"];
+    match path.strip_prefix('/').and_then(|p| p.strip_prefix(kind)) {
+        Some("") => {}
+        Some(rest) if checks.iter().any(|c| rest.strip_prefix('/') == Some(c)) => return Reply::text(200, "ok"),
+        _ => return Reply::no_such_path(),
+    }
+    if !call.query.has("verbose") {
+        return Reply::text(200, "ok");
+    }
+    let mut text = String::new();
+    for check in checks {
+        text.push_str("[+]");
+        text.push_str(check);
+        text.push_str(" ok\n");
+    }
+    text.push_str(kind);
+    text.push_str(" check passed\n");
+    Reply::text(200, text)
+}
+
+/// `/`: where one can go.
+fn index(call: &Call) -> Reply {
+    let registry = call.api.registry.load();
+    let mut paths = vec!["/api".to_owned(), "/api/v1".to_owned(), "/apis".to_owned(), "/apis/".to_owned()];
+    for served in registry.iter().filter(|s| !s.row.group.is_empty()) {
+        for path in [format!("/apis/{}", served.row.group), format!("/apis/{}", served.row.api_version())] {
+            if !paths.contains(&path) {
+                paths.push(path);
+            }
+        }
+    }
+    for kind in HEALTH {
+        paths.extend([format!("/{kind}"), format!("/{kind}/ping")]);
+    }
+    paths.push("/version".to_owned());
+    paths.sort();
+    let mut document = Value::object();
+    document.set("paths", paths);
+    Reply::bytes(200, "application/json", crate::reply::indent(&json::to_vec(&document)))
 }

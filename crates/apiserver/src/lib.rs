@@ -18,6 +18,7 @@ pub mod cache;
 pub mod call;
 pub mod codec;
 pub mod door;
+mod discovery;
 mod endpoints;
 pub mod listen;
 pub mod managed;

@@ -1,0 +1,271 @@
+//! What is served: the legacy documents of each group and version, and the aggregated one (KEP-3352).
+//!
+//! Upstream: `k8s.io/apiserver/pkg/endpoints/discovery`. Everything is derived from the registry's rows.
+
+use crate::call::Call;
+use crate::codec;
+use crate::negotiate::{Accepted, Allows, Encoding, negotiate};
+use crate::reply::Reply;
+use crate::resource::Registry;
+use crate::route::{method_not_allowed, not_found};
+use http::Method;
+use kinds::Row;
+use kinds::table::Subresource;
+use meta::status::Status;
+use value::{Str, Value};
+
+const META: &str = "k8s.io/apimachinery/pkg/apis/meta/v1";
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+/// Answers `/api`, `/apis` and what is below them short of a resource; `None` if the path is something else.
+pub(crate) fn answer(call: &Call) -> Option<Result<Reply, Status>> {
+    let path = call.path.trim_end_matches('/');
+    let registry = call.api.registry.load();
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    match segments.as_slice() {
+        ["api"] => Some(only_get(call).and_then(|()| {
+            if let Some(aggregated) = aggregated(call, &registry, Core::Only) {
+                return aggregated;
+            }
+            reply(call, "APIVersions", &versions(call))
+        })),
+        ["apis"] => {
+            Some(aggregated(call, &registry, Core::Not).unwrap_or_else(|| {
+                reply(call, "APIGroupList", &group_list(&registry))
+            }))
+        }
+        ["api", version] => Some(only_get(call).and_then(|()| version_list(call, &registry, "", version))),
+        ["apis", group] => registry.has_group(group).then(|| {
+            let mut document = self::group(&registry, group);
+            document.set("kind", "APIGroup");
+            document.set("apiVersion", "v1");
+            reply(call, "APIGroup", &document)
+        }),
+        ["apis", group, version] => registry
+            .has_group(group)
+            .then(|| only_get(call).and_then(|()| version_list(call, &registry, group, version))),
+        _ => None,
+    }
+}
+
+fn only_get(call: &Call) -> Result<(), Status> {
+    if call.method == Method::GET { Ok(()) } else { Err(method_not_allowed()) }
+}
+
+fn reply(call: &Call, go_type: &str, document: &Value) -> Result<Reply, Status> {
+    let mut accepted = negotiate(call.accept(), Allows::Plain, &Encoding::ALL)
+        .ok_or_else(|| Status::not_acceptable(&Encoding::ALL.map(Encoding::media_type)))?;
+    accepted.pretty |= call.pretty();
+    if accepted.encoding == Encoding::Protobuf {
+        let body = codec::meta_protobuf(document)
+            .ok_or_else(|| Status::internal_error("discovery has no protobuf form"))?;
+        return Ok(Reply::bytes(200, Encoding::Protobuf.media_type(), body));
+    }
+    Ok(Reply::json(200, accepted, codec::typed_json(&format!("{META}.{go_type}"), document)))
+}
+
+fn versions(call: &Call) -> Value {
+    let config = &call.api.config;
+    let address = std::net::SocketAddr::new(config.advertise_address, config.port);
+    let mut server = Value::object();
+    server.set("clientCIDR", "0.0.0.0/0");
+    server.set("serverAddress", address.to_string());
+    let mut document = Value::object();
+    document.set("kind", "APIVersions");
+    document.set("versions", vec!["v1"]);
+    document.set("serverAddressByClientCIDRs", vec![server]);
+    document
+}
+
+/// The groups but core, in the order of discovery, with their versions.
+fn groups(registry: &Registry) -> Vec<Str> {
+    let mut groups: Vec<Str> = Vec::new();
+    for served in registry.iter() {
+        let group = &served.row.group;
+        if !group.is_empty() && !groups.contains(group) {
+            groups.push(group.clone());
+        }
+    }
+    groups
+}
+
+fn versions_of(registry: &Registry, group: &str) -> Vec<Str> {
+    let mut versions: Vec<Str> = Vec::new();
+    for served in registry.iter().filter(|s| s.row.group == group) {
+        if !versions.contains(&served.row.version) {
+            versions.push(served.row.version.clone());
+        }
+    }
+    versions
+}
+
+fn group(registry: &Registry, group: &str) -> Value {
+    let entries: Vec<Value> = versions_of(registry, group)
+        .into_iter()
+        .map(|version| {
+            let mut entry = Value::object();
+            entry.set("groupVersion", format!("{group}/{version}"));
+            entry.set("version", version);
+            entry
+        })
+        .collect();
+    let mut document = Value::object();
+    document.set("name", group);
+    document.set("preferredVersion", entries.first().cloned().unwrap_or_default());
+    document.set("versions", entries);
+    document
+}
+
+fn group_list(registry: &Registry) -> Value {
+    let mut document = Value::object();
+    document.set("kind", "APIGroupList");
+    document.set("apiVersion", "v1");
+    document.set("groups", groups(registry).iter().map(|g| group(registry, g)).collect::<Vec<_>>());
+    document
+}
+
+fn version_list(call: &Call, registry: &Registry, group: &str, version: &str) -> Result<Reply, Status> {
+    if !registry.has_version(group, version) {
+        return Err(not_found());
+    }
+    let rows = registry.iter().map(|s| &s.row).filter(|r| r.group == group && r.version == version);
+    let mut resources = Vec::new();
+    for row in rows {
+        if !row.verbs.is_empty() {
+            resources.push(api_resource(row));
+        }
+        resources.extend(row.subresources.iter().map(|sub| api_subresource(row, sub)));
+    }
+    let mut document = Value::object();
+    document.set("kind", "APIResourceList");
+    if !group.is_empty() {
+        document.set("apiVersion", "v1");
+    }
+    let name = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    document.set("groupVersion", name);
+    document.set("resources", resources);
+    reply(call, "APIResourceList", &document)
+}
+
+fn api_resource(row: &Row) -> Value {
+    let mut resource = Value::object();
+    resource.set("name", row.plural.clone());
+    resource.set("singularName", row.singular.clone());
+    resource.set("namespaced", row.namespaced);
+    resource.set("kind", row.kind.clone());
+    resource.set("verbs", row.verbs.clone());
+    set_list(&mut resource, "shortNames", &row.short_names);
+    set_list(&mut resource, "categories", &row.categories);
+    if !row.storage_version_hash.is_empty() {
+        resource.set("storageVersionHash", row.storage_version_hash.clone());
+    }
+    resource
+}
+
+fn api_subresource(row: &Row, sub: &Subresource) -> Value {
+    let mut resource = Value::object();
+    resource.set("name", format!("{}/{}", row.plural, sub.name));
+    resource.set("singularName", "");
+    resource.set("namespaced", row.namespaced);
+    resource.set("kind", sub.kind.clone());
+    resource.set("verbs", sub.verbs.clone());
+    for (key, text) in [("group", &sub.group), ("version", &sub.version)] {
+        if !text.is_empty() {
+            resource.set(key, text.clone());
+        }
+    }
+    resource
+}
+
+fn set_list(object: &mut Value, key: &str, list: &[Str]) {
+    if !list.is_empty() {
+        object.set(key, list.to_vec());
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Core {
+    Only,
+    Not,
+}
+
+/// The aggregated document, if the client asks for it before anything else it knows; `None` if not.
+fn aggregated(call: &Call, registry: &Registry, core: Core) -> Option<Result<Reply, Status>> {
+    // Clauses with the discovery parameters are not for the plain negotiation: it skips them.
+    let mut plain = Vec::new();
+    for clause in call.accept().unwrap_or("").split(',') {
+        let params: Vec<(&str, &str)> =
+            clause.split(';').skip(1).filter_map(|p| p.trim().split_once('=')).collect();
+        let get = |key: &str| params.iter().find(|(k, _)| *k == key).map_or("", |(_, v)| v.trim());
+        if get("as") != "APIGroupDiscoveryList" {
+            plain.push(clause);
+            continue;
+        }
+        let media = clause.split(';').next().unwrap_or("").trim();
+        let known = get("g") == "apidiscovery.k8s.io" && get("v") == "v2" && media == "application/json";
+        if known && plain.is_empty() {
+            return Some(Ok(aggregated_reply(call, registry, core)));
+        }
+    }
+    None
+}
+
+fn aggregated_reply(call: &Call, registry: &Registry, core: Core) -> Reply {
+    let names = if core == Core::Only { vec![Str::default()] } else { groups(registry) };
+    let items = names.iter().map(|group| {
+        let versions = versions_of(registry, group).into_iter().map(|version| {
+            let rows = registry.iter().map(|s| &s.row).filter(|r| r.group == *group && r.version == version);
+            let mut entry = Value::object();
+            entry.set("resources", rows.map(|r| aggregated_resource(r)).collect::<Vec<_>>());
+            entry.set("version", version.clone());
+            entry.set("freshness", "Current");
+            entry
+        });
+        let mut metadata = Value::object();
+        if !group.is_empty() {
+            metadata.set("name", group.clone());
+        }
+        let mut item = Value::object();
+        item.set("metadata", metadata);
+        item.set("versions", versions.collect::<Vec<_>>());
+        item
+    });
+    let mut document = Value::object();
+    document.set("kind", "APIGroupDiscoveryList");
+    document.set("apiVersion", "apidiscovery.k8s.io/v2");
+    document.set("metadata", Value::object());
+    document.set("items", items.collect::<Vec<_>>());
+    let body = codec::typed_json("k8s.io/api/apidiscovery/v2.APIGroupDiscoveryList", &document);
+    let accepted = Accepted { pretty: call.pretty(), ..Accepted::JSON };
+    Reply { content_type: AGGREGATED, ..Reply::json(200, accepted, body) }
+}
+
+fn aggregated_resource(row: &Row) -> Value {
+    let mut resource = Value::object();
+    resource.set("resource", row.plural.clone());
+    resource.set("responseKind", response_kind("", "", &row.kind));
+    resource.set("scope", if row.namespaced { "Namespaced" } else { "Cluster" });
+    resource.set("singularResource", row.singular.clone());
+    resource.set("verbs", row.verbs.clone());
+    set_list(&mut resource, "shortNames", &row.short_names);
+    set_list(&mut resource, "categories", &row.categories);
+    if !row.subresources.is_empty() {
+        let subs = row.subresources.iter().map(|sub| {
+            let mut entry = Value::object();
+            entry.set("subresource", sub.name.clone());
+            entry.set("responseKind", response_kind(&sub.group, &sub.version, &sub.kind));
+            entry.set("verbs", sub.verbs.clone());
+            entry
+        });
+        resource.set("subresources", subs.collect::<Vec<_>>());
+    }
+    resource
+}
+
+fn response_kind(group: &str, version: &str, kind: &str) -> Value {
+    let mut object = Value::object();
+    object.set("group", group);
+    object.set("version", version);
+    object.set("kind", kind);
+    object
+}
