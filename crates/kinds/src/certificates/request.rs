@@ -275,7 +275,7 @@ pub(crate) fn validate_signer_name(name: &str, path: &Path<'_>, errors: &mut Err
     if domain.len() > DOMAIN_MAX {
         errors.push(Error::too_long(path, DOMAIN_MAX));
     }
-    let mut labels = |part: &str, check: fn(&str) -> Vec<String>, errors: &mut ErrorList| {
+    let labels = |part: &str, check: fn(&str) -> Vec<String>, errors: &mut ErrorList| {
         let wrong = part.split('.').map(|l| (l, check(l))).find(|(_, messages)| !messages.is_empty());
         for (label, message) in wrong.into_iter().flat_map(|(l, ms)| ms.into_iter().map(move |m| (l, m))) {
             errors.push(Error::invalid(path, part, format!("validating label {}: {message}", quote(label))));

@@ -65,6 +65,7 @@ fn row(f: &Facts) -> Row {
         reset_fields: paths(rule.resets),
         generation: rule.generation,
         ttl_seconds: rule.ttl_seconds,
+        deprecation: rules::deprecation(f.group, f.plural).map(Str::from),
         group_priority,
         version_priority,
         storage_version_hash: f.storage_version_hash.into(),
@@ -90,6 +91,7 @@ impl Row {
                 prefix: format!("/registry/{group}/{plural}").into(),
                 encoding: Encoding::Json,
                 convert: None,
+                default: Hooks::NONE.default,
             }),
             list_kind: format!("{kind}List").into(),
             singular: kind.to_lowercase().into(),
@@ -113,6 +115,7 @@ impl Row {
             reset_fields: Vec::new(),
             generation: Generation::AllBut(paths(&["metadata"])),
             ttl_seconds: None,
+            deprecation: None,
             // Upstream's crdregistration controller registers all custom groups with these.
             group_priority: 1000,
             version_priority: 100,
@@ -187,6 +190,7 @@ fn storage(f: &Facts) -> Option<Storage> {
         prefix,
         encoding,
         convert,
+        default: crate::hooks_of(group, version, f.plural).default,
     })
 }
 

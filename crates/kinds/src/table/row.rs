@@ -64,6 +64,8 @@ pub struct Row {
     pub generation: Generation,
     /// Seconds that an object lives; `None` for ever. (Events; the flag `--event-ttl` overrides.)
     pub ttl_seconds: Option<u32>,
+    /// A `Warning` for every request to the kind, when upstream has declared it deprecated.
+    pub deprecation: Option<Str>,
     /// Place of the group among groups, higher first (`APIService.spec.groupPriorityMinimum`).
     pub group_priority: i32,
     /// Place of the version in its group, higher first (`APIService.spec.versionPriority`).
@@ -90,6 +92,9 @@ pub struct Storage {
     pub encoding: Encoding,
     /// From the row's version to the hub form and back; `None` when they are the same.
     pub convert: Option<Convert>,
+    /// Defaults of the stored version. Upstream lays them on whatever it reads from the store, so also on what
+    /// it answers after a write: a Job that has no labels is served with those that its template got.
+    pub default: crate::hooks::Default,
 }
 
 /// How stored bytes are written.
@@ -214,6 +219,13 @@ impl Row {
             Some(convert) => (convert.from_hub)(object),
             None => Ok(()),
         }
+    }
+
+    /// Lays on the defaults that upstream lays on whatever it reads from the store, in the hub form: to be
+    /// called on what is served after a write and on what enters the cache.
+    pub fn default_stored(&self, object: &mut Value) {
+        let default = self.storage.as_ref().map_or(self.hooks.default, |s| s.default);
+        default(object);
     }
 
     /// Prepares a new object: the kind's hook, then the first generation.

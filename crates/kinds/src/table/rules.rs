@@ -74,6 +74,17 @@ pub(super) fn rule(group: &str, plural: &str) -> Rule {
     }
 }
 
+/// What to warn of a deprecated kind (`+k8s:prerelease-lifecycle-gen` of its Go type).
+pub(super) fn deprecation(group: &str, plural: &str) -> Option<&'static str> {
+    match (group, plural) {
+        ("", "componentstatuses") => Some("v1 ComponentStatus is deprecated in v1.19+"),
+        ("", "endpoints") => {
+            Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice")
+        }
+        _ => None,
+    }
+}
+
 fn delete_policy(group: &str, plural: &str) -> DeletePolicy {
     match (group, plural) {
         (_, "events") => DeletePolicy::Unsupported,
