@@ -16,14 +16,23 @@ pub fn type_of(go: schema::TypeId) -> Option<Type> {
     Some(Type { schema: BUILTIN.schema.clone(), id })
 }
 
+/// The type of an object's own `metadata`, whose managed fields are opaque; metadata of objects within
+/// objects have those of ObjectMeta, like any struct.
+pub fn metadata() -> Type {
+    Type { schema: BUILTIN.schema.clone(), id: BUILTIN.metadata }
+}
+
 struct Builtin {
     schema: Arc<Schema>,
     structs: HashMap<schema::TypeId, TypeId>,
+    metadata: TypeId,
 }
 
 static BUILTIN: LazyLock<Builtin> = LazyLock::new(|| {
     let types = Types::builtin();
-    let mut load = Load { types, builder: Builder::new(), structs: HashMap::new(), atomic: HashMap::new() };
+    let mut builder = Builder::new();
+    let metadata = builder.declare();
+    let mut load = Load { types, builder, metadata, structs: HashMap::new(), overridden: HashMap::new() };
     for (id, ty) in types.iter() {
         if matches!(ty.shape, Shape::Struct(_)) {
             let declared = load.builder.declare();
@@ -36,25 +45,34 @@ static BUILTIN: LazyLock<Builtin> = LazyLock::new(|| {
             load.builder.define(load.structs[&id], Atom::map(map));
         }
     }
-    Builtin { schema: load.builder.finish(Trust::Decoded), structs: load.structs }
+    if let Some(id) = types.by_go_name(OBJECT_META) {
+        let mut map = load.map_of(id, false);
+        map.set_type("managedFields", TypeId::OPAQUE);
+        load.builder.define(metadata, Atom::map(map));
+    }
+    Builtin { schema: load.builder.finish(Trust::Decoded), structs: load.structs, metadata }
 });
+
+const OBJECT_META: &str = "meta/v1.ObjectMeta";
 
 struct Load {
     types: &'static Types,
     builder: Builder,
+    metadata: TypeId,
     structs: HashMap<schema::TypeId, TypeId>,
     /// Structs whose ownership a field overrides: with whether they are atomic there.
-    atomic: HashMap<(schema::TypeId, bool), TypeId>,
+    overridden: HashMap<(schema::TypeId, bool), TypeId>,
 }
 
 impl Load {
     fn map_of(&mut self, id: schema::TypeId, atomic: bool) -> MapType {
         let fields: &'static [schema::Field] =
             self.types.structure(id).map(|s| s.fields.as_slice()).unwrap_or_default();
-        let is_metadata = self.types.get(id).short_name() == "ObjectMeta";
+        let is_kind = fields.iter().any(|f| f.inlined == "TypeMeta");
+        let object_meta = self.types.by_go_name(OBJECT_META);
         let out = fields.iter().map(|f| {
-            let ty =
-                if is_metadata && f.json == "managedFields" { TypeId::OPAQUE } else { self.field_type(f) };
+            let is_metadata = is_kind && f.json == "metadata" && Some(f.ty) == object_meta;
+            let ty = if is_metadata { self.metadata } else { self.field_type(f) };
             Field { default: default_of(self.types, f), ..Field::new(f.json, ty) }
         });
         // A struct without fields is any object.
@@ -113,11 +131,11 @@ impl Load {
     }
 
     fn overridden(&mut self, id: schema::TypeId, atomic: bool) -> TypeId {
-        if let Some(found) = self.atomic.get(&(id, atomic)) {
+        if let Some(found) = self.overridden.get(&(id, atomic)) {
             return *found;
         }
         let declared = self.builder.declare();
-        self.atomic.insert((id, atomic), declared);
+        self.overridden.insert((id, atomic), declared);
         let map = self.map_of(id, atomic);
         self.builder.define(declared, Atom::map(map));
         declared

@@ -11,14 +11,16 @@ use value::{Str, Value};
 /// The type of objects of one version. `schema` is the version's `openAPIV3Schema` (null if it has none),
 /// which is valid; `preserve_unknown` is the definition's `spec.preserveUnknownFields`.
 pub fn type_of(schema: &Value, preserve_unknown: bool) -> Type {
-    let mut load = Load { builder: Builder::new(), metadata: TypeId::DEDUCED };
-    load.metadata = load.object_meta();
+    let mut builder = Builder::new();
+    let metadata = builder.import(&builtin::metadata());
+    let embedded = schema::Types::builtin().by_go_name("meta/v1.ObjectMeta").and_then(builtin::type_of);
+    let embedded = embedded.map_or(TypeId::DEDUCED, |ty| builder.import(&ty));
+    let mut load = Load { builder, embedded };
     let root = if schema.is_null() {
         // Any object; but managed fields are ours.
-        let metadata = Field::new("metadata", load.metadata);
-        Atom::map(MapType::new(vec![metadata], Some(TypeId::DEDUCED)))
+        Atom::map(MapType::new(vec![Field::new("metadata", metadata)], Some(TypeId::DEDUCED)))
     } else {
-        load.atom(schema, Within { preserve_unknown, is_resource: true }, DEPTH_MAX)
+        load.atom(schema, Within { preserve_unknown, metadata: Some(metadata) }, DEPTH_MAX)
     };
     let id = load.builder.add(root);
     Type { schema: load.builder.finish(Trust::Nothing), id }
@@ -29,30 +31,24 @@ pub fn type_of(schema: &Value, preserve_unknown: bool) -> Type {
 struct Within {
     /// Unknown fields are kept here and below.
     preserve_unknown: bool,
-    /// It is a whole object: the root, or an embedded resource.
-    is_resource: bool,
+    /// It is a whole object, the root or an embedded resource: the type of its metadata.
+    metadata: Option<TypeId>,
 }
 
 struct Load {
     builder: Builder,
-    metadata: TypeId,
+    /// The metadata of embedded resources.
+    embedded: TypeId,
 }
 
 impl Load {
-    fn object_meta(&mut self) -> TypeId {
-        let go = schema::Types::builtin().by_go_name("meta/v1.ObjectMeta");
-        match go.and_then(builtin::type_of) {
-            Some(ty) => self.builder.import(&ty),
-            None => TypeId::DEDUCED,
-        }
-    }
-
     fn ty(&mut self, schema: &Value, within: Within, depth: usize) -> TypeId {
         if depth == 0 {
             return TypeId::DEDUCED;
         }
-        let is_resource = schema.at("x-kubernetes-embedded-resource").bool();
-        let atom = self.atom(schema, Within { is_resource, ..within }, depth);
+        let is_embedded = schema.at("x-kubernetes-embedded-resource").bool();
+        let metadata = is_embedded.then_some(self.embedded);
+        let atom = self.atom(schema, Within { metadata, ..within }, depth);
         match atom {
             Atom { scalar: Some(scalar), list: None, map: None } => match scalar {
                 Scalar::Numeric => TypeId::NUMERIC,
@@ -87,11 +83,11 @@ impl Load {
             let ty = self.ty(member, within, depth - 1);
             fields.push(Field { default: member.get("default").cloned(), ..Field::new(name.clone(), ty) });
         }
-        if within.is_resource {
+        if let Some(metadata) = within.metadata {
             fields.retain(|f| !matches!(f.name.as_str(), "apiVersion" | "kind" | "metadata"));
             fields.push(Field::new("apiVersion", TypeId::STRING));
             fields.push(Field::new("kind", TypeId::STRING));
-            fields.push(Field::new("metadata", self.metadata));
+            fields.push(Field::new("metadata", metadata));
         }
         let element = match schema.at("additionalProperties") {
             Value::Null if within.preserve_unknown || fields.is_empty() => Some(TypeId::DEDUCED),

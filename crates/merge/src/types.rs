@@ -135,6 +135,12 @@ impl MapType {
         }
     }
 
+    pub(crate) fn set_type(&mut self, name: &str, ty: TypeId) {
+        if let Some(field) = self.fields.iter_mut().find(|f| f.name == name) {
+            field.ty = ty;
+        }
+    }
+
     /// The type of an entry.
     pub fn type_of(&self, name: &str) -> Option<TypeId> {
         self.field(name).map(|f| f.ty).or(self.element)

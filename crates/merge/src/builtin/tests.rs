@@ -35,6 +35,7 @@ fn check(go: &str, path: &[&str], expect: &str) {
 fn ownership() {
     let pod = "core/v1.Pod";
     check(pod, &["metadata", "managedFields"], "opaque");
+    check("core/v1.PodTemplate", &["template", "metadata", "managedFields"], "atomic list");
     check(pod, &["metadata", "finalizers"], "set");
     check(pod, &["metadata", "ownerReferences"], "list by uid");
     check(pod, &["metadata", "ownerReferences", "[]"], "atomic map");

@@ -38,7 +38,7 @@ impl Walk<'_> {
                 let r = rhs.as_object().filter(|m| !m.is_empty());
                 match (l, r) {
                     (Some(l), Some(r)) => self.map(map, l, r, depth),
-                    (Some(l), None) => Ok(Value::Object(l.clone())),
+                    (Some(l), None) => self.map(map, l, &Map::new(), depth),
                     (None, _) => Ok(rhs.clone()),
                 }
             }
