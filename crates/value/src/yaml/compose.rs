@@ -2,9 +2,9 @@
 
 use super::{DEPTH_MAX, Error};
 use crate::Str;
-use libyaml_safer::{Encoding, ErrorKind, EventData, Parser, ScalarStyle};
+use libyaml_safer::{Encoding, ErrorKind, EventData, Mark, Parser, ScalarStyle};
 use std::collections::HashMap;
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::panic;
 
 /// Nodes refer to each other by index, the root is the last one.
@@ -39,6 +39,9 @@ pub(super) struct Document {
     pub(super) root: Option<NodeId>,
 }
 
+/// How many bytes are decoded at a time.
+const READ_BYTES: usize = 64;
+
 /// Reads the first document.
 ///
 /// The library panics on a few malformed documents (tags in flow style followed by a comma, for one).
@@ -53,7 +56,9 @@ fn read_document(data: &[u8]) -> Result<Document, Error> {
     // The library also panics when a block scalar ends with the input instead of a line. So a line end is
     // added, and taken off again from the scalar that took it in.
     let added = !data.is_empty() && !data.ends_with(b"\n");
-    let mut input = data.chain(if added { &b"\n"[..] } else { b"" });
+    let input = data.chain(if added { &b"\n"[..] } else { b"" });
+    // In small pieces, as the library decodes all it gets at once and would complain first of what comes last.
+    let mut input = BufReader::with_capacity(READ_BYTES, input);
     let mut parser = Parser::new();
     // The library takes the first byte of some characters for one of a byte order mark.
     if !data.starts_with(b"\xff\xfe") && !data.starts_with(b"\xfe\xff") && !data.starts_with(b"\xef\xbb\xbf")
@@ -63,14 +68,13 @@ fn read_document(data: &[u8]) -> Result<Document, Error> {
     parser.set_input(&mut input);
     let mut composer = Composer { nodes: Vec::new(), anchors: HashMap::new(), open: Vec::new(), root: None };
     loop {
-        let mut event = parser.parse().map_err(|e| syntax_error(&e))?;
+        let mut event = parser.parse().map_err(|e| syntax_error(&e, data))?;
         if let EventData::Scalar { value, style: ScalarStyle::Literal | ScalarStyle::Folded, .. } =
             &mut event.data
             && added
             && usize::try_from(event.end_mark.index).is_ok_and(|end| end > data.len())
-            && value.ends_with('\n')
         {
-            value.pop();
+            remove_added_line_end(value, data);
         }
         match event.data {
             EventData::StreamEnd | EventData::DocumentEnd { .. } => break,
@@ -78,6 +82,18 @@ fn read_document(data: &[u8]) -> Result<Document, Error> {
         }
     }
     Ok(Document { nodes: composer.nodes, root: composer.root })
+}
+
+/// Takes the line end that was added to `data` off the block scalar at its end.
+fn remove_added_line_end(text: &mut String, data: &[u8]) {
+    let Some(lines) = text.strip_suffix('\n') else { return };
+    let is_blank = |line: &[u8]| line.iter().all(|b| *b == b' ');
+    let last_of_data = data.rsplit(|b| *b == b'\n').next().unwrap_or(data);
+    let last_of_text = lines.rsplit('\n').next().unwrap_or(lines);
+    // A last line of mere indentation is no part of the text, unless all line ends are kept.
+    if is_blank(last_of_text.as_bytes()) || !is_blank(last_of_data) {
+        text.pop();
+    }
 }
 
 struct Composer {
@@ -142,10 +158,17 @@ pub(super) fn too_deep() -> Error {
 }
 
 /// Words an error as `yaml.v2` does: the line is left out when it is the first.
-fn syntax_error(error: &libyaml_safer::Error) -> Error {
-    let problem_line = error.problem_mark().map_or(0, |m| m.line);
-    let line = match problem_line {
-        0 => error.context_mark().map_or(0, |m| m.line),
+fn syntax_error(error: &libyaml_safer::Error, data: &[u8]) -> Error {
+    // Inside a token the line end that was added does not count. Between tokens it does: upstream, too,
+    // goes on to a new line at the end of the data.
+    let in_token = error.problem() == "found unexpected end of stream";
+    let line_of = |mark: Option<Mark>| {
+        let mark = mark.unwrap_or_default();
+        let beyond = usize::try_from(mark.index).is_ok_and(|index| index > data.len());
+        mark.line.saturating_sub(u64::from(in_token && beyond))
+    };
+    let line = match line_of(error.problem_mark()) {
+        0 => line_of(error.context_mark()),
         // Where the parser complains, the line has been counted on already.
         line if error.kind() == ErrorKind::Scanner => line + 1,
         line => line,

@@ -71,7 +71,7 @@ fn resolve_plain(text: &str, tag: &str) -> Scalar {
         _ => {}
     }
     match text.as_bytes().first() {
-        Some(b'.') => float(text).map_or(Scalar::Text, Scalar::Float),
+        Some(b'.') => float_with_underscores(text).map_or(Scalar::Text, Scalar::Float),
         Some(b'0'..=b'9' | b'+' | b'-') => {
             if matches!(tag, "" | "timestamp") && is_timestamp(text) {
                 return Scalar::SpecialText("!!timestamp");
@@ -111,6 +111,17 @@ fn integer(text: &str) -> Option<Scalar> {
         None if unsigned.len() == text.len() => Some(Scalar::Uint(magnitude)),
         None => None,
     }
+}
+
+/// A float as Go writes it in source code, where underscores may stand between digits.
+fn float_with_underscores(text: &str) -> Option<f64> {
+    let bytes = text.as_bytes();
+    let is_digit = |i: Option<usize>| i.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_digit);
+    let between_digits = |i: usize| is_digit(i.checked_sub(1)) && is_digit(i.checked_add(1));
+    if !bytes.iter().enumerate().all(|(i, b)| *b != b'_' || between_digits(i)) {
+        return None;
+    }
+    float(&text.replace('_', ""))
 }
 
 /// A float of digits with a point or exponent; none if it is beyond the range.

@@ -51,6 +51,9 @@ fn documents() {
     check("a: |\n  x\n  y\nb: >-\n  x\n  y\n", expect![[r#"{"a":"x\ny\n","b":"x y"}"#]]);
     check("a: |\n  x", expect![[r#"{"a":"x"}"#]]);
     check("a: |+\n  x\n\n", expect![[r#"{"a":"x\n\n"}"#]]);
+    check("a: |\n  x\n  ", expect![[r#"{"a":"x\n"}"#]]);
+    check("a: |+\n  x\n ", expect![[r#"{"a":"x\n"}"#]]);
+    check("a: |\n  x\n   ", expect![[r#"{"a":"x\n "}"#]]);
     check("a: |-\n  x", expect![[r#"{"a":"x"}"#]]);
     check("a: >\n  x\n  y", expect![[r#"{"a":"x y"}"#]]);
     check("---\na: 1\n---\nb: 2\n", expect![[r#"{"a":1}"#]]);
@@ -163,7 +166,7 @@ fn syntax_errors() {
     check("a:\n\t- b", expect!["yaml: line 2: found character that cannot start any token"]);
     check("a: [1, 2", expect!["yaml: line 1: did not find expected ',' or ']'"]);
     check("a: 1\n b: 2\n", expect!["yaml: line 2: mapping values are not allowed in this context"]);
-    check("a: 'x", expect!["yaml: line 2: found unexpected end of stream"]);
+    check("a: 'x", expect!["yaml: found unexpected end of stream"]);
     check("a: \"\\q\"", expect!["yaml: found unknown escape character"]);
     check("- a\nb: c\n", expect!["yaml: line 1: did not find expected '-' indicator"]);
     check("@a", expect!["yaml: found character that cannot start any token"]);
