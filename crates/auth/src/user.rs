@@ -67,6 +67,14 @@ impl UserInfo {
         }
     }
 
+    /// A controller of the server's own: the service account `kube-system/NAME`, authenticated. What it may do
+    /// is said by the role `system:controller:NAME`, like anyone's.
+    pub fn controller(name: &str) -> Self {
+        let mut user = Self::service_account("kube-system", name, "");
+        user.mark_authenticated();
+        user
+    }
+
     /// Whether the user is in `group`.
     pub fn in_group(&self, group: &str) -> bool {
         self.groups.iter().any(|g| g == group)

@@ -290,3 +290,84 @@ fn times_cross_2050() {
     assert_eq!(der::time(0)[2..], *b"700101000000Z");
     assert_eq!(der::time(2_524_608_000)[2..], *b"20500101000000Z");
 }
+
+/// A handshake in memory; gives back the server's connection, or what went wrong.
+fn handshake(
+    server: &std::sync::Arc<rustls::ServerConfig>,
+    client: rustls::ClientConfig,
+    name: &'static str,
+) -> Result<rustls::ServerConnection, String> {
+    let name = rustls::pki_types::ServerName::try_from(name).unwrap();
+    let mut client = rustls::ClientConnection::new(std::sync::Arc::new(client), name).unwrap();
+    let mut server = rustls::ServerConnection::new(server.clone()).unwrap();
+    for _ in 0..10 {
+        let mut wire = Vec::new();
+        client.write_tls(&mut wire).unwrap();
+        server.read_tls(&mut wire.as_slice()).unwrap();
+        server.process_new_packets().map_err(|e| e.to_string())?;
+        let mut wire = Vec::new();
+        server.write_tls(&mut wire).unwrap();
+        client.read_tls(&mut wire.as_slice()).unwrap();
+        client.process_new_packets().map_err(|e| e.to_string())?;
+    }
+    Ok(server)
+}
+
+#[test]
+fn connections_carry_any_certificate_and_see_a_new_one() {
+    let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
+    let authority = |key| Authority::create("kubernetes", key, now, 100_000).unwrap();
+    let (ours, theirs) =
+        (authority(PrivateKey::generate().unwrap()), authority(PrivateKey::generate_rsa().unwrap()));
+    let names = Names { dns: vec!["kubernetes".into()], ..Names::default() };
+    let serve = |by: &Authority| by.issue(&Name::new("s", &[]), &names, Usage::Server, now, 5000).unwrap();
+    let hot = HotCertificate::new(&serve(&ours)).unwrap();
+    let server = std::sync::Arc::new(
+        server_config(hot.clone(), AnyClientCertificate::new(&[ours.certificate()])).unwrap(),
+    );
+    let jane = |by: &Authority| {
+        by.issue(&Name::new("jane", &[]), &Names::default(), Usage::Client, now, 5000).unwrap()
+    };
+    let trust = [ours.certificate()];
+    let judge = ClientAuthorities::new(&trust).unwrap();
+    for (identity, shown, trusted) in
+        [(Some(jane(&ours)), true, true), (Some(jane(&theirs)), true, false), (None, false, false)]
+    {
+        let client = client_config(&trust, identity.as_ref()).unwrap();
+        let connection = handshake(&server, client, "kubernetes").unwrap();
+        let chain = connection.peer_certificates().unwrap_or_default();
+        assert_eq!((!chain.is_empty(), judge.verify(chain, now).is_ok()), (shown, trusted));
+        assert_eq!(connection.alpn_protocol(), Some(&b"h2"[..]));
+    }
+    assert!(handshake(&server, client_config(&trust, None).unwrap(), "other").is_err());
+    hot.replace(&serve(&theirs)).unwrap();
+    assert!(handshake(&server, client_config(&trust, None).unwrap(), "kubernetes").is_err());
+    let both = [ours.certificate(), theirs.certificate()];
+    assert!(handshake(&server, client_config(&both, None).unwrap(), "kubernetes").is_ok());
+}
+
+#[test]
+fn usages_decide_who_may_be_a_client() {
+    let authority = Authority::create("x", PrivateKey::generate().unwrap(), NOW, 1000).unwrap();
+    let judge = ClientAuthorities::new(&[authority.certificate()]).unwrap();
+    let key = PrivateKey::generate().unwrap();
+    for (extended, good) in [
+        (&[][..], true),
+        (&[oid::CLIENT_AUTH], true),
+        (&[oid::SERVER_AUTH, oid::CLIENT_AUTH], true),
+        (&[oid::ANY_USAGE], true),
+        (&[oid::SERVER_AUTH], false),
+    ] {
+        let leaf = LeafRequest {
+            subject: &Name::new("jane", &[]),
+            names: &Names::default(),
+            extended,
+            key_usage: 0,
+            spki: key.public().spki(),
+            not_before: NOW,
+            not_after: NOW + 10,
+        };
+        let certificate = authority.sign(&leaf).unwrap();
+        assert_eq!(judge.verify(&[certificate.der().clone()], NOW).is_ok(), good);
+    }
+}

@@ -8,7 +8,9 @@ use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -146,7 +148,7 @@ impl ClientAuthorities {
                     &self.anchors,
                     intermediates,
                     now,
-                    webpki::KeyUsage::client_auth(),
+                    ClientUsage,
                     None,
                     None,
                 )?;
@@ -155,6 +157,59 @@ impl ClientAuthorities {
             .map_err(untrusted)?;
         Certificate::from_der(leaf)
     }
+}
+
+/// Good for clients: no extended key usage at all, or one for clients, or the one for everything (which
+/// webpki's own check does not take).
+struct ClientUsage;
+
+impl webpki::ExtendedKeyUsageValidator for ClientUsage {
+    fn validate(&self, usages: webpki::KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
+        // Contents of the object identifiers 1.3.6.1.5.5.7.3.2 and 2.5.29.37.0.
+        let client = webpki::KeyPurposeId::new(&[0x2b, 6, 1, 5, 5, 7, 3, 2]);
+        let any = webpki::KeyPurposeId::new(&[0x55, 0x1d, 0x25, 0]);
+        let mut present = Vec::new();
+        for usage in usages {
+            let usage = usage?;
+            if usage == client || usage == any {
+                return Ok(());
+            }
+            present.push(usage.to_decoded_oid());
+        }
+        if present.is_empty() {
+            return Ok(());
+        }
+        let required = webpki::KeyUsage::client_auth();
+        let context = webpki::RequiredEkuNotFoundContext { required, present };
+        Err(webpki::Error::RequiredEkuNotFoundContext(context))
+    }
+}
+
+/// The TLS side of a client that trusts servers of `authorities` and shows `identity`, if it has one.
+///
+/// # Errors
+/// [`Error::Tls`].
+pub fn client_config(
+    authorities: &[&Certificate],
+    identity: Option<&Identity>,
+) -> Result<ClientConfig, Error> {
+    let failed = |e: rustls::Error| Error::Tls(e.to_string());
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots.add(authority.der().clone()).map_err(failed)?;
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(failed)?
+        .with_root_certificates(roots);
+    let mut config = match identity {
+        Some(identity) => builder
+            .with_client_auth_cert(vec![identity.certificate.der().clone()], identity.key.to_tls())
+            .map_err(failed)?,
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 /// The TLS side of a server: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN.

@@ -71,7 +71,8 @@ pub struct Response {
 }
 
 impl Response {
-    fn new(user: UserInfo) -> Self {
+    fn new(mut user: UserInfo) -> Self {
+        user.mark_authenticated();
         Self { user: Arc::new(user), audiences: Vec::new(), annotations: Vec::new() }
     }
 }
@@ -148,10 +149,7 @@ impl Authenticator {
             .or_else(|| keep(self.by_bearer(&trust, headers, lookup, now)))
             .or_else(|| keep(self.by_websocket(&trust, headers, lookup, now)));
         let response = match found {
-            Some(mut response) => {
-                Arc::make_mut(&mut response.user).mark_authenticated();
-                response
-            }
+            Some(response) => response,
             None if !errors.is_empty() => {
                 return Err(Unauthenticated { reason: crate::rbac::aggregate_texts(&errors) });
             }
@@ -184,11 +182,7 @@ impl Authenticator {
         now: i64,
     ) -> Result<Option<Response>, String> {
         let trust = self.config.read().clone();
-        let found = self.token(&trust, token, audiences, lookup, now)?;
-        Ok(found.map(|mut response| {
-            Arc::make_mut(&mut response.user).mark_authenticated();
-            response
-        }))
+        self.token(&trust, token, audiences, lookup, now)
     }
 
     /// The audiences that this server answers to.

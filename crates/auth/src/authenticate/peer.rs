@@ -85,10 +85,12 @@ fn user_of(certificate: &Certificate) -> Result<Option<UserInfo>, String> {
         many => return Err(format!("expected 1 UID, but found multiple: [{}]", many.join(" "))),
     };
     let credential = format!("X509SHA256={}", certificate.fingerprint());
-    Ok(Some(UserInfo {
+    let mut user = UserInfo {
         name: subject.common_name.as_str().into(),
         uid: uid.into(),
         groups: subject.organizations.iter().map(Into::into).collect(),
         extra: [(CREDENTIAL_ID.into(), vec![credential.into()])].into(),
-    }))
+    };
+    user.mark_authenticated();
+    Ok(Some(user))
 }

@@ -9,7 +9,6 @@ use crate::{Lookup, UserInfo};
 use meta::quote::quote_all;
 use meta::time::Time;
 use pki::{JwtError, ServiceAccountKeys};
-use std::sync::Arc;
 use value::{Str, Value};
 
 /// How far clocks may differ (go-jose's default leeway).
@@ -229,7 +228,7 @@ pub(super) fn authenticate(
         let text = format!("subject: {}, seconds after warning threshold: {late}", claims.subject);
         annotations.push(("authentication.k8s.io/stale-token".into(), text));
     }
-    Ok(Some(Response { user: Arc::new(claims.user()), audiences, annotations }))
+    Ok(Some(Response { audiences, annotations, ..Response::new(claims.user()) }))
 }
 
 /// How an object is.

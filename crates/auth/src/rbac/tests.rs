@@ -296,6 +296,117 @@ fn reviews_list_rules() {
     );
 }
 
+/// The index against looking at every binding, over random changes: same decisions, same rules.
+#[test]
+fn the_index_is_as_good_as_looking_at_all() {
+    let mut seed = 88_172_645_463_325_252_u64;
+    let mut dice = move |sides: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed % sides as u64) as usize
+    };
+    let (verbs, resources, names) =
+        (["get", "list", "*"], ["pods", "pods/log", "*/log", "*"], ["a", "b", "c"]);
+    let mut rbac = Rbac::new();
+    let mut all: std::collections::BTreeMap<String, (String, Value)> = std::collections::BTreeMap::new();
+    for round in 0..3000 {
+        let namespace = ["", "x", "y"][dice(3)];
+        let name = format!("o{}", dice(6));
+        let resource = match (namespace, dice(2)) {
+            ("", 0) => "clusterroles",
+            ("", _) => "clusterrolebindings",
+            (_, 0) => "roles",
+            _ => "rolebindings",
+        };
+        let key = format!("{resource}/{namespace}/{name}");
+        if dice(4) == 0 {
+            rbac.remove(resource, namespace, &name);
+            all.remove(&key);
+        } else {
+            let body = if resource.ends_with("bindings") {
+                let kind =
+                    if namespace.is_empty() { "ClusterRole" } else { ["Role", "ClusterRole"][dice(2)] };
+                let subject = |d: usize, n: &str| match d {
+                    0 => format!(r#"{{"kind":"User","name":"{n}"}}"#),
+                    1 => format!(r#"{{"kind":"Group","name":"{n}"}}"#),
+                    _ => format!(
+                        r#"{{"kind":"ServiceAccount","name":"{n}","namespace":"{}"}}"#,
+                        ["", "x"][d % 2]
+                    ),
+                };
+                let subjects: Vec<String> = (0..dice(4)).map(|_| subject(dice(4), names[dice(3)])).collect();
+                format!(
+                    r#""roleRef":{{"kind":"{kind}","name":"o{}"}},"subjects":[{}]"#,
+                    dice(6),
+                    subjects.join(",")
+                )
+            } else {
+                format!(
+                    r#""rules":[{{"verbs":["{}"],"apiGroups":[""],"resources":["{}"]}}]"#,
+                    verbs[dice(3)],
+                    resources[dice(4)]
+                )
+            };
+            let object =
+                tree(&format!(r#"{{"metadata":{{"namespace":"{namespace}","name":"{name}"}},{body}}}"#));
+            rbac.upsert(resource, &object);
+            all.insert(key, (resource.to_owned(), object));
+        }
+        if round % 10 != 0 {
+            continue;
+        }
+        let mut fresh = Rbac::new();
+        for (resource, object) in all.values() {
+            fresh.upsert(resource, object);
+        }
+        for user in [UserInfo::new("a", &["b", "c"]), UserInfo::new("system:serviceaccount:x:b", &["a"])] {
+            for namespace in ["", "x", "y"] {
+                assert_eq!(rbac.rules_for(&user, namespace), fresh.rules_for(&user, namespace));
+                let naive: Vec<Rule> = naive_rules(&all, &user, namespace);
+                for (resource, sub) in [("pods", ""), ("pods", "log"), ("x", "log")] {
+                    let request =
+                        Attributes::resource(&user, "get", "", resource).named(namespace, "n").sub(sub);
+                    let want = naive.iter().any(|r| r.allows(&request));
+                    assert_eq!(rbac.authorize(&request).allowed(), want, "{request:?}");
+                }
+            }
+        }
+    }
+}
+
+type Stored = std::collections::BTreeMap<String, (String, Value)>;
+
+fn naive_rules(all: &Stored, user: &UserInfo, namespace: &str) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for (resource, object) in all.values() {
+        let own = object.path(&["metadata", "namespace"]).str();
+        if !resource.ends_with("bindings") || !(own.is_empty() || own == namespace) {
+            continue;
+        }
+        let named = |s: &Value| {
+            let name = s.at("name").str();
+            let of = if s.at("namespace").str().is_empty() { own } else { s.at("namespace").str() };
+            match s.at("kind").str() {
+                "User" => user.name == name,
+                "Group" => user.in_group(name),
+                _ => !of.is_empty() && user.name == format!("system:serviceaccount:{of}:{name}"),
+            }
+        };
+        if !object.at("subjects").items().iter().any(named) {
+            continue;
+        }
+        let role = object.at("roleRef");
+        let key = match role.at("kind").str() {
+            "Role" => format!("roles/{own}/{}", role.at("name").str()),
+            _ => format!("clusterroles//{}", role.at("name").str()),
+        };
+        let role = all.get(&key).map(|(_, role)| role.at("rules").items()).unwrap_or_default();
+        rules.extend(role.iter().map(Rule::from_value));
+    }
+    rules
+}
+
 /// Not a test of speed but a way to see it: `cargo test --release -p auth -- --ignored --nocapture speed`.
 #[test]
 #[ignore = "prints a figure"]
