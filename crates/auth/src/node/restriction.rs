@@ -3,7 +3,9 @@
 //! The Node authorizer cannot look into a request's body; this does. Trees in, texts out: the API server's
 //! admission calls [`check`] for every write. Upstream: `plugin/pkg/admission/noderestriction`.
 
-use super::references;
+mod mirror;
+mod token;
+
 use crate::user::node_identity;
 use crate::{Attributes, Lookup, UserInfo, Verdict};
 use base64::Engine;
@@ -172,58 +174,6 @@ impl Plugin<'_> {
         }
     }
 
-    fn mirror_pod(&self) -> Checked {
-        let (pod, node) = (self.write.object, Quoted(self.node));
-        let metadata = pod.at("metadata");
-        if metadata.at("annotations").get(MIRROR).is_none() {
-            return forbid(format!(
-                "pod does not have {} annotation, node {node} can only create mirror pods",
-                Quoted(MIRROR)
-            ));
-        }
-        if pod.path(&["spec", "nodeName"]).str() != self.node {
-            return forbid(format!("node {node} can only create pods with spec.nodeName set to itself"));
-        }
-        let owner = match metadata.at("ownerReferences").items() {
-            [owner] => owner,
-            [] => {
-                return forbid(format!(
-                    "node {node} can only create pods with an owner reference set to itself"
-                ));
-            }
-            _ => {
-                return forbid(format!(
-                    "node {node} can only create pods with a single owner reference set to itself"
-                ));
-            }
-        };
-        let is_self = owner.at("apiVersion").str() == "v1"
-            && owner.at("kind").str() == "Node"
-            && owner.at("name").str() == self.node;
-        if !is_self {
-            return forbid(format!("node {node} can only create pods with an owner reference set to itself"));
-        }
-        if !owner.at("controller").bool() {
-            return forbid(format!(
-                "node {node} can only create pods with a controller owner reference set to itself"
-            ));
-        }
-        if owner.at("blockOwnerDeletion").bool() {
-            return forbid(format!("node {node} must not set blockOwnerDeletion on an owner reference"));
-        }
-        let live = self.lookup.get("nodes", "", self.node);
-        let live = live.ok_or_else(|| Refusal::NotFound("node", self.node.to_owned()))?;
-        let (owner_uid, uid) = (owner.at("uid").str(), live.path(&["metadata", "uid"]).str());
-        if owner_uid != uid {
-            return forbid(format!("node {} UID mismatch: expected {owner_uid} got {uid}", self.node));
-        }
-        match api_reference(pod) {
-            Ok(None) => Ok(()),
-            Ok(Some(what)) => forbid(format!("node {node} can not create pods that reference {what}")),
-            Err(text) => forbid(format!("error checking mirror pod for API references: {text}")),
-        }
-    }
-
     fn pod_status(&self) -> Checked {
         let Write { operation, object: new, old, .. } = *self.write;
         let node = Quoted(self.node);
@@ -341,113 +291,6 @@ impl Plugin<'_> {
         Ok(())
     }
 
-    fn token(&self) -> Checked {
-        let spec = self.write.object.at("spec");
-        let reference = spec.at("boundObjectRef");
-        let (name, uid) = (reference.at("name").str(), reference.at("uid").str());
-        let to_pod = reference.at("apiVersion").str() == "v1" && reference.at("kind").str() == "Pod";
-        if !to_pod || name.is_empty() {
-            return forbid("node requested token not bound to a pod");
-        }
-        if uid.is_empty() {
-            return forbid("node requested token with a pod binding without a uid");
-        }
-        let (pod, here) = self.live_pod(name)?;
-        if pod.path(&["metadata", "uid"]).str() != uid {
-            return forbid(format!(
-                "the UID in the bound object reference ({uid}) does not match the UID in record. \
-                 The object might have been deleted and then recreated"
-            ));
-        }
-        if !here {
-            return forbid("node requested token bound to a pod scheduled on a different node");
-        }
-        self.audience(spec.at("audiences").items(), &pod)
-    }
-
-    /// A node gets tokens for audiences that the pod's volumes ask for, or that it is allowed to ask for.
-    fn audience(&self, audiences: &[Value], pod: &Value) -> Checked {
-        let audience = match audiences {
-            [] => "",
-            [one] => one.str(),
-            _ => return forbid("node may only request 0 or 1 audiences"),
-        };
-        match self.pod_asks_for(pod, audience) {
-            Ok(true) => return Ok(()),
-            Ok(false) => {}
-            Err(text) => return forbid(format!("error validating audience {}: {text}", Quoted(audience))),
-        }
-        let asked = Attributes {
-            api_version: "v1",
-            ..Attributes::resource(self.write.user, "request-serviceaccounts-token-audience", "", audience)
-                .named(self.write.namespace, self.write.name)
-        };
-        if (self.authorize)(&asked).allowed() {
-            return Ok(());
-        }
-        forbid(format!(
-            "audience {} not found in pod spec volume, {} is not authorized to request tokens for this audience",
-            Quoted(audience),
-            self.write.user.name
-        ))
-    }
-
-    fn pod_asks_for(&self, pod: &Value, audience: &str) -> Result<bool, String> {
-        let namespace = pod.path(&["metadata", "namespace"]).str();
-        let mut errors = Vec::new();
-        for volume in pod.path(&["spec", "volumes"]).items() {
-            let sources = volume.at("projected").at("sources").items();
-            let tokens = sources.iter().map(|s| s.at("serviceAccountToken")).filter(|t| !t.is_null());
-            if tokens.into_iter().any(|t| t.at("audience").str() == audience) {
-                return Ok(true);
-            }
-            let asks = self.driver(pod, namespace, volume).and_then(|driver| match driver {
-                Some(driver) => self.driver_asks_for(&driver, audience),
-                None => Ok(false),
-            });
-            match asks {
-                Ok(true) => return Ok(true),
-                Ok(false) => {}
-                Err(error) => errors.push(error),
-            }
-        }
-        if errors.is_empty() { Ok(false) } else { Err(crate::rbac::aggregate_texts(&errors)) }
-    }
-
-    /// The CSI driver behind a volume, if there is one.
-    fn driver(&self, pod: &Value, namespace: &str, volume: &Value) -> Result<Option<String>, String> {
-        let claim = volume.at("persistentVolumeClaim");
-        let claim = if !volume.path(&["ephemeral", "volumeClaimTemplate"]).is_null() {
-            format!("{}-{}", pod.path(&["metadata", "name"]).str(), volume.at("name").str())
-        } else if !claim.is_null() {
-            claim.at("claimName").str().to_owned()
-        } else if !volume.at("csi").is_null() {
-            return Ok(Some(volume.at("csi").at("driver").str().to_owned()));
-        } else {
-            return Ok(migrated_driver(volume).map(str::to_owned));
-        };
-        let missing = |kind: &str, name: &str| format!("{kind} {} not found", Quoted(name));
-        let object = self.lookup.get("persistentvolumeclaims", namespace, &claim);
-        let object = object.ok_or_else(|| missing("persistentvolumeclaim", &claim))?;
-        let name = object.path(&["spec", "volumeName"]).str();
-        let object = self.lookup.get("persistentvolumes", "", name);
-        let object = object.ok_or_else(|| missing("persistentvolume", name))?;
-        let spec = object.at("spec");
-        let driver = spec.at("csi").at("driver").as_str().or_else(|| migrated_driver(spec));
-        Ok(driver.map(str::to_owned))
-    }
-
-    fn driver_asks_for(&self, driver: &str, audience: &str) -> Result<bool, String> {
-        if driver.is_empty() {
-            return Ok(false);
-        }
-        let object = self.lookup.get("csidrivers", "", driver);
-        let object =
-            object.ok_or_else(|| format!("csidriver.storage.k8s.io {} not found", Quoted(driver)))?;
-        let requests = object.path(&["spec", "tokenRequests"]).items();
-        Ok(requests.iter().any(|r| r.at("audience").str() == audience))
-    }
-
     fn lease(&self) -> Checked {
         if self.write.namespace != LEASES {
             return forbid(format!("can only access leases in the {} system namespace", Quoted(LEASES)));
@@ -532,101 +375,6 @@ fn forbidden_labels(new: &Value, old: &Value) -> Vec<String> {
     };
     let changed: BTreeSet<String> = differing(new, old).into_iter().chain(differing(old, new)).collect();
     changed.into_iter().filter(|label| forbidden(label)).collect()
-}
-
-/// The CSI driver that a volume type of old times is served by.
-fn migrated_driver(volume: &Value) -> Option<&'static str> {
-    let drivers = [
-        ("awsElasticBlockStore", "ebs.csi.aws.com"),
-        ("azureDisk", "disk.csi.azure.com"),
-        ("azureFile", "file.csi.azure.com"),
-        ("cinder", "cinder.csi.openstack.org"),
-        ("gcePersistentDisk", "pd.csi.storage.gke.io"),
-        ("portworxVolume", "pxd.portworx.com"),
-        ("vsphereVolume", "csi.vsphere.vmware.com"),
-    ];
-    drivers.iter().find(|(kind, _)| !volume.at(kind).is_null()).map(|(_, driver)| *driver)
-}
-
-/// What of the API a pod refers to, if anything: such pods cannot be mirror pods.
-fn api_reference(pod: &Value) -> Result<Option<&'static str>, String> {
-    const LOCAL: [&str; 22] = [
-        "awsElasticBlockStore",
-        "azureDisk",
-        "cephfs",
-        "cinder",
-        "downwardAPI",
-        "emptyDir",
-        "fc",
-        "flexVolume",
-        "flocker",
-        "gcePersistentDisk",
-        "gitRepo",
-        "hostPath",
-        "image",
-        "iscsi",
-        "nfs",
-        "photonPersistentDisk",
-        "portworxVolume",
-        "quobyte",
-        "rbd",
-        "scaleIO",
-        "storageos",
-        "vsphereVolume",
-    ];
-    const REMOTE: [(&str, &str); 7] = [
-        ("configMap", "configmaps (via configmap volumes)"),
-        ("secret", "secrets (via secret volumes)"),
-        ("csi", "csidrivers (via CSI volumes)"),
-        ("glusterfs", "endpoints (via glusterFS volumes)"),
-        ("persistentVolumeClaim", "persistentvolumeclaims"),
-        ("ephemeral", "persistentvolumeclaims (via ephemeral volumes)"),
-        ("azureFile", "secrets (via azureFile volumes)"),
-    ];
-    const PROJECTED: [(&str, &str); 5] = [
-        ("configMap", "configmaps (via projected volumes)"),
-        ("secret", "secrets (via projected volumes)"),
-        ("serviceAccountToken", "serviceaccounts (via projected volumes)"),
-        ("clusterTrustBundle", "clustertrustbundles"),
-        ("podCertificate", "podcertificates"),
-    ];
-    let spec = pod.at("spec");
-    if !spec.at("serviceAccountName").str().is_empty() {
-        return Ok(Some("serviceaccounts"));
-    }
-    if !references::secrets(spec).is_empty() {
-        return Ok(Some("secrets"));
-    }
-    if !references::config_maps(spec).is_empty() {
-        return Ok(Some("configmaps"));
-    }
-    if !spec.at("resourceClaims").is_empty() {
-        return Ok(Some("resourceclaims"));
-    }
-    let first = |value: &Value, table: &[(&str, &'static str)]| {
-        table.iter().find(|(key, _)| !value.at(key).is_null()).map(|(_, what)| *what)
-    };
-    for volume in spec.at("volumes").items() {
-        let name = Quoted(volume.at("name").str());
-        if LOCAL.iter().any(|kind| !volume.at(kind).is_null()) {
-            continue;
-        }
-        if let Some(what) = first(volume, &REMOTE) {
-            return Ok(Some(what));
-        }
-        if volume.at("projected").is_null() {
-            return Err(format!("unknown volume type for volume  {name}"));
-        }
-        for source in volume.at("projected").at("sources").items() {
-            if let Some(what) = first(source, &PROJECTED) {
-                return Ok(Some(what));
-            }
-            if source.at("downwardAPI").is_null() {
-                return Err(format!("unknown source for projected volume {name}"));
-            }
-        }
-    }
-    Ok(None)
 }
 
 #[cfg(test)]

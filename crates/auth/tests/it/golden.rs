@@ -242,8 +242,8 @@ fn headers(request: &Value) -> HeaderMap {
     for (name, value) in request.at("headers").entries() {
         let one = std::slice::from_ref(value);
         for value in value.as_array().unwrap_or(one).iter().filter_map(Value::as_str) {
-            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-            headers.append(name, HeaderValue::from_str(value).unwrap());
+            let name = HeaderName::from_bytes(name.as_bytes()).expect("a recorded header name");
+            headers.append(name, HeaderValue::from_str(value).expect("a recorded header value"));
         }
     }
     headers
