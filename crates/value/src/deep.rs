@@ -1,7 +1,7 @@
-//! Dropping and cloning trees that may be very deep.
+//! Dropping, cloning and comparing trees that may be very deep.
 //!
 //! A document may nest [`json::DEPTH_MAX`](crate::json::DEPTH_MAX) levels, and code that recurses once for
-//! every level of it needs more stack than a thread of a runtime has. So both recurse only so far and then
+//! every level of it needs more stack than a thread of a runtime has. So these recurse only so far and then
 //! go on with a stack of their own on the heap. (Lists directly inside lists are dropped by recursion; that
 //! takes little stack a level.)
 
@@ -107,6 +107,55 @@ fn clone_flat(value: &Value) -> Value {
     }
 }
 
+/// Whether two values are equal, which are `level` levels deep in what is being compared.
+fn equal(a: &Value, b: &Value, level: usize) -> bool {
+    match (a, b) {
+        (Value::Null, Value::Null) => true,
+        (Value::Bool(a), Value::Bool(b)) => a == b,
+        (Value::Number(a), Value::Number(b)) => a == b,
+        (Value::String(a), Value::String(b)) => a == b,
+        (Value::Array(_) | Value::Object(_), _) if level >= RECURSION_MAX => equal_flat(a, b),
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b, level + 1))
+        }
+        (Value::Object(a), Value::Object(b)) => equal_maps(a, b, level),
+        _ => false,
+    }
+}
+
+fn equal_maps(a: &Map, b: &Map, level: usize) -> bool {
+    let (a, b) = (a.as_slice(), b.as_slice());
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.0 == b.0 && equal(&a.1, &b.1, level + 1))
+}
+
+fn equal_flat(a: &Value, b: &Value) -> bool {
+    let mut todo = vec![(a, b)];
+    while let Some((a, b)) = todo.pop() {
+        match (a, b) {
+            (Value::Array(a), Value::Array(b)) if a.len() == b.len() => todo.extend(a.iter().zip(b)),
+            (Value::Object(a), Value::Object(b)) if a.len() == b.len() && a.keys().eq(b.keys()) => {
+                todo.extend(a.values().zip(b.values()));
+            }
+            (Value::Array(_) | Value::Object(_), _) => return false,
+            _ if equal(a, b, 0) => {}
+            _ => return false,
+        }
+    }
+    true
+}
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        equal(self, other, 0)
+    }
+}
+
+impl PartialEq for Map {
+    fn eq(&self, other: &Self) -> bool {
+        equal_maps(self, other, 0)
+    }
+}
+
 impl Clone for Value {
     fn clone(&self) -> Self {
         clone_value(self, 0)
@@ -142,6 +191,8 @@ mod tests {
         ] {
             let value = nested(open, close, depth);
             let clone = value.clone();
+            assert!(clone == value);
+            assert!(clone != nested(open, close, depth - 1));
             assert_eq!(json::to_vec(&clone), json::to_vec(&value));
         }
     }

@@ -3,7 +3,7 @@
 use crate::{Str, Value};
 
 /// A JSON object: entries sorted by key, each key once.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub struct Map {
     entries: Vec<(Str, Value)>,
 }

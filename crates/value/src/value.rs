@@ -3,7 +3,7 @@
 use crate::{Map, Number, Str};
 
 /// A JSON value.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub enum Value {
     /// `null`, which is not the same as absent.
     #[default]

@@ -12,8 +12,8 @@ fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let entries = fs::read_dir(&dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
     let files: Vec<_> = entries
         .map(|entry| {
-            let path = entry.unwrap().path();
-            let input = fs::read(&path).unwrap();
+            let path = entry.expect("a readable corpus").path();
+            let input = fs::read(&path).expect("a readable corpus");
             (path, input)
         })
         .collect();
