@@ -7,6 +7,8 @@ use crate::cache::Template;
 use crate::negotiate::Encoding;
 use bytes::Bytes;
 use kinds::Row;
+use meta::field::{Error, Path};
+use meta::gvk::GroupKind;
 use meta::quote::Quoted;
 use meta::status::Status;
 use schema::protobuf::{LIST_TAIL, MAGIC, item_head, item_len, list_head, read_envelope, wrap_message};
@@ -21,6 +23,20 @@ pub struct Decoded {
     pub object: Value,
     /// Unknown and duplicate fields, as upstream words them.
     pub strict: Vec<String>,
+}
+
+/// Whether a patch may say another kind and version than the object's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatchedKind {
+    /// Then it is an object of that kind, and refused.
+    Checked,
+    /// What it says there is not looked at.
+    Ignored,
+}
+
+/// An empty list of managed fields is a wish to forget them; in Go's JSON form it would be absent.
+fn resets_managed_fields(object: &Value) -> bool {
+    matches!(object.at("metadata").at("managedFields"), Value::Array(list) if list.is_empty())
 }
 
 /// The codec of a kind in one version.
@@ -211,6 +227,12 @@ impl Codec {
             None => Decoded { object: json::parse(body).unwrap_or_default(), strict: Vec::new() },
         };
         self.stamp(&mut decoded.object);
+        if mentions_managed_fields(body)
+            && json::parse(body).is_ok_and(|raw| resets_managed_fields(&raw))
+            && let Some(metadata) = decoded.object.object_at("metadata")
+        {
+            metadata.set("managedFields", Value::Array(Vec::new()));
+        }
         Ok(decoded)
     }
 
@@ -261,10 +283,81 @@ impl Codec {
     ///
     /// # Errors
     /// 422 with upstream's text.
-    pub fn decode_patched(&self, row: &Row, object: &Value) -> Result<Decoded, Status> {
-        let mut decoded = self.decode_json(row, &json::to_vec(object), true)?;
-        self.normalize(&mut decoded.object);
+    pub fn decode_patched(
+        &self,
+        row: &Row,
+        live: &Value,
+        patched: &Value,
+        kinds: PatchedKind,
+    ) -> Result<Decoded, Status> {
+        let mut object = patched.clone();
+        if kinds == PatchedKind::Ignored {
+            self.stamp(&mut object);
+        }
+        let refuse = |why: String| {
+            let shown = String::from_utf8_lossy(&self.patched_json(live, patched)).into_owned();
+            let errors = vec![Error::invalid(&Path::new("patch"), shown, why)];
+            Status::invalid(&GroupKind::default(), "", &errors)
+        };
+        let (api_version, kind) = (object.at("apiVersion").str(), object.at("kind").str());
+        if (api_version, kind) != (self.api_version.as_str(), self.kind.as_str()) {
+            return Err(refuse(self.foreign_kind(&object, api_version, kind)));
+        }
+        let resets = resets_managed_fields(patched);
+        let mut decoded = match self.ty {
+            Some(ty) => {
+                let decoded = schema::decode_value(Types::builtin(), ty, &object, Unknown::Report)
+                    .map_err(|e| refuse(e.to_string()))?;
+                Decoded { object: decoded.value, strict: decoded.strict_errors }
+            }
+            None => self.decode_json(row, &json::to_vec(&object), true)?,
+        };
+        self.stamp(&mut decoded.object);
+        if resets && let Some(metadata) = decoded.object.object_at("metadata") {
+            metadata.set("managedFields", Value::Array(Vec::new()));
+        }
         Ok(decoded)
+    }
+
+    /// Why an object that a patch gave another kind cannot be read.
+    fn foreign_kind(&self, object: &Value, api_version: &str, kind: &str) -> String {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let types = Types::builtin();
+        match types.by_kind(group, version, kind) {
+            Some(ty) => match schema::decode_value(types, ty, object, Unknown::Ignore) {
+                Err(error) => error.to_string(),
+                Ok(_) => format!("unable to convert object of kind {kind} to {}", self.kind),
+            },
+            None => format!(
+                "no kind {} is registered for version {} in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
+                Quoted(kind),
+                Quoted(api_version)
+            ),
+        }
+    }
+
+    /// The patched document as upstream shows it: what the patch touched has its keys sorted, the rest is as
+    /// it was encoded.
+    fn patched_json(&self, live: &Value, patched: &Value) -> Vec<u8> {
+        let mut out = Vec::new();
+        let encoded = json::parse(&self.to_json(live)).unwrap_or_default();
+        let metadata_type = Types::builtin().by_go_name("k8s.io/apimachinery/pkg/apis/meta/v1.ObjectMeta");
+        out.push(b'{');
+        for (i, (key, value)) in patched.entries().enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            json::write_str(key, &mut out);
+            out.push(b':');
+            match metadata_type {
+                Some(ty) if key == "metadata" && encoded.get(key) == Some(value) => {
+                    schema::encode_json(Types::builtin(), ty, value, &mut out);
+                }
+                _ => json::write(value, &mut out),
+            }
+        }
+        out.push(b'}');
+        out
     }
 
     /// Lays a strategic merge patch on an object.
@@ -275,6 +368,16 @@ impl Codec {
         let Some(ty) = self.ty else { return Err(merge::strategic::Error::unsupported().to_status()) };
         merge::strategic::apply(live.clone(), patch.clone(), ty).map_err(|e| e.to_status())
     }
+}
+
+/// Whether a body may hold an empty list of managed fields: most do not even name them.
+fn mentions_managed_fields(body: &[u8]) -> bool {
+    const NAME: &[u8] = b"\"managedFields\"";
+    body.windows(NAME.len()).position(|w| w == NAME).is_some_and(|at| {
+        let rest = body.get(at + NAME.len()..).unwrap_or_default();
+        let mut rest = rest.iter().filter(|b| !b.is_ascii_whitespace());
+        (rest.next(), rest.next(), rest.next()) == (Some(&b':'), Some(&b'['), Some(&b']'))
+    })
 }
 
 fn protobuf(ty: TypeId, object: &Value) -> Vec<u8> {

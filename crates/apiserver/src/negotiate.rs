@@ -192,6 +192,28 @@ fn accept_params(clause: &Clause<'_>, encoding: Encoding, allows: Allows) -> Opt
     Some(out)
 }
 
+/// What go-restful looks at before any handler runs: a clause must name one of the media types that the
+/// route produces, or be `*/*`; parameters and weights do not count.
+pub fn route_accepts(accept: Option<&str>, stream: bool) -> Result<(), Status> {
+    let header = accept.filter(|h| !h.is_empty()).unwrap_or("*/*");
+    let produced = |media: &str| media == "*/*" || Encoding::ALL.iter().any(|e| e.media_type() == media);
+    if header.split(',').any(|clause| produced(clause.split(';').next().unwrap_or_default().trim())) {
+        return Ok(());
+    }
+    let mut list: Vec<String> = Encoding::ALL.iter().map(|e| e.media_type().to_owned()).collect();
+    if stream {
+        let streams = Encoding::ALL.iter().filter(|e| e.streams());
+        list.extend(streams.map(|e| format!("{};stream=watch", e.media_type())));
+    }
+    Err(Status {
+        code: 406,
+        reason: "NotAcceptable".into(),
+        message: format!("406: Not Acceptable\n\nAvailable representations: {}", list.join(", ")),
+        details: Some(Box::default()),
+        ..Status::default()
+    })
+}
+
 /// Whether output is indented: by `pretty=…` in the query, else for browsers and command-line tools.
 pub fn wants_pretty(query_pretty: Option<&str>, user_agent: &str) -> bool {
     match query_pretty {

@@ -41,7 +41,9 @@ impl Hub {
     /// The tree of a cached object, with its `resourceVersion`.
     pub fn tree(&self, entry: &Entry) -> Value {
         let mut object = self.codec.from_stored(&entry.stored).unwrap_or_default();
-        set_resource_version(&mut object, entry.revision);
+        if entry.revision > 0 {
+            set_resource_version(&mut object, entry.revision);
+        }
         object
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::call::Call;
 use crate::door::{Body, read_body};
+use crate::negotiate::route_accepts;
 use crate::reply::Reply;
 use crate::request::RequestInfo;
 use crate::resource::{Hub, Target};
@@ -82,6 +83,9 @@ async fn main_resource(call: &Call, target: &Target, body: Body) -> Result<Reply
     let all_namespaces = row.namespaced && call.info.namespace.is_empty();
     if !row.has_verb(verb) || (all_namespaces && matches!(verb, "create" | "deletecollection")) {
         return Err(method_not_allowed());
+    }
+    if target.served.codec.is_typed() {
+        route_accepts(call.accept(), matches!(verb, "list" | "watch"))?;
     }
     let Some(hub) = hub(target) else {
         return special::virtual_kind(call, target, verb, body).await;

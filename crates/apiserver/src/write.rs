@@ -187,6 +187,23 @@ pub fn match_namespace(call: &Call, served: &Served, object: &mut Value) -> Resu
     ))
 }
 
+/// The name in the body must be that of the path.
+pub fn check_name(call: &Call, object: &Value) -> Result<(), Status> {
+    let wanted = call.info.name.as_str();
+    let given = object.at("metadata").at("name").str();
+    if given.is_empty() {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({wanted} based on URL) was undeterminable: name must be provided"
+        )));
+    }
+    if given != wanted {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({given}) does not match the name on the URL ({wanted})"
+        )));
+    }
+    Ok(())
+}
+
 /// How a kind's names are checked.
 pub fn name_errors(rule: NameRule, name: &str, usage: NameUse) -> Vec<String> {
     match rule {
@@ -214,6 +231,8 @@ pub fn validate_update(served: &Served, context: &Context, new: &Value, old: &Va
     let rule = |name: &str, usage: NameUse| names::name_is_path_segment(name, usage);
     let (new_meta, old_meta) = (new.at("metadata"), old.at("metadata"));
     let mut errors = object_meta::validate(new_meta, scope(row), rule, &path);
+    errors.extend(object_meta::validate_update(new_meta, old_meta, &path));
+    // The strategies check it once more, and clients see both.
     errors.extend(object_meta::validate_update(new_meta, old_meta, &path));
     let hook = if context.subresource.is_empty() {
         row.hooks.validate_update

@@ -14,7 +14,7 @@ use crate::write::{self, Committed, Written};
 use bytes::Bytes;
 use http::header;
 use kinds::table::DeletePolicy;
-use meta::gvk::GroupKind;
+use meta::gvk::{GroupKind, GroupResource};
 use meta::options;
 use meta::status::{Details, Status};
 use std::sync::Arc;
@@ -184,22 +184,25 @@ async fn read(
 
 fn preconditions(target: &Target, name: &str, old: &Value, options: &DeleteOptions) -> Result<(), Status> {
     let metadata = old.at("metadata");
-    let conflict = |text: String| Err(Status::conflict(&target.served.group_resource(), name, text));
+    let row = &target.served.row;
+    let kind = GroupResource::new(row.group.clone(), row.kind.clone());
     if let Some(uid) = &options.uid
         && uid != metadata.at("uid").str()
     {
-        return conflict(format!(
-            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+        let text = format!(
+            "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted and then recreated",
             metadata.at("uid").str()
-        ));
+        );
+        return Err(Status::conflict(&kind, name, text));
     }
     if let Some(version) = &options.resource_version
         && version != metadata.at("resourceVersion").str()
     {
-        return conflict(format!(
-            "Precondition failed: ResourceVersion in precondition: {version}, ResourceVersion in object meta: {}",
+        let text = format!(
+            "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({}). The object might have been modified",
             metadata.at("resourceVersion").str()
-        ));
+        );
+        return Err(Status::conflict(&kind, name, text));
     }
     Ok(())
 }

@@ -9,7 +9,8 @@ use crate::call::Call;
 use crate::reply::Reply;
 use crate::resource::{Hub, Served};
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use meta::field::{Error, Path};
 use meta::gvk::GroupKind;
 use meta::options::{WatchList, validate_list_options};
@@ -115,38 +116,37 @@ pub(crate) fn parse_revision(text: &str) -> Result<Option<u64>, Status> {
         return Ok(None);
     }
     let revision = text.parse::<u64>().map_err(|_| {
-        let path = Path::new("resourceVersion");
         let why = match text.bytes().all(|b| b.is_ascii_digit()) {
             true => "value out of range",
             false => "invalid syntax",
         };
         let detail = format!("strconv.ParseUint: parsing {}: {why}", meta::quote::quote(text));
-        let errors = vec![Error::invalid(&path, text, detail)];
-        Status::invalid(&GroupKind::new("", "storage.k8s.io"), "", &errors)
-    });
-    revision.map(Some).map_err(|status| {
-        // Upstream wraps the field error as a bad request without a kind.
-        let message = status
-            .details
-            .as_ref()
-            .and_then(|d| d.causes.first())
-            .map(|c| format!("{}: {}", c.field, c.message))
-            .unwrap_or_default();
-        Status::bad_request(message)
-    })
+        let error = Error::invalid(&Path::new("resourceVersion"), text, detail);
+        Status::bad_request(format!("invalid resource version: {error}"))
+    })?;
+    Ok(Some(revision))
 }
 
 /// A page of the collection, as the options say.
 pub(crate) async fn page(call: &Call, hub: &Hub, options: &ListOptions) -> Result<Page, Status> {
-    let mut query = Query {
-        namespace: &call.info.namespace,
-        after: None,
-        limit: options.limit,
-        selection: Some(&options.selection),
-    };
+    let namespace = call.info.namespace.as_str();
+    // The namespace narrows the range of keys; it need not be looked at again.
+    let mut selection = options.selection.clone();
+    if selection.namespace == namespace {
+        selection.namespace = Str::default();
+    }
+    let mut query = Query { namespace, after: None, limit: options.limit, selection: Some(&selection) };
     if !options.continue_token.is_empty() {
+        if !matches!(options.resource_version.as_str(), "" | "0") {
+            return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
+        }
         let token = Continue::decode(&options.continue_token)?;
-        query.after = Some(&token.after);
+        let after = if namespace.is_empty() {
+            token.start.clone()
+        } else {
+            format!("{namespace}/{}", token.start.trim_start_matches('/'))
+        };
+        query.after = Some(&after);
         if token.revision < 0 {
             call.fresh(None).await?;
             return Ok(hub.cache.list(query));
@@ -154,13 +154,17 @@ pub(crate) async fn page(call: &Call, hub: &Hub, options: &ListOptions) -> Resul
         return hub
             .cache
             .list_at(token.revision.unsigned_abs(), query)
-            .map_err(|_| token.expired(call, hub, query));
+            .map_err(|_| token.expired());
     }
     let wanted = parse_revision(&options.resource_version)?;
     let exact = options.resource_version_match == "Exact"
         || (options.resource_version_match.is_empty() && options.limit > 0);
     match wanted {
-        None if options.resource_version == "0" => Ok(hub.cache.list(query)),
+        None if options.resource_version == "0" => {
+            // Whatever the cache has, and that is all of it: upstream pays no heed to the limit here.
+            query.limit = 0;
+            Ok(hub.cache.list(query))
+        }
         None => {
             call.fresh(None).await?;
             Ok(hub.cache.list(query))
@@ -188,7 +192,7 @@ pub(crate) async fn list(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> R
         && let Some(last) = page.entries.last()
     {
         let revision = i64::try_from(page.revision).unwrap_or(i64::MAX);
-        meta.set("continue", Continue { revision, after: last.key.to_string() }.encode());
+        meta.set("continue", Continue { revision, start: start_of(&call.info.namespace, &last.key) }.encode());
         if let Some(remaining) = page.remaining {
             meta.set("remainingItemCount", i64::try_from(remaining).unwrap_or(i64::MAX));
         }
@@ -196,30 +200,44 @@ pub(crate) async fn list(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> R
     call.list_reply(accepted, served, hub, &page.entries, meta)
 }
 
+/// Go's `base64.RawURLEncoding`, which does not mind trailing bits.
+const CONTINUE_BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_encode_padding(false)
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone),
+);
+
+/// The part of a key that a continue token holds.
+fn start_of(namespace: &str, key: &str) -> String {
+    match key.strip_prefix(namespace) {
+        Some(rest) if !namespace.is_empty() => rest.to_owned(),
+        _ => key.to_owned(),
+    }
+}
+
 /// A continue token: where the next page begins, and at which revision.
 struct Continue {
     /// −1 for "whatever is newest" (an inconsistent continuation).
     revision: i64,
-    /// The last key of the page before.
-    after: String,
+    /// The last key of the page before, relative to the namespace that is listed.
+    start: String,
 }
 
 impl Continue {
     /// The token's text: base64 of `{"v":"meta.k8s.io/v1","rv":…,"start":"…\u0000"}`, as upstream's.
     fn encode(&self) -> String {
-        let mut token = Value::object();
-        token.set("v", "meta.k8s.io/v1");
-        token.set("rv", self.revision);
-        token.set("start", format!("{}\0", self.after));
-        let mut text = Vec::new();
-        json::write(&token, &mut text);
-        URL_SAFE_NO_PAD.encode(text)
+        let mut text = format!("{{\"v\":\"meta.k8s.io/v1\",\"rv\":{},\"start\":", self.revision).into_bytes();
+        json::write_str(&format!("{}\0", self.start), &mut text);
+        text.push(b'}');
+        CONTINUE_BASE64.encode(text)
     }
 
     fn decode(token: &str) -> Result<Self, Status> {
-        let bad = |why: String| Status::bad_request(format!("continue key is not valid: {why}"));
+        let bad = |why: String| Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
         let bytes =
-            URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).map_err(|e| bad(go_base64_error(&e)))?;
+            CONTINUE_BASE64.decode(token).map_err(|e| bad(go_base64_error(&e)))?;
         let object = json::parse(&bytes).map_err(|e| bad(e.to_string()))?;
         if object.at("v").str() != "meta.k8s.io/v1" {
             return Err(bad(format!(
@@ -235,16 +253,15 @@ impl Continue {
             return Err(bad("encoded start key empty (version meta.k8s.io/v1)".into()));
         }
         // Upstream resolves the key against the prefix; what leaves it ("../") is refused.
-        if start.starts_with('/') || start.split('/').any(|s| s == "..") {
+        if start.split('/').any(|s| s == "..") {
             return Err(bad(start.to_owned()));
         }
-        Ok(Self { revision: object.at("rv").int(), after: start.trim_end_matches('\0').to_owned() })
+        Ok(Self { revision: object.at("rv").int(), start: start.trim_end_matches('\0').to_owned() })
     }
 
     /// 410, with a token by which the client can go on at the newest revision.
-    fn expired(&self, call: &Call, _hub: &Hub, _query: Query<'_>) -> Status {
-        let _ = call;
-        let next = Self { revision: -1, after: self.after.clone() }.encode();
+    fn expired(&self) -> Status {
+        let next = Self { revision: -1, start: self.start.clone() }.encode();
         let mut status = Status::expired(
             "The provided continue parameter is too old to display a consistent list result. You can start \
              a new list without the continue parameter, or use the continue token in this response to \

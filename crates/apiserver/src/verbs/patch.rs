@@ -3,6 +3,7 @@
 //! Upstream: `k8s.io/apiserver/pkg/endpoints/handlers/patch.go`.
 
 use crate::call::Call;
+use crate::codec::PatchedKind;
 use crate::managed;
 use crate::negotiate::unsupported_media_type;
 use crate::reply::Reply;
@@ -19,6 +20,9 @@ use value::{Value, json, merge_patch, yaml};
 
 /// How many bytes the copies of one JSON patch may make, as upstream (`limit-patch-copies`).
 const COPY_BYTES_MAX: usize = 3 << 20;
+
+/// How many operations one JSON patch may have, as upstream.
+const OPERATIONS_MAX: usize = 10_000;
 
 /// The kinds of patches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,11 +84,26 @@ impl Patch {
         target: &Target,
         options: &WriteOptions,
     ) -> Result<Self, Status> {
-        let bad = |e: &dyn std::fmt::Display| Status::bad_request(e.to_string());
+        let decoding = |e: &dyn std::fmt::Display| Status::bad_request(format!("error decoding patch: {e}"));
         Ok(match form {
-            Form::Json => Self::Json(JsonPatch::parse(body).map_err(|e| bad(&e))?),
-            Form::Merge => Self::Merge(json::parse(body).map_err(|e| bad(&e))?),
-            Form::Strategic => Self::Strategic(json::parse(body).map_err(|e| bad(&e))?),
+            Form::Json => {
+                let operations = json::parse(body).map_err(|e| decoding(&e))?;
+                let Value::Array(operations) = &operations else {
+                    let found = go_kind(&operations);
+                    return Err(decoding(&format!(
+                        "json: cannot unmarshal {found} into Go value of type []handlers.jsonPatchOp"
+                    )));
+                };
+                if operations.len() > OPERATIONS_MAX {
+                    return Err(Status::request_entity_too_large(format!(
+                        "The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {}",
+                        operations.len()
+                    )));
+                }
+                Self::Json(JsonPatch::parse(body).map_err(|e| decoding(&e))?)
+            }
+            Form::Merge => Self::Merge(map_patch(body).map_err(|e| decoding(&e))?),
+            Form::Strategic => Self::Strategic(map_patch(body).map_err(|e| decoding(&e))?),
             Form::Apply => {
                 let object = yaml::parse(body)
                     .map_err(|e| Status::bad_request(format!("error decoding YAML: {e}")))?;
@@ -110,8 +129,11 @@ impl Patch {
         let served = &target.served;
         if let Self::Apply(config) = self {
             let object = managed::apply(call, target, live, config, options)?;
-            let decoded = served.codec.decode_patched(&served.row, &object)?;
-            return write::accept_decoded(call, &served.row, decoded, FieldValidation::Ignore);
+            let live = live.unwrap_or(&Value::Null);
+            let decoded = served.codec.decode_patched(&served.row, live, &object, PatchedKind::Checked)?;
+            let mut object = write::accept_decoded(call, &served.row, decoded, FieldValidation::Ignore)?;
+            self.place(call, target, &mut object)?;
+            return Ok(object);
         }
         let Some(live) = live else {
             return Err(Status::not_found(&served.group_resource(), &call.info.name));
@@ -125,12 +147,44 @@ impl Patch {
             Self::Strategic(patch) => served.codec.strategic_merge(live, patch)?,
             Self::Apply(_) => live.clone(),
         };
-        let decoded = served.codec.decode_patched(&served.row, &patched)?;
+        let kinds = if matches!(self, Self::Strategic(_)) { PatchedKind::Ignored } else { PatchedKind::Checked };
+        let decoded = served.codec.decode_patched(&served.row, live, &patched, kinds)?;
         let mut object = write::accept_decoded(call, &served.row, decoded, options.validation)?;
-        write::match_namespace(call, served, &mut object)?;
         write::dedup_owner_references(call, &mut object, false);
         managed::update(call, target, Some(live), &mut object, options);
+        self.place(call, target, &mut object)?;
         Ok(object)
+    }
+
+    /// A patch cannot move the object.
+    fn place(&self, call: &Call, target: &Target, object: &mut Value) -> Result<(), Status> {
+        write::check_name(call, object)?;
+        write::match_namespace(call, &target.served, object)
+    }
+}
+
+/// A patch that must be an object.
+fn map_patch(body: &Bytes) -> Result<Value, String> {
+    let patch = json::parse(body).map_err(|e| e.to_string())?;
+    match &patch {
+        Value::Object(_) => Ok(patch),
+        Value::Null => Ok(Value::object()),
+        other => Err(format!(
+            "json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+            go_kind(other)
+        )),
+    }
+}
+
+/// What Go's decoder calls a JSON value.
+const fn go_kind(v: &Value) -> &'static str {
+    match v {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) async fn update(
     let served = &target.served;
     let mut given = write::decode(call, served, body, options.validation)?;
     write::match_namespace(call, served, &mut given)?;
-    check_name(call, &mut given)?;
+    write::check_name(call, &given)?;
     write::dedup_owner_references(call, &mut given, false);
     let mut make = |live: Option<&Value>| {
         let mut object = given.clone();
@@ -49,22 +49,6 @@ pub(crate) async fn update(
     };
     let (code, written) = change(call, target, hub, &mut make, &options, true, Create::IfAllowed).await?;
     call.entry_reply(code, accepted, served, hub, &written.entry)
-}
-
-/// The name in the body must be that of the path, or is taken from it.
-fn check_name(call: &Call, object: &mut Value) -> Result<(), Status> {
-    let name = call.info.name.as_str();
-    let Some(metadata) = object.object_at("metadata") else { return Ok(()) };
-    let given = metadata.at("name").str();
-    if given.is_empty() {
-        return Err(Status::bad_request("name must be provided"));
-    }
-    if given != name {
-        return Err(Status::bad_request(format!(
-            "the name of the object ({given}) does not match the name on the URL ({name})"
-        )));
-    }
-    Ok(())
 }
 
 /// A UID in the body is a precondition.
@@ -184,7 +168,9 @@ async fn change_once(
         let errors = vec![Error::invalid(&path, 0_i64, "must be specified for an update").shown_as("0x0")];
         return Err(Status::invalid(&served.group_kind(), &call.info.name, &errors));
     }
-    if !unconditional && given != entry.revision {
+    if unconditional {
+        write::stamp_revision(&mut new, entry.revision);
+    } else if given != entry.revision {
         return Ok(Tried::Conflict { named_version: true });
     }
     let context = write::context(call, target);
@@ -197,7 +183,11 @@ async fn change_once(
             return Ok(Tried::Done(write::unwritten(hub, &new, entry.revision)));
         }
         return match delete::remove(call, hub, &new, entry.revision).await? {
-            Some(written) => Ok(Tried::Done(written)),
+            // The answer shows the object as this update left it, under the version it was read at.
+            Some(mut written) => {
+                written.entry.revision = entry.revision;
+                Ok(Tried::Done(written))
+            }
             None => Ok(Tried::Conflict { named_version }),
         };
     }
