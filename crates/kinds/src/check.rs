@@ -42,13 +42,6 @@ pub(crate) fn non_negative(n: &Value, path: &Path<'_>, errors: &mut ErrorList) {
     }
 }
 
-/// A number that must be positive.
-pub(crate) fn positive(n: &Value, path: &Path<'_>, errors: &mut ErrorList) {
-    if n.int() <= 0 {
-        errors.push(Error::invalid(path, n.int(), "must be greater than 0"));
-    }
-}
-
 /// A value that must not change.
 pub(crate) fn immutable(new: &Value, old: &Value, path: &Path<'_>, errors: &mut ErrorList) {
     if !semantic_equal(new, old) {
@@ -92,20 +85,6 @@ pub(crate) fn go_struct(fields: &[(&str, String)]) -> String {
 /// A string as a field of [`go_struct`].
 pub(crate) fn go_text(s: &str) -> String {
     json_string(s)
-}
-
-/// A pointer to a string as a field of [`go_struct`].
-pub(crate) fn go_text_or_null(v: &Value) -> String {
-    v.as_str().map_or_else(|| "null".into(), json_string)
-}
-
-/// A list as a field of [`go_struct`]: nil when it is empty.
-pub(crate) fn go_list(v: &Value, item: impl Fn(&Value) -> String) -> String {
-    if v.is_null() {
-        return "null".into();
-    }
-    let items: Vec<String> = v.items().iter().map(item).collect();
-    format!("[{}]", items.join(","))
 }
 
 /// Each message as an error on the same value.

@@ -32,7 +32,7 @@ pub type PrepareUpdate = fn(&Context, &mut Value, &Value);
 pub type ValidateCreate = fn(&Context, &Value) -> ErrorList;
 /// All errors of an update: new, old (not those of ObjectMeta).
 pub type ValidateUpdate = fn(&Context, &Value, &Value) -> ErrorList;
-/// Texts for `Warning` headers.
+/// Texts for `Warning` headers; asked only when validation found nothing.
 pub type WarnCreate = fn(&Context, &Value) -> Vec<String>;
 /// Texts for `Warning` headers: new, old.
 pub type WarnUpdate = fn(&Context, &Value, &Value) -> Vec<String>;
@@ -59,6 +59,8 @@ pub struct Hooks {
     pub prepare_subresource: PrepareUpdate,
     /// Validation on update of such a subresource.
     pub validate_subresource: ValidateUpdate,
+    /// Warnings on update of such a subresource.
+    pub warn_subresource: WarnUpdate,
     /// How `metadata.name` is checked: upstream's name function of the kind.
     pub name: NameRule,
 }
@@ -90,6 +92,7 @@ impl Hooks {
         warn_update: |_, _, _| Vec::new(),
         prepare_subresource: |_, _, _| {},
         validate_subresource: |_, _, _| Vec::new(),
+        warn_subresource: |_, _, _| Vec::new(),
         name: NameRule::DnsSubdomain,
     };
 }

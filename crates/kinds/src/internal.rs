@@ -178,11 +178,11 @@ fn with_host_fields(spec: &Value) -> Value {
     let names = ["hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "hostUsers"];
     let fields: Vec<(&str, Value)> =
         names.iter().map(|n| (*n, spec.at(n).clone())).filter(|(_, v)| !v.is_null()).collect();
-    if !fields.is_empty() || !spec.at("securityContext").is_null() {
-        if let Some(context) = spec.object_at("securityContext") {
-            for (name, v) in fields {
-                context.set(name, v);
-            }
+    if (!fields.is_empty() || !spec.at("securityContext").is_null())
+        && let Some(context) = spec.object_at("securityContext")
+    {
+        for (name, v) in fields {
+            context.set(name, v);
         }
     }
     spec

@@ -66,11 +66,11 @@ fn default(ds: &mut Value) {
     let Some(spec) = ds.object_at("spec") else { return };
     if let Some(strategy) = spec.object_at("updateStrategy") {
         check::default_text(strategy, "type", "RollingUpdate");
-        if strategy.at("type").str() == "RollingUpdate" {
-            if let Some(rolling) = strategy.object_at("rollingUpdate") {
-                check::default(rolling, "maxUnavailable", 1);
-                check::default(rolling, "maxSurge", 0);
-            }
+        if strategy.at("type").str() == "RollingUpdate"
+            && let Some(rolling) = strategy.object_at("rollingUpdate")
+        {
+            check::default(rolling, "maxUnavailable", 1);
+            check::default(rolling, "maxSurge", 0);
         }
     }
     check::default(spec, "revisionHistoryLimit", 10);

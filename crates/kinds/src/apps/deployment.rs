@@ -45,11 +45,11 @@ fn default(d: &mut Value) {
     check::default(spec, "replicas", 1);
     if let Some(strategy) = spec.object_at("strategy") {
         check::default_text(strategy, "type", "RollingUpdate");
-        if strategy.at("type").str() == "RollingUpdate" {
-            if let Some(rolling) = strategy.object_at("rollingUpdate") {
-                check::default(rolling, "maxUnavailable", "25%");
-                check::default(rolling, "maxSurge", "25%");
-            }
+        if strategy.at("type").str() == "RollingUpdate"
+            && let Some(rolling) = strategy.object_at("rollingUpdate")
+        {
+            check::default(rolling, "maxUnavailable", "25%");
+            check::default(rolling, "maxSurge", "25%");
         }
     }
     check::default(spec, "revisionHistoryLimit", 10);

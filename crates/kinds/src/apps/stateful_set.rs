@@ -8,6 +8,7 @@ use crate::equal::semantic_equal;
 use crate::hooks::{Context, Hooks, NameRule};
 use crate::prepare;
 use meta::field::{Error, ErrorList, Path};
+use std::collections::HashSet;
 use value::{Map, Value};
 
 pub(super) const HOOKS: Hooks = Hooks {
@@ -42,6 +43,7 @@ pub(super) const HOOKS: Hooks = Hooks {
     prepare_subresource: |_, new, old| prepare::keep(new, old, "spec"),
     validate_subresource: |_, new, old| validate_status(new, old),
     name: NameRule::DnsLabel,
+    ..Hooks::NONE
 };
 
 fn default(sts: &mut Value) {
@@ -52,10 +54,11 @@ fn default(sts: &mut Value) {
             strategy.set("type", "RollingUpdate");
             let _ = strategy.object_at("rollingUpdate");
         }
-        if strategy.at("type").str() == "RollingUpdate" && !strategy.at("rollingUpdate").is_null() {
-            if let Some(rolling) = strategy.object_at("rollingUpdate") {
-                check::default(rolling, "partition", 0);
-            }
+        if strategy.at("type").str() == "RollingUpdate"
+            && !strategy.at("rollingUpdate").is_null()
+            && let Some(rolling) = strategy.object_at("rollingUpdate")
+        {
+            check::default(rolling, "partition", 0);
         }
     }
     if let Some(policy) = spec.object_at("persistentVolumeClaimRetentionPolicy") {
@@ -195,18 +198,18 @@ fn template_with_claims(spec: &Value) -> Value {
     if claims.is_empty() {
         return template;
     }
-    let name = |v: &Value| v.at("metadata").at("name").clone();
+    let mut names = HashSet::new();
     let mut volumes: Vec<Value> = Vec::new();
-    for claim in claims {
-        if volumes.iter().all(|v| v.at("name") != &name(claim)) {
-            let source = Map::from_iter([("claimName".into(), name(claim))]);
+    for name in claims.iter().map(|c| c.at("metadata").at("name")) {
+        if names.insert(name.str()) {
+            let source = Map::from_iter([("claimName".into(), name.clone())]);
             volumes.push(Value::Object(Map::from_iter([
-                ("name".into(), name(claim)),
+                ("name".into(), name.clone()),
                 ("persistentVolumeClaim".into(), Value::Object(source)),
             ])));
         }
     }
-    let own = pod.at("volumes").items().iter().filter(|v| claims.iter().all(|c| name(c) != *v.at("name")));
+    let own = pod.at("volumes").items().iter().filter(|v| !names.contains(v.at("name").str()));
     volumes.extend(own.cloned());
     pod.set("volumes", Value::Array(volumes));
     template

@@ -64,10 +64,11 @@ fn default(job: &mut Value) {
         pod::default_pod_template(template);
     }
     // The labels of the pods become those of a job that has none.
-    if !labels.is_empty() && job.at("metadata").at("labels").is_empty() {
-        if let Some(metadata) = job.object_at("metadata") {
-            metadata.set("labels", labels);
-        }
+    if !labels.is_empty()
+        && job.at("metadata").at("labels").is_empty()
+        && let Some(metadata) = job.object_at("metadata")
+    {
+        metadata.set("labels", labels);
     }
 }
 

@@ -178,16 +178,20 @@ fn validate_indexes(job: &View<'_>, changed: &Changed, path: &Path<'_>, errors: 
     let completions = job.spec.at("completions");
     let (completed, failed) = (job.status.at("completedIndexes"), job.status.at("failedIndexes"));
     let per_index = !job.spec.at("backoffLimitPerIndex").is_null();
-    if changed.completed_indexes && !completions.is_null() {
-        if let Err(e) = indexes::count(completed.str(), completions.int()) {
-            let detail = format!("error parsing completedIndexes: {e}");
-            errors.push(Error::invalid(&path.child("completedIndexes"), completed.str(), detail));
-        }
+    if changed.completed_indexes
+        && !completions.is_null()
+        && let Err(e) = indexes::count(completed.str(), completions.int())
+    {
+        let detail = format!("error parsing completedIndexes: {e}");
+        errors.push(Error::invalid(&path.child("completedIndexes"), completed.str(), detail));
     }
-    if changed.failed_indexes && !completions.is_null() && per_index && !failed.is_null() {
-        if let Err(e) = indexes::count(failed.str(), completions.int()) {
-            errors.push(on(path, job, "failedIndexes", format!("error parsing failedIndexes: {e}")));
-        }
+    if changed.failed_indexes
+        && !completions.is_null()
+        && per_index
+        && !failed.is_null()
+        && let Err(e) = indexes::count(failed.str(), completions.int())
+    {
+        errors.push(on(path, job, "failedIndexes", format!("error parsing failedIndexes: {e}")));
     }
     if changed.completed_indexes && !completed.str().is_empty() && !job.indexed() {
         let text = "cannot set non-empty completedIndexes when non-indexed completion mode";
@@ -197,10 +201,12 @@ fn validate_indexes(job: &View<'_>, changed: &Changed, path: &Path<'_>, errors: 
         let text = "cannot set non-null failedIndexes when backoffLimitPerIndex is null";
         errors.push(on(path, job, "failedIndexes", text));
     }
-    if (changed.failed_indexes || changed.completed_indexes) && !completions.is_null() && !failed.is_null() {
-        if let Err(e) = indexes::disjoint(completed.str(), failed.str(), completions.int()) {
-            errors.push(on(path, job, "failedIndexes", e));
-        }
+    if (changed.failed_indexes || changed.completed_indexes)
+        && !completions.is_null()
+        && !failed.is_null()
+        && let Err(e) = indexes::disjoint(completed.str(), failed.str(), completions.int())
+    {
+        errors.push(on(path, job, "failedIndexes", e));
     }
 }
 

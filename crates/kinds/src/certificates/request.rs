@@ -213,10 +213,10 @@ fn validate(csr: &Value, old: Option<&Value>) -> ErrorList {
     }
     let path = Path::new("status");
     validate_conditions(csr, &stands, &path.child("conditions"), &mut errors);
-    if !stands.any_certificate {
-        if let Some(text) = certificate_error(csr.at("status").at("certificate").str()) {
-            errors.push(Error::invalid(&path.child("certificate"), "<certificate data>", text));
-        }
+    if !stands.any_certificate
+        && let Some(text) = certificate_error(csr.at("status").at("certificate").str())
+    {
+        errors.push(Error::invalid(&path.child("certificate"), "<certificate data>", text));
     }
     errors
 }

@@ -92,9 +92,9 @@ pub(super) fn from_hub(hpa: &mut Value) -> Result<(), String> {
     }
     if let Some(status) = hpa.object_at("status") {
         let current = status.remove("currentMetrics").unwrap_or_default();
-        let cpu = current.items().iter().filter(|m| metrics::is_cpu(m));
-        let utilization = cpu.map(|m| m.path(&["resource", "current", "averageUtilization"]));
-        if let Some(last) = utilization.filter(|v| !v.is_null()).last() {
+        let cpu = current.items().iter().rev().filter(|m| metrics::is_cpu(m));
+        let mut utilization = cpu.map(|m| m.path(&["resource", "current", "averageUtilization"]));
+        if let Some(last) = utilization.find(|v| !v.is_null()) {
             status.set("currentCPUUtilizationPercentage", last.clone());
         }
         if !current.items().is_empty() {

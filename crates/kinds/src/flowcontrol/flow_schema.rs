@@ -10,10 +10,10 @@ use value::{Value, json};
 
 pub(super) const HOOKS: Hooks = Hooks {
     default: |schema| {
-        if let Some(spec) = schema.object_at("spec") {
-            if spec.at("matchingPrecedence").int() == 0 {
-                spec.set("matchingPrecedence", 1000);
-            }
+        if let Some(spec) = schema.object_at("spec")
+            && spec.at("matchingPrecedence").int() == 0
+        {
+            spec.set("matchingPrecedence", 1000);
         }
     },
     validate_create: |_, schema| validate(schema),

@@ -6,6 +6,7 @@ use crate::hooks::Hooks;
 use crate::prepare;
 use meta::field::{Error, ErrorList, Path};
 use meta::names::{self, ip};
+use std::collections::HashSet;
 use value::Value;
 
 const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
@@ -16,12 +17,13 @@ pub(super) const HOOKS: Hooks = Hooks {
     validate_create: |_, ingress| {
         let mut errors = validate(ingress, None);
         let class = ingress.at("spec").at("ingressClassName");
-        if let Some(given) = ingress.at("metadata").at("annotations").at(CLASS_ANNOTATION).as_str() {
-            if !class.is_null() && class.str() != given {
-                let path = Path::new("annotations");
-                let text = "must match `ingressClassName` when both are specified";
-                errors.push(Error::invalid(&path.child(CLASS_ANNOTATION), given, text));
-            }
+        if let Some(given) = ingress.at("metadata").at("annotations").at(CLASS_ANNOTATION).as_str()
+            && !class.is_null()
+            && class.str() != given
+        {
+            let path = Path::new("annotations");
+            let text = "must match `ingressClassName` when both are specified";
+            errors.push(Error::invalid(&path.child(CLASS_ANNOTATION), given, text));
         }
         errors
     },
@@ -36,6 +38,19 @@ pub(super) const HOOKS: Hooks = Hooks {
     },
     prepare_subresource: |_, new, old| prepare::keep(new, old, "spec"),
     validate_subresource: |_, new, old| validate_status(new, old),
+    warn_subresource: |_, ingress, _| {
+        let mut warnings = Vec::new();
+        let path = Path::new("status");
+        let path = path.child("loadBalancer");
+        let path = path.child("ingress");
+        for (i, ingress) in ingress.path(&["status", "loadBalancer", "ingress"]).items().iter().enumerate() {
+            let address = ingress.at("ip").str();
+            if !address.is_empty() {
+                warnings.extend(ip::ip_warnings(&path.index(i), address));
+            }
+        }
+        warnings
+    },
     ..Hooks::NONE
 };
 
@@ -209,16 +224,16 @@ fn validate_status(new: &Value, old: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
     let ingresses = |v: &Value| v.path(&["status", "loadBalancer", "ingress"]).clone();
     let old = ingresses(old);
-    let known: Vec<&str> = old.items().iter().map(|i| i.at("ip").str()).filter(|ip| !ip.is_empty()).collect();
+    let known: HashSet<&str> = old.items().iter().map(|i| i.at("ip").str()).collect();
     let path = Path::new("status");
     let path = path.child("loadBalancer");
     let path = path.child("ingress");
     for (i, ingress) in ingresses(new).items().iter().enumerate() {
         let path = path.index(i);
         let address = ingress.at("ip").str();
-        if !address.is_empty() {
+        if !address.is_empty() && !known.contains(address) {
             let path = path.child("ip");
-            errors.extend(ip::ip_for_legacy_field(&path, address, ip::Strictness::Strict, &known));
+            errors.extend(ip::ip_for_legacy_field(&path, address, ip::Strictness::Strict, &[]));
         }
         let host = ingress.at("hostname").str();
         if !host.is_empty() {

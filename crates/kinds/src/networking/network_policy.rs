@@ -4,6 +4,7 @@ use crate::check;
 use crate::hooks::Hooks;
 use meta::field::{Error, ErrorList, Path};
 use meta::names::{self, ip};
+use std::collections::HashSet;
 use value::Value;
 
 pub(super) const HOOKS: Hooks = Hooks {
@@ -39,7 +40,15 @@ fn default(policy: &mut Value) {
 /// What an old policy has may stay.
 struct Options<'a> {
     lenient_selectors: bool,
-    cidrs: Vec<&'a str>,
+    cidrs: HashSet<&'a str>,
+}
+
+impl Options<'_> {
+    fn validate_cidr(&self, text: &str, path: &Path<'_>, errors: &mut ErrorList) {
+        if !self.cidrs.contains(text) {
+            errors.extend(ip::cidr_for_legacy_field(path, text, ip::Strictness::Strict, &[]));
+        }
+    }
 }
 
 fn validate(policy: &Value, old: Option<&Value>) -> ErrorList {
@@ -97,7 +106,7 @@ fn blocks(spec: &Value) -> impl Iterator<Item = &Value> {
         .filter(|b| !b.is_null())
 }
 
-fn cidrs(spec: &Value) -> Vec<&str> {
+fn cidrs(spec: &Value) -> HashSet<&str> {
     blocks(spec)
         .flat_map(|b| std::iter::once(b.at("cidr")).chain(b.at("except").items()))
         .map(Value::str)
@@ -167,13 +176,12 @@ fn validate_block(block: &Value, options: &Options<'_>, path: &Path<'_>, errors:
         errors.push(Error::required(&cidr_path, ""));
         return;
     }
-    let strict = ip::Strictness::Strict;
-    errors.extend(ip::cidr_for_legacy_field(&cidr_path, text, strict, &options.cidrs));
+    options.validate_cidr(text, &cidr_path, errors);
     let Some(cidr) = ip::Cidr::parse_sloppy(text) else { return };
     let path = path.child("except");
     for (i, text) in block.at("except").items().iter().enumerate() {
         let path = path.index(i);
-        errors.extend(ip::cidr_for_legacy_field(&path, text.str(), strict, &options.cidrs));
+        options.validate_cidr(text.str(), &path, errors);
         let Some(except) = ip::Cidr::parse_sloppy(text.str()) else { continue };
         if !cidr.contains(except.network()) || cidr.prefix_len >= except.prefix_len {
             errors.push(Error::invalid(&path, text.clone(), "must be a strict subset of `cidr`"));

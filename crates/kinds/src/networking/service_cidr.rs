@@ -44,12 +44,12 @@ fn validate(spec: &Value, errors: &mut ErrorList) {
         errors.extend(ip::cidr(&path.index(i), cidr.str()));
     }
     let family = |v: &Value| Cidr::parse_sloppy(v.str()).map(|c| c.address.is_ipv4());
-    if let [first, second] = items {
-        if family(first).is_some() && family(first) == family(second) {
-            let text =
-                "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64";
-            errors.push(Error::invalid(&path, cidrs.clone(), text));
-        }
+    if let [first, second] = items
+        && family(first).is_some()
+        && family(first) == family(second)
+    {
+        let text = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64";
+        errors.push(Error::invalid(&path, cidrs.clone(), text));
     }
 }
 
@@ -60,10 +60,10 @@ fn validate_update(new: &Value, old: &Value) -> ErrorList {
     let path = path.child("cidrs");
     let (news, olds) = (new.at("cidrs").items(), old.at("cidrs").items());
     let same = |i: usize, errors: &mut ErrorList| {
-        if let (Some(n), Some(o)) = (news.get(i), olds.get(i)) {
-            if n != o {
-                errors.push(Error::invalid(&path.index(i), n.clone(), IMMUTABLE));
-            }
+        if let (Some(n), Some(o)) = (news.get(i), olds.get(i))
+            && n != o
+        {
+            errors.push(Error::invalid(&path.index(i), n.clone(), IMMUTABLE));
         }
     };
     if news.len() == olds.len() {

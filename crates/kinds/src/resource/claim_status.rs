@@ -43,10 +43,10 @@ pub(super) fn drop_deallocated(new: &mut Value, old: &Value) {
     if let Some(devices) = devices {
         devices.retain(|d| !gone.contains(&device_id(d)));
     }
-    if let Some(status) = new.get_mut("status") {
-        if status.at("devices").items().is_empty() {
-            status.remove("devices");
-        }
+    if let Some(status) = new.get_mut("status")
+        && status.at("devices").items().is_empty()
+    {
+        status.remove("devices");
     }
 }
 

@@ -30,11 +30,11 @@ fn validate(spec: &Value, old: Option<&Value>) -> ErrorList {
     each(spec.at("config"), CONFIGS_MAX, &path.child("config"), &mut errors, |config, path, errors| {
         validate_configuration(config, stored, path, errors);
     });
-    if let Some(name) = spec.at("extendedResourceName").as_str() {
-        if !is_extended_resource(name) {
-            let text = "must be a valid extended resource name";
-            errors.push(Error::invalid(&path.child("extendedResourceName"), name, text));
-        }
+    if let Some(name) = spec.at("extendedResourceName").as_str()
+        && !is_extended_resource(name)
+    {
+        let text = "must be a valid extended resource name";
+        errors.push(Error::invalid(&path.child("extendedResourceName"), name, text));
     }
     errors
 }

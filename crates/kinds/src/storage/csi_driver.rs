@@ -16,10 +16,10 @@ pub(super) const HOOKS: Hooks = Hooks {
     },
     prepare_update: |_, new, old| {
         // Behind a gate that is off; who has it keeps it.
-        if old.at("spec").at("preventPodSchedulingIfMissing").is_null() {
-            if let Some(spec) = new.object_at("spec") {
-                spec.remove("preventPodSchedulingIfMissing");
-            }
+        if old.at("spec").at("preventPodSchedulingIfMissing").is_null()
+            && let Some(spec) = new.object_at("spec")
+        {
+            spec.remove("preventPodSchedulingIfMissing");
         }
     },
     validate_create: |_, d| validate(d),

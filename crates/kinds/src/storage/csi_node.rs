@@ -5,25 +5,34 @@ use crate::check;
 use crate::hooks::Hooks;
 use crate::internal;
 use meta::field::{Error, ErrorList, Path};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use value::Value;
 
 pub(super) const HOOKS: Hooks = Hooks {
     validate_create: |_, node| validate(node),
     validate_update: |_, new, old| {
         let mut errors = validate(new);
-        let drivers = |v: &Value| -> Vec<Value> {
-            let mut drivers = v.at("spec").at("drivers").items().to_vec();
-            // What a node can hold may change.
-            drivers.iter_mut().for_each(|d| drop(d.remove("allocatable")));
-            drivers
+        // What a node can hold may change.
+        let fixed = |driver: &Value| {
+            let mut driver = driver.clone();
+            driver.remove("allocatable");
+            driver
         };
-        let news = drivers(new);
+        let mut news: HashMap<&str, Vec<Value>> = HashMap::new();
+        for driver in new.at("spec").at("drivers").items() {
+            news.entry(driver.at("name").str()).or_default().push(fixed(driver));
+        }
         let path = Path::new("spec");
-        for before in drivers(old) {
-            for after in news.iter().filter(|d| d.at("name") == before.at("name")) {
-                let path = path.child("drivers");
-                internal::immutable("storage.CSINodeDriver", after, &before, &path, &mut errors);
+        let path = path.child("drivers");
+        // A name that the old node has twice was let in before names had to differ; one is enough to compare.
+        let mut seen = HashSet::new();
+        for before in old.at("spec").at("drivers").items() {
+            let name = before.at("name").str();
+            if !seen.insert(name) {
+                continue;
+            }
+            for after in news.get(name).into_iter().flatten() {
+                internal::immutable("storage.CSINodeDriver", after, &fixed(before), &path, &mut errors);
             }
         }
         errors

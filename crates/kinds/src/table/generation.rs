@@ -23,10 +23,10 @@ pub enum Generation {
 impl Generation {
     /// Sets the generation of a new object.
     pub fn create(&self, object: &mut Value) {
-        if !matches!(self, Self::None | Self::FieldsUnstarted(_)) {
-            if let Some(metadata) = object.object_at("metadata") {
-                metadata.set("generation", 1);
-            }
+        if !matches!(self, Self::None | Self::FieldsUnstarted(_))
+            && let Some(metadata) = object.object_at("metadata")
+        {
+            metadata.set("generation", 1);
         }
     }
 

@@ -70,14 +70,29 @@ fn cases() -> Vec<PathBuf> {
     all
 }
 
+/// All bodies that are posted somewhere, with their paths.
+pub(super) fn bodies() -> Vec<(String, Value)> {
+    let mut all = Vec::new();
+    for path in cases() {
+        let case = json::parse(&std::fs::read(&path).expect("a readable case")).expect("valid JSON");
+        for step in case.at("steps").items() {
+            let request = step.at("request");
+            if request.at("method").str() == "POST" && !request.at("body").is_null() {
+                all.push((request.at("path").str().to_owned(), request.at("body").clone()));
+            }
+        }
+    }
+    all
+}
+
 /// Where a request goes.
-struct Target<'a> {
-    row: &'a Row,
+pub(super) struct Target<'a> {
+    pub(super) row: &'a Row,
     namespace: String,
     subresource: String,
 }
 
-fn target(path: &str, create: bool) -> Option<Target<'static>> {
+pub(super) fn target(path: &str, create: bool) -> Option<Target<'static>> {
     let mut parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let (group, version) = match parts.first() {
         Some(&"api") if parts.len() > 2 => {
@@ -248,7 +263,7 @@ fn one(target: &Target<'_>, body: Value, stored: Option<&Value>, response: &Valu
     Ok(())
 }
 
-fn decode(row: &Row, body: &Value) -> Result<Value, String> {
+pub(super) fn decode(row: &Row, body: &Value) -> Result<Value, String> {
     let types = schema::Types::builtin();
     let Some(ty) = types.by_go_name(&row.go_type) else { return Ok(body.clone()) };
     let decoded = schema::decode_value(types, ty, body, schema::Unknown::Ignore);
@@ -256,7 +271,7 @@ fn decode(row: &Row, body: &Value) -> Result<Value, String> {
 }
 
 /// As the door does between steps: Go's JSON form of the hub type.
-fn normalize(row: &Row, object: &mut Value) {
+pub(super) fn normalize(row: &Row, object: &mut Value) {
     let types = schema::Types::builtin();
     let ty = row.storage.as_ref().map_or(&row.go_type, |s| &s.go_type);
     if let Some(ty) = types.by_go_name(ty) {

@@ -1,3 +1,4 @@
 //! Replays recorded requests to a real server against the hooks, without a server.
 
 mod golden;
+mod hostile;
