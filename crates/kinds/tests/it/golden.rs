@@ -58,7 +58,7 @@ fn golden() {
     assert!(!only.is_empty() || passed >= PASSING_MIN, "{passed} cases pass, {PASSING_MIN} did before");
 }
 
-fn cases() -> Vec<PathBuf> {
+pub(super) fn cases() -> Vec<PathBuf> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/golden");
     let mut all: Vec<PathBuf> = ["validation", "defaults", "verbs"]
         .iter()
