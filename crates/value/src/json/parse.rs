@@ -224,7 +224,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads a string from behind its opening quote.
-    #[inline]
+    #[inline(always)]
     fn string(&mut self) -> Result<Str, Stop> {
         let start = self.pos;
         self.pos = scan::string_run(self.bytes, start);
