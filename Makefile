@@ -1,4 +1,33 @@
-# Corten's interface for developers: each target is one step.
-.PHONY: test
-test:
-	cargo test --workspace
+# Corten's interface for developers: each target is one step, and this file documents them.
+
+CARGO ?= cargo
+export CARGO_TERM_COLOR ?= never
+
+.PHONY: help build fmt lint layers test golden ci generate
+
+help:      ## this text
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+build:     ## the binary, optimised: target/release/corten
+	$(CARGO) build --release -p corten
+
+fmt:       ## check the format
+	$(CARGO) fmt --all --check
+
+lint:      ## warnings are errors
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+layers:    ## arrows between crates go down only
+	$(CARGO) xtask layers
+
+generate:  ## tables from the committed facts
+	$(CARGO) xtask generate
+
+test:      ## all tests; installs what they need
+	./scripts/install-test-tools
+	$(CARGO) test --workspace
+
+golden:    ## replays the recorded requests of a real server against --only api
+	./scripts/golden
+
+ci: fmt lint layers test golden ## what .ci/run runs

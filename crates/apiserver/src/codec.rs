@@ -289,6 +289,7 @@ impl Codec {
         live: &Value,
         patched: &Value,
         kinds: PatchedKind,
+        strict: bool,
     ) -> Result<Decoded, Status> {
         let mut object = patched.clone();
         if kinds == PatchedKind::Ignored {
@@ -300,7 +301,8 @@ impl Codec {
             Status::invalid(&GroupKind::default(), "", &errors)
         };
         let (api_version, kind) = (object.at("apiVersion").str(), object.at("kind").str());
-        if (api_version, kind) != (self.api_version.as_str(), self.kind.as_str()) {
+        let named = !(api_version.is_empty() && kind.is_empty());
+        if named && (api_version, kind) != (self.api_version.as_str(), self.kind.as_str()) {
             return Err(refuse(self.foreign_kind(&object, api_version, kind)));
         }
         let resets = resets_managed_fields(patched);
@@ -312,6 +314,9 @@ impl Codec {
             }
             None => self.decode_json(row, &json::to_vec(&object), true)?,
         };
+        if strict && !decoded.strict.is_empty() {
+            return Err(refuse(format!("strict decoding error: {}", decoded.strict.join(", "))));
+        }
         self.stamp(&mut decoded.object);
         if resets && let Some(metadata) = decoded.object.object_at("metadata") {
             metadata.set("managedFields", Value::Array(Vec::new()));

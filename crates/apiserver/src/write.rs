@@ -68,7 +68,7 @@ impl WriteOptions {
     pub fn read(call: &Call, kind: OptionsKind) -> Result<Self, Status> {
         let q = &call.query;
         let mut tree = Value::object();
-        let dry_run: Vec<Str> = q.all("dryRun").filter(|s| !s.is_empty()).cloned().collect();
+        let dry_run: Vec<Str> = q.all("dryRun").cloned().collect();
         let is_dry = !dry_run.is_empty();
         if is_dry {
             tree.set("dryRun", dry_run);

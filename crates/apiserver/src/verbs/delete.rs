@@ -53,7 +53,7 @@ pub(crate) fn options(call: &Call, body: &Bytes) -> Result<DeleteOptions, Status
         if let Some(policy) = q.get("propagationPolicy") {
             tree.set("propagationPolicy", policy);
         }
-        let dry_run: Vec<Str> = q.all("dryRun").filter(|s| !s.is_empty()).cloned().collect();
+        let dry_run: Vec<Str> = q.all("dryRun").cloned().collect();
         if !dry_run.is_empty() {
             tree.set("dryRun", dry_run);
         }

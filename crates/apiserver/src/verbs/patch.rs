@@ -103,10 +103,10 @@ impl Patch {
                 Self::Json(JsonPatch::parse(body).map_err(|e| decoding(&e))?)
             }
             Form::Merge => Self::Merge(map_patch(body).map_err(|e| decoding(&e))?),
-            Form::Strategic => Self::Strategic(map_patch(body).map_err(|e| decoding(&e))?),
+            Form::Strategic => Self::Strategic(map_patch(body).map_err(Status::bad_request)?),
             Form::Apply => {
                 let object = yaml::parse(body)
-                    .map_err(|e| Status::bad_request(format!("error decoding YAML: {e}")))?;
+                    .map_err(|e| Status::bad_request(format!("error decoding YAML: error converting YAML to JSON: {e}")))?;
                 let row = &target.served.row;
                 // What apply sends must be an object of this kind; unknown fields are told as elsewhere.
                 let decoded = target.served.codec.decode_tree(row, &object, true)?;
@@ -130,7 +130,7 @@ impl Patch {
         if let Self::Apply(config) = self {
             let object = managed::apply(call, target, live, config, options)?;
             let live = live.unwrap_or(&Value::Null);
-            let decoded = served.codec.decode_patched(&served.row, live, &object, PatchedKind::Checked)?;
+            let decoded = served.codec.decode_patched(&served.row, live, &object, PatchedKind::Checked, false)?;
             let mut object = write::accept_decoded(call, &served.row, decoded, FieldValidation::Ignore)?;
             self.place(call, target, &mut object)?;
             return Ok(object);
@@ -148,7 +148,8 @@ impl Patch {
             Self::Apply(_) => live.clone(),
         };
         let kinds = if matches!(self, Self::Strategic(_)) { PatchedKind::Ignored } else { PatchedKind::Checked };
-        let decoded = served.codec.decode_patched(&served.row, live, &patched, kinds)?;
+        let strict = options.validation == FieldValidation::Strict;
+        let decoded = served.codec.decode_patched(&served.row, live, &patched, kinds, strict)?;
         let mut object = write::accept_decoded(call, &served.row, decoded, options.validation)?;
         write::dedup_owner_references(call, &mut object, false);
         managed::update(call, target, Some(live), &mut object, options);

@@ -165,7 +165,7 @@ async fn change_once(
     if unconditional && !served.row.unconditional_update && versions_count {
         let path = Path::new("metadata");
         let path = path.child("resourceVersion");
-        let errors = vec![Error::invalid(&path, 0_i64, "must be specified for an update").shown_as("0x0")];
+        let errors = vec![Error::invalid(&path, 0_i64, "must be specified for an update")];
         return Err(Status::invalid(&served.group_kind(), &call.info.name, &errors));
     }
     if unconditional {

@@ -37,7 +37,10 @@ pub(crate) async fn watch(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> 
             None => call.not_acceptable(),
         })?;
     let scope = hub.cache.scope(served.row.namespaced, &options.selection);
-    let wanted = super::list::parse_revision(&options.resource_version)?;
+    // Upstream's watch does not wrap this error, so that it becomes a bare 500.
+    let wanted = super::list::parse_revision(&options.resource_version).map_err(|status| {
+        Status::plain_error(status.message.trim_start_matches("invalid resource version: "))
+    })?;
     let fresh = || call.fresh(None);
     let initial = match (options.send_initial_events, wanted) {
         (Some(true), _) => true,

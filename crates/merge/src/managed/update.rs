@@ -58,7 +58,7 @@ pub(super) fn is_reset(list: &Value) -> bool {
     match list {
         Value::Array(items) => match items.as_slice() {
             [] => true,
-            [only] => only.entries().all(|(_, v)| v.is_null() || v.as_str() == Some("")),
+            [Value::Object(only)] => only.values().all(|v| v.is_null() || v.as_str() == Some("")),
             _ => false,
         },
         _ => false,
