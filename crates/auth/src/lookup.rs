@@ -7,8 +7,9 @@ use value::Value;
 /// lags may be asked for what it does not know yet, so an implementation should ask the store before it
 /// says that an object does not exist.
 pub trait Lookup {
-    /// The object of the core group's `resource` (`serviceaccounts`, `pods`, `secrets`, `nodes`), in
-    /// `namespace` (empty for cluster-scoped ones); `None` if it does not exist.
+    /// The object of `resource` in `namespace` (empty for cluster-scoped ones); `None` if it does not exist.
+    /// Authentication and tokens ask for `serviceaccounts`, `pods`, `secrets` and `nodes`; NodeRestriction also
+    /// for `persistentvolumeclaims`, `persistentvolumes` and `csidrivers`, the only ones not of the core group.
     fn get(&self, resource: &str, namespace: &str, name: &str) -> Option<Arc<Value>>;
 }
 

@@ -78,7 +78,7 @@ impl Pki {
         &self.service_account_keys
     }
 
-    /// Gives the keys away, for a server that holds them behind an `Arc` of its own.
+    /// The keys alone, for who needs nothing else of it; others clone [`Self::service_account_keys`].
     pub fn into_service_account_keys(self) -> ServiceAccountKeys {
         self.service_account_keys
     }

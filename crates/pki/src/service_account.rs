@@ -7,6 +7,7 @@ use crate::jwt::{self, JwtError};
 use crate::{Error, PrivateKey, PublicKey};
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Where the issuer's description is served.
 pub const OPENID_CONFIG_PATH: &str = "/.well-known/openid-configuration";
@@ -15,11 +16,11 @@ pub const JWKS_PATH: &str = "/openid/v1/jwks";
 /// `Cache-Control: public, max-age=` of both documents.
 pub const JWKS_MAX_AGE_SECONDS: u32 = 3600;
 
-/// The signing key and all keys whose tokens are accepted.
-#[derive(Debug)]
+/// The signing key and all keys whose tokens are accepted. Clones share them.
+#[derive(Clone, Debug)]
 pub struct ServiceAccountKeys {
-    signer: PrivateKey,
-    accepted: Vec<PublicKey>,
+    signer: Arc<PrivateKey>,
+    accepted: Arc<[PublicKey]>,
 }
 
 impl ServiceAccountKeys {
@@ -31,7 +32,7 @@ impl ServiceAccountKeys {
                 accepted.push(key);
             }
         }
-        Self { signer, accepted }
+        Self { signer: Arc::new(signer), accepted: accepted.into() }
     }
 
     /// Signs with the private key in `signer` (PEM); accepts also all keys in `others` (PEM, several
@@ -44,7 +45,7 @@ impl ServiceAccountKeys {
     }
 
     /// The signing key's public half.
-    pub const fn signer(&self) -> &PublicKey {
+    pub fn signer(&self) -> &PublicKey {
         self.signer.public()
     }
 

@@ -34,7 +34,8 @@ impl EscalationError {
 
 /// Whether `user` may write the role `role` by a request for `resource` (`roles` or `clusterroles`),
 /// `namespace` (empty for ClusterRoles) and `request_name` (the name in the path; empty in a create).
-/// `authorize` is the server's whole authorizer, asked for `escalate`. `old` is the stored role on update: a
+/// `authorize` is the server's whole authorizer, asked for `escalate`; let it decide by this same `rbac`, not by
+/// locking it again. `old` is the stored role on update: a
 /// change of nothing but owners and finalizers is let through.
 ///
 /// # Errors
