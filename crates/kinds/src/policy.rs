@@ -14,6 +14,7 @@ pub(crate) fn hooks(plural: &str) -> Hooks {
 }
 
 const HOOKS: Hooks = Hooks {
+    default: strip_v1beta1_label,
     prepare_create: |_, budget| prepare::reset_status(budget),
     prepare_update: |_, new, old| prepare::keep(new, old, "status"),
     validate_create: |_, budget| validate(budget, false),
@@ -34,6 +35,28 @@ const HOOKS: Hooks = Hooks {
     },
     ..Hooks::NONE
 };
+
+const V1BETA1_LABEL: &str = "pdb.kubernetes.io/deprecated-v1beta1-empty-selector-match";
+
+/// Drops the requirement by which `v1beta1` told an empty selector from none, unless it stands alone and says
+/// that nothing is selected (`policy/v1/conversion.go`).
+fn strip_v1beta1_label(budget: &mut Value) {
+    let Some(selector) = budget.get_mut("spec").and_then(|s| s.get_mut("selector")) else { return };
+    let marks = |e: &Value| e.at("key").str() == V1BETA1_LABEL;
+    if let [only] = selector.at("matchExpressions").items() {
+        let exists = only.at("operator").str() == "Exists" && only.at("values").is_empty();
+        if marks(only) && exists && selector.at("matchLabels").is_empty() {
+            return;
+        }
+    }
+    let expressions = selector.get_mut("matchExpressions").and_then(Value::as_array_mut);
+    if let Some(expressions) = expressions.filter(|all| all.iter().any(marks)) {
+        expressions.retain(|e| !marks(e));
+        if expressions.is_empty() {
+            selector.remove("matchExpressions");
+        }
+    }
+}
 
 fn validate(budget: &Value, lenient: bool) -> ErrorList {
     let mut errors = ErrorList::new();

@@ -73,6 +73,9 @@ fn default(sts: &mut Value) {
     if let Some(claims) = spec.get_mut("volumeClaimTemplates").and_then(Value::as_array_mut) {
         for claim in claims {
             crate::core::default_claim_template(claim);
+            // The conversion to the served form names the kind (`apps/v1/conversion.go`).
+            claim.set("apiVersion", "v1");
+            claim.set("kind", "PersistentVolumeClaim");
         }
     }
 }
