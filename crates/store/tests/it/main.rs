@@ -2,3 +2,5 @@
 
 mod backends;
 mod etcd;
+mod moves;
+mod restart;
