@@ -113,13 +113,6 @@ impl Expr {
             _ => None,
         }
     }
-
-    pub(crate) fn as_call(&self) -> Option<&Call> {
-        match &self.kind {
-            Kind::Call(c) => Some(c),
-            _ => None,
-        }
-    }
 }
 
 /// Names of the operators in the syntax tree, as upstream's diagnostics show them.

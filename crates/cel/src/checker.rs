@@ -256,7 +256,11 @@ impl Checker<'_> {
         self.set(e, t);
         self.refer(
             e,
-            Reference::Function { name: op::OPT_SELECT, overloads: vec!["select_optional_field"], namespaced: false },
+            Reference::Function {
+                name: op::OPT_SELECT,
+                overloads: vec!["select_optional_field"],
+                namespaced: false,
+            },
         );
     }
 
@@ -288,7 +292,10 @@ impl Checker<'_> {
                     (Some(_), Some((first, rest))) => format!("{first}.({})", rest.join(", ")),
                     _ => format!("({})", shown.join(", ")),
                 };
-                self.error(e.id, format!("found no matching overload for '{}' applied to '{signature}'", f.name));
+                self.error(
+                    e.id,
+                    format!("found no matching overload for '{}' applied to '{signature}'", f.name),
+                );
                 self.set(e, Type::Error);
             }
         }
@@ -414,7 +421,10 @@ impl Checker<'_> {
             if !self.assignable(&field_type, &t) {
                 self.error(
                     f.id,
-                    format!("expected type of field '{}' is '{field_type}' but provided type is '{t}'", f.name),
+                    format!(
+                        "expected type of field '{}' is '{field_type}' but provided type is '{t}'",
+                        f.name
+                    ),
                 );
             }
         }

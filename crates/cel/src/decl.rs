@@ -198,10 +198,13 @@ impl DeclType {
 
     /// An object type from fields as expressions name them; for types that no schema describes.
     pub fn object_of_fields(name: &str, fields: impl IntoIterator<Item = (&'static str, Arc<Self>)>) -> Self {
-        let fields: BTreeMap<Str, Arc<Self>> = fields.into_iter().map(|(n, t)| (Str::new_static(n), t)).collect();
+        let fields: BTreeMap<Str, Arc<Self>> =
+            fields.into_iter().map(|(n, t)| (Str::new_static(n), t)).collect();
         let properties = fields
             .iter()
-            .map(|(n, t)| (crate::escape::unescape(n).map_or_else(|| n.clone(), |u| u.as_ref().into()), t.clone()))
+            .map(|(n, t)| {
+                (crate::escape::unescape(n).map_or_else(|| n.clone(), |u| u.as_ref().into()), t.clone())
+            })
             .collect();
         Self::new(name, Type::object(name), Shape::Object(Object { fields, properties }), 0, 2)
     }

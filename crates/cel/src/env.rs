@@ -200,7 +200,11 @@ impl Env {
             return Some(library::structs::json_patch_field(field));
         }
         // Types that the language itself knows have no fields to set.
-        self.base.types.get(type_name).filter(|t| !matches!(t, Type::Struct(_) | Type::Opaque(..))).map(|_| None)
+        self.base
+            .types
+            .get(type_name)
+            .filter(|t| !matches!(t, Type::Struct(_) | Type::Opaque(..)))
+            .map(|_| None)
     }
 
     /// Compiles an expression.

@@ -432,11 +432,17 @@ impl Coster<'_> {
         costs: &[CostEstimate],
     ) -> CallEstimate {
         let arg_sum = costs.iter().fold(CostEstimate::default(), |sum, c| sum.add(*c));
+        if let Some(one) = self.of_overload(overload, target, args) {
+            return CallEstimate { cost: one.cost.add(arg_sum), result: one.result };
+        }
         if let Some(one) = self.kubernetes(name, overload, target, args) {
             return CallEstimate { cost: one.cost.add(arg_sum), result: one.result };
         }
         let size = |a: &Arg<'_>| a.size.unwrap_or(SizeEstimate::UNKNOWN);
-        let with = |cost: CostEstimate, result: Option<SizeEstimate>| CallEstimate { cost: cost.add(arg_sum), result };
+        let with = |cost: CostEstimate, result: Option<SizeEstimate>| CallEstimate {
+            cost: cost.add(arg_sum),
+            result,
+        };
         match (overload, target, args) {
             ("string_format", Some(t), _) => with(size(t).factor(TRAVERSAL), None),
             ("string_to_bytes", _, [a]) => {
@@ -481,8 +487,16 @@ impl Coster<'_> {
                 with(cost, Some(result))
             }
             (
-                "less_string" | "greater_string" | "less_equals_string" | "greater_equals_string" | "less_bytes"
-                | "greater_bytes" | "less_equals_bytes" | "greater_equals_bytes" | "equals" | "not_equals",
+                "less_string"
+                | "greater_string"
+                | "less_equals_string"
+                | "greater_equals_string"
+                | "less_bytes"
+                | "greater_bytes"
+                | "less_equals_bytes"
+                | "greater_equals_bytes"
+                | "equals"
+                | "not_equals",
                 _,
                 [a, b],
             ) => {
@@ -520,6 +534,54 @@ impl Coster<'_> {
         Some((ty, size))
     }
 
+    /// The rules that the libraries of lists and sets bring for their overloads.
+    fn of_overload(
+        &self,
+        overload: &str,
+        target: Option<&Arg<'_>>,
+        args: &[Arg<'_>],
+    ) -> Option<CallEstimate> {
+        let size = |a: &Arg<'_>| self.arg_size(a);
+        let new_list = |factor: f64, list: SizeEstimate| {
+            let cost = list.factor(factor).add(CostEstimate::fixed(1)).add(CostEstimate::fixed(LIST));
+            Some(CallEstimate { cost, result: Some(list) })
+        };
+        // A literal's value where it is an integer.
+        let literal = |a: &Arg<'_>, default: u64| match &a.expr.kind {
+            Kind::Literal(Literal::Int(i)) => u64::try_from(*i).unwrap_or(0),
+            _ => default,
+        };
+        let squared = |a: &Arg<'_>, texts: bool| {
+            let s = size(a);
+            new_list(if texts { 2.0 + TRAVERSAL } else { 2.0 }, s.multiply(s))
+        };
+        let texts = overload.starts_with("list_string_") || overload.starts_with("list_bytes_");
+        match (overload, target, args) {
+            (
+                "list_sets_contains_list" | "list_sets_intersects_list" | "list_sets_equivalent_list",
+                _,
+                [a, b],
+            ) => {
+                let factor = if overload == "list_sets_equivalent_list" { 2.0 } else { 1.0 };
+                Some(size(a).multiply(size(b)).factor(factor).add(CostEstimate::fixed(1)).into())
+            }
+            ("list_slice", Some(t), [start, end]) => {
+                let n = literal(end, size(t).max).wrapping_sub(literal(start, 0));
+                new_list(1.0, SizeEstimate::fixed(n))
+            }
+            ("list_flatten" | "list_flatten_int", Some(t), [] | [_]) => {
+                let depth = args.first().map_or(1, |d| literal(d, u64::MAX));
+                new_list(depth as f64, size(t))
+            }
+            ("lists_range", None, [n]) => new_list(1.0, SizeEstimate::fixed(literal(n, u64::MAX))),
+            ("list_reverse", Some(t), []) => new_list(1.0, size(t)),
+            ("list_distinct", Some(t), []) => squared(t, false),
+            (o, Some(t), []) if o.starts_with("list_") && o.ends_with("_sort") => squared(t, texts),
+            (o, Some(_), [keys]) if o.ends_with("_sortByAssociatedKeys") => squared(keys, texts),
+            _ => None,
+        }
+    }
+
     /// The rules of Kubernetes' libraries, which go before the language's own.
     fn kubernetes(
         &self,
@@ -532,8 +594,8 @@ impl Coster<'_> {
         let one = || Some(CostEstimate::fixed(1).into());
         match name {
             "check" => Some(CostEstimate::fixed(AUTHORIZATION).into()),
-            "serviceAccount" | "path" | "group" | "resource" | "subresource" | "namespace" | "name" | "allowed"
-            | "reason" | "error" | "errored" => one(),
+            "serviceAccount" | "path" | "group" | "resource" | "subresource" | "namespace" | "name"
+            | "allowed" | "reason" | "error" | "errored" => one(),
             "fieldSelector" | "labelSelector" => {
                 let [a] = args else { return None };
                 let s = size(a);
@@ -597,10 +659,32 @@ impl Coster<'_> {
                 Some(size(args.first()?).factor(TRAVERSAL).into())
             }
             "ip.isCanonical" => Some(size(args.first()?).factor(2.0 * TRAVERSAL).into()),
-            "masked" | "prefixLength" | "family" | "isUnspecified" | "isLoopback" | "isLinkLocalMulticast"
-            | "isLinkLocalUnicast" | "isGlobalUnicast" | "format.named" | "sign" | "asInteger" | "isInteger"
-            | "asApproximateFloat" | "isGreaterThan" | "isLessThan" | "compareTo" | "add" | "sub" | "major"
-            | "minor" | "patch" | "getScheme" | "getHostname" | "getHost" | "getPort" | "getEscapedPath"
+            "masked"
+            | "prefixLength"
+            | "family"
+            | "isUnspecified"
+            | "isLoopback"
+            | "isLinkLocalMulticast"
+            | "isLinkLocalUnicast"
+            | "isGlobalUnicast"
+            | "format.named"
+            | "sign"
+            | "asInteger"
+            | "isInteger"
+            | "asApproximateFloat"
+            | "isGreaterThan"
+            | "isLessThan"
+            | "compareTo"
+            | "add"
+            | "sub"
+            | "major"
+            | "minor"
+            | "patch"
+            | "getScheme"
+            | "getHostname"
+            | "getHost"
+            | "getPort"
+            | "getEscapedPath"
             | "getQuery" => one(),
             "containsIP" | "containsCIDR" => {
                 let a = args.first()?;

@@ -11,7 +11,7 @@ use value::Str;
 
 use crate::decls::Run;
 use crate::ops::index_of;
-use crate::plan::{Attr, Base, CallNode, Const, Fold, Node, Qualifier, QualifierKey};
+use crate::plan::{Attr, Base, CallNode, Fold, Node, Qualifier, QualifierKey};
 use crate::runtime_cost as cost;
 use crate::val::{Entries, Eval, EvalError, List, Map, StructVal, Val, fail};
 
@@ -145,7 +145,12 @@ impl<'a, 'p> Evaluator<'a, 'p> {
                 self.charge(a.own_cost())?;
                 v
             }
-            Node::Has(a) => self.resolve(a, true),
+            Node::Has(a) => {
+                let v = self.resolve(a, true);
+                // Upstream takes back the cost of the selection, also where a conditional had none.
+                self.cost = self.cost.saturating_sub(1 - a.own_cost());
+                v
+            }
             Node::And(terms) => self.logic(terms, false),
             Node::Or(terms) => self.logic(terms, true),
             Node::Equal(args) | Node::NotEqual(args) => {
@@ -235,13 +240,8 @@ impl<'a, 'p> Evaluator<'a, 'p> {
     }
 
     fn call(&mut self, c: &'p CallNode) -> Eval<Val<'a>> {
-        if c.args.len() > 2 {
-            // Stops at the first argument that fails, before anything is charged.
-            let mut args = Vec::with_capacity(c.args.len());
-            for a in &c.args {
-                args.push(self.eval(a)?);
-            }
-            return self.run(c, &args);
+        if c.args.len() > 2 || c.regex.is_some() {
+            return self.call_of_many(c);
         }
         // Both arguments are evaluated, and the call charged, even if the first fails.
         let mut args: [Option<Val<'a>>; 2] = [None, None];
@@ -266,6 +266,26 @@ impl<'a, 'p> Evaluator<'a, 'p> {
             [Some(a), None] => self.run(c, &[a]),
             _ => self.run(c, &[]),
         }
+    }
+
+    /// A call that stops at the first argument that fails. It is only charged if all were evaluated, which
+    /// they are if the last one fails.
+    fn call_of_many(&mut self, c: &'p CallNode) -> Eval<Val<'a>> {
+        let mut args = Vec::with_capacity(c.args.len());
+        for a in &c.args {
+            match self.try_eval(a)? {
+                Ok(v) => args.push(v),
+                Err(e) => {
+                    if args.len() + 1 == c.args.len() {
+                        let mut shown: Vec<_> = args.iter().map(Some).collect();
+                        shown.push(None);
+                        self.charge(c.cost.cost(&shown, None))?;
+                    }
+                    return Err(e);
+                }
+            }
+        }
+        self.run(c, &args)
     }
 
     fn run(&mut self, c: &'p CallNode, args: &[Val<'a>]) -> Eval<Val<'a>> {
@@ -297,7 +317,9 @@ impl<'a, 'p> Evaluator<'a, 'p> {
                 Val::Optional(Some(v)) => out.push((*v).clone()),
                 Val::Optional(None) => {}
                 v => {
-                    return fail(format!("cannot initialize optional list element from non-optional value {v}"));
+                    return fail(format!(
+                        "cannot initialize optional list element from non-optional value {v}"
+                    ));
                 }
             }
         }
@@ -319,7 +341,9 @@ impl<'a, 'p> Evaluator<'a, 'p> {
                 }
                 Val::Optional(None) => out.remove(&key),
                 v => {
-                    return fail(format!("cannot initialize optional entry '{key}' from non-optional value {v}"));
+                    return fail(format!(
+                        "cannot initialize optional entry '{key}' from non-optional value {v}"
+                    ));
                 }
             }
         }
@@ -395,7 +419,9 @@ impl<'a, 'p> Evaluator<'a, 'p> {
             Val::Map(m) => {
                 for key in m.keys() {
                     if f.two {
-                        let v = m.find(&key).and_then(|v| v.ok_or_else(|| EvalError::new(format!("no such key: {key}"))));
+                        let v = m
+                            .find(&key)
+                            .and_then(|v| v.ok_or_else(|| EvalError::new(format!("no such key: {key}"))));
                         self.slots[f.slot + 1] = Slot::Set(v);
                     }
                     self.slots[f.slot] = Slot::Set(Ok(key));
@@ -465,7 +491,11 @@ impl<'a, 'p> Evaluator<'a, 'p> {
         for a in args {
             match self.try_eval(a)? {
                 Ok(v) => added.push(v),
-                Err(e) if three => return Err(e),
+                Err(e) if three => {
+                    // Charged if it was the last argument.
+                    self.charge(added.len() as u64)?;
+                    return Err(e);
+                }
                 Err(e) => error = error.or(Some(e)),
             }
         }
@@ -526,31 +556,25 @@ impl<'a, 'p> Evaluator<'a, 'p> {
         for (i, q) in qualifiers.iter().enumerate() {
             optional |= q.optional;
             let test = has && i + 1 == qualifiers.len();
-            let (key, own) = match &q.key {
-                QualifierKey::Field(s) => (Ok(Val::String(s.clone())), 1),
-                QualifierKey::Const(c) => (Ok(c.to_val()), 1),
+            let key = match &q.key {
+                QualifierKey::Field(s) => Ok(Val::String(s.clone())),
+                QualifierKey::Const(c) => Ok(c.to_val()),
                 QualifierKey::Computed(a) => {
                     let key = self.resolve(a, false);
                     self.keep_cancelled(&key)?;
-                    (key, a.own_cost())
+                    key
                 }
             };
             let found = key.and_then(|key| find(&v, &key, optional || test));
-            match found {
-                // An absent optional is not observed, so it costs nothing.
-                Ok(None) if !test => return Ok(Val::Optional(None)),
-                found => {
-                    self.charge(own)?;
-                    let found = found?;
-                    if test {
-                        return Ok(Val::Bool(match found {
-                            None => false,
-                            Some(Val::Optional(inner)) if optional => inner.is_some(),
-                            Some(_) => true,
-                        }));
-                    }
-                    v = found.unwrap_or(Val::Null);
-                }
+            // What is optional and absent or wrong is not observed, so it costs nothing.
+            if !optional || matches!(found, Ok(Some(_))) {
+                self.charge(1)?;
+            }
+            match found? {
+                Some(_) if test => return Ok(Val::Bool(true)),
+                Some(found) => v = found,
+                None if test => return Ok(Val::Bool(false)),
+                None => return Ok(Val::Optional(None)),
             }
         }
         Ok(if optional { Val::some(v) } else { v })
@@ -589,15 +613,5 @@ fn find<'a>(v: &Val<'a>, key: &Val<'a>, test: bool) -> Eval<Option<Val<'a>>> {
             _ => no_key(),
         },
         _ => no_key(),
-    }
-}
-
-impl Const {
-    /// Whether the value is a string constant.
-    pub(crate) fn as_string(&self) -> Option<&Str> {
-        match self {
-            Self::Literal(crate::ast::Literal::String(s)) => Some(s),
-            _ => None,
-        }
     }
 }

@@ -72,6 +72,9 @@ impl Issues {
         let Some(offset) = issue.position else {
             return write!(f, "ERROR: <input>:-1:0: {}", issue.message);
         };
+        if self.source.is_empty() {
+            return write!(f, "ERROR: <input>:1:0: {}", issue.message);
+        }
         let (line, column) = self.line_column(offset);
         write!(f, "ERROR: <input>:{line}:{}: {}", column + 1, issue.message)?;
         let offset = self.floor(offset as usize);

@@ -218,8 +218,7 @@ impl Lexer<'_> {
         {
             return (if bytes { T::Bytes } else { T::String }, end);
         }
-        let n =
-            self.bytes[pos..].iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'_').count();
+        let n = self.bytes[pos..].iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'_').count();
         let kind = match &self.src[pos..pos + n] {
             "in" => T::In,
             "true" => T::True,
@@ -299,12 +298,15 @@ impl Lexer<'_> {
 
     /// The end of the escape sequence whose backslash is at `pos`, or the character that breaks it.
     fn escape(&self, pos: usize) -> Result<usize, usize> {
-        let run = |from: usize, n: usize, ok: fn(u8) -> bool| match (from..from + n).find(|&i| !ok(self.at(i))) {
-            Some(bad) => Err(bad),
-            None => Ok(from + n),
-        };
+        let run =
+            |from: usize, n: usize, ok: fn(u8) -> bool| match (from..from + n).find(|&i| !ok(self.at(i))) {
+                Some(bad) => Err(bad),
+                None => Ok(from + n),
+            };
         match self.at(pos + 1) {
-            b'a' | b'b' | b'f' | b'n' | b'r' | b't' | b'v' | b'"' | b'\'' | b'\\' | b'?' | b'`' => Ok(pos + 2),
+            b'a' | b'b' | b'f' | b'n' | b'r' | b't' | b'v' | b'"' | b'\'' | b'\\' | b'?' | b'`' => {
+                Ok(pos + 2)
+            }
             b'x' | b'X' => run(pos + 2, 2, |b| b.is_ascii_hexdigit()),
             b'u' => run(pos + 2, 4, |b| b.is_ascii_hexdigit()),
             b'U' => run(pos + 2, 8, |b| b.is_ascii_hexdigit()),

@@ -39,12 +39,18 @@ impl Set {
             ("exists", 2, true) => |b, p, t, a| quantifier(b, p, t, a, Quantifier::Exists),
             ("exists_one" | "existsOne", 2, true) => |b, p, t, a| quantifier(b, p, t, a, Quantifier::One),
             ("all", 3, true) if self.two_variables => |b, p, t, a| quantifier(b, p, t, a, Quantifier::All),
-            ("exists", 3, true) if self.two_variables => |b, p, t, a| quantifier(b, p, t, a, Quantifier::Exists),
+            ("exists", 3, true) if self.two_variables => {
+                |b, p, t, a| quantifier(b, p, t, a, Quantifier::Exists)
+            }
             ("exists_one" | "existsOne", 3, true) if self.two_variables => {
                 |b, p, t, a| quantifier(b, p, t, a, Quantifier::One)
             }
-            ("transformList", 3 | 4, true) if self.two_variables => |b, p, t, a| transform(b, p, t, a, To::List),
-            ("transformMap", 3 | 4, true) if self.two_variables => |b, p, t, a| transform(b, p, t, a, To::Map),
+            ("transformList", 3 | 4, true) if self.two_variables => {
+                |b, p, t, a| transform(b, p, t, a, To::List)
+            }
+            ("transformMap", 3 | 4, true) if self.two_variables => {
+                |b, p, t, a| transform(b, p, t, a, To::Map)
+            }
             ("transformMapEntry", 3 | 4, true) if self.two_variables => {
                 |b, p, t, a| transform(b, p, t, a, To::Entries)
             }
@@ -106,7 +112,16 @@ impl Maker<'_> {
         let range = self.list(Vec::new());
         let condition = self.bool(false);
         let step = self.ident(&name);
-        self.comprehension(Comprehension { range, var: UNUSED.into(), var2: None, accu: name, init, condition, step, result })
+        self.comprehension(Comprehension {
+            range,
+            var: UNUSED.into(),
+            var2: None,
+            accu: name,
+            init,
+            condition,
+            step,
+            result,
+        })
     }
 
     /// A copy with ids of its own.
@@ -136,7 +151,11 @@ impl Maker<'_> {
             Kind::Map(entries) => Kind::Map(
                 entries
                     .iter()
-                    .map(|e| MapEntry { key: self.copy(&e.key), value: self.copy(&e.value), optional: e.optional })
+                    .map(|e| MapEntry {
+                        key: self.copy(&e.key),
+                        value: self.copy(&e.value),
+                        optional: e.optional,
+                    })
                     .collect(),
             ),
             Kind::Struct { name, fields } => Kind::Struct {

@@ -38,9 +38,10 @@ impl<'a> Val<'a> {
             (Self::Duration(a), Self::Duration(b)) => a == b,
             (Self::Timestamp(a), Self::Timestamp(b)) => a == b,
             (Self::Type(a), Self::Type(b)) => a.runtime_name() == b.runtime_name(),
-            (Self::Int(_) | Self::Uint(_) | Self::Double(_), Self::Int(_) | Self::Uint(_) | Self::Double(_)) => {
-                self.compare_numbers(other) == Some(Ordering::Equal)
-            }
+            (
+                Self::Int(_) | Self::Uint(_) | Self::Double(_),
+                Self::Int(_) | Self::Uint(_) | Self::Double(_),
+            ) => self.compare_numbers(other) == Some(Ordering::Equal),
             (Self::List(a), Self::List(b)) => equal_lists(a, b, depth)?,
             (Self::Map(a), Self::Map(b)) => equal_maps(a, b, depth)?,
             (Self::Struct(a), Self::Struct(b)) => {
@@ -93,12 +94,13 @@ impl<'a> Val<'a> {
             (Self::Bytes(a), Self::Bytes(b)) => a.cmp(b),
             (Self::Duration(a), Self::Duration(b)) => a.cmp(b),
             (Self::Timestamp(a), Self::Timestamp(b)) => a.cmp(b),
-            (Self::Int(_) | Self::Uint(_) | Self::Double(_), Self::Int(_) | Self::Uint(_) | Self::Double(_)) => {
-                match self.compare_numbers(other) {
-                    Some(o) => o,
-                    None => return fail("NaN values cannot be ordered"),
-                }
-            }
+            (
+                Self::Int(_) | Self::Uint(_) | Self::Double(_),
+                Self::Int(_) | Self::Uint(_) | Self::Double(_),
+            ) => match self.compare_numbers(other) {
+                Some(o) => o,
+                None => return fail("NaN values cannot be ordered"),
+            },
             _ => return Err(EvalError::no_overload()),
         })
     }
@@ -213,7 +215,9 @@ impl<'a> Val<'a> {
             Self::Int(i) => Self::Int(*i),
             Self::Uint(u) => Self::Int(i64::try_from(*u).map_err(|_| EvalError::new("integer overflow"))?),
             // Upstream refuses the ends of the range, where a double is no longer exact.
-            Self::Double(d) if *d > -9223372036854775808.0 && *d < 9223372036854775807.0 => Self::Int(*d as i64),
+            Self::Double(d) if *d > -9223372036854775808.0 && *d < 9223372036854775807.0 => {
+                Self::Int(*d as i64)
+            }
             Self::Double(_) => return fail("integer overflow"),
             Self::Duration(d) => Self::Int(*d),
             Self::Timestamp(t) => Self::Int(t.seconds()),
@@ -433,7 +437,8 @@ fn equal_maps<'a>(a: &Map<'a>, b: &Map<'a>, depth: usize) -> Eval<bool> {
     }
     // Properties that no declaration names compare as data.
     if let (Map::Tree(m, ty), Map::Tree(n, _)) = (a, b) {
-        let undeclared = |k: &str| !matches!(ty.shape, crate::decl::Shape::Object(_)) || ty.property(k).is_some();
+        let undeclared =
+            |k: &str| !matches!(ty.shape, crate::decl::Shape::Object(_)) || ty.property(k).is_some();
         if matches!(ty.shape, crate::decl::Shape::Object(_) | crate::decl::Shape::Hidden) {
             for (k, v) in m.iter().filter(|(k, _)| !undeclared(k)) {
                 if n.get(k).is_some_and(|w| w != v) {
@@ -488,10 +493,12 @@ fn concat<'a>(a: &List<'a>, b: &List<'a>) -> Eval<List<'a>> {
 pub(crate) fn index_of(v: &Val<'_>) -> Eval<i64> {
     match v {
         Val::Int(i) => Ok(*i),
-        Val::Double(d) => exact_int(*d)
-            .ok_or_else(|| EvalError::new(format!("unsupported index value {v} in list"))),
-        Val::Uint(u) => i64::try_from(*u)
-            .map_err(|_| EvalError::new(format!("unsupported index value {v} in list"))),
+        Val::Double(d) => {
+            exact_int(*d).ok_or_else(|| EvalError::new(format!("unsupported index value {v} in list")))
+        }
+        Val::Uint(u) => {
+            i64::try_from(*u).map_err(|_| EvalError::new(format!("unsupported index value {v} in list")))
+        }
         _ => fail(format!("unsupported index type '{}' in list", v.type_of().runtime_name())),
     }
 }

@@ -23,9 +23,29 @@ pub(crate) const RECURSION_MAX: u32 = 250;
 /// exponentially; this many nodes are some MiB.
 const NODES_MAX: usize = 200_000;
 
-const RESERVED: [&str; 21] = [
-    "as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let",
-    "loop", "package", "namespace", "null", "return", "true", "var", "void", "while",
+/// Words that no variable or function may be named.
+pub(crate) const RESERVED: [&str; 21] = [
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "false",
+    "for",
+    "function",
+    "if",
+    "import",
+    "in",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "null",
+    "return",
+    "true",
+    "var",
+    "void",
+    "while",
 ];
 
 /// A parsed expression: the tree, and each node's place in the source.
@@ -46,7 +66,9 @@ pub(crate) fn parse(source: &str, macros: macros::Set) -> Result<Parsed, Issues>
     if size > EXPRESSION_CODE_POINTS_MAX {
         issues.report(
             None,
-            format!("expression code point size exceeds limit: size: {size}, limit {EXPRESSION_CODE_POINTS_MAX}"),
+            format!(
+                "expression code point size exceeds limit: size: {size}, limit {EXPRESSION_CODE_POINTS_MAX}"
+            ),
         );
         return Err(issues);
     }
@@ -391,7 +413,9 @@ impl Parser<'_> {
         let id = self.b.id(open.start);
         let (mut elements, mut optional) = (Vec::new(), Vec::new());
         loop {
-            if !elements.is_empty() && self.take(T::Comma).is_none() || elements.is_empty() && self.take(T::Comma).is_some() {
+            if !elements.is_empty() && self.take(T::Comma).is_none()
+                || elements.is_empty() && self.take(T::Comma).is_some()
+            {
                 self.expect(T::RBracket)?;
                 break;
             }
@@ -416,7 +440,9 @@ impl Parser<'_> {
         let mut entries: Vec<MapEntry> = Vec::new();
         let mut depth = 0;
         loop {
-            if !entries.is_empty() && self.take(T::Comma).is_none() || entries.is_empty() && self.take(T::Comma).is_some() {
+            if !entries.is_empty() && self.take(T::Comma).is_none()
+                || entries.is_empty() && self.take(T::Comma).is_some()
+            {
                 self.expect(T::RBrace)?;
                 break;
             }
@@ -491,7 +517,9 @@ impl Parser<'_> {
         let mut fields: Vec<StructField> = Vec::new();
         let mut depth = 0;
         loop {
-            if !fields.is_empty() && self.take(T::Comma).is_none() || fields.is_empty() && self.take(T::Comma).is_some() {
+            if !fields.is_empty() && self.take(T::Comma).is_none()
+                || fields.is_empty() && self.take(T::Comma).is_some()
+            {
                 self.expect(T::RBrace)?;
                 break;
             }
@@ -584,7 +612,7 @@ fn operator(rule: Rule, kind: T) -> Option<(&'static str, u8)> {
 /// A balanced tree of `terms` (each present) joined by `ops`, so that long chains stay shallow.
 fn balance(name: &'static str, terms: &mut [Option<Expr>], ops: &[Id]) -> Expr {
     let mid = ops.len() / 2;
-    let mut side = |terms: &mut [Option<Expr>], ops: &[Id]| match terms {
+    let side = |terms: &mut [Option<Expr>], ops: &[Id]| match terms {
         [one] => one.take().expect("each term is taken once"),
         _ => balance(name, terms, ops),
     };

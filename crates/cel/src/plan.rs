@@ -79,17 +79,29 @@ pub(crate) enum Node {
     Call(Box<CallNode>),
     /// `x in [constants]`
     InSet(Box<(Node, HashSet<Key>)>),
-    List { elements: Vec<Node>, optional: Vec<usize> },
+    List {
+        elements: Vec<Node>,
+        optional: Vec<usize>,
+    },
     Map(Vec<MapNode>),
-    Struct { name: Str, fields: Vec<FieldNode> },
+    Struct {
+        name: Str,
+        fields: Vec<FieldNode>,
+    },
     Fold(Box<Fold>),
     /// `optional.or(optional)` and `optional.orValue(value)`
     OptionalOr(Box<[Node; 2]>),
     OptionalOrValue(Box<[Node; 2]>),
     /// The accumulator plus a list literal, in place.
-    Append { slot: usize, elements: Vec<Node> },
+    Append {
+        slot: usize,
+        elements: Vec<Node>,
+    },
     /// `cel.@mapInsert(accumulator, key, value)` or `(accumulator, map)`, in place.
-    Insert { slot: usize, args: Vec<Node> },
+    Insert {
+        slot: usize,
+        args: Vec<Node>,
+    },
 }
 
 #[derive(Debug)]
@@ -271,7 +283,11 @@ impl Planner<'_> {
                 };
                 let mut nodes = Vec::with_capacity(fields.len());
                 for f in fields {
-                    nodes.push(FieldNode { name: f.name.clone(), value: self.node(&f.value)?, optional: f.optional });
+                    nodes.push(FieldNode {
+                        name: f.name.clone(),
+                        value: self.node(&f.value)?,
+                        optional: f.optional,
+                    });
                 }
                 Node::Struct { name, fields: nodes }
             }
@@ -307,7 +323,16 @@ impl Planner<'_> {
         self.scopes.truncate(slot);
         let result = self.node(&c.result)?;
         self.scopes.truncate(accu);
-        Ok(Node::Fold(Box::new(Fold { range, slot, two: c.var2.is_some(), accu, init, condition, step, result })))
+        Ok(Node::Fold(Box::new(Fold {
+            range,
+            slot,
+            two: c.var2.is_some(),
+            accu,
+            init,
+            condition,
+            step,
+            result,
+        })))
     }
 
     fn call(&mut self, e: &Expr, c: &ast::Call) -> Result<Node, String> {
@@ -342,7 +367,9 @@ impl Planner<'_> {
             op::IN if overload == "in_list" => {
                 let [element, list] = *pair(args)?;
                 match &list {
-                    Node::Const(Const::List(l)) if l.is_empty() => Node::Const(Const::Literal(Literal::Bool(false))),
+                    Node::Const(Const::List(l)) if l.is_empty() => {
+                        Node::Const(Const::Literal(Literal::Bool(false)))
+                    }
                     Node::Const(Const::List(l)) => match constant_set(l) {
                         Some(set) => Node::InSet(Box::new((element, set))),
                         None => self.plain_call(name, overload, vec![element, list])?,
@@ -358,8 +385,14 @@ impl Planner<'_> {
         })
     }
 
-    fn plain_call(&self, name: &'static str, overload: &'static str, args: Vec<Node>) -> Result<Node, String> {
-        let run = self.env.function(name).map(|f| f.run).ok_or_else(|| format!("no such overload: {name}"))?;
+    fn plain_call(
+        &self,
+        name: &'static str,
+        overload: &'static str,
+        args: Vec<Node>,
+    ) -> Result<Node, String> {
+        let run =
+            self.env.function(name).map(|f| f.run).ok_or_else(|| format!("no such overload: {name}"))?;
         let mut regex = None;
         if matches!(name, "matches" | "find" | "findAll")
             && let Some(Node::Const(Const::Literal(Literal::String(pattern)))) = args.get(1)
@@ -459,7 +492,9 @@ fn in_place(step: Node, accu: usize) -> Node {
     match step {
         Node::Call(mut c) if c.call.function == op::ADD && c.args.len() == 2 && is_accu(&c.args[0]) => {
             match c.args.pop() {
-                Some(Node::List { elements, optional }) if optional.is_empty() => Node::Append { slot: accu, elements },
+                Some(Node::List { elements, optional }) if optional.is_empty() => {
+                    Node::Append { slot: accu, elements }
+                }
                 Some(other) => {
                     c.args.push(other);
                     Node::Call(c)

@@ -149,7 +149,10 @@ fn explain(pattern: &str) -> String {
                 let lookaround = ["(?=", "(?!", "(?<=", "(?<!"].iter().any(|p| rest.starts_with(p));
                 if lookaround {
                     let n = if rest.starts_with("(?<") { 4 } else { 3 };
-                    return format!("error parsing regexp: invalid or unsupported Perl syntax: `{}`", &rest[..n]);
+                    return format!(
+                        "error parsing regexp: invalid or unsupported Perl syntax: `{}`",
+                        &rest[..n]
+                    );
                 }
                 if rest.starts_with("(?") {
                     chars.next();

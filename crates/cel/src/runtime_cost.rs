@@ -31,14 +31,25 @@ pub(crate) enum Rule {
     /// Twice the result.
     ResultTwice,
     Regex,
-    ContainsIp { parses: bool },
-    ContainsCidr { parses: bool },
+    ContainsIp {
+        parses: bool,
+    },
+    ContainsCidr {
+        parses: bool,
+    },
     Validate,
     InList,
     /// The shorter of two.
     Shorter,
     Both,
     Contains,
+    /// The product of two lists' sizes, times a factor.
+    Sets(u64),
+    /// A new list, as large as the result.
+    NewList,
+    Flatten,
+    /// Every element of an argument with every other.
+    SelfCompare(usize),
 }
 
 pub(crate) fn traversal(size: u64, factor: f64) -> u64 {
@@ -61,8 +72,19 @@ impl Rule {
             "check" => Self::Authorization,
             "fieldSelector" | "labelSelector" => Self::Selector,
             "isSorted" | "sum" | "max" | "min" | "indexOf" | "lastIndexOf" => Self::Traversal,
-            "url" | "lowerAscii" | "upperAscii" | "substring" | "trim" | "jsonpatch.escapeKey" | "cidr" | "isIP"
-            | "isCIDR" | "quantity" | "isQuantity" | "semver" | "isSemver" => Self::First,
+            "url"
+            | "lowerAscii"
+            | "upperAscii"
+            | "substring"
+            | "trim"
+            | "jsonpatch.escapeKey"
+            | "cidr"
+            | "isIP"
+            | "isCIDR"
+            | "quantity"
+            | "isQuantity"
+            | "semver"
+            | "isSemver" => Self::First,
             "replace" | "split" | "ip.isCanonical" => Self::FirstTwice,
             "join" => Self::ResultTwice,
             "find" | "findAll" => Self::Regex,
@@ -80,13 +102,26 @@ impl Rule {
                 "starts_with_string" | "ends_with_string" | "string_to_bytes" | "bytes_to_string"
                 | "strings_quote" | "string_format" => Self::First,
                 "in_list" => Self::InList,
-                "less_string" | "greater_string" | "less_equals_string" | "greater_equals_string" | "less_bytes"
-                | "greater_bytes" | "less_equals_bytes" | "greater_equals_bytes" | "equals" | "not_equals" => {
-                    Self::Shorter
-                }
+                "less_string"
+                | "greater_string"
+                | "less_equals_string"
+                | "greater_equals_string"
+                | "less_bytes"
+                | "greater_bytes"
+                | "less_equals_bytes"
+                | "greater_equals_bytes"
+                | "equals"
+                | "not_equals" => Self::Shorter,
                 "add_string" | "add_bytes" => Self::Both,
                 "matches_string" => Self::Regex,
                 "contains_string" => Self::Contains,
+                "list_sets_contains_list" | "list_sets_intersects_list" => Self::Sets(1),
+                "list_sets_equivalent_list" => Self::Sets(2),
+                "list_slice" | "lists_range" | "list_reverse" => Self::NewList,
+                "list_flatten" | "list_flatten_int" => Self::Flatten,
+                "list_distinct" => Self::SelfCompare(0),
+                o if o.starts_with("list_") && o.ends_with("_sort") => Self::SelfCompare(0),
+                o if o.ends_with("_sortByAssociatedKeys") => Self::SelfCompare(1),
                 _ => Self::One,
             },
         }
@@ -133,6 +168,23 @@ impl Rule {
             Self::InList => sz(1),
             Self::Shorter => traversal(sz(0).min(sz(1)), TRAVERSAL),
             Self::Both => traversal(sz(0) + sz(1), TRAVERSAL),
+            Self::Sets(factor) => 1 + sz(0).saturating_mul(sz(1)).saturating_mul(factor),
+            Self::NewList => size(result).saturating_add(1 + LIST),
+            Self::Flatten => {
+                let depth = match arg(1) {
+                    Some(Val::Int(d)) => u64::try_from(*d).unwrap_or(0),
+                    _ => 1,
+                };
+                sz(0).saturating_mul(depth).saturating_add(1 + LIST)
+            }
+            Self::SelfCompare(i) => {
+                let texts = match arg(i) {
+                    Some(Val::List(l)) => matches!(l.get(0), Ok(Val::String(_) | Val::Bytes(_))),
+                    _ => false,
+                };
+                let factor = if texts { 2.0 + TRAVERSAL } else { 2.0 };
+                ((sz(i).saturating_mul(sz(i))) as f64 * factor) as u64 + 1 + LIST
+            }
             Self::Contains => traversal(sz(0), TRAVERSAL).saturating_mul(traversal(sz(1), TRAVERSAL)),
         }
     }

@@ -65,8 +65,11 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
 impl Time {
     /// Seconds since 1970 and nanoseconds in UTC; `None` outside the years 1 to 9999.
     pub fn new(seconds: i64, nanos: u32) -> Option<Self> {
-        ((SECONDS_MIN..=SECONDS_MAX).contains(&seconds) && nanos < 1_000_000_000)
-            .then_some(Self { seconds, nanos, offset: 0 })
+        ((SECONDS_MIN..=SECONDS_MAX).contains(&seconds) && nanos < 1_000_000_000).then_some(Self {
+            seconds,
+            nanos,
+            offset: 0,
+        })
     }
 
     /// Seconds since 1970.
@@ -166,7 +169,9 @@ pub(crate) fn parse_go_duration(text: &str) -> Option<i64> {
         if !fraction.is_empty() {
             let (mut f, mut scale) = (0u64, 1f64);
             for d in fraction.bytes() {
-                let Some(next) = f.checked_mul(10).and_then(|f| f.checked_add(u64::from(d - b'0'))) else { break };
+                let Some(next) = f.checked_mul(10).and_then(|f| f.checked_add(u64::from(d - b'0'))) else {
+                    break;
+                };
                 if next > i64::MAX as u64 {
                     break;
                 }

@@ -15,7 +15,8 @@ pub(crate) fn unescape(literal: &str, is_bytes: bool) -> Result<Vec<u8>, &'stati
     let text = literal.replace("\r\n", "\n").replace('\r', "\n");
     let raw = text.starts_with(['r', 'R']);
     let text = if raw { &text[1..] } else { &text[..] };
-    let quotes = if text.len() >= 6 && (text.starts_with("'''") || text.starts_with("\"\"\"")) { 3 } else { 1 };
+    let quotes =
+        if text.len() >= 6 && (text.starts_with("'''") || text.starts_with("\"\"\"")) { 3 } else { 1 };
     let Some(inner) = text.get(quotes..text.len().saturating_sub(quotes)) else {
         return Err(BAD);
     };

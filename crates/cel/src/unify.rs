@@ -117,7 +117,8 @@ impl Mapping {
             Type::Param(_) => self.find(within).is_none_or(|s| self.not_referenced(variable, s, depth + 1)),
             Type::List(e) => self.not_referenced(variable, e, depth + 1),
             Type::Map(kv) => {
-                self.not_referenced(variable, &kv.0, depth + 1) && self.not_referenced(variable, &kv.1, depth + 1)
+                self.not_referenced(variable, &kv.0, depth + 1)
+                    && self.not_referenced(variable, &kv.1, depth + 1)
             }
             Type::Opaque(_, p) => p.iter().all(|t| self.not_referenced(variable, t, depth + 1)),
             Type::Type(Some(t)) => self.not_referenced(variable, t, depth + 1),
@@ -168,7 +169,9 @@ fn less_specific(a: &Type, b: &Type, depth: usize) -> bool {
     }
     match (a, b) {
         (Type::Opaque(n, p), Type::Opaque(m, q)) => {
-            n == m && p.len() == q.len() && p.iter().zip(q.iter()).all(|(p, q)| less_specific(p, q, depth + 1))
+            n == m
+                && p.len() == q.len()
+                && p.iter().zip(q.iter()).all(|(p, q)| less_specific(p, q, depth + 1))
         }
         (Type::List(p), Type::List(q)) => less_specific(p, q, depth + 1),
         (Type::Map(p), Type::Map(q)) => {

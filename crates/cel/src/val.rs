@@ -260,7 +260,11 @@ impl<'a> Entries<'a> {
 /// The data does not fit the type.
 pub(crate) fn adapt<'a>(v: &'a Value, ty: &'a DeclType) -> Eval<Val<'a>> {
     if v.is_null() && !matches!(ty.shape, Shape::Dyn) {
-        return if ty.nullable { Ok(Val::Null) } else { fail("invalid data, got null for schema with nullable=false") };
+        return if ty.nullable {
+            Ok(Val::Null)
+        } else {
+            fail("invalid data, got null for schema with nullable=false")
+        };
     }
     let wrong = |wanted: &str| fail(format!("invalid data, expected {wanted}, got {}", go_type(v)));
     match &ty.shape {
@@ -526,7 +530,11 @@ impl<'a> Val<'a> {
     pub fn size(&self) -> Option<usize> {
         Some(match self {
             Self::String(s) => {
-                if s.is_ascii() { s.len() } else { s.chars().count() }
+                if s.is_ascii() {
+                    s.len()
+                } else {
+                    s.chars().count()
+                }
             }
             Self::Bytes(b) => b.len(),
             Self::List(l) => l.len(),

@@ -43,7 +43,8 @@ pub(crate) fn validate(source: &str, checked: &Checked) -> Result<(), Issues> {
     };
     walk(&checked.expr, &mut |e| match &e.kind {
         Kind::List { elements, optional } => {
-            let types = elements.iter().enumerate().map(|(i, x)| (x, inner(x, optional.binary_search(&i).is_ok())));
+            let types =
+                elements.iter().enumerate().map(|(i, x)| (x, inner(x, optional.binary_search(&i).is_ok())));
             let mut first: Option<Type> = None;
             for (x, t) in types {
                 match &first {

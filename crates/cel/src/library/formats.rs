@@ -41,7 +41,8 @@ pub(crate) const LIBRARY: Library = Library {
             })
         }),
         ("format.named", |c, a| {
-            Ok(find(string(c, a, 0)?).map_or(Val::Optional(None), |f| Val::some(Val::opaque(Opaque::Format(f)))))
+            Ok(find(string(c, a, 0)?)
+                .map_or(Val::Optional(None), |f| Val::some(Val::opaque(Opaque::Format(f)))))
         }),
         ("format.dns1123Label", constant),
         ("format.dns1123Subdomain", constant),

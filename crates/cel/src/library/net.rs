@@ -71,7 +71,8 @@ pub(crate) const LIBRARY: Library = Library {
         ("containsIP", |c, a| {
             let net = cidr(c, a, 0)?;
             let ip = match &a[1] {
-                Val::String(s) => parse_ip(s)?,
+                // Upstream hides what is wrong with the address here.
+                Val::String(s) => parse_ip(s).map_err(|_| EvalError::no_overload())?,
                 Val::Opaque(o) => match &**o {
                     Opaque::Ip(ip) => *ip,
                     _ => return c.no_overload(a),
@@ -200,10 +201,8 @@ fn why_no_ip(text: &str) -> String {
     let error = |message: &str| format!("ParseAddr({text:?}): {message}");
     match text.find(['.', ':', '%']).map(|i| text.as_bytes()[i]) {
         Some(b'.') => error(v4_problem(text)),
-        Some(b':') => error("each group must have 4 or less digits").replace(
-            "each group must have 4 or less digits",
-            v6_problem(text),
-        ),
+        Some(b':') => error("each group must have 4 or less digits")
+            .replace("each group must have 4 or less digits", v6_problem(text)),
         Some(_) => error("missing IPv6 address"),
         None => error("unable to parse IP"),
     }

@@ -26,9 +26,7 @@ pub(crate) const LIBRARY: Library = Library {
         patch semver_patch kubernetes.Semver.() -> int
     ",
     runs: &[
-        ("semver", |c, a| {
-            parse_args(c, a)?.map(|v| Val::opaque(Opaque::Semver(v))).map_err(EvalError::new)
-        }),
+        ("semver", |c, a| parse_args(c, a)?.map(|v| Val::opaque(Opaque::Semver(v))).map_err(EvalError::new)),
         ("isSemver", |c, a| Ok(Val::Bool(parse_args(c, a)?.is_ok()))),
         ("major", |c, a| part(c, a, 0)),
         ("minor", |c, a| part(c, a, 1)),
@@ -108,7 +106,11 @@ fn normalize(text: &str) -> Result<String, String> {
                 return p.to_owned();
             }
             let trimmed = p.trim_start_matches('0');
-            if trimmed.starts_with(|c: char| c.is_ascii_digit()) { trimmed.to_owned() } else { format!("0{trimmed}") }
+            if trimmed.starts_with(|c: char| c.is_ascii_digit()) {
+                trimmed.to_owned()
+            } else {
+                format!("0{trimmed}")
+            }
         })
         .collect();
     if parts.len() < 3 {

@@ -3,8 +3,9 @@
 //! Upstream counterpart: cel-go `common/stdlib/standard.go`.
 
 use crate::decls::{Library, Run};
+use crate::eval::Call;
 use crate::regexes;
-use crate::val::{EvalError, Map, Val};
+use crate::val::{Eval, EvalError, Map, Val};
 
 pub(crate) const LIBRARY: Library = Library {
     since: 0,
@@ -154,16 +155,16 @@ pub(crate) const LIBRARY: Library = Library {
             [Val::Bool(b)] => Ok(Val::Bool(!b)),
             _ => Err(EvalError::no_overload()),
         }),
-        ("_+_", |_, a| a[0].add(&a[1])),
-        ("_-_", |_, a| a[0].subtract(&a[1])),
-        ("_*_", |_, a| a[0].multiply(&a[1])),
-        ("_/_", |_, a| a[0].divide(&a[1])),
-        ("_%_", |_, a| a[0].modulo(&a[1])),
-        ("-_", |_, a| a[0].negate()),
-        ("_<_", |_, a| Ok(Val::Bool(a[0].compare(&a[1])?.is_lt()))),
-        ("_<=_", |_, a| Ok(Val::Bool(a[0].compare(&a[1])?.is_le()))),
-        ("_>_", |_, a| Ok(Val::Bool(a[0].compare(&a[1])?.is_gt()))),
-        ("_>=_", |_, a| Ok(Val::Bool(a[0].compare(&a[1])?.is_ge()))),
+        ("_+_", |c, a| operator(c, &a[0], Val::add(&a[0], &a[1]))),
+        ("_-_", |c, a| operator(c, &a[0], Val::subtract(&a[0], &a[1]))),
+        ("_*_", |c, a| operator(c, &a[0], Val::multiply(&a[0], &a[1]))),
+        ("_/_", |c, a| operator(c, &a[0], Val::divide(&a[0], &a[1]))),
+        ("_%_", |c, a| operator(c, &a[0], Val::modulo(&a[0], &a[1]))),
+        ("-_", |c, a| operator(c, &a[0], a[0].negate())),
+        ("_<_", |c, a| operator(c, &a[0], a[0].compare(&a[1]).map(|o| Val::Bool(o.is_lt())))),
+        ("_<=_", |c, a| operator(c, &a[0], a[0].compare(&a[1]).map(|o| Val::Bool(o.is_le())))),
+        ("_>_", |c, a| operator(c, &a[0], a[0].compare(&a[1]).map(|o| Val::Bool(o.is_gt())))),
+        ("_>=_", |c, a| operator(c, &a[0], a[0].compare(&a[1]).map(|o| Val::Bool(o.is_ge())))),
         ("@in", |_, a| match &a[1] {
             Val::List(l) => l.contains(&a[0]).map(Val::Bool),
             Val::Map(m) => contains_key(m, &a[0]),
@@ -202,6 +203,27 @@ pub(crate) const LIBRARY: Library = Library {
     ],
 };
 
+/// What an operator gives. Where the first operand's type does not have the operator at all, upstream's error
+/// names it; strings and times answer that themselves, without a name.
+fn operator<'a>(call: &Call, first: &Val<'_>, result: Eval<Val<'a>>) -> Eval<Val<'a>> {
+    let has = match (call.function, first) {
+        (_, Val::String(_) | Val::Duration(_) | Val::Timestamp(_)) => true,
+        ("_%_", v) => matches!(v, Val::Int(_) | Val::Uint(_)),
+        ("_-_" | "_*_" | "_/_", v) => matches!(v, Val::Int(_) | Val::Uint(_) | Val::Double(_)),
+        ("-_", v) => matches!(v, Val::Int(_) | Val::Double(_) | Val::Bool(_)),
+        ("_+_", v) => {
+            matches!(v, Val::Int(_) | Val::Uint(_) | Val::Double(_) | Val::Bytes(_) | Val::List(_))
+        }
+        (_, v) => matches!(v, Val::Int(_) | Val::Uint(_) | Val::Double(_) | Val::Bytes(_) | Val::Bool(_)),
+    };
+    match result {
+        Err(e) if !has && e == EvalError::no_overload() => {
+            Err(EvalError::new(format!("no such overload: {}", call.function)))
+        }
+        r => r,
+    }
+}
+
 /// The conversion functions; what they do not take has the text of guarded overloads.
 const fn convert(to: u8) -> Run {
     match to {
@@ -216,11 +238,11 @@ const fn convert(to: u8) -> Run {
     }
 }
 
-fn guarded<'a>(call: &crate::eval::Call, args: &[Val<'a>], e: EvalError) -> crate::val::Eval<Val<'a>> {
+fn guarded<'a>(call: &Call, args: &[Val<'a>], e: EvalError) -> Eval<Val<'a>> {
     if e == EvalError::no_overload() { call.no_overload(args) } else { Err(e) }
 }
 
-fn contains_key<'a>(m: &Map<'a>, key: &Val<'a>) -> crate::val::Eval<Val<'a>> {
+fn contains_key<'a>(m: &Map<'a>, key: &Val<'a>) -> Eval<Val<'a>> {
     Ok(Val::Bool(m.find(key)?.is_some()))
 }
 
@@ -236,4 +258,3 @@ pub(crate) const REGEX: Library = Library {
     ",
     runs: &[("find", regexes::run_dynamic), ("findAll", regexes::run_dynamic)],
 };
-

@@ -92,10 +92,9 @@ impl Clause {
                 Val::Int(i) => Ok(signed(*i, |u| format!("{u:b}"))),
                 Val::Uint(u) => Ok(format!("{u:b}")),
                 Val::Bool(b) => Ok(if *b { "1" } else { "0" }.to_owned()),
-                _ => fail(format!(
-                    "only integers and bools can be formatted as binary, was given {}",
-                    name(v)
-                )),
+                _ => {
+                    fail(format!("only integers and bools can be formatted as binary, was given {}", name(v)))
+                }
             },
             'x' => hex(v, false),
             'X' => hex(v, true),

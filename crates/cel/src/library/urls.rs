@@ -164,7 +164,8 @@ fn check_user(user: &str) -> Result<(), String> {
 }
 
 fn parse_host(host: &str) -> Result<String, String> {
-    let port_ok = |p: &str| p.is_empty() || p.strip_prefix(':').is_some_and(|d| d.bytes().all(|b| b.is_ascii_digit()));
+    let port_ok =
+        |p: &str| p.is_empty() || p.strip_prefix(':').is_some_and(|d| d.bytes().all(|b| b.is_ascii_digit()));
     if host.starts_with('[') {
         let Some(end) = host.rfind(']') else { return Err("missing ']' in host".into()) };
         let port = &host[end + 1..];
@@ -205,7 +206,8 @@ fn unescape(text: &str, host: bool) -> Result<String, String> {
             i += 3;
             continue;
         }
-        if host && b[i] < 0x80 && !b[i].is_ascii_alphanumeric() && !b"-_.~!$&'()*+,;=:[]<>\"".contains(&b[i]) {
+        if host && b[i] < 0x80 && !b[i].is_ascii_alphanumeric() && !b"-_.~!$&'()*+,;=:[]<>\"".contains(&b[i])
+        {
             return Err(format!("invalid character {:?} in host name", (b[i] as char).to_string()));
         }
         out.push(b[i]);
