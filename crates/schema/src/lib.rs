@@ -5,6 +5,7 @@
 
 mod error;
 mod fields;
+pub mod fuzz;
 pub mod json;
 mod normalize;
 pub mod protobuf;

@@ -60,7 +60,7 @@ pub fn decode_json(types: &Types, ty: TypeId, data: &[u8], unknown: Unknown) -> 
         Err(stop) => match (json::parse(data), stop) {
             (Err(syntax), _) => Err(DecodeError::syntax(syntax.to_string())),
             (Ok(_), Stop::Error(error)) => Err(error),
-            (Ok(_), Stop::Syntax) => Err(DecodeError::syntax("exceeded max depth")),
+            (Ok(_), Stop::Syntax) => Err(DecodeError::syntax("invalid character '{' exceeded max depth")),
         },
     }
 }

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Error {
     Format,
+    Numeric,
     Suffix,
 }
 
@@ -18,6 +19,7 @@ impl Error {
             Self::Format => {
                 "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
             }
+            Self::Numeric => "unable to parse numeric part of quantity",
             Self::Suffix => "unable to parse quantity's suffix",
         }
     }
@@ -83,6 +85,9 @@ pub(crate) fn canonical(text: &str) -> Result<Cow<'_, str>, Error> {
 
 /// Amounts that do not fit upstream's 64-bit form: rounded up to billionths, capped if binary.
 fn slow(parts: &Parts<'_>, binary: bool, exponent: i32, mut format: Format) -> Result<String, Error> {
+    if !parts.has_digits {
+        return Err(Error::Numeric);
+    }
     let mut digits: Vec<u8> = parts.num.bytes().chain(parts.denom.bytes()).map(|b| b - b'0').collect();
     let leading = digits.iter().take_while(|d| **d == 0).count();
     digits.drain(..leading);
@@ -107,6 +112,8 @@ fn slow(parts: &Parts<'_>, binary: bool, exponent: i32, mut format: Format) -> R
 }
 
 struct Parts<'a> {
+    /// Whether the number has a digit at all; only upstream's slow way minds.
+    has_digits: bool,
     negative: bool,
     num: &'a str,
     denom: &'a str,
@@ -120,7 +127,7 @@ fn split(text: &str) -> Result<Parts<'_>, Error> {
     };
     let part = |from: usize, to: usize| text.get(from..to).unwrap_or("");
     let negative = bytes.first() == Some(&b'-');
-    let start = run(0, |_| false) + usize::from(matches!(bytes.first(), Some(b'-' | b'+')));
+    let start = usize::from(matches!(bytes.first(), Some(b'-' | b'+')));
     let start = run(start, |b| *b == b'0');
     let mut pos = run(start, u8::is_ascii_digit);
     let num = if pos > start { part(start, pos) } else { "0" };
@@ -139,7 +146,8 @@ fn split(text: &str) -> Result<Parts<'_>, Error> {
     if pos < bytes.len() {
         return Err(Error::Format);
     }
-    Ok(Parts { negative, num, denom, suffix: part(suffix_start, pos) })
+    let has_digits = bytes.iter().take(suffix_start).any(u8::is_ascii_digit);
+    Ok(Parts { has_digits, negative, num, denom, suffix: part(suffix_start, pos) })
 }
 
 /// Whether a suffix is binary, its exponent and the format that goes with it.

@@ -1,12 +1,12 @@
 //! Every kind with every field set, as upstream writes it in JSON and in protobuf.
 
 use schema::{
-    TypeId, Types, Unknown, decode_json, decode_message, decode_protobuf, encode_json, encode_message,
-    encode_protobuf,
+    TypeId, Types, Unknown, decode_json, decode_message, decode_protobuf, decode_value, encode_json,
+    encode_message, encode_protobuf, normalize, stored_form,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
-use value::json;
+use value::{Value, json};
 
 struct Pair {
     name: String,
@@ -123,5 +123,76 @@ fn protobuf_decodes_to_the_tree_of_the_json() {
         };
         let decoded = decoded.map_err(|e| e.to_string())?;
         difference(&json::to_string(&decoded), &json::to_string(&json::parse(&p.json).unwrap()))
+    });
+}
+
+/// A small generator of numbers (splitmix64), so that a failure is a seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        ((z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 33) % n
+    }
+}
+
+/// Removes members and empties, nulls or blanks values at random.
+fn damage(value: &mut Value, dice: &mut Dice) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, v| {
+                damage(v, dice);
+                dice.below(6) > 0
+            });
+        }
+        Value::Array(list) if dice.below(6) == 0 => list.clear(),
+        Value::Array(list) => list.iter_mut().for_each(|v| damage(v, dice)),
+        _ if dice.below(8) == 0 => *value = Value::Null,
+        _ => {}
+    }
+}
+
+#[test]
+fn normalisation_equals_decoding_after_random_deletions() {
+    let types = Types::builtin();
+    each(|p| {
+        let whole = json::parse(&p.json).unwrap();
+        for seed in 0..20 {
+            let mut tree = whole.clone();
+            damage(&mut tree, &mut Dice(seed));
+            let decoded =
+                decode_value(types, p.ty, &tree, Unknown::Report).map_err(|e| format!("{seed}: {e}"))?.value;
+            normalize(types, p.ty, &mut tree);
+            difference(&json::to_string(&tree), &json::to_string(&decoded))
+                .map_err(|e| format!("{seed}: {e}"))?;
+            normalize(types, p.ty, &mut tree);
+            difference(&json::to_string(&tree), &json::to_string(&decoded))
+                .map_err(|e| format!("{seed}: {e}"))?;
+            if !p.pb.starts_with(&schema::protobuf::MAGIC) {
+                continue;
+            }
+            let mut bytes = Vec::new();
+            encode_protobuf(types, p.ty, &tree, &mut bytes);
+            let stored = decode_protobuf(types, p.ty, &bytes).map_err(|e| format!("{seed}: {e}"))?;
+            stored_form(types, p.ty, &mut tree);
+            difference(&json::to_string(&tree), &json::to_string(&stored))
+                .map_err(|e| format!("{seed}: {e}"))?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn fuzz_entries_hold_on_every_object() {
+    let types = Types::builtin();
+    let structs: Vec<TypeId> =
+        types.iter().map(|(id, _)| id).filter(|id| types.structure(*id).is_some()).collect();
+    each(|p| {
+        let index = structs.iter().position(|id| *id == p.ty).ok_or("no struct")?;
+        let prefix = u16::try_from(index).unwrap().to_le_bytes();
+        schema::fuzz::fuzz_decode_json(&[&prefix[..], &p.json].concat());
+        schema::fuzz::fuzz_decode_protobuf(&[&prefix[..], &p.pb].concat());
+        Ok(())
     });
 }

@@ -1,0 +1,55 @@
+//! Entry points for fuzzing: each takes any bytes and panics only if a promise is broken.
+
+use crate::{
+    TypeId, Types, Unknown, decode_json, decode_message, decode_protobuf, encode_json, encode_message,
+    normalize, stored_form,
+};
+use value::Value;
+
+/// The type that the first two bytes choose, and the rest of the bytes.
+fn choose(data: &[u8]) -> Option<(&'static Types, TypeId, &[u8])> {
+    let ([a, b], rest) = data.split_first_chunk::<2>()?;
+    let types = Types::builtin();
+    let structs: Vec<TypeId> =
+        types.iter().filter(|(id, _)| types.structure(*id).is_some()).map(|(id, _)| id).collect();
+    let index = usize::from(u16::from_le_bytes([*a, *b])) % structs.len().max(1);
+    Some((types, *structs.get(index)?, rest))
+}
+
+/// JSON: what decodes is in Go's form, and is the same after it was written and read again.
+pub fn fuzz_decode_json(data: &[u8]) {
+    let Some((types, ty, text)) = choose(data) else { return };
+    if let Ok(decoded) = decode_json(types, ty, text, Unknown::Report) {
+        check(types, ty, &decoded.value);
+    }
+}
+
+/// Protobuf: the same, with and without the envelope.
+pub fn fuzz_decode_protobuf(data: &[u8]) {
+    let Some((types, ty, bytes)) = choose(data) else { return };
+    _ = decode_protobuf(types, ty, bytes);
+    if let Ok(value) = decode_message(types, ty, bytes) {
+        check(types, ty, &value);
+    }
+}
+
+/// Both ways round: an object that went through protobuf is in its stored form.
+fn check(types: &Types, ty: TypeId, value: &Value) {
+    let mut normal = value.clone();
+    normalize(types, ty, &mut normal);
+    assert!(normal == *value, "a decoded object is in Go's form");
+    let mut text = Vec::new();
+    encode_json(types, ty, value, &mut text);
+    let again = decode_json(types, ty, &text, Unknown::Report).expect("what was written can be read");
+    assert!(again.value == *value, "JSON changes nothing");
+    assert!(again.strict_errors.is_empty(), "what is written is known");
+    let mut bytes = Vec::new();
+    encode_message(types, ty, value, &mut bytes);
+    let decoded = decode_message(types, ty, &bytes).expect("what was written can be read");
+    let mut stored = value.clone();
+    stored_form(types, ty, &mut stored);
+    // Types that do not travel in protobuf lose what has no number there.
+    if types.structure(ty).is_some_and(|s| s.fields.iter().all(|f| f.number > 0 && f.json != "apiVersion")) {
+        assert!(decoded == stored, "protobuf leaves the stored form");
+    }
+}
