@@ -12,7 +12,7 @@ use std::{fs, io};
 ///
 /// # Errors
 /// When a source cannot be read or is not what it should be.
-pub fn generate(root: &Path) -> io::Result<()> {
+pub(crate) fn generate(root: &Path) -> io::Result<()> {
     let text = render(root)?;
     fs::write(root.join("crates/kinds/src/table/facts.rs"), text)
 }
@@ -173,4 +173,18 @@ fn list(v: &Value) -> &[Value] {
 
 fn joined(v: &[Value]) -> String {
     v.iter().map(str).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn generated_facts_are_fresh() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let file =
+            std::fs::read_to_string(root.join("crates/kinds/src/table/facts.rs")).expect("a readable file");
+        let fresh = super::render(&root).expect("readable sources");
+        assert!(file == fresh, "run `cargo xtask generate`");
+    }
 }

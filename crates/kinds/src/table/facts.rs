@@ -110,13 +110,7 @@ pub(super) static FACTS: &[Facts] = &[
         categories: "",
         storage_version_hash: "XwShjMxG9Fs=",
         subresources: &[
-            SubFacts {
-                name: "proxy",
-                group: "",
-                version: "",
-                kind: "NodeProxyOptions",
-                verbs: "create delete get patch update",
-            },
+            SubFacts { name: "proxy", group: "", version: "", kind: "NodeProxyOptions", verbs: "create delete get patch update" },
             SubFacts { name: "status", group: "", version: "", kind: "Node", verbs: "get patch update" },
         ],
     },
@@ -131,13 +125,9 @@ pub(super) static FACTS: &[Facts] = &[
         short_names: "pvc",
         categories: "",
         storage_version_hash: "QWTyNDq0dC4=",
-        subresources: &[SubFacts {
-            name: "status",
-            group: "",
-            version: "",
-            kind: "PersistentVolumeClaim",
-            verbs: "get patch update",
-        }],
+        subresources: &[
+            SubFacts { name: "status", group: "", version: "", kind: "PersistentVolumeClaim", verbs: "get patch update" },
+        ],
     },
     Facts {
         group: "",
@@ -150,13 +140,9 @@ pub(super) static FACTS: &[Facts] = &[
         short_names: "pv",
         categories: "",
         storage_version_hash: "HN/zwEC+JgM=",
-        subresources: &[SubFacts {
-            name: "status",
-            group: "",
-            version: "",
-            kind: "PersistentVolume",
-            verbs: "get patch update",
-        }],
+        subresources: &[
+            SubFacts { name: "status", group: "", version: "", kind: "PersistentVolume", verbs: "get patch update" },
+        ],
     },
     Facts {
         group: "",
@@ -170,38 +156,14 @@ pub(super) static FACTS: &[Facts] = &[
         categories: "all",
         storage_version_hash: "xPOwRZ+Yhw8=",
         subresources: &[
-            SubFacts {
-                name: "attach",
-                group: "",
-                version: "",
-                kind: "PodAttachOptions",
-                verbs: "create get",
-            },
+            SubFacts { name: "attach", group: "", version: "", kind: "PodAttachOptions", verbs: "create get" },
             SubFacts { name: "binding", group: "", version: "", kind: "Binding", verbs: "create" },
-            SubFacts {
-                name: "ephemeralcontainers",
-                group: "",
-                version: "",
-                kind: "Pod",
-                verbs: "get patch update",
-            },
+            SubFacts { name: "ephemeralcontainers", group: "", version: "", kind: "Pod", verbs: "get patch update" },
             SubFacts { name: "eviction", group: "policy", version: "v1", kind: "Eviction", verbs: "create" },
             SubFacts { name: "exec", group: "", version: "", kind: "PodExecOptions", verbs: "create get" },
             SubFacts { name: "log", group: "", version: "", kind: "Pod", verbs: "get" },
-            SubFacts {
-                name: "portforward",
-                group: "",
-                version: "",
-                kind: "PodPortForwardOptions",
-                verbs: "create get",
-            },
-            SubFacts {
-                name: "proxy",
-                group: "",
-                version: "",
-                kind: "PodProxyOptions",
-                verbs: "create delete get patch update",
-            },
+            SubFacts { name: "portforward", group: "", version: "", kind: "PodPortForwardOptions", verbs: "create get" },
+            SubFacts { name: "proxy", group: "", version: "", kind: "PodProxyOptions", verbs: "create delete get patch update" },
             SubFacts { name: "resize", group: "", version: "", kind: "Pod", verbs: "get patch update" },
             SubFacts { name: "status", group: "", version: "", kind: "Pod", verbs: "get patch update" },
         ],
@@ -231,20 +193,8 @@ pub(super) static FACTS: &[Facts] = &[
         categories: "all",
         storage_version_hash: "Jond2If31h0=",
         subresources: &[
-            SubFacts {
-                name: "scale",
-                group: "autoscaling",
-                version: "v1",
-                kind: "Scale",
-                verbs: "get patch update",
-            },
-            SubFacts {
-                name: "status",
-                group: "",
-                version: "",
-                kind: "ReplicationController",
-                verbs: "get patch update",
-            },
+            SubFacts { name: "scale", group: "autoscaling", version: "v1", kind: "Scale", verbs: "get patch update" },
+            SubFacts { name: "status", group: "", version: "", kind: "ReplicationController", verbs: "get patch update" },
         ],
     },
     Facts {
@@ -258,13 +208,9 @@ pub(super) static FACTS: &[Facts] = &[
         short_names: "quota",
         categories: "",
         storage_version_hash: "8uhSgffRX6w=",
-        subresources: &[SubFacts {
-            name: "status",
-            group: "",
-            version: "",
-            kind: "ResourceQuota",
-            verbs: "get patch update",
-        }],
+        subresources: &[
+            SubFacts { name: "status", group: "", version: "", kind: "ResourceQuota", verbs: "get patch update" },
+        ],
     },
     Facts {
         group: "",
@@ -290,13 +236,9 @@ pub(super) static FACTS: &[Facts] = &[
         short_names: "sa",
         categories: "",
         storage_version_hash: "pbx9ZvyFpBE=",
-        subresources: &[SubFacts {
-            name: "token",
-            group: "authentication.k8s.io",
-            version: "v1",
-            kind: "TokenRequest",
-            verbs: "create",
-        }],
+        subresources: &[
+            SubFacts { name: "token", group: "authentication.k8s.io", version: "v1", kind: "TokenRequest", verbs: "create" },
+        ],
     },
     Facts {
         group: "",
@@ -310,13 +252,7 @@ pub(super) static FACTS: &[Facts] = &[
         categories: "all",
         storage_version_hash: "0/CO1lhkEBI=",
         subresources: &[
-            SubFacts {
-                name: "proxy",
-                group: "",
-                version: "",
-                kind: "ServiceProxyOptions",
-                verbs: "create delete get patch update",
-            },
+            SubFacts { name: "proxy", group: "", version: "", kind: "ServiceProxyOptions", verbs: "create delete get patch update" },
             SubFacts { name: "status", group: "", version: "", kind: "Service", verbs: "get patch update" },
         ],
     },
@@ -331,13 +267,9 @@ pub(super) static FACTS: &[Facts] = &[
         short_names: "",
         categories: "api-extensions",
         storage_version_hash: "InPBPD7+PqM=",
-        subresources: &[SubFacts {
-            name: "status",
-            group: "",
-            version: "",
-            kind: "APIService",
-            verbs: "get patch update",
-        }],
+        subresources: &[
+            SubFacts { name: "status", group: "", version: "", kind: "APIService", verbs: "get patch update" },
+        ],
     },
     Facts {
         group: "apps",
@@ -363,13 +295,9 @@ pub(super) static FACTS: &[Facts] = &[
         short_names: "ds",
         categories: "all",
         storage_version_hash: "dd7pWHUlMKQ=",
-        subresources: &[SubFacts {
-            name: "status",
-            group: "",
-            version: "",
-            kind: "DaemonSet",
-            verbs: "get patch update",
-        }],
+        subresources: &[
+            SubFacts { name: "status", group: "", version: "", kind: "DaemonSet", verbs: "get patch update" },
+        ],
     },
     Facts {
         group: "apps",
@@ -383,20 +311,8 @@ pub(super) static FACTS: &[Facts] = &[
         categories: "all",
         storage_version_hash: "8aSe+NMegvE=",
         subresources: &[
-            SubFacts {
-                name: "scale",
-                group: "autoscaling",
-                version: "v1",
-                kind: "Scale",
-                verbs: "get patch update",
-            },
-            SubFacts {
-                name: "status",
-                group: "",
-                version: "",
-                kind: "Deployment",
-                verbs: "get patch update",
-            },
+            SubFacts { name: "scale", group: "autoscaling", version: "v1", kind: "Scale", verbs: "get patch update" },
+            SubFacts { name: "status", group: "", version: "", kind: "Deployment", verbs: "get patch update" },
         ],
     },
     Facts {
@@ -411,20 +327,8 @@ pub(super) static FACTS: &[Facts] = &[
         categories: "all",
         storage_version_hash: "P1RzHs8/mWQ=",
         subresources: &[
-            SubFacts {
-                name: "scale",
-                group: "autoscaling",
-                version: "v1",
-                kind: "Scale",
-                verbs: "get patch update",
-            },
-            SubFacts {
-                name: "status",
-                group: "",
-                version: "",
-                kind: "ReplicaSet",
-                verbs: "get patch update",
-            },
+            SubFacts { name: "scale", group: "autoscaling", version: "v1", kind: "Scale", verbs: "get patch update" },
+            SubFacts { name: "status", group: "", version: "", kind: "ReplicaSet", verbs: "get patch update" },
         ],
     },
     Facts {
@@ -439,20 +343,8 @@ pub(super) static FACTS: &[Facts] = &[
         categories: "all",
         storage_version_hash: "H+vl74LkKdo=",
         subresources: &[
-            SubFacts {
-                name: "scale",
-                group: "autoscaling",
-                version: "v1",
-                kind: "Scale",
-                verbs: "get patch update",
-            },
-            SubFacts {
-                name: "status",
-                group: "",
-                version: "",
-                kind: "StatefulSet",
-                verbs: "get patch update",
-            },
+            SubFacts { name: "scale", group: "autoscaling", version: "v1", kind: "Scale", verbs: "get patch update" },
+            SubFacts { name: "status", group: "", version: "", kind: "StatefulSet", verbs: "get patch update" },
         ],
     },
     Facts {
@@ -557,13 +449,9 @@ pub(super) static FACTS: &[Facts] = &[
         short_names: "hpa",
         categories: "all",
         storage_version_hash: "qwQve8ut294=",
-        subresources: &[SubFacts {
-            name: "status",
-            group: "",
-            version: "",
-            kind: "HorizontalPodAutoscaler",
-            verbs: "get patch update",
-        }],
+        subresources: &[
+            SubFacts { name: "status", group: "", version: "", kind: "HorizontalPodAutoscaler", verbs: "get patch update" },
+        ],
     },
     Facts {
         group: "autoscaling",
@@ -576,13 +464,9 @@ pub(super) static FACTS: &[Facts] = &[
         short_names: "hpa",
         categories: "all",
         storage_version_hash: "qwQve8ut294=",
-        subresources: &[SubFacts {
-            name: "status",
-            group: "",
-            version: "",
-            kind: "HorizontalPodAutoscaler",
-            verbs: "get patch update",
-        }],
+        subresources: &[
+            SubFacts { name: "status", group: "", version: "", kind: "HorizontalPodAutoscaler", verbs: "get patch update" },
+        ],
     },
     Facts {
         group: "batch",
@@ -595,13 +479,9 @@ pub(super) static FACTS: &[Facts] = &[
         short_names: "cj",
         categories: "all",
         storage_version_hash: "sd5LIXh4Fjs=",
-        subresources: &[SubFacts {
-            name: "status",
-            group: "",
-            version: "",
-            kind: "CronJob",
-            verbs: "get patch update",
-        }],
+        subresources: &[
+            SubFacts { name: "status", group: "", version: "", kind: "CronJob", verbs: "get patch update" },
+        ],
     },
     Facts {
         group: "batch",
@@ -614,13 +494,9 @@ pub(super) static FACTS: &[Facts] = &[
         short_names: "",
         categories: "all",
         storage_version_hash: "mudhfqk/qZY=",
-        subresources: &[SubFacts {
-            name: "status",
-            group: "",
-            version: "",
-            kind: "Job",
-            verbs: "get patch update",
-        }],
+        subresources: &[
+            SubFacts { name: "status", group: "", version: "", kind: "Job", verbs: "get patch update" },
+        ],
     },
     Facts {
         group: "certificates.k8s.io",
@@ -634,20 +510,8 @@ pub(super) static FACTS: &[Facts] = &[
         categories: "",
         storage_version_hash: "95fRKMXA+00=",
         subresources: &[
-            SubFacts {
-                name: "approval",
-                group: "",
-                version: "",
-                kind: "CertificateSigningRequest",
-                verbs: "get patch update",
-            },
-            SubFacts {
-                name: "status",
-                group: "",
-                version: "",
-                kind: "CertificateSigningRequest",
-                verbs: "get patch update",
-            },
+            SubFacts { name: "approval", group: "", version: "", kind: "CertificateSigningRequest", verbs: "get patch update" },
+            SubFacts { name: "status", group: "", version: "", kind: "CertificateSigningRequest", verbs: "get patch update" },
         ],
     },
     Facts {
@@ -674,13 +538,9 @@ pub(super) static FACTS: &[Facts] = &[
         short_names: "ing",
         categories: "",
         storage_version_hash: "39NQlfNR+bo=",
-        subresources: &[SubFacts {
-            name: "status",
-            group: "",
-            version: "",
-            kind: "Ingress",
-            verbs: "get patch update",
-        }],
+        subresources: &[
+            SubFacts { name: "status", group: "", version: "", kind: "Ingress", verbs: "get patch update" },
+        ],
     },
     Facts {
         group: "networking.k8s.io",
@@ -719,13 +579,9 @@ pub(super) static FACTS: &[Facts] = &[
         short_names: "",
         categories: "",
         storage_version_hash: "gNLvruQhW2g=",
-        subresources: &[SubFacts {
-            name: "status",
-            group: "",
-            version: "",
-            kind: "ServiceCIDR",
-            verbs: "get patch update",
-        }],
+        subresources: &[
+            SubFacts { name: "status", group: "", version: "", kind: "ServiceCIDR", verbs: "get patch update" },
+        ],
     },
     Facts {
         group: "policy",
@@ -738,13 +594,9 @@ pub(super) static FACTS: &[Facts] = &[
         short_names: "pdb",
         categories: "",
         storage_version_hash: "EVWiDmWqyJw=",
-        subresources: &[SubFacts {
-            name: "status",
-            group: "",
-            version: "",
-            kind: "PodDisruptionBudget",
-            verbs: "get patch update",
-        }],
+        subresources: &[
+            SubFacts { name: "status", group: "", version: "", kind: "PodDisruptionBudget", verbs: "get patch update" },
+        ],
     },
     Facts {
         group: "rbac.authorization.k8s.io",
@@ -861,13 +713,9 @@ pub(super) static FACTS: &[Facts] = &[
         short_names: "",
         categories: "",
         storage_version_hash: "tJx/ezt6UDU=",
-        subresources: &[SubFacts {
-            name: "status",
-            group: "",
-            version: "",
-            kind: "VolumeAttachment",
-            verbs: "get patch update",
-        }],
+        subresources: &[
+            SubFacts { name: "status", group: "", version: "", kind: "VolumeAttachment", verbs: "get patch update" },
+        ],
     },
     Facts {
         group: "storage.k8s.io",
@@ -932,13 +780,9 @@ pub(super) static FACTS: &[Facts] = &[
         short_names: "",
         categories: "api-extensions",
         storage_version_hash: "6OxvlMmQ6is=",
-        subresources: &[SubFacts {
-            name: "status",
-            group: "",
-            version: "",
-            kind: "ValidatingAdmissionPolicy",
-            verbs: "get patch update",
-        }],
+        subresources: &[
+            SubFacts { name: "status", group: "", version: "", kind: "ValidatingAdmissionPolicy", verbs: "get patch update" },
+        ],
     },
     Facts {
         group: "admissionregistration.k8s.io",
@@ -977,13 +821,9 @@ pub(super) static FACTS: &[Facts] = &[
         short_names: "crd crds",
         categories: "api-extensions",
         storage_version_hash: "jfWCUB31mvA=",
-        subresources: &[SubFacts {
-            name: "status",
-            group: "",
-            version: "",
-            kind: "CustomResourceDefinition",
-            verbs: "get patch update",
-        }],
+        subresources: &[
+            SubFacts { name: "status", group: "", version: "", kind: "CustomResourceDefinition", verbs: "get patch update" },
+        ],
     },
     Facts {
         group: "scheduling.k8s.io",
@@ -1061,13 +901,9 @@ pub(super) static FACTS: &[Facts] = &[
         short_names: "",
         categories: "",
         storage_version_hash: "wgAZaHcZxUg=",
-        subresources: &[SubFacts {
-            name: "status",
-            group: "",
-            version: "",
-            kind: "ResourceClaim",
-            verbs: "get patch update",
-        }],
+        subresources: &[
+            SubFacts { name: "status", group: "", version: "", kind: "ResourceClaim", verbs: "get patch update" },
+        ],
     },
     Facts {
         group: "resource.k8s.io",
@@ -1106,13 +942,9 @@ pub(super) static FACTS: &[Facts] = &[
         short_names: "",
         categories: "",
         storage_version_hash: "GJVAJZSZBIw=",
-        subresources: &[SubFacts {
-            name: "status",
-            group: "",
-            version: "",
-            kind: "FlowSchema",
-            verbs: "get patch update",
-        }],
+        subresources: &[
+            SubFacts { name: "status", group: "", version: "", kind: "FlowSchema", verbs: "get patch update" },
+        ],
     },
     Facts {
         group: "flowcontrol.apiserver.k8s.io",
@@ -1125,12 +957,8 @@ pub(super) static FACTS: &[Facts] = &[
         short_names: "",
         categories: "",
         storage_version_hash: "Kir5PVfvNeI=",
-        subresources: &[SubFacts {
-            name: "status",
-            group: "",
-            version: "",
-            kind: "PriorityLevelConfiguration",
-            verbs: "get patch update",
-        }],
+        subresources: &[
+            SubFacts { name: "status", group: "", version: "", kind: "PriorityLevelConfiguration", verbs: "get patch update" },
+        ],
     },
 ];

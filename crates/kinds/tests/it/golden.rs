@@ -88,8 +88,8 @@ pub(super) fn bodies() -> Vec<(String, Value)> {
 /// Where a request goes.
 pub(super) struct Target<'a> {
     pub(super) row: &'a Row,
-    namespace: String,
-    subresource: String,
+    pub(super) namespace: String,
+    pub(super) subresource: String,
 }
 
 pub(super) fn target(path: &str, create: bool) -> Option<Target<'static>> {
