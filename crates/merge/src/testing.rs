@@ -38,6 +38,16 @@ const EVERYTHING: &str = r#"{"type":"object","properties":{
     "any":{"type":"object","x-kubernetes-preserve-unknown-fields":true}
 }}"#;
 
+/// Whether there is a null or an empty container.
+pub(crate) fn holds_empty(v: &Value) -> bool {
+    match v {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty() || items.iter().any(holds_empty),
+        Value::Object(m) => m.is_empty() || m.values().any(holds_empty),
+        _ => false,
+    }
+}
+
 /// Dice from a seed (splitmix64).
 pub(crate) struct Dice(pub(crate) u64);
 

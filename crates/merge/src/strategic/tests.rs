@@ -217,7 +217,7 @@ fn lists_of_scalars() {
         expect.assert_eq(&got);
     };
     let abc = r#"{"finalizers":["a","b","c"]}"#;
-    check(abc, r#"{"finalizers":["d","b"]}"#, expect![[r#"{"finalizers":["a","d","b","c"]}"#]]);
+    check(abc, r#"{"finalizers":["d","b"]}"#, expect![[r#"{"finalizers":["d","a","b","c"]}"#]]);
     check(
         abc,
         r#"{"$deleteFromPrimitiveList/finalizers":["a","c","x"]}"#,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fields::{Set, v1};
-use crate::testing::{Dice, everything, set, tree};
+use crate::testing::{Dice, everything, holds_empty, set, tree};
 use expect_test::{Expect, expect};
 use value::{Value, json};
 
@@ -401,16 +401,6 @@ fn laws_by_seed() {
         // What is of the type as it stands needs no reconciling.
         assert!(!reconcile(schema, id, &mut to_field_set(schema, id, &a).unwrap()), "{note}");
         assert_eq!(remove_items(schema, id, &a, &Set::new()), a, "{note}");
-    }
-}
-
-/// Whether there is a null or an empty container, which a merge need not keep.
-fn holds_empty(v: &Value) -> bool {
-    match v {
-        Value::Null => true,
-        Value::Array(items) => items.is_empty() || items.iter().any(holds_empty),
-        Value::Object(m) => m.is_empty() || m.values().any(holds_empty),
-        _ => false,
     }
 }
 
