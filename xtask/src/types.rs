@@ -284,3 +284,16 @@ fn strings(list: &Value) -> Vec<String> {
 fn tab_list(values: &[String]) -> String {
     if values.is_empty() { String::new() } else { format!("\t{}", values.join("|")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_table_is_fresh() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let committed = fs::read_to_string(root.join(TABLE)).expect("the table is there");
+        let fresh = render(&root).expect("the facts are there");
+        assert!(committed == fresh, "run `cargo xtask generate`");
+    }
+}

@@ -408,7 +408,7 @@ impl<'a> Decoder<'a> {
         let text = raw.strip_prefix('"').and_then(|r| r.strip_suffix('"')).unwrap_or(raw).trim();
         match quantity::canonical(text) {
             Ok(text) => Ok(Value::from(&*text)),
-            Err(e) => Err(Stop::Error(DecodeError::ty(e.text()))),
+            Err(e) => Err(Stop::Error(DecodeError::ty(e.to_string()))),
         }
     }
 

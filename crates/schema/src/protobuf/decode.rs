@@ -360,7 +360,8 @@ impl Decoder<'_> {
             match tag.number {
                 1 => {
                     let string = text(reader.bytes(tag, "String_")?);
-                    let canonical = quantity::canonical(&string).map_err(|e| DecodeError::ty(e.text()))?;
+                    let canonical =
+                        quantity::canonical(&string).map_err(|e| DecodeError::ty(e.to_string()))?;
                     value = Value::from(&*canonical);
                 }
                 _ => reader.skip(tag)?,
@@ -412,8 +413,8 @@ fn read_time(data: &[u8], layout: time::Layout) -> Result<Value, DecodeError> {
     // Nanoseconds beyond a second carry over, as in Go's time.Unix; micros are cut towards zero first.
     nanos -= nanos % 1_000;
     let seconds = seconds.saturating_add(nanos.div_euclid(1_000_000_000)).clamp(-SECONDS_MAX, SECONDS_MAX);
-    let time = time::Time { seconds, nanos: nanos.rem_euclid(1_000_000_000) as u32 };
-    Ok(if time.is_zero() { Value::Null } else { Value::from(time.print(layout)) })
+    let time = meta::time::Time::from_unix(seconds, nanos.rem_euclid(1_000_000_000) as u32);
+    Ok(if time.is_zero() { Value::Null } else { Value::from(time::print(time, layout)) })
 }
 
 /// Far beyond the year 9999, and far from overflow.

@@ -316,9 +316,9 @@ impl<'t, 'v, 'o> Encoder<'t, 'v, 'o> {
             return;
         }
         self.tag(1, 0);
-        write_varint(time.seconds.cast_unsigned(), self.out);
+        write_varint(time.unix_seconds().cast_unsigned(), self.out);
         self.tag(2, 0);
-        let nanos = if layout == time::Layout::Seconds { 0 } else { time.nanos };
+        let nanos = if layout == time::Layout::Seconds { 0 } else { time.micros_nanos() };
         write_varint(nanos.into(), self.out);
     }
 }

@@ -86,7 +86,7 @@ fn push(group: &[u8; 4], n: usize, out: &mut Vec<u8>) {
 /// Whether the text is exactly what [`encode`] prints.
 pub(crate) fn is_canonical(text: &str) -> bool {
     let bytes = text.as_bytes();
-    if bytes.len() % 4 != 0 {
+    if !bytes.len().is_multiple_of(4) {
         return false;
     }
     let padding = bytes.iter().rev().take(2).take_while(|b| **b == b'=').count();

@@ -3,7 +3,7 @@ use time::Layout;
 
 fn check_quantity(table: &[(&str, &str)]) {
     for (text, want) in table {
-        let got = quantity::canonical(text).map_or_else(|e| e.text().to_owned(), |s| s.into_owned());
+        let got = quantity::canonical(text).map_or_else(|e| e.to_string(), |s| s.into_owned());
         assert_eq!(got, *want, "{text}");
     }
 }
