@@ -11,6 +11,7 @@ use auth::{Attributes, Authenticator, Lookup, Selection, Verdict};
 use meta::status::Status;
 use meta::{fields, labels};
 use parking_lot::RwLock;
+use pki::ServiceAccountKeys;
 use std::sync::Arc;
 use value::Value;
 
@@ -28,6 +29,8 @@ const NODE_GRAPH: [(&str, &str); 4] = [
 pub struct Access {
     /// Who is calling.
     pub authenticator: Authenticator,
+    /// The keys of service-account tokens.
+    pub keys: Arc<ServiceAccountKeys>,
     impersonator: Impersonator,
     rbac: RwLock<Rbac>,
     nodes: RwLock<Graph>,
@@ -35,9 +38,10 @@ pub struct Access {
 
 impl Access {
     /// With an authenticator, and no policy yet.
-    pub fn new(authenticator: Authenticator) -> Self {
+    pub fn new(authenticator: Authenticator, keys: Arc<ServiceAccountKeys>) -> Self {
         Self {
             authenticator,
+            keys,
             impersonator: Impersonator::new(),
             rbac: RwLock::new(Rbac::new()),
             nodes: RwLock::new(Graph::new()),
@@ -80,9 +84,15 @@ impl Access {
         auth::authorize::authorize(&self.nodes.read(), &self.rbac.read(), attributes)
     }
 
-    /// The RBAC policy as it is now.
+    /// The RBAC policy as it is now. What runs in `f` must not authorize by this server: the policy is
+    /// locked.
     pub fn with_rbac<T>(&self, f: impl FnOnce(&Rbac) -> T) -> T {
         f(&self.rbac.read())
+    }
+
+    /// The same with the relations of nodes.
+    pub fn with_policy<T>(&self, f: impl FnOnce(&Graph, &Rbac) -> T) -> T {
+        f(&self.nodes.read(), &self.rbac.read())
     }
 }
 

@@ -58,6 +58,15 @@ impl Codec {
         }
     }
 
+    /// The codec of a subresource's body, with a row that names its kind and has no hooks.
+    pub fn of_action(api_version: &str, kind: &str, go_type: &str) -> (Self, Row) {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let mut row = Row::custom(group, version, kind, "");
+        row.go_type = go_type.into();
+        row.storage = None;
+        (Self::typed(&row), row)
+    }
+
     /// Whether it is of a built-in kind.
     pub const fn is_typed(&self) -> bool {
         self.ty.is_some()
@@ -451,6 +460,12 @@ pub fn typed_json(go_type: &str, object: &Value) -> Vec<u8> {
         None => json::write(object, &mut out),
     }
     out
+}
+
+/// A tree of a Go type in protobuf, with its envelope; `None` if the type is not known.
+pub fn typed_protobuf(go_type: &str, object: &Value) -> Option<Vec<u8>> {
+    let ty = Types::builtin().by_go_name(go_type)?;
+    Some(envelope(object.at("apiVersion").str(), object.at("kind").str(), &protobuf(ty, object)))
 }
 
 /// A Status in its protobuf envelope.

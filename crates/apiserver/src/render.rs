@@ -297,3 +297,18 @@ fn partial_item(tree: &Value) -> Value {
     object.set("metadata", tree.at("metadata").clone());
     object
 }
+
+/// An answer of a tree that is not stored.
+pub fn tree_reply(code: u16, accepted: Accepted, served: &Served, object: &Value) -> Reply {
+    typed_reply(code, accepted, &served.row.go_type, object)
+}
+
+/// An answer of a tree of a Go type, `apiVersion` and `kind` in it.
+pub fn typed_reply(code: u16, accepted: Accepted, go_type: &str, object: &Value) -> Reply {
+    if accepted.encoding == Encoding::Protobuf
+        && let Some(body) = codec::typed_protobuf(go_type, object)
+    {
+        return Reply::bytes(code, Encoding::Protobuf.media_type(), body);
+    }
+    Reply::json(code, accepted, codec::typed_json(go_type, object))
+}

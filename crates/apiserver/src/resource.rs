@@ -122,6 +122,21 @@ impl Served {
         object
     }
 
+    /// Converts a tree of this version to the hub's, with the defaults that only that version has.
+    ///
+    /// # Errors
+    /// 400 when it cannot be expressed there.
+    pub fn to_hub(&self, object: &mut Value) -> Result<(), meta::status::Status> {
+        self.row.to_hub(object).map_err(meta::status::Status::bad_request)?;
+        if let Some(storage) = self.row.storage.as_ref().filter(|s| s.convert.is_some()) {
+            (storage.default)(object);
+            if let Some(hub) = &self.hub {
+                hub.codec.normalize(object);
+            }
+        }
+        Ok(())
+    }
+
     /// Converts a hub tree to this version. A stored object that cannot be expressed is shown as it is.
     pub fn from_hub(&self, object: &mut Value) {
         if let Err(error) = self.row.from_hub(object) {

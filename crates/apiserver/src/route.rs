@@ -55,6 +55,9 @@ pub(crate) async fn answer(call: &Call, body: Body) -> Result<Reply, Status> {
     let Some(target) = target(call)? else {
         return Ok(Reply::no_such_path());
     };
+    if let Some(text) = &target.served.row.deprecation {
+        call.warn(text.clone());
+    }
     match &target.sub {
         None => main_resource(call, &target, body).await,
         Some(_) => subresource(call, &target, body).await,

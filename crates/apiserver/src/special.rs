@@ -2,13 +2,24 @@
 //!
 //! This folder alone names kinds; its length is a figure that is tracked.
 
+mod binding;
+mod eviction;
 pub mod pods;
+mod rbac;
+mod reviews;
+mod scale;
+mod token;
 
 use crate::call::Call;
 use crate::door::Body;
 use crate::reply::Reply;
 use crate::resource::{Hub, Target};
 use kinds::Row;
+use crate::codec::Codec;
+use crate::negotiate::{Encoding, body_encoding};
+use crate::write::FieldValidation;
+use bytes::Bytes;
+use meta::gvk::GroupResource;
 use meta::status::Status;
 use value::Value;
 
@@ -54,16 +65,73 @@ pub fn holds_deletion(row: &Row, object: &Value) -> bool {
 ///
 /// # Errors
 /// What the kind says.
-pub async fn virtual_kind(call: &Call, target: &Target, verb: &str, body: Body) -> Result<Reply, Status> {
-    let _ = (call, target, verb, body);
-    Err(crate::route::method_not_allowed())
+pub(crate) async fn virtual_kind(call: &Call, target: &Target, verb: &str, body: Body) -> Result<Reply, Status> {
+    let row = &target.served.row;
+    match (row.group.as_str(), row.plural.as_str()) {
+        ("authentication.k8s.io" | "authorization.k8s.io", _) => reviews::create(call, target, body).await,
+        ("", "bindings") => match call.api.hub("", "pods") {
+            Some(hub) => binding::create(call, target, &hub, body).await,
+            None => Err(crate::route::not_found()),
+        },
+        ("", "componentstatuses") => component_statuses(call, target, verb),
+        _ => Err(crate::route::method_not_allowed()),
+    }
 }
 
 /// Answers a request for a subresource that is more than a view of the object.
 ///
 /// # Errors
 /// What the subresource says.
-pub async fn subresource(call: &Call, target: &Target, verb: &str, body: Body) -> Result<Reply, Status> {
-    let _ = (call, target, verb, body);
-    Err(crate::route::method_not_allowed())
+pub(crate) async fn subresource(call: &Call, target: &Target, verb: &str, body: Body) -> Result<Reply, Status> {
+    let row = &target.served.row;
+    let (Some(sub), Some(hub)) = (&target.sub, &target.served.hub) else {
+        return Err(crate::route::not_found());
+    };
+    match (row.group.as_str(), row.plural.as_str(), sub.name.as_str()) {
+        (_, _, "scale") => scale::answer(call, target, hub, verb, body).await,
+        ("", "pods", "binding") => binding::create(call, target, hub, body).await,
+        ("", "pods", "eviction") => eviction::create(call, target, hub, body).await,
+        ("", "serviceaccounts", "token") => token::create(call, target, body).await,
+        _ => Err(Status::service_unavailable("the nodes of this cluster cannot be reached yet")),
+    }
+}
+
+/// Checks that only the RBAC objects' own writers need; called before an object is stored.
+///
+/// # Errors
+/// The refusal.
+pub(crate) fn check_write(call: &Call, hub: &Hub, new: &Value, old: Option<&Value>) -> Result<(), Status> {
+    if hub.row.group == auth::rbac::GROUP {
+        return rbac::check(call, &hub.row.plural, new, old);
+    }
+    Ok(())
+}
+
+/// Upstream's ComponentStatus asks components that a server cannot know; there is none.
+fn component_statuses(call: &Call, target: &Target, verb: &str) -> Result<Reply, Status> {
+    let accepted = call.negotiate()?;
+    if verb == "get" {
+        return Err(Status::not_found(&GroupResource::new("", "componentstatus"), &call.info.name));
+    }
+    let mut list = Value::object();
+    list.set("kind", target.served.row.list_kind.clone());
+    list.set("apiVersion", "v1");
+    list.set("metadata", Value::object());
+    list.set("items", Value::Array(Vec::new()));
+    Ok(crate::render::typed_reply(200, accepted, &target.served.row.list_go_type, &list))
+}
+
+/// Reads the body of a subresource that has a kind of its own.
+fn decode_action(
+    call: &Call,
+    api_version: &str,
+    kind: &str,
+    go_type: &str,
+    body: &Bytes,
+    validation: FieldValidation,
+) -> Result<Value, Status> {
+    let encoding = body_encoding(call.header(http::header::CONTENT_TYPE), &Encoding::ALL)?;
+    let (codec, row) = Codec::of_action(api_version, kind, go_type);
+    let decoded = codec.decode(&row, encoding, body, validation != FieldValidation::Ignore)?;
+    crate::write::accept_decoded(call, &row, decoded, validation)
 }

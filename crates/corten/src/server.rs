@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use apiserver::access::Access;
 use apiserver::api::{Api, Config};
 use auth::{Anonymous, Authenticator, FrontProxy};
-use pki::{AnyClientCertificate, ClientAuthorities, HotCertificate, Leaf, Pki};
+use pki::{AnyClientCertificate, ClientAuthorities, HotCertificate, Leaf, Pki, ServiceAccountKeys};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use store::EmbeddedStore;
@@ -34,7 +34,8 @@ pub(crate) async fn run(args: &ServerArgs) -> Result<()> {
         ]),
     )
     .context("cannot set up TLS")?;
-    let access = Access::new(authenticator(pki).context("cannot set up authentication")?);
+    let keys = Arc::new(pki.service_account_keys().clone());
+    let access = Access::new(authenticator(&pki, keys.clone()).context("cannot set up authentication")?, keys);
     let directory = args.root.join("store");
     let store = EmbeddedStore::open(&directory)
         .with_context(|| format!("cannot open the store in {}", directory.display()))?;
@@ -63,7 +64,7 @@ pub(crate) async fn run(args: &ServerArgs) -> Result<()> {
     serving.await.context("the listener ended badly")
 }
 
-fn authenticator(pki: Pki) -> Result<Authenticator, pki::Error> {
+fn authenticator(pki: &Pki, keys: Arc<ServiceAccountKeys>) -> Result<Authenticator, pki::Error> {
     let client_authorities = ClientAuthorities::new(&[pki.authority().certificate()])?;
     let lower = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
     let front_proxy = FrontProxy {
@@ -77,7 +78,7 @@ fn authenticator(pki: Pki) -> Result<Authenticator, pki::Error> {
     Authenticator::new(auth::Config {
         client_authorities,
         front_proxy: Some(front_proxy),
-        service_account_keys: Arc::new(pki.into_service_account_keys()),
+        service_account_keys: keys,
         issuers: vec![ISSUER.into()],
         audiences: vec![ISSUER.into()],
         bootstrap_tokens: true,

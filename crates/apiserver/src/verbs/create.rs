@@ -51,7 +51,7 @@ pub(crate) async fn create_object(
     if track {
         managed::update(call, target, None, &mut object, options);
     }
-    served.row.to_hub(&mut object).map_err(Status::bad_request)?;
+    served.to_hub(&mut object)?;
     let name = object.at("metadata").at("name").str().to_owned();
     let mut attributes = Attributes::new(call, target, Operation::Create, &name, options.dry_run);
     call.api.admission.admit(call, &mut attributes, &mut object, None).await?;
@@ -122,6 +122,7 @@ pub(crate) fn begin_create(
     row.prepare_create(context, object);
     hub.codec.normalize(object);
     write::validate_create(served, context, object)?;
+    crate::special::check_write(call, hub, object, None)?;
     for warning in (row.hooks.warn_create)(context, object) {
         call.warn(warning);
     }

@@ -62,6 +62,14 @@ pub(crate) fn options(call: &Call, body: &Bytes) -> Result<DeleteOptions, Status
         let encoding = body_encoding(call.header(header::CONTENT_TYPE), &Encoding::ALL)?;
         crate::codec::decode_delete_options(encoding, body)?
     };
+    options_of(std::mem::take(&mut tree))
+}
+
+/// Checks options that are a tree already.
+pub(crate) fn options_of(mut tree: Value) -> Result<DeleteOptions, Status> {
+    if tree.is_null() {
+        tree = Value::object();
+    }
     let errors = options::validate_delete_options(&tree);
     if !errors.is_empty() {
         return Err(Status::invalid(&GroupKind::new("meta.k8s.io", "DeleteOptions"), "", &errors));
@@ -133,7 +141,7 @@ pub(crate) async fn delete_object(
     let mut current = hub.cache.get(&hub.cache_key(namespace, name));
     for _ in 0..CONFLICT_ATTEMPTS {
         if current.is_none() {
-            current = read(call, hub, namespace, name).await?;
+            current = update::read_named(call, hub, namespace, name).await?;
         }
         let Some(entry) = current.take() else {
             return Err(Status::not_found(&served.group_resource(), name));
@@ -165,21 +173,9 @@ pub(crate) async fn delete_object(
                 }
             }
         }
-        current = read(call, hub, namespace, name).await?;
+        current = update::read_named(call, hub, namespace, name).await?;
     }
     Err(Status::conflict(&served.group_resource(), name, update::MODIFIED))
-}
-
-async fn read(
-    call: &Call,
-    hub: &Arc<Hub>,
-    namespace: &str,
-    name: &str,
-) -> Result<Option<Arc<Entry>>, Status> {
-    let key = hub.store_key(namespace, name);
-    let read = call.api.store.range(store::Range::key(key.as_bytes())).await;
-    let read = read.map_err(|e| crate::storage::status(&e))?;
-    Ok(read.kvs.first().and_then(|kv| hub.ingest(&key, kv.value(), kv.mod_revision())).map(Arc::new))
 }
 
 fn preconditions(target: &Target, name: &str, old: &Value, options: &DeleteOptions) -> Result<(), Status> {

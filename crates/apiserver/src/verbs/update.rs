@@ -135,7 +135,17 @@ enum Tried {
 
 /// The object as the store has it now.
 pub(crate) async fn read_through(call: &Call, hub: &Arc<Hub>) -> Result<Option<Arc<Entry>>, Status> {
-    let key = hub.store_key(&call.info.namespace, &call.info.name);
+    read_named(call, hub, &call.info.namespace, &call.info.name).await
+}
+
+/// An object as the store has it now, by its name.
+pub(crate) async fn read_named(
+    call: &Call,
+    hub: &Arc<Hub>,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<Arc<Entry>>, Status> {
+    let key = hub.store_key(namespace, name);
     let read = call.api.store.range(Range::key(key.as_bytes())).await;
     let read = read.map_err(|e| crate::storage::status(&e))?;
     Ok(read.kvs.first().and_then(|kv| hub.ingest(&key, kv.value(), kv.mod_revision())).map(Arc::new))
@@ -156,7 +166,7 @@ async fn change_once(
     served.from_hub(&mut live);
     served.codec.stamp(&mut live);
     let mut new = make(Some(&live))?;
-    served.row.to_hub(&mut new).map_err(Status::bad_request)?;
+    served.to_hub(&mut new)?;
     let mut attributes = Attributes::new(call, target, Operation::Update, &call.info.name, options.dry_run);
     call.api.admission.admit(call, &mut attributes, &mut new, Some(&old)).await?;
     write::dedup_owner_references(call, &mut new, true);
@@ -241,6 +251,7 @@ fn begin_update(
         }
     }
     hub.codec.normalize(new);
+    crate::special::check_write(call, hub, new, Some(old))?;
     write::validate_update(&target.served, context, new, old)?;
     if context.subresource.is_empty() {
         for warning in (row.hooks.warn_update)(context, new, old) {

@@ -1,0 +1,137 @@
+//! `pods/binding` and the `bindings` resource: a pod gets its node.
+//!
+//! Upstream: `BindingREST` in `pkg/registry/core/pod/storage/storage.go`.
+
+use crate::admission::{Attributes, Operation};
+use crate::call::Call;
+use crate::door::{Body, read_body};
+use crate::reply::Reply;
+use crate::resource::{Hub, Target};
+use crate::verbs::update;
+use crate::write::{self, Committed, OptionsKind, WriteOptions};
+use meta::field::{Error, ErrorList, Path};
+use meta::gvk::{GroupKind, GroupResource};
+use meta::status::Status;
+use std::sync::Arc;
+use store::Expect;
+use value::{Str, Value};
+
+const BINDING: &str = "k8s.io/api/core/v1.Binding";
+
+/// Answers `POST` of a binding.
+pub(super) async fn create(call: &Call, target: &Target, hub: &Arc<Hub>, body: Body) -> Result<Reply, Status> {
+    let accepted = call.negotiate()?;
+    let options = WriteOptions::read(call, OptionsKind::Create)?;
+    let body = read_body(call, body).await?;
+    let mut binding = super::decode_action(call, "v1", "Binding", BINDING, &body, options.validation)?;
+    write::match_namespace(call, &target.served, &mut binding)?;
+    let name: Str = match call.info.name_in_path() {
+        "" => binding.at("metadata").at("name").str().into(),
+        name => name.into(),
+    };
+    let given = binding.at("metadata").at("name").str();
+    if given != name {
+        return Err(Status::bad_request("name in URL does not match name in Binding object"));
+    }
+    let errors = validate(&binding);
+    if !errors.is_empty() {
+        return Err(Status::invalid(&GroupKind::new("", "Binding"), &name, &errors));
+    }
+    let mut attributes = Attributes::new(call, target, Operation::Create, &name, options.dry_run);
+    call.api.admission.admit(call, &mut attributes, &mut binding, None).await?;
+    call.api.admission.validate(call, &attributes, Some(&binding), None).await?;
+    assign(call, hub, &name, &binding, options.dry_run).await?;
+    let status = Status { code: 201, ..Status::success(None) };
+    call.status_reply(201, accepted, &status)
+}
+
+fn validate(binding: &Value) -> ErrorList {
+    let path = Path::new("target");
+    let (kind, name) = (binding.at("target").at("kind").str(), binding.at("target").at("name").str());
+    let mut errors = ErrorList::new();
+    if !matches!(kind, "" | "Node") {
+        errors.push(Error::not_supported_in_order(&path.child("kind"), kind, &["Node", "<empty>"]));
+    }
+    if name.is_empty() {
+        errors.push(Error::required(&path.child("name"), ""));
+    }
+    errors
+}
+
+async fn assign(call: &Call, hub: &Arc<Hub>, name: &str, binding: &Value, dry_run: bool) -> Result<(), Status> {
+    const ATTEMPTS: usize = 16;
+    let resource = GroupResource::new("", "pods/binding");
+    let mut current = hub.cache.get(&hub.cache_key(&call.info.namespace, name));
+    for _ in 0..ATTEMPTS {
+        if current.is_none() {
+            current = update::read_named(call, hub, &call.info.namespace, name).await?;
+        }
+        let Some(entry) = current.take() else {
+            return Err(Status::not_found(&GroupResource::new("", "pods"), name));
+        };
+        let mut pod = hub.tree(&entry);
+        bind(&mut pod, name, binding, call).map_err(|why| Status::conflict(&resource, name, why))?;
+        match write::commit(call, hub, &mut pod, Expect::Revision(entry.revision), dry_run, None).await? {
+            Committed::Done(_) => return Ok(()),
+            Committed::Conflict => current = update::read_named(call, hub, &call.info.namespace, name).await?,
+        }
+    }
+    Err(Status::conflict(&resource, name, update::MODIFIED))
+}
+
+/// Gives the pod its node, its annotations and the condition; or says why it cannot have it.
+fn bind(pod: &mut Value, name: &str, binding: &Value, call: &Call) -> Result<(), String> {
+    let uid = binding.at("metadata").at("uid").str();
+    let own = pod.at("metadata").at("uid").str();
+    if !uid.is_empty() && uid != own {
+        return Err(format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {own}"));
+    }
+    if !pod.at("metadata").at("deletionTimestamp").is_null() {
+        return Err(format!("pod {name} is being deleted, cannot be assigned to a host"));
+    }
+    let node = pod.at("spec").at("nodeName").str();
+    if !node.is_empty() {
+        return Err(format!("pod {name} is already assigned to node {}", meta::quote::quote(node)));
+    }
+    if !pod.at("spec").at("schedulingGates").items().is_empty() {
+        return Err(format!("pod {name} has non-empty .spec.schedulingGates"));
+    }
+    let machine = binding.at("target").at("name").clone();
+    if let Some(spec) = pod.object_at("spec") {
+        spec.set("nodeName", machine);
+    }
+    for field in ["annotations", "labels"] {
+        let Some(metadata) = pod.object_at("metadata") else { continue };
+        let given: Vec<(Str, Value)> =
+            binding.at("metadata").at(field).entries().map(|(k, v)| (k.clone(), v.clone())).collect();
+        if let (false, Some(map)) = (given.is_empty(), metadata.object_at(field)) {
+            for (key, value) in given {
+                map.set(&key, value);
+            }
+        }
+    }
+    scheduled(pod, &call.api.now().to_string());
+    Ok(())
+}
+
+/// Sets the condition `PodScheduled`.
+fn scheduled(pod: &mut Value, now: &str) {
+    let generation = pod.at("metadata").at("generation").clone();
+    let mut condition = Value::object();
+    condition.set("type", "PodScheduled");
+    condition.set("status", "True");
+    condition.set("lastProbeTime", Value::Null);
+    condition.set("lastTransitionTime", now);
+    if !generation.is_null() {
+        condition.set("observedGeneration", generation);
+    }
+    let Some(status) = pod.object_at("status") else { return };
+    if status.at("conditions").is_null() {
+        status.set("conditions", Value::Array(Vec::new()));
+    }
+    let Some(list) = status.get_mut("conditions").and_then(Value::as_array_mut) else { return };
+    match list.iter_mut().find(|c| c.at("type").str() == "PodScheduled") {
+        Some(old) => *old = condition,
+        None => list.push(condition),
+    }
+}

@@ -1,0 +1,69 @@
+//! Reviews: questions about users and their rights, answered from the policy and never stored.
+//!
+//! Upstream: `pkg/registry/{authentication,authorization}`.
+
+use crate::call::Call;
+use crate::door::{Body, read_body};
+use crate::reply::Reply;
+use crate::resource::{Served, Target};
+use crate::write::{self, OptionsKind, WriteOptions};
+use auth::authorize::Access;
+use meta::gvk::GroupKind;
+use meta::status::Status;
+use value::Value;
+
+/// Answers `POST` of a review.
+pub(super) async fn create(call: &Call, target: &Target, body: Body) -> Result<Reply, Status> {
+    let accepted = call.negotiate()?;
+    let options = WriteOptions::read(call, OptionsKind::Create)?;
+    let served = &target.served;
+    let body = read_body(call, body).await?;
+    let mut object = write::decode(call, served, &body, options.validation)?;
+    write::wipe_system_fields(&mut object);
+    write::match_namespace(call, served, &mut object)?;
+    let context = write::context(call, target);
+    let errors = (served.row.hooks.validate_create)(&context, &object);
+    if !errors.is_empty() {
+        let kind = GroupKind::new(served.row.group.clone(), served.row.kind.clone());
+        return Err(Status::invalid(&kind, "", &errors));
+    }
+    answer(call, served, &mut object)?;
+    served.codec.normalize(&mut object);
+    Ok(crate::render::tree_reply(201, accepted, served, &object))
+}
+
+/// Fills in `status`.
+fn answer(call: &Call, served: &Served, object: &mut Value) -> Result<(), Status> {
+    let api = &call.api;
+    let status = match served.row.plural.as_str() {
+        "tokenreviews" => {
+            let now = api.now().unix_seconds();
+            auth::tokens::review(&api.access.authenticator, object.at("spec"), &**api, now)?
+        }
+        "selfsubjectreviews" => {
+            let mut status = Value::object();
+            status.set("userInfo", call.user.to_value());
+            if let Some(metadata) = object.object_at("metadata") {
+                metadata.set("creationTimestamp", api.now().to_string());
+            }
+            status
+        }
+        "selfsubjectrulesreviews" => {
+            let namespace = object.at("spec").at("namespace").str();
+            if namespace.is_empty() {
+                return Err(Status::bad_request("no namespace on request"));
+            }
+            api.access.with_rbac(|rbac| auth::rbac::rules_review(rbac, &call.user, namespace)).to_value()
+        }
+        "selfsubjectaccessreviews" => {
+            let access = Access::of_self((*call.user).clone(), object.at("spec"));
+            access.status(&api.access.authorize(&access.attributes()))
+        }
+        _ => {
+            let access = Access::of_subject(object.at("spec"));
+            access.status(&api.access.authorize(&access.attributes()))
+        }
+    };
+    object.set("status", status);
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! The `scale` subresource: how many replicas, in one shape for all kinds that have them.
+//!
+//! Upstream: `ScaleREST` in `pkg/registry/{apps,core}/*/storage/storage.go`.
+
+use crate::call::Call;
+use crate::door::{Body, read_body};
+use crate::negotiate::{Accepted, unsupported_media_type};
+use crate::render::typed_reply;
+use crate::reply::Reply;
+use crate::resource::{Hub, Target};
+use crate::verbs::{get, update};
+use crate::write::{OptionsKind, WriteOptions};
+use bytes::Bytes;
+use http::header;
+use meta::field::{Error, Path};
+use meta::gvk::GroupKind;
+use meta::status::Status;
+use std::sync::Arc;
+use value::json_patch::{COPY_BYTES_MAX, JsonPatch};
+use value::{Value, json, merge_patch};
+
+const SCALE: &str = "k8s.io/api/autoscaling/v1.Scale";
+
+/// Answers a request for a scale.
+pub(super) async fn answer(
+    call: &Call,
+    target: &Target,
+    hub: &Arc<Hub>,
+    verb: &str,
+    body: Body,
+) -> Result<Reply, Status> {
+    let accepted = call.negotiate()?;
+    if verb == "get" {
+        call.fresh(None).await?;
+        let entry = get::find(&target.served, hub, &call.info.namespace, &call.info.name)?;
+        return reply(accepted, &target.served.tree(hub, &entry));
+    }
+    let body = read_body(call, body).await?;
+    let kind = if verb == "patch" { OptionsKind::Patch { apply: false } } else { OptionsKind::Update };
+    let options = WriteOptions::read(call, kind)?;
+    let mut make = |live: Option<&Value>| {
+        let live = live.ok_or_else(|| Status::not_found(&target.served.group_resource(), &call.info.name))?;
+        let scale = if verb == "patch" {
+            patched(call, &scale_of(live), &body)?
+        } else {
+            super::decode_action(call, "autoscaling/v1", "Scale", SCALE, &body, options.validation)?
+        };
+        scaled(call, target, live, &scale, &options)
+    };
+    let (_, written) = update::change(call, target, hub, &mut make, &options, false, update::Create::No).await?;
+    reply(accepted, &target.served.tree(hub, &written.entry))
+}
+
+fn reply(accepted: Accepted, object: &Value) -> Result<Reply, Status> {
+    Ok(typed_reply(200, accepted, SCALE, &scale_of(object)))
+}
+
+/// The scale of an object with `spec.replicas` and `spec.selector`.
+fn scale_of(object: &Value) -> Value {
+    let mut metadata = Value::object();
+    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        if let Some(v) = object.at("metadata").get(field) {
+            metadata.set(field, v.clone());
+        }
+    }
+    let mut spec = Value::object();
+    let replicas = object.at("spec").at("replicas").int();
+    if replicas != 0 {
+        spec.set("replicas", replicas);
+    }
+    let mut status = Value::object();
+    status.set("replicas", object.at("status").at("replicas").int());
+    let selector = object.at("spec").at("selector");
+    let is_label_selector = selector.get("matchLabels").is_some() || selector.get("matchExpressions").is_some();
+    let text = if is_label_selector {
+        meta::labels::Selector::from_label_selector(selector).map(|s| s.to_string()).unwrap_or_default()
+    } else {
+        meta::labels::Selector::from_set(selector).to_string()
+    };
+    if !text.is_empty() {
+        status.set("selector", text);
+    }
+    let mut scale = Value::object();
+    scale.set("kind", "Scale");
+    scale.set("apiVersion", "autoscaling/v1");
+    scale.set("metadata", metadata);
+    scale.set("spec", spec);
+    scale.set("status", status);
+    scale
+}
+
+fn patched(call: &Call, scale: &Value, body: &Bytes) -> Result<Value, Status> {
+    let media = call.header(header::CONTENT_TYPE).unwrap_or("").split(';').next().unwrap_or_default().trim();
+    let bad = |e: &dyn std::fmt::Display| Status::bad_request(format!("error decoding patch: {e}"));
+    match media {
+        "application/json-patch+json" => JsonPatch::parse(body)
+            .map_err(|e| bad(&e))?
+            .apply(scale.clone(), COPY_BYTES_MAX)
+            .map_err(|e| Status::bad_request(e.to_string())),
+        "application/merge-patch+json" | "application/strategic-merge-patch+json" => {
+            let patch = json::parse(body).map_err(|e| bad(&e))?;
+            merge_patch::apply(scale.clone(), patch).map_err(|e| Status::bad_request(e.to_string()))
+        }
+        _ => Err(unsupported_media_type(
+            ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"]
+                .into_iter(),
+        )),
+    }
+}
+
+/// The object with the replicas of the scale.
+fn scaled(
+    call: &Call,
+    target: &Target,
+    live: &Value,
+    scale: &Value,
+    options: &WriteOptions,
+) -> Result<Value, Status> {
+    let metadata = scale.at("metadata");
+    let version = metadata.at("resourceVersion").str();
+    let replicas = scale.at("spec").at("replicas").int();
+    if replicas < 0 {
+        let path = Path::new("spec");
+        let path = path.child("replicas");
+        let errors = vec![Error::invalid(&path, replicas, "must be greater than or equal to 0")];
+        return Err(Status::invalid(&GroupKind::new("autoscaling", "Scale"), &call.info.name, &errors));
+    }
+    let mut new = live.clone();
+    if let Some(metadata) = new.object_at("metadata") {
+        match version {
+            "" => drop(metadata.remove("resourceVersion")),
+            v => metadata.set("resourceVersion", v),
+        }
+    }
+    if let Some(spec) = new.object_at("spec") {
+        spec.set("replicas", replicas);
+    }
+    crate::managed::update(call, target, Some(live), &mut new, options);
+    Ok(new)
+}

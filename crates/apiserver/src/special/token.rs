@@ -1,0 +1,44 @@
+//! `serviceaccounts/token`: tokens for pods and people.
+//!
+//! Upstream: `pkg/registry/core/serviceaccount/storage/token.go`.
+
+use crate::admission::{Attributes, Operation};
+use crate::call::Call;
+use crate::door::{Body, read_body};
+use crate::render::typed_reply;
+use crate::reply::Reply;
+use crate::resource::Target;
+use crate::write::{OptionsKind, WriteOptions};
+use meta::status::Status;
+
+const TOKEN_REQUEST: &str = "k8s.io/api/authentication/v1.TokenRequest";
+
+/// Answers `POST` of a TokenRequest.
+pub(super) async fn create(call: &Call, target: &Target, body: Body) -> Result<Reply, Status> {
+    let accepted = call.negotiate()?;
+    let options = WriteOptions::read(call, OptionsKind::Create)?;
+    let body = read_body(call, body).await?;
+    let version = "authentication.k8s.io/v1";
+    let mut request =
+        super::decode_action(call, version, "TokenRequest", TOKEN_REQUEST, &body, options.validation)?;
+    kinds::reviews::default_token_request(&mut request);
+    let (namespace, name) = (call.info.namespace.as_str(), call.info.name.as_str());
+    let mut attributes = Attributes::new(call, target, Operation::Create, name, options.dry_run);
+    call.api.admission.admit(call, &mut attributes, &mut request, None).await?;
+    call.api.admission.validate(call, &attributes, Some(&request), None).await?;
+    let api = &call.api;
+    let audiences = api.access.authenticator.audiences();
+    let issuer = auth::tokens::Issuer {
+        keys: &api.access.keys,
+        name: &api.config.issuer,
+        audiences: &audiences,
+        max_expiration_seconds: None,
+        extend_expiration: true,
+    };
+    let now = api.now().unix_seconds();
+    let issued = issuer.issue(namespace, name, request, &**api, now, &mut |_| Ok(()))?;
+    for warning in issued.warnings {
+        call.warn(warning);
+    }
+    Ok(typed_reply(201, accepted, TOKEN_REQUEST, &issued.object))
+}
