@@ -196,10 +196,19 @@ impl DeclType {
         Self::new(name, Type::object(name), Shape::Object(Object { fields, properties }), 0, min)
     }
 
+    /// A value of a plain type, of no known size.
+    pub fn of_type(t: Type) -> Self {
+        Self { nullable: true, ..Self::new("dyn", t, Shape::Dyn, 0, 1) }
+    }
+
     /// An object type from fields as expressions name them; for types that no schema describes.
     pub fn object_of_fields(name: &str, fields: impl IntoIterator<Item = (&'static str, Arc<Self>)>) -> Self {
-        let fields: BTreeMap<Str, Arc<Self>> =
-            fields.into_iter().map(|(n, t)| (Str::new_static(n), t)).collect();
+        Self::object_of_names(name, fields.into_iter().map(|(n, t)| (Str::new_static(n), t)))
+    }
+
+    /// [`object_of_fields`](Self::object_of_fields) with names that are not known beforehand.
+    pub fn object_of_names(name: &str, fields: impl IntoIterator<Item = (Str, Arc<Self>)>) -> Self {
+        let fields: BTreeMap<Str, Arc<Self>> = fields.into_iter().collect();
         let properties = fields
             .iter()
             .map(|(n, t)| {
@@ -253,10 +262,9 @@ impl DeclType {
     pub(crate) fn collect(this: &Arc<Self>, into: &mut HashMap<Str, Arc<Self>>) {
         match &this.shape {
             Shape::Object(o) => {
-                if into.insert(this.name.clone(), this.clone()).is_none() {
-                    for t in o.fields.values() {
-                        Self::collect(t, into);
-                    }
+                let seen = into.insert(this.name.clone(), this.clone()).is_some();
+                for t in o.fields.values().filter(|_| !seen) {
+                    Self::collect(t, into);
                 }
             }
             Shape::List { element, .. } | Shape::Map(element) => Self::collect(element, into),

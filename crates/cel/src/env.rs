@@ -77,7 +77,8 @@ impl Base {
 
     /// The base of a version; each is made once.
     fn of(minor: u32) -> Arc<Self> {
-        static BASES: LazyLock<Vec<LazyLock<Arc<Base>, fn() -> Arc<Base>>>> = LazyLock::new(|| {
+        type Lazy = LazyLock<Arc<Base>, fn() -> Arc<Base>>;
+        static BASES: LazyLock<Vec<Lazy>> = LazyLock::new(|| {
             macro_rules! bases {
                 ($($n:literal)*) => { vec![$(LazyLock::new((|| Arc::new(Base::new($n))) as fn() -> Arc<Base>)),*] };
             }

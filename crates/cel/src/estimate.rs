@@ -5,6 +5,7 @@
 //! here is part of the API.
 
 use std::collections::HashMap;
+use std::ops::Add;
 
 use value::Str;
 
@@ -69,12 +70,6 @@ impl CostEstimate {
         Self { min: n, max: n }
     }
 
-    /// The cost of both.
-    #[must_use]
-    pub fn add(self, o: Self) -> Self {
-        Self { min: self.min.saturating_add(o.min), max: self.max.saturating_add(o.max) }
-    }
-
     fn multiply(self, o: Self) -> Self {
         Self { min: self.min.saturating_mul(o.min), max: self.max.saturating_mul(o.max) }
     }
@@ -85,6 +80,15 @@ impl CostEstimate {
 
     fn factor(self, f: f64) -> Self {
         Self { min: by_factor(self.min, f), max: by_factor(self.max, f) }
+    }
+}
+
+impl Add for CostEstimate {
+    type Output = Self;
+
+    /// The cost of both.
+    fn add(self, o: Self) -> Self {
+        Self { min: self.min.saturating_add(o.min), max: self.max.saturating_add(o.max) }
     }
 }
 

@@ -37,6 +37,7 @@ pub(crate) fn not_callable<'a>(call: &Call, args: &[Val<'a>]) -> Eval<Val<'a>> {
 }
 
 /// The variables of an evaluation.
+#[derive(Clone)]
 pub struct Activation<'a> {
     variables: Vec<(Str, Val<'a>)>,
 }
@@ -556,16 +557,20 @@ impl<'a, 'p> Evaluator<'a, 'p> {
         for (i, q) in qualifiers.iter().enumerate() {
             optional |= q.optional;
             let test = has && i + 1 == qualifiers.len();
-            let key = match &q.key {
-                QualifierKey::Field(s) => Ok(Val::String(s.clone())),
-                QualifierKey::Const(c) => Ok(c.to_val()),
-                QualifierKey::Computed(a) => {
+            let absent_is_fine = optional || test;
+            let found = match (&q.key, &v) {
+                (QualifierKey::Field(name), Val::Map(m)) => match m.find_str(name) {
+                    Ok(None) if !absent_is_fine => fail(format!("no such key: {name}")),
+                    found => found,
+                },
+                (QualifierKey::Field(name), v) => find(v, &Val::String(name.clone()), absent_is_fine),
+                (QualifierKey::Const(c), v) => find(v, &c.to_val(), absent_is_fine),
+                (QualifierKey::Computed(a), _) => {
                     let key = self.resolve(a, false);
                     self.keep_cancelled(&key)?;
-                    key
+                    key.and_then(|key| find(&v, &key, absent_is_fine))
                 }
             };
-            let found = key.and_then(|key| find(&v, &key, optional || test));
             // What is optional and absent or wrong is not observed, so it costs nothing.
             if !optional || matches!(found, Ok(Some(_))) {
                 self.charge(1)?;

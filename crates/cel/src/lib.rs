@@ -14,9 +14,13 @@
 //!   every parser has a limit, every evaluation a budget.
 //! - Texts of errors, static and actual costs are upstream's: cel-go 0.26 with Kubernetes' libraries.
 
+pub mod admission;
+pub mod fuzz;
+
 mod ast;
 mod base64;
 mod checker;
+mod composition;
 mod decl;
 mod decls;
 mod env;
@@ -43,6 +47,7 @@ mod unify;
 mod val;
 mod validators;
 
+pub use composition::Variables;
 pub use decl::{DeclSizes, DeclType, ListKind, REQUEST_BYTES_MAX, Shape};
 pub use env::{CompileError, Env, MINOR_VERSION};
 pub use escape::{escape, is_reserved, unescape};

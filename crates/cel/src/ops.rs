@@ -21,11 +21,11 @@ impl<'a> Val<'a> {
     ///
     /// # Errors
     /// A part of one does not fit its declared type.
-    pub fn equals(&self, other: &Val<'a>) -> Eval<bool> {
+    pub fn equals(&self, other: &Self) -> Eval<bool> {
         self.equals_within(other, 0)
     }
 
-    fn equals_within(&self, other: &Val<'a>, depth: usize) -> Eval<bool> {
+    fn equals_within(&self, other: &Self, depth: usize) -> Eval<bool> {
         if depth > DEPTH_MAX {
             return fail("value is nested too deep");
         }
@@ -86,7 +86,7 @@ impl<'a> Val<'a> {
     ///
     /// # Errors
     /// They are not comparable.
-    pub(crate) fn compare(&self, other: &Val<'a>) -> Eval<Ordering> {
+    pub(crate) fn compare(&self, other: &Self) -> Eval<Ordering> {
         Ok(match (self, other) {
             (Self::Int(a), Self::Int(b)) => a.cmp(b),
             (Self::String(a), Self::String(b)) => a.as_str().cmp(b.as_str()),
@@ -105,7 +105,7 @@ impl<'a> Val<'a> {
         })
     }
 
-    pub(crate) fn add(&self, other: &Val<'a>) -> Eval<Val<'a>> {
+    pub(crate) fn add(&self, other: &Self) -> Eval<Self> {
         let int_overflow = || EvalError::new("integer overflow");
         Ok(match (self, other) {
             (Self::Int(a), Self::Int(b)) => Self::Int(a.checked_add(*b).ok_or_else(int_overflow)?),
@@ -131,7 +131,7 @@ impl<'a> Val<'a> {
         })
     }
 
-    pub(crate) fn subtract(&self, other: &Val<'a>) -> Eval<Val<'a>> {
+    pub(crate) fn subtract(&self, other: &Self) -> Eval<Self> {
         Ok(match (self, other) {
             (Self::Int(a), Self::Int(b)) => {
                 Self::Int(a.checked_sub(*b).ok_or_else(|| EvalError::new("integer overflow"))?)
@@ -155,7 +155,7 @@ impl<'a> Val<'a> {
         })
     }
 
-    pub(crate) fn multiply(&self, other: &Val<'a>) -> Eval<Val<'a>> {
+    pub(crate) fn multiply(&self, other: &Self) -> Eval<Self> {
         Ok(match (self, other) {
             (Self::Int(a), Self::Int(b)) => {
                 Self::Int(a.checked_mul(*b).ok_or_else(|| EvalError::new("integer overflow"))?)
@@ -168,7 +168,7 @@ impl<'a> Val<'a> {
         })
     }
 
-    pub(crate) fn divide(&self, other: &Val<'a>) -> Eval<Val<'a>> {
+    pub(crate) fn divide(&self, other: &Self) -> Eval<Self> {
         Ok(match (self, other) {
             (Self::Int(_), Self::Int(0)) | (Self::Uint(_), Self::Uint(0)) => return fail("division by zero"),
             (Self::Int(a), Self::Int(b)) => {
@@ -180,7 +180,7 @@ impl<'a> Val<'a> {
         })
     }
 
-    pub(crate) fn modulo(&self, other: &Val<'a>) -> Eval<Val<'a>> {
+    pub(crate) fn modulo(&self, other: &Self) -> Eval<Self> {
         Ok(match (self, other) {
             (Self::Int(_), Self::Int(0)) | (Self::Uint(_), Self::Uint(0)) => return fail("modulus by zero"),
             (Self::Int(a), Self::Int(b)) => {
@@ -191,7 +191,7 @@ impl<'a> Val<'a> {
         })
     }
 
-    pub(crate) fn negate(&self) -> Eval<Val<'a>> {
+    pub(crate) fn negate(&self) -> Eval<Self> {
         Ok(match self {
             Self::Int(a) => Self::Int(a.checked_neg().ok_or_else(|| EvalError::new("integer overflow"))?),
             Self::Double(a) => Self::Double(-a),
@@ -210,7 +210,7 @@ impl<'a> Val<'a> {
         ))
     }
 
-    pub(crate) fn to_int(&self) -> Eval<Val<'a>> {
+    pub(crate) fn to_int(&self) -> Eval<Self> {
         Ok(match self {
             Self::Int(i) => Self::Int(*i),
             Self::Uint(u) => Self::Int(i64::try_from(*u).map_err(|_| EvalError::new("integer overflow"))?),
@@ -229,7 +229,7 @@ impl<'a> Val<'a> {
         })
     }
 
-    pub(crate) fn to_uint(&self) -> Eval<Val<'a>> {
+    pub(crate) fn to_uint(&self) -> Eval<Self> {
         let overflow = || EvalError::new("unsigned integer overflow");
         Ok(match self {
             Self::Uint(u) => Self::Uint(*u),
@@ -244,7 +244,7 @@ impl<'a> Val<'a> {
         })
     }
 
-    pub(crate) fn to_double(&self) -> Eval<Val<'a>> {
+    pub(crate) fn to_double(&self) -> Eval<Self> {
         Ok(match self {
             Self::Double(d) => Self::Double(*d),
             Self::Int(i) => Self::Double(*i as f64),
@@ -257,7 +257,7 @@ impl<'a> Val<'a> {
         })
     }
 
-    pub(crate) fn to_bool(&self) -> Eval<Val<'a>> {
+    pub(crate) fn to_bool(&self) -> Eval<Self> {
         Ok(match self {
             Self::Bool(b) => Self::Bool(*b),
             Self::String(s) => match s.as_str() {
@@ -269,7 +269,7 @@ impl<'a> Val<'a> {
         })
     }
 
-    pub(crate) fn to_bytes(&self) -> Eval<Val<'a>> {
+    pub(crate) fn to_bytes(&self) -> Eval<Self> {
         Ok(match self {
             Self::Bytes(b) => Self::Bytes(b.clone()),
             Self::String(s) => Self::Bytes(s.as_bytes().into()),
@@ -277,7 +277,7 @@ impl<'a> Val<'a> {
         })
     }
 
-    pub(crate) fn to_duration(&self) -> Eval<Val<'a>> {
+    pub(crate) fn to_duration(&self) -> Eval<Self> {
         Ok(match self {
             Self::Duration(d) | Self::Int(d) => Self::Duration(*d),
             Self::String(s) => match time::parse_go_duration(s) {
@@ -288,7 +288,7 @@ impl<'a> Val<'a> {
         })
     }
 
-    pub(crate) fn to_timestamp(&self) -> Eval<Val<'a>> {
+    pub(crate) fn to_timestamp(&self) -> Eval<Self> {
         let overflow = || EvalError::new("timestamp overflow");
         Ok(match self {
             Self::Timestamp(t) => Self::Timestamp(*t),
@@ -302,7 +302,7 @@ impl<'a> Val<'a> {
         })
     }
 
-    pub(crate) fn to_string_val(&self) -> Eval<Val<'a>> {
+    pub(crate) fn to_string_val(&self) -> Eval<Self> {
         Ok(Self::String(match self {
             Self::String(s) => s.clone(),
             Self::Bool(b) => Str::new_static(if *b { "true" } else { "false" }),

@@ -23,8 +23,8 @@ use crate::val::{Key, Val};
 #[derive(Clone, Debug)]
 pub(crate) enum Const {
     Literal(Literal),
-    List(Vec<Const>),
-    Map(Vec<(Const, Const)>),
+    List(Vec<Self>),
+    Map(Vec<(Self, Self)>),
     Type(Type),
     Duration(i64),
     Timestamp(crate::time::Time),
@@ -72,15 +72,15 @@ pub(crate) enum Node {
     Attr(Attr),
     /// `has(attr)`: the last qualifier is only tested.
     Has(Attr),
-    And(Box<[Node; 2]>),
-    Or(Box<[Node; 2]>),
-    Equal(Box<[Node; 2]>),
-    NotEqual(Box<[Node; 2]>),
+    And(Box<[Self; 2]>),
+    Or(Box<[Self; 2]>),
+    Equal(Box<[Self; 2]>),
+    NotEqual(Box<[Self; 2]>),
     Call(Box<CallNode>),
     /// `x in [constants]`
-    InSet(Box<(Node, HashSet<Key>)>),
+    InSet(Box<(Self, HashSet<Key>)>),
     List {
-        elements: Vec<Node>,
+        elements: Vec<Self>,
         optional: Vec<usize>,
     },
     Map(Vec<MapNode>),
@@ -90,17 +90,17 @@ pub(crate) enum Node {
     },
     Fold(Box<Fold>),
     /// `optional.or(optional)` and `optional.orValue(value)`
-    OptionalOr(Box<[Node; 2]>),
-    OptionalOrValue(Box<[Node; 2]>),
+    OptionalOr(Box<[Self; 2]>),
+    OptionalOrValue(Box<[Self; 2]>),
     /// The accumulator plus a list literal, in place.
     Append {
         slot: usize,
-        elements: Vec<Node>,
+        elements: Vec<Self>,
     },
     /// `cel.@mapInsert(accumulator, key, value)` or `(accumulator, map)`, in place.
     Insert {
         slot: usize,
-        args: Vec<Node>,
+        args: Vec<Self>,
     },
 }
 

@@ -18,6 +18,9 @@ const NESTING_MAX: u32 = 1000;
 /// # Errors
 /// The text of Go's `regexp.Compile`, as near as may be.
 pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
+    if let Some(refused) = refused_by_go(pattern) {
+        return Err(refused);
+    }
     RegexBuilder::new(&translate(pattern))
         .size_limit(PROGRAM_BYTES_MAX)
         .dfa_size_limit(DFA_BYTES_MAX)
@@ -83,6 +86,8 @@ fn translate(pattern: &str) -> String {
                     out.push(']');
                 }
             }
+            // A brace that counts nothing is itself.
+            '{' if !in_class && !is_count(chars.clone()) => out.push_str("\\{"),
             // Operators on classes that Go does not have.
             '&' | '~' if in_class => {
                 out.push('\\');
@@ -92,6 +97,62 @@ fn translate(pattern: &str) -> String {
         }
     }
     out
+}
+
+/// Whether `n}`, `n,}` or `n,m}` follows.
+fn is_count(rest: impl Iterator<Item = char>) -> bool {
+    let (mut digits, mut commas) = (false, 0);
+    for c in rest {
+        match c {
+            '0'..='9' => digits = true,
+            ',' if digits && commas == 0 => commas = 1,
+            '}' => return digits,
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// Flags that Go does not have, or repeats beyond its limit.
+fn refused_by_go(pattern: &str) -> Option<String> {
+    const REPEAT_MAX: u32 = 1000;
+    let b = pattern.as_bytes();
+    let mut i = 0;
+    while i < b.len() {
+        match b[i] {
+            b'\\' => i += 1,
+            b'(' if b[i..].starts_with(b"(?")
+                && !b[i..].starts_with(b"(?P<")
+                && !b[i..].starts_with(b"(?<") =>
+            {
+                let flags = b[i + 2..].iter().take_while(|c| c.is_ascii_alphabetic() || **c == b'-');
+                if flags.clone().any(|c| !b"imsU-".contains(c)) {
+                    let end = (i + 3 + flags.count()).min(b.len());
+                    let shown = String::from_utf8_lossy(&b[i..end]);
+                    return Some(format!(
+                        "error parsing regexp: invalid or unsupported Perl syntax: `{shown}`"
+                    ));
+                }
+            }
+            b'{' => {
+                let end = b[i..].iter().position(|c| *c == b'}').map_or(b.len(), |n| i + n + 1);
+                let inside = &pattern[i..end].trim_matches(['{', '}']);
+                if is_count(pattern[i + 1..].chars())
+                    && inside
+                        .split(',')
+                        .any(|n| !n.is_empty() && n.parse::<u32>().map_or(true, |n| n > REPEAT_MAX))
+                {
+                    return Some(format!(
+                        "error parsing regexp: invalid repeat count: `{}`",
+                        &pattern[i..end]
+                    ));
+                }
+            }
+            _ => {}
+        }
+        i += 1;
+    }
+    None
 }
 
 fn ascii_class(c: char, in_class: bool) -> &'static str {

@@ -4,7 +4,7 @@
 //! (`CallCost`). Charges of other nodes are in [`eval`](crate::eval).
 
 use crate::opaque::Opaque;
-use crate::val::{Eval, List, Map, Val};
+use crate::val::{Eval, Map, Val};
 
 /// Cost of one list, map and struct literal.
 pub(crate) const LIST: u64 = 10;
@@ -208,10 +208,6 @@ fn traverse(v: &Val<'_>, depth: usize) -> u64 {
     match v {
         Val::String(s) => (s.len() as f64 * TRAVERSAL) as u64,
         Val::Bytes(b) => (b.len() as f64 * TRAVERSAL) as u64,
-        Val::List(List::Tree(items, ty)) if items.is_empty() => {
-            let _ = ty;
-            0
-        }
         Val::List(l) => l.iter().map(of).sum(),
         Val::Map(m) => map(m, of),
         _ => 1,

@@ -73,31 +73,31 @@ pub(super) enum Part {
     },
     /// Only there for prediction.
     Precedence,
-    Sequence(Vec<Part>),
+    Sequence(Vec<Self>),
     /// Alternatives; `adaptive` if one token does not decide.
     Block {
         state: usize,
         adaptive: bool,
-        alternatives: Vec<Part>,
+        alternatives: Vec<Self>,
     },
     Optional {
         state: usize,
         first: Set,
-        body: Box<Part>,
+        body: Box<Self>,
     },
     Star {
         entry: usize,
         back: usize,
         adaptive: bool,
         first: Set,
-        body: Box<Part>,
+        body: Box<Self>,
     },
     Plus {
         start: usize,
         back: usize,
         adaptive: bool,
         first: Set,
-        body: Box<Part>,
+        body: Box<Self>,
     },
 }
 
@@ -121,16 +121,16 @@ enum G {
     P(Rule, u8),
     /// A precedence predicate.
     Min(u8),
-    Seq(Vec<G>),
-    Alt(Vec<G>),
+    Seq(Vec<Self>),
+    Alt(Vec<Self>),
     /// Alternatives that one token decides.
-    Alt1(Vec<G>),
-    Opt(Box<G>),
-    Star(Box<G>),
+    Alt1(Vec<Self>),
+    Opt(Box<Self>),
+    Star(Box<Self>),
     /// A loop that one token does not decide.
-    StarA(Box<G>),
-    Plus(Box<G>),
-    PlusA(Box<G>),
+    StarA(Box<Self>),
+    Plus(Box<Self>),
+    PlusA(Box<Self>),
 }
 
 fn seq(parts: impl IntoIterator<Item = G>) -> G {
