@@ -95,7 +95,7 @@ fn merge_maps(mut original: Map, mut patch: Map, facts: Facts, depth: usize) -> 
             (Value::Array(old), Value::Array(patch)) => {
                 let field = facts.list_field(key)?;
                 if deletes || field.strategy()? == MERGE {
-                    *old = merge_lists(std::mem::take(old), patch, &field, deletes, depth - 1)?;
+                    *old = merge_lists(std::mem::take(old), patch, &field, deletes, depth - 1)?.list;
                 } else {
                     *old = patch;
                 }
@@ -185,6 +185,7 @@ fn merge_ordered(original: &mut Map, patch: &mut Map, facts: Facts, depth: usize
         check_order(patched.as_deref().unwrap_or_default(), &order, field.merge_key())?;
         let kind =
             element_kind(&[live.as_deref().unwrap_or_default(), patched.as_deref().unwrap_or_default()]);
+        let mut server_order = live.clone().unwrap_or_default();
         let merged = match (&live, patched) {
             (None, None) => continue,
             (Some(live), None) => live.clone(),
@@ -197,13 +198,14 @@ fn merge_ordered(original: &mut Map, patch: &mut Map, facts: Facts, depth: usize
                 }
             }
             (Some(live), Some(patched)) if field.strategy()? == MERGE => {
-                merge_lists(live.clone(), patched, &field, false, depth - 1)?
+                let merged = merge_lists(live.clone(), patched, &field, false, depth - 1)?;
+                server_order = merged.server;
+                merged.list
             }
             (Some(_), Some(patched)) => patched,
         };
         let (ours, servers) = partition(merged, &order, field.merge_key())?;
         let kind = kind?;
-        let server_order = live.unwrap_or_default();
         let sorted =
             Order { kind, merge_key: field.merge_key() }.normalize(ours, servers, &order, &server_order)?;
         original.insert(key, sorted);
@@ -228,19 +230,18 @@ fn check_order(patch: &[Value], order: &[Value], merge_key: &str) -> Result<(), 
             kept.push(v);
         }
     }
-    let mut order_left = order.iter();
-    let mut i = 0;
-    while let Some(v) = kept.get(i) {
+    let (mut i, mut j) = (0, 0);
+    while let (Some(v), Some(next)) = (kept.get(i), order.get(j)) {
         if v.as_object().is_some_and(|m| m.contains_key(DIRECTIVE)) {
             i += 1;
             continue;
         }
-        let Some(next) = order_left.next() else { break };
         if list::is_same_item(v, next, merge_key)? {
             i += 1;
         }
+        j += 1;
     }
-    if i < kept.len() && order_left.len() == 0 {
+    if i < kept.len() && j >= order.len() {
         return Err(Error::Other(format!(
             "The order in patch list:\n{}\n doesn't match {SET_ORDER_PREFIX} list:\n{}\n",
             plain(&Value::Array(patch.to_vec())),

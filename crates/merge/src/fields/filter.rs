@@ -39,7 +39,7 @@ impl Filter {
 pub struct Pattern {
     /// No element follows: everything below matches.
     any_below: bool,
-    below: Vec<(Option<PathElement>, Pattern)>,
+    below: Vec<(Option<PathElement>, Self)>,
 }
 
 impl Pattern {

@@ -94,7 +94,8 @@ fn is_usual(kind: &str, text: &str) -> bool {
 }
 
 fn is_plain(s: &str) -> bool {
-    s.bytes().all(|b| b >= 0x20 && b < 0x80 && !matches!(b, b'"' | b'\\' | b'<' | b'>' | b'&' | b',' | b':'))
+    s.bytes()
+        .all(|b| matches!(b, b' '..=b'~') && !matches!(b, b'"' | b'\\' | b'<' | b'>' | b'&' | b',' | b':'))
 }
 
 /// An integer that a float64 holds, in its only spelling.

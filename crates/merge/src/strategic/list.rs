@@ -75,6 +75,15 @@ pub(super) fn element_kind(lists: &[&[Value]]) -> Result<Kind, Error> {
     Ok(Kind::of(first))
 }
 
+/// A merged list.
+pub(super) struct Merged {
+    /// The list.
+    pub(super) list: Vec<Value>,
+    /// What upstream's merge, which works in place, has made of the object's list meanwhile: an order of
+    /// elements is carried out by that.
+    pub(super) server: Vec<Value>,
+}
+
 /// Merges a list of the patch into the list of the object.
 pub(super) fn merge_lists(
     original: Vec<Value>,
@@ -82,29 +91,21 @@ pub(super) fn merge_lists(
     field: &FieldFacts,
     deletes: bool,
     depth: usize,
-) -> Result<Vec<Value>, Error> {
+) -> Result<Merged, Error> {
     if original.is_empty() && patch.is_empty() {
-        return Ok(original);
+        return Ok(Merged { list: Vec::new(), server: Vec::new() });
     }
     let kind = element_kind(&[&original, &patch])?;
     let merge_key = field.merge_key();
     if kind == Kind::Scalar {
-        let gone: HashSet<Key<'_>> = patch.iter().map(|v| Key::of(Some(v))).collect();
-        let stays = |v: &&Value| !gone.contains(&Key::of(Some(v)));
-        if deletes {
-            return Ok(original.iter().filter(stays).cloned().collect());
-        }
-        let mut seen = HashSet::new();
-        let both = original.iter().chain(&patch);
-        let merged: Vec<Value> = both.filter(|v| seen.insert(Key::of(Some(v)))).cloned().collect();
-        let (ours, servers) = partition(merged, &patch, merge_key)?;
-        return Order { kind, merge_key }.normalize(ours, servers, &patch, &original);
+        let list = merge_scalars(&original, &patch, merge_key, deletes)?;
+        return Ok(Merged { list, server: original });
     }
     if merge_key.is_empty() {
         let kind = field.facts().kind();
         return Err(Error::Other(format!("cannot merge lists without merge key for {kind}")));
     }
-    let (original, patch) = apply_directives(original, patch, merge_key)?;
+    let Directed { original, patch, mut server } = apply_directives(original, patch, merge_key)?;
 
     let mut merged = original.clone();
     let mut places: HashMap<Key<'_>, usize> = HashMap::with_capacity(original.len() + patch.len());
@@ -124,20 +125,46 @@ pub(super) fn merge_lists(
             }
             None => {
                 places.insert(Key::of(Some(key)), merged.len());
+                if let Some(place) = server.get_mut(merged.len()) {
+                    place.clone_from(item);
+                }
                 merged.push(item.clone());
             }
         }
     }
     let (ours, servers) = partition(merged, &patch, merge_key)?;
-    Order { kind, merge_key }.normalize(ours, servers, &patch, &original)
+    let list = Order { kind, merge_key }.normalize(ours, servers, &patch, &original)?;
+    Ok(Merged { list, server })
+}
+
+fn merge_scalars(
+    original: &[Value],
+    patch: &[Value],
+    merge_key: &str,
+    deletes: bool,
+) -> Result<Vec<Value>, Error> {
+    if deletes {
+        let gone: HashSet<Key<'_>> = patch.iter().map(|v| Key::of(Some(v))).collect();
+        let stays = |v: &&Value| !gone.contains(&Key::of(Some(v)));
+        return Ok(original.iter().filter(stays).cloned().collect());
+    }
+    let mut seen = HashSet::new();
+    let both = original.iter().chain(patch);
+    let merged: Vec<Value> = both.filter(|v| seen.insert(Key::of(Some(v)))).cloned().collect();
+    let (ours, servers) = partition(merged, patch, merge_key)?;
+    Order { kind: Kind::Scalar, merge_key }.normalize(ours, servers, patch, original)
+}
+
+/// Lists after the directives among the patch's items.
+struct Directed {
+    original: Vec<Value>,
+    patch: Vec<Value>,
+    /// The object's list as long as it was: deletions move items to the front and leave the end as it is.
+    server: Vec<Value>,
 }
 
 /// Carries out the `$patch` directives of a list's items, and takes them out of the patch.
-fn apply_directives(
-    mut original: Vec<Value>,
-    patch: Vec<Value>,
-    merge_key: &str,
-) -> Result<(Vec<Value>, Vec<Value>), Error> {
+fn apply_directives(original: Vec<Value>, patch: Vec<Value>, merge_key: &str) -> Result<Directed, Error> {
     let mut replace = false;
     let mut rest = Vec::with_capacity(patch.len());
     let mut deleted = Vec::new();
@@ -157,14 +184,37 @@ fn apply_directives(
             Some((directive, _)) => return Err(Error::bad_patch_type(directive, m.clone())),
         }
     }
+    let (original, server) = delete(original, &deleted, merge_key);
     if replace {
-        return Ok((rest, Vec::new()));
+        return Ok(Directed { original: rest, patch: Vec::new(), server });
     }
-    if !deleted.is_empty() {
-        let deleted: HashSet<Key<'_>> = deleted.iter().map(|v| Key::of(Some(v))).collect();
-        original.retain(|v| !v.get(merge_key).is_some_and(|k| deleted.contains(&Key::of(Some(k)))));
+    Ok(Directed { original, patch: rest, server })
+}
+
+/// The list without the items of these keys, and the list as long as it was.
+fn delete(list: Vec<Value>, keys: &[Value], merge_key: &str) -> (Vec<Value>, Vec<Value>) {
+    if keys.is_empty() {
+        return (list.clone(), list);
     }
-    Ok((original, rest))
+    let mut places: HashMap<Key<'_>, Vec<usize>> = HashMap::new();
+    for (i, v) in list.iter().enumerate() {
+        if let Some(key) = v.get(merge_key) {
+            places.entry(Key::of(Some(key))).or_default().push(i);
+        }
+    }
+    let mut alive = vec![true; list.len()];
+    let mut last = list.len().wrapping_sub(1);
+    let mut end = Vec::new();
+    for i in keys.iter().flat_map(|k| places.remove(&Key::of(Some(k))).unwrap_or_default()) {
+        end.extend(list.get(last).cloned());
+        alive[i] = false;
+        while alive.get(last) == Some(&false) {
+            last = last.wrapping_sub(1);
+        }
+    }
+    let kept: Vec<Value> = list.iter().zip(&alive).filter(|(_, a)| **a).map(|(v, _)| v.clone()).collect();
+    let server = kept.iter().cloned().chain(end.into_iter().rev()).collect();
+    (kept, server)
 }
 
 /// Splits a list into items that are among `by`, and the others.

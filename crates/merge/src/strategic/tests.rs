@@ -204,6 +204,24 @@ fn orders() {
         expect!["500: expected slice or array type, but got: struct"],
     );
     check("{}", r#"{"$setElementOrder/containers":[]}"#, expect!["{}"]);
+    // Upstream merges in place and then goes by the order of what it has overwritten.
+    let two = r#"{"containers":[{"name":"c"},{"name":"d"}]}"#;
+    check(
+        two,
+        r#"{"$setElementOrder/containers":[{"name":"b"}],"containers":[{"name":"c","$patch":"delete"},{"name":"b"}]}"#,
+        expect![[r#"{"containers":[{"name":"d"},{"name":"b"}]}"#]],
+    );
+    // A directive after the last item of the order counts as an item.
+    check(
+        two,
+        r#"{"$setElementOrder/containers":[{"name":"c"}],"containers":[{"name":"c"},{"name":"d","$patch":"replace"}]}"#,
+        expect![[r#"
+            500: The order in patch list:
+            [map[name:c] map[$patch:replace name:d]]
+             doesn't match $setElementOrder list:
+            [map[name:c]]
+        "#]],
+    );
 }
 
 #[test]
