@@ -38,22 +38,28 @@ impl Clock for SystemClock {
 /// A clock that stands until it is moved.
 #[derive(Default)]
 pub struct ManualClock {
-    state: Mutex<(u64, Vec<Weak<dyn Fn() + Send + Sync>>)>,
+    state: Mutex<Standing>,
+}
+
+#[derive(Default)]
+struct Standing {
+    now: u64,
+    listeners: Vec<Weak<dyn Fn() + Send + Sync>>,
 }
 
 impl ManualClock {
     /// A clock that stands at this Unix time in milliseconds.
     pub fn at(now: u64) -> Self {
-        Self { state: Mutex::new((now, Vec::new())) }
+        Self { state: Mutex::new(Standing { now, listeners: Vec::new() }) }
     }
 
     /// Moves it forward; what became due is done or under way when this returns.
     pub fn advance(&self, by: Duration) {
         let listeners = {
             let mut state = self.state.lock();
-            state.0 = state.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX));
-            state.1.retain(|listener| listener.strong_count() > 0);
-            state.1.clone()
+            state.now = state.now.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX));
+            state.listeners.retain(|listener| listener.strong_count() > 0);
+            state.listeners.clone()
         };
         for listener in listeners {
             if let Some(listener) = listener.upgrade() {
@@ -65,11 +71,11 @@ impl ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> u64 {
-        self.state.lock().0
+        self.state.lock().now
     }
 
     fn on_jump(&self, listener: Weak<dyn Fn() + Send + Sync>) {
-        self.state.lock().1.push(listener);
+        self.state.lock().listeners.push(listener);
     }
 
     fn flows(&self) -> bool {

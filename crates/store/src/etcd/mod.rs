@@ -50,6 +50,9 @@ const ADVANCE_WRITES: usize = 64;
 /// What is written to advance the counter; outside of all that Kubernetes reads.
 const ADVANCE_KEY: Bytes = Bytes::from_static(b"corten/advance");
 
+/// Who waits for a revision.
+type Readers = Vec<oneshot::Sender<Result<u64, Error>>>;
+
 /// A store in an etcd cluster.
 pub struct EtcdStore {
     client: Arc<Client>,
@@ -57,7 +60,7 @@ pub struct EtcdStore {
     leases: Leases,
     watches: watch::Registry,
     /// Who waits for the next reading of the revision; `None` when no reading is wanted.
-    readers: Arc<Mutex<Option<Vec<oneshot::Sender<Result<u64, Error>>>>>>,
+    readers: Arc<Mutex<Option<Readers>>>,
     cluster: u64,
     compactor: Option<AbortHandle>,
 }
@@ -201,10 +204,7 @@ impl EtcdStore {
 }
 
 /// Reads the revision for those who wait, and again for those who came meanwhile.
-async fn serve_revision(
-    client: Arc<Client>,
-    readers: Arc<Mutex<Option<Vec<oneshot::Sender<Result<u64, Error>>>>>>,
-) {
+async fn serve_revision(client: Arc<Client>, readers: Arc<Mutex<Option<Readers>>>) {
     loop {
         let waiting = {
             let mut readers = readers.lock();

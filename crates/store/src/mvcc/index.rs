@@ -156,7 +156,10 @@ impl Index {
     pub(crate) fn undo(&mut self, event: &Event) {
         let Some(versions) = self.keys.get_mut(event.key()) else { return };
         let undone = match versions.older.as_mut().and_then(|older| older.pop()) {
-            Some(previous) => std::mem::replace(&mut versions.newest, previous),
+            Some(previous) => {
+                versions.older.take_if(|older| older.is_empty());
+                std::mem::replace(&mut versions.newest, previous)
+            }
             None => match self.keys.remove(event.key()) {
                 Some(versions) => versions.newest,
                 None => return,
@@ -201,7 +204,7 @@ impl Index {
             // A version is visible as long as the one after it is newer than the cut.
             let next = older.iter().skip(1).map(|version| version.row().revision);
             let next = next.chain([versions.newest.row().revision]);
-            let mut hidden = next.take_while(|next| *next <= self.compacted).count();
+            let mut hidden = next.take(older.len()).take_while(|next| *next <= self.compacted).count();
             // A tombstone that is now the oldest says what its absence says too.
             if matches!(older.get(hidden), Some(Version::Tombstone(row)) if row.revision <= self.compacted) {
                 hidden += 1;

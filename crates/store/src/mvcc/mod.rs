@@ -12,6 +12,8 @@
 mod history;
 mod hub;
 mod index;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

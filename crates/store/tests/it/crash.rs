@@ -76,7 +76,7 @@ fn check(directory: &Path, acknowledged: &mut [(u64, u64)], kill: usize) {
             }
             *counter = found;
         }
-        crate::power::history_has_no_gaps(&store).await;
+        assert!(crate::power::history_has_no_gaps(&store).await, "kill {kill}");
     });
 }
 

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use store::conformance::{self, Subject};
 use store::etcd::EtcdOptions;
@@ -171,4 +172,72 @@ async fn a_full_quota_is_told() {
         assert_eq!(full, Some(Error::NoSpace));
         assert!(store.size().await.unwrap().disk_bytes > 0);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_servers_compact_in_turns() {
+    for binary in binaries() {
+        let server = Server::start(&binary);
+        let options = EtcdOptions {
+            compaction_interval: Some(Duration::from_millis(200)),
+            ..EtcdOptions::new([&server.url])
+        };
+        let one = EtcdStore::connect(&options).await.unwrap();
+        let two = EtcdStore::connect(&options).await.unwrap();
+        let first = one.txn(Txn::put("/a", "1")).await.unwrap().committed().unwrap();
+        let compacted = async {
+            // Both learn of it, whoever does it.
+            while one.compacted_revision() <= first || two.compacted_revision() <= first {
+                one.txn(Txn::put("/a", "2")).await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), compacted).await.unwrap();
+        let old = one.range(Range::key("/a").at(first)).await;
+        assert!(matches!(old, Err(Error::Compacted { .. })), "{old:?}");
+        let kv = one.range(Range::key("compact_rev_key")).await.unwrap().kvs.remove(0);
+        let told: u64 = std::str::from_utf8(kv.value()).unwrap().parse().unwrap();
+        assert!(told > first, "the key tells other API servers the revision");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_and_clients_show_certificates() {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    let Some(binary) = binaries().pop() else { return };
+    let files = tempfile::tempdir().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let write = |name: &str, text: String| {
+        let path = files.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let ca_file = write("ca.crt", ca.pem());
+    let issue = |name: &str| {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["127.0.0.1".into()]).unwrap();
+        let certificate = params.signed_by(&key, &ca).unwrap();
+        (write(&format!("{name}.crt"), certificate.pem()), write(&format!("{name}.key"), key.serialize_pem()))
+    };
+    let (server_files, client_files) = (issue("server"), issue("client"));
+    let flag = |name: &str, path: &Path| format!("--{name}={}", path.display());
+    let server = Server::start_with(&binary, "https", |_| {
+        vec![
+            "--client-cert-auth".into(),
+            flag("trusted-ca-file", &ca_file),
+            flag("cert-file", &server_files.0),
+            flag("key-file", &server_files.1),
+        ]
+    });
+    let options = EtcdOptions {
+        ca_file: Some(ca_file.clone()),
+        client_files: Some(client_files),
+        ..EtcdOptions::new([&server.url])
+    };
+    let store = EtcdStore::connect(&options).await.unwrap();
+    assert!(store.txn(Txn::put("/a", "1")).await.unwrap().committed().is_some());
+    let nobody = EtcdOptions { client_files: None, ..options };
+    let refused = EtcdStore::connect(&nobody).await;
+    assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
 }

@@ -1,4 +1,5 @@
 //! What the store promises, on every back end.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "these are tests, helpers included")]
 
 mod backends;
 mod crash;
