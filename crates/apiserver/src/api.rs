@@ -156,23 +156,27 @@ async fn build_registry(
 ) -> Result<Registry, store::Error> {
     let table = Table::builtin();
     let mut hubs: HashMap<Str, Arc<Hub>> = HashMap::new();
-    // First the rows that are stored as they are, then the ones that share their hub.
-    for row in table.rows() {
-        let Some(storage) = &row.storage else { continue };
-        if storage.convert.is_some() {
+    // Rows that are stored as they are come first: they are the hubs of the others.
+    let (own, converted): (Vec<_>, Vec<_>) = table
+        .rows()
+        .iter()
+        .filter_map(|row| Some((row, row.storage.as_ref()?)))
+        .partition(|(_, storage)| storage.convert.is_none());
+    for (row, storage) in own.into_iter().chain(converted) {
+        if hubs.contains_key(&storage.prefix) {
             continue;
         }
-        let codec = Codec::typed(row);
+        let row = if storage.convert.is_none() { row.clone() } else { Arc::new(stored_row(row)) };
+        let codec = Codec::typed(&row);
         let transform: Arc<dyn Transform> = Arc::new(Identity);
         let ingest = |key: &str, value: &bytes::Bytes, revision: u64| {
-            storage::ingest(&storage.prefix, &codec, &*transform, row, key, value, revision)
+            storage::ingest(&storage.prefix, &codec, &*transform, &row, key, value, revision)
         };
         let loader = HubLoader { prefix: &storage.prefix, ingest: &ingest };
         let entries = storage::load(store, &loader, revision).await?;
-        let cache = Cache::new(published.clone(), trigger(row), revision, entries);
-        let hub =
-            Arc::new(Hub { row: row.clone(), codec: codec.clone(), cache, transform: transform.clone() });
-        hubs.insert(storage.prefix.clone(), hub);
+        let cache = Cache::new(published.clone(), trigger(&row), revision, entries);
+        let hub = Hub { row, codec: codec.clone(), cache, transform: transform.clone() };
+        hubs.insert(storage.prefix.clone(), Arc::new(hub));
     }
     let served = table.rows().iter().map(|row| {
         let hub = row.storage.as_ref().and_then(|s| hubs.get(&s.prefix)).cloned();
@@ -181,4 +185,16 @@ async fn build_registry(
         Arc::new(Served { row: row.clone(), codec, hub, tracking })
     });
     Ok(Registry::new(served))
+}
+
+/// The row of a stored version that is not served itself: the served one's, under the stored names.
+fn stored_row(row: &Row) -> Row {
+    let mut row = row.clone();
+    if let Some(storage) = &mut row.storage {
+        storage.convert = None;
+        row.group = storage.group.clone();
+        row.version = storage.version.clone();
+        row.go_type = storage.go_type.clone();
+    }
+    row
 }

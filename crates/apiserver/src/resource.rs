@@ -38,9 +38,17 @@ impl Hub {
         if self.row.namespaced { format!("{namespace}/{name}").into() } else { name.into() }
     }
 
+    /// Lays on the defaults of the stored version, as upstream does with whatever it reads.
+    pub fn default(&self, object: &mut Value) {
+        if let Some(storage) = &self.row.storage {
+            (storage.default)(object);
+        }
+    }
+
     /// The tree of a cached object, with its `resourceVersion`.
     pub fn tree(&self, entry: &Entry) -> Value {
         let mut object = self.codec.from_stored(&entry.stored).unwrap_or_default();
+        self.default(&mut object);
         if entry.revision > 0 {
             set_resource_version(&mut object, entry.revision);
         }
@@ -122,19 +130,12 @@ impl Served {
         object
     }
 
-    /// Converts a tree of this version to the hub's, with the defaults that only that version has.
+    /// Converts a tree of this version to the hub's.
     ///
     /// # Errors
     /// 400 when it cannot be expressed there.
     pub fn to_hub(&self, object: &mut Value) -> Result<(), meta::status::Status> {
-        self.row.to_hub(object).map_err(meta::status::Status::bad_request)?;
-        if let Some(storage) = self.row.storage.as_ref().filter(|s| s.convert.is_some()) {
-            (storage.default)(object);
-            if let Some(hub) = &self.hub {
-                hub.codec.normalize(object);
-            }
-        }
-        Ok(())
+        self.row.to_hub(object).map_err(meta::status::Status::bad_request)
     }
 
     /// Converts a hub tree to this version. A stored object that cannot be expressed is shown as it is.

@@ -203,7 +203,10 @@ pub fn ingest(
     let name = key.strip_prefix(prefix)?.strip_prefix('/')?;
     let read = || {
         let plain = transform.open(key, value)?;
-        let object = codec.from_stored(&plain)?;
+        let mut object = codec.from_stored(&plain)?;
+        if let Some(storage) = &row.storage {
+            (storage.default)(&mut object);
+        }
         let head = crate::resource::head(row, &object);
         Ok::<_, String>(Entry::new(name.into(), revision, plain, head))
     };

@@ -339,6 +339,7 @@ pub async fn commit(
     }
     hub.codec.stored_form(object);
     let plain = Bytes::from(hub.codec.to_stored(&hub.row, object));
+    hub.default(object);
     let entry = Entry::new(cache_key, 0, plain.clone(), head(&hub.row, object));
     if dry_run {
         return Ok(Committed::Done(Written { entry }));
@@ -403,6 +404,7 @@ pub fn unwritten(hub: &Hub, object: &Value, revision: u64) -> Written {
     }
     hub.codec.stored_form(&mut object);
     let plain = Bytes::from(hub.codec.to_stored(&hub.row, &object));
+    hub.default(&mut object);
     Written { entry: Entry::new(key, revision, plain, head(&hub.row, &object)) }
 }
 

@@ -21,6 +21,9 @@ pub(super) async fn create(call: &Call, target: &Target, body: Body) -> Result<R
     let mut object = write::decode(call, served, &body, options.validation)?;
     write::wipe_system_fields(&mut object);
     write::match_namespace(call, served, &mut object)?;
+    if served.row.group == "authorization.k8s.io" && served.row.plural != "selfsubjectrulesreviews" {
+        crate::managed::update(call, target, None, &mut object, &options);
+    }
     let context = write::context(call, target);
     let errors = (served.row.hooks.validate_create)(&context, &object);
     if !errors.is_empty() {
@@ -53,7 +56,9 @@ fn answer(call: &Call, served: &Served, object: &mut Value) -> Result<(), Status
             if namespace.is_empty() {
                 return Err(Status::bad_request("no namespace on request"));
             }
-            api.access.with_rbac(|rbac| auth::rbac::rules_review(rbac, &call.user, namespace)).to_value()
+            let rules = api.access.with_rbac(|rbac| auth::rbac::rules_review(rbac, &call.user, namespace));
+            object.set("spec", Value::object());
+            rules.to_value()
         }
         "selfsubjectaccessreviews" => {
             let access = Access::of_self((*call.user).clone(), object.at("spec"));
