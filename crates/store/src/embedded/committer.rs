@@ -17,6 +17,8 @@ use crate::{Clock, Error, Event, Outcome, Size, Txn};
 
 /// Transactions in one batch, at most; bounds the time that readers wait for the index.
 const BATCH_TXNS_MAX: usize = 1024;
+/// Bytes in one batch, at most (the last transaction may exceed it); bounds the log and the latency.
+const BATCH_BYTES_MAX: usize = 8 << 20;
 /// Expired keys deleted in one batch, at most.
 const BATCH_EXPIRIES_MAX: usize = 256;
 /// Events of the history forgotten in one turn, at most.
@@ -139,12 +141,15 @@ impl Committer {
         let idle = requests.is_empty();
         let now = self.clock.now();
         let mut txns = Vec::with_capacity(requests.len().min(BATCH_TXNS_MAX));
+        let mut bytes = 0;
         for request in requests.drain(..) {
             match request {
                 Request::Txn(txn, reply) => {
+                    bytes += txn.bytes();
                     txns.push((txn, reply));
-                    if txns.len() == BATCH_TXNS_MAX {
+                    if txns.len() >= BATCH_TXNS_MAX || bytes >= BATCH_BYTES_MAX {
                         self.batch(&mut txns, now)?;
+                        bytes = 0;
                     }
                 }
                 other => {
@@ -317,7 +322,7 @@ impl Committer {
         if revision <= compacted {
             return Err(Error::Compacted { compacted });
         }
-        self.mvcc.compact_step(revision, usize::MAX, &mut self.garbage);
+        while !self.mvcc.compact_step(revision, COMPACT_EVENTS_MAX, &mut self.garbage) {}
         Ok(())
     }
 

@@ -122,6 +122,9 @@ impl Disk {
         let directory = &options.directory;
         create_directory(directory)?;
         let file = directory.join("store.db");
+        if options.vfs.is_none() {
+            create_file(&file)?;
+        }
         let at = |source| open_error(source, &file);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
@@ -249,12 +252,26 @@ impl Disk {
 
 fn create_directory(directory: &Path) -> Result<(), OpenError> {
     use std::os::unix::fs::DirBuilderExt;
-    // Secrets lie here: nobody else may read them.
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|source| OpenError::Io {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    // The entry in the parent must not go with a power cut either.
+    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let synced = made.and_then(|()| parent.map_or(Ok(()), |parent| fs::File::open(parent)?.sync_all()));
+    synced.map_err(|source| OpenError::Io {
         what: "make the directory",
         path: directory.to_path_buf(),
         source,
     })
+}
+
+/// Makes the file before SQLite does, because secrets lie in it: nobody else may read it, whatever the
+/// directory allows. SQLite gives its log the same mode, and syncs the directory when it makes the log.
+fn create_file(file: &Path) -> Result<(), OpenError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let made = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(file);
+    made.map(drop).map_err(|source| OpenError::Io { what: "make the file", path: file.to_path_buf(), source })
 }
 
 fn prepare(sql: &Connection, options: &Options) -> rusqlite::Result<()> {

@@ -29,6 +29,9 @@ use crate::{Error, Event, Range, RangeResult, Watch, WatchRequest};
 /// Keys read under one hold of the lock: about 100 µs, so that a long list does not hold up the writer.
 const RANGE_CHUNK_KEYS: usize = 1024;
 
+/// Events forgotten under one hold of the locks when the counter is advanced.
+const ADVANCE_EVENTS_MAX: usize = 4096;
+
 /// The index, the history with its watchers, and the revision that readers may see.
 pub(crate) struct Mvcc {
     pub(crate) index: RwLock<Index>,
@@ -68,7 +71,7 @@ impl Mvcc {
 
     /// Moves the counter without an event; the history before is gone.
     pub(crate) fn advance(&self, revision: u64, now: u64, rows: &mut Vec<Row>) {
-        self.compact_step(revision, usize::MAX, rows);
+        while !self.compact_step(revision, ADVANCE_EVENTS_MAX, rows) {}
         self.publish(revision, &mut Vec::new(), now);
     }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use store::embedded::Options;
 use store::{
-    Batch, EmbeddedStore, Error, Event, Expect, HistoryLimits, KeyRange, ManualClock, Range, Store, Txn,
-    WatchRequest,
+    Batch, EmbeddedStore, Error, Event, Expect, HistoryLimits, KeyRange, KeyValue, ManualClock, Range, Store,
+    Txn, WatchRequest,
 };
 use tokio::task::JoinSet;
 
@@ -86,7 +86,11 @@ async fn work(store: &Arc<EmbeddedStore>, log: &Arc<Mutex<Log>>, rounds: usize) 
 /// false when the store stops meanwhile.
 async fn check(store: &EmbeddedStore, log: &Mutex<Log>, seed: u64) -> bool {
     let kvs = store.range(Range::prefix("/")).await.unwrap().kvs;
-    let mut log = log.lock();
+    compare(store, &kvs, &mut log.lock(), seed);
+    history_has_no_gaps(store).await
+}
+
+fn compare(store: &EmbeddedStore, kvs: &[Arc<KeyValue>], log: &mut Log, seed: u64) {
     assert!(store.observed_revision() >= log.newest, "seed {seed}: acknowledged revisions are gone");
     log.newest = store.observed_revision();
     for (writer, state) in &mut log.writers {
@@ -102,8 +106,6 @@ async fn check(store: &EmbeddedStore, log: &Mutex<Log>, seed: u64) -> bool {
         }
         *state = Writer { acknowledged: found, submitted: found };
     }
-    drop(log);
-    history_has_no_gaps(store).await
 }
 
 /// Checks that the history after the last compaction has every revision, where each has one event. Returns

@@ -50,6 +50,19 @@ async fn keys_history_counter_and_identity_stay() {
 }
 
 #[tokio::test]
+async fn nobody_else_may_read_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("a/b");
+    let store = EmbeddedStore::open(&directory).unwrap();
+    put(&store, "/secret", "1").await;
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&directory), 0o700);
+    assert_eq!(mode(&directory.join("store.db")), 0o600);
+    assert_eq!(mode(&directory.join("store.db-wal")), 0o600);
+}
+
+#[tokio::test]
 async fn the_counter_outlives_its_rows() {
     let directory = tempfile::tempdir().unwrap();
     let store = EmbeddedStore::open(directory.path()).unwrap();
