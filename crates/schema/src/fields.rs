@@ -73,6 +73,6 @@ impl Fields {
             let field = &s.fields[usize::from(s.sorted[usize::from(rank)])];
             (Str::new_static(field.json), value)
         });
-        Value::Object(Map::from_entries(entries.collect(), |_| {}))
+        Value::Object(Map::from_sorted(entries.collect()))
     }
 }

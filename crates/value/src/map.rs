@@ -36,8 +36,8 @@ impl Map {
         Self { entries }
     }
 
-    /// Builds a map of entries that are sorted and have no key twice.
-    pub(crate) fn from_sorted(entries: Vec<(Str, Value)>) -> Self {
+    /// Builds a map of entries that are sorted and have no key twice (checked in debug builds only).
+    pub fn from_sorted(entries: Vec<(Str, Value)>) -> Self {
         debug_assert!(entries.is_sorted_by(|a, b| a.0 < b.0), "sorted, each key once");
         Self { entries }
     }

@@ -59,8 +59,8 @@ pub fn decode_json(types: &Types, ty: TypeId, data: &[u8], unknown: Unknown) -> 
         // Go looks for errors of syntax before anything else.
         Err(stop) => match (json::parse(data), stop) {
             (Err(syntax), _) => Err(DecodeError::syntax(syntax.to_string())),
-            (Ok(_), Stop::Error(error)) => Err(error),
-            (Ok(_), Stop::Syntax) => Err(DecodeError::syntax("invalid character '{' exceeded max depth")),
+            (Ok(_), Stop::Error) if let Some(error) = decoder.fatal => Err(error),
+            (Ok(_), _) => Err(DecodeError::syntax("invalid character '{' exceeded max depth")),
         },
     }
 }
@@ -92,11 +92,12 @@ fn repair(data: &[u8]) -> Cow<'_, str> {
 }
 
 /// Why decoding stopped.
+#[derive(Clone, Copy)]
 enum Stop {
     /// The text is malformed or too deep; the JSON parser knows the words.
     Syntax,
-    /// A type's own decoder failed.
-    Error(DecodeError),
+    /// A type's own decoder failed; the decoder has kept the error, so that results stay small.
+    Error,
 }
 
 struct Decoder<'a> {
@@ -107,10 +108,12 @@ struct Decoder<'a> {
     track_keys: bool,
     /// Whether a map had a key twice that was not reported.
     map_duplicates: bool,
-    path: Path,
+    path: Path<'a>,
     errors: StrictErrors,
     /// The first value of a wrong type.
     saved: Option<DecodeError>,
+    /// What a type's own decoder failed with.
+    fatal: Option<DecodeError>,
     fields: Fields,
     depth: usize,
     /// How many fields came again and were decoded over their former value.
@@ -128,6 +131,7 @@ impl<'a> Decoder<'a> {
             path: Path::default(),
             errors: StrictErrors::default(),
             saved: None,
+            fatal: None,
             fields: Fields::new(),
             depth: 0,
             merges: 0,
@@ -227,20 +231,23 @@ impl<'a> Decoder<'a> {
                         self.cursor.skip().ok_or(Stop::Syntax)?;
                     }
                 }
-                match self.cursor.peek() {
-                    Some(b',') => {
-                        self.cursor.bump();
-                        self.cursor.peek();
-                    }
-                    Some(b'}') => {
-                        self.cursor.bump();
-                        break;
-                    }
-                    _ => return Err(Stop::Syntax),
+                if !self.next_member()? {
+                    break;
                 }
             }
         }
         Ok(self.fields.close(self.types, s, open))
+    }
+
+    /// Steps over the comma before the next member of an object, or the brace behind the last one.
+    fn next_member(&mut self) -> Result<bool, Stop> {
+        let more = match self.cursor.peek() {
+            Some(b',') => true,
+            Some(b'}') => false,
+            _ => return Err(Stop::Syntax),
+        };
+        self.cursor.bump();
+        Ok(more)
     }
 
     fn find(&self, s: &Struct, token: StringToken<'a>) -> Result<Option<usize>, Stop> {
@@ -259,6 +266,15 @@ impl<'a> Decoder<'a> {
             self.merges += 1;
         }
         let old = old.filter(|_| self.merges <= MERGES_MAX);
+        if matches!(self.types.shape(field.ty), Shape::String) && self.cursor.peek() == Some(b'"') {
+            // Most values are strings, and nothing can be wrong with them: a short way.
+            let token = self.cursor.string().ok_or(Stop::Syntax)?;
+            if !token.raw.is_empty() || field.pointer || !(field.omitempty || field.omitzero) {
+                let text = token.decode().ok_or(Stop::Syntax)?;
+                self.fields.push(open, rank, Value::String(text));
+            }
+            return Ok(());
+        }
         self.path.steps.push(Step::Field(ty, i as u16));
         let value = if field.pointer && self.cursor.peek() == Some(b'n') {
             self.literal("null", Value::Null)?
@@ -302,13 +318,15 @@ impl<'a> Decoder<'a> {
             _ => Vec::new(),
         };
         let former = entries.len();
+        let is_string = matches!(self.types.shape(element), Shape::String);
         let mut keys = self.track_keys.then(HashSet::new);
         if !self.cursor.eat(b'}') {
             loop {
                 if self.cursor.peek() != Some(b'"') {
                     return Err(Stop::Syntax);
                 }
-                let key = self.cursor.string().and_then(StringToken::decode).ok_or(Stop::Syntax)?;
+                let token = self.cursor.string().ok_or(Stop::Syntax)?;
+                let key = token.decode().ok_or(Stop::Syntax)?;
                 if !self.cursor.eat(b':') {
                     return Err(Stop::Syntax);
                 }
@@ -318,20 +336,20 @@ impl<'a> Decoder<'a> {
                 {
                     self.errors.duplicate(&self.path, self.types, &key);
                 }
-                self.path.steps.push(Step::Key(key.clone()));
+                if is_string && self.cursor.peek() == Some(b'"') {
+                    let text = self.cursor.string().and_then(StringToken::decode).ok_or(Stop::Syntax)?;
+                    entries.push((key, Value::String(text)));
+                    if self.next_member()? {
+                        continue;
+                    }
+                    break;
+                }
+                self.path.steps.push(Step::Key(token));
                 let value = self.value(element, None)?;
                 self.path.steps.pop();
                 entries.push((key, value));
-                match self.cursor.peek() {
-                    Some(b',') => {
-                        self.cursor.bump();
-                        self.cursor.peek();
-                    }
-                    Some(b'}') => {
-                        self.cursor.bump();
-                        break;
-                    }
-                    _ => return Err(Stop::Syntax),
+                if !self.next_member()? {
+                    break;
                 }
             }
         }
@@ -372,8 +390,15 @@ impl<'a> Decoder<'a> {
 
     /// The error of a type that decodes itself by decoding a simple one.
     #[cold]
-    fn mismatch(&self, value: &str, type_name: &str) -> Stop {
-        Stop::Error(DecodeError::ty(self.path.mismatch(self.types, value, type_name)))
+    fn mismatch(&mut self, value: &str, type_name: &str) -> Stop {
+        let message = self.path.mismatch(self.types, value, type_name);
+        self.fail(DecodeError::ty(message))
+    }
+
+    #[cold]
+    fn fail(&mut self, error: DecodeError) -> Stop {
+        self.fatal = Some(error);
+        Stop::Error
     }
 
     fn special(&mut self, ty: TypeId, first: u8, old: Option<Value>) -> Result<Value, Stop> {
@@ -408,7 +433,7 @@ impl<'a> Decoder<'a> {
         let text = raw.strip_prefix('"').and_then(|r| r.strip_suffix('"')).unwrap_or(raw).trim();
         match quantity::canonical(text) {
             Ok(text) => Ok(Value::from(&*text)),
-            Err(e) => Err(Stop::Error(DecodeError::ty(e.to_string()))),
+            Err(e) => Err(self.fail(DecodeError::ty(e.to_string()))),
         }
     }
 
@@ -457,7 +482,7 @@ impl<'a> Decoder<'a> {
             Ok(Some(Cow::Borrowed(_))) => Ok(Value::String(text)),
             Ok(Some(Cow::Owned(text))) => Ok(Value::from(text)),
             Ok(None) => Ok(Value::Null),
-            Err(e) => Err(Stop::Error(DecodeError::ty(e))),
+            Err(e) => Err(self.fail(DecodeError::ty(e))),
         }
     }
 
@@ -465,7 +490,7 @@ impl<'a> Decoder<'a> {
         let text = self.inner_string(first)?.unwrap_or_default();
         match duration::parse(&text) {
             Ok(nanos) => Ok(Value::from(duration::print(nanos))),
-            Err(e) => Err(Stop::Error(DecodeError::ty(e))),
+            Err(e) => Err(self.fail(DecodeError::ty(e))),
         }
     }
 
@@ -519,7 +544,7 @@ impl<'a> Decoder<'a> {
             b'f' => self.literal("false", Value::Bool(false)),
             _ => {
                 self.checked_raw()?;
-                Err(Stop::Error(DecodeError::ty("boolean or JSON schema expected")))
+                Err(self.fail(DecodeError::ty("boolean or JSON schema expected")))
             }
         }
     }
@@ -549,7 +574,7 @@ impl<'a> Decoder<'a> {
         let value = value?;
         self.path.steps.truncate(steps);
         match inner {
-            Some(error) => Err(Stop::Error(error)),
+            Some(error) => Err(self.fail(error)),
             None => Ok(value),
         }
     }

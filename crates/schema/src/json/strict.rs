@@ -1,5 +1,6 @@
 //! Where the decoder stands, and what strict decoding has found.
 
+use super::cursor::StringToken;
 use crate::types::{TypeId, Types};
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -9,30 +10,32 @@ use value::{Str, json};
 const STRICT_ERRORS_MAX: usize = 100;
 
 /// One step of the path to a value.
-#[derive(Clone, Debug)]
-pub(super) enum Step {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step<'a> {
     /// The field with this index of a struct.
     Field(TypeId, u16),
-    /// The entry of a map.
-    Key(Str),
+    /// The entry of a map; its key as it is written.
+    Key(StringToken<'a>),
     /// The element of a list.
     Index(usize),
 }
 
 /// The path to the value that is decoded now.
 #[derive(Debug, Default)]
-pub(super) struct Path {
-    pub(super) steps: Vec<Step>,
+pub(super) struct Path<'a> {
+    pub(super) steps: Vec<Step<'a>>,
 }
 
-impl Path {
+impl Path<'_> {
     /// The path as strict errors print it: `spec.containers[0].name`.
     fn text(&self, types: &Types) -> String {
         let mut out = String::new();
         for step in &self.steps {
             let key = match step {
-                Step::Field(ty, i) => field(types, *ty, *i).map_or("", |f| f.json),
-                Step::Key(key) => key,
+                Step::Field(ty, i) => {
+                    field(types, *ty, *i).map(|f| Str::new_static(f.json)).unwrap_or_default()
+                }
+                Step::Key(key) => key.decode().unwrap_or_default(),
                 Step::Index(i) => {
                     let _ = write!(out, "[{i}]");
                     continue;
@@ -41,7 +44,7 @@ impl Path {
             if !out.is_empty() {
                 out.push('.');
             }
-            out.push_str(key);
+            out.push_str(&key);
         }
         out
     }
@@ -84,15 +87,15 @@ pub(super) struct StrictErrors {
 }
 
 impl StrictErrors {
-    pub(super) fn unknown(&mut self, path: &Path, types: &Types, name: &str) {
+    pub(super) fn unknown(&mut self, path: &Path<'_>, types: &Types, name: &str) {
         self.add("unknown", path, types, name);
     }
 
-    pub(super) fn duplicate(&mut self, path: &Path, types: &Types, name: &str) {
+    pub(super) fn duplicate(&mut self, path: &Path<'_>, types: &Types, name: &str) {
         self.add("duplicate", path, types, name);
     }
 
-    fn add(&mut self, what: &str, path: &Path, types: &Types, name: &str) {
+    fn add(&mut self, what: &str, path: &Path<'_>, types: &Types, name: &str) {
         if self.errors.len() >= STRICT_ERRORS_MAX {
             return;
         }

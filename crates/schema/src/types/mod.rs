@@ -337,12 +337,11 @@ impl Hasher for NameHash {
     }
 }
 
-/// A cheap hash of a field name: its ends and length tell most names of a struct apart.
+/// A cheap hash of a field name: its ends, middle and length tell most names of a struct apart.
 fn hash(name: &[u8]) -> usize {
-    let mut h = name.len().wrapping_mul(0x9e37_79b9);
-    for i in [0, name.len() / 2, name.len().wrapping_sub(2), name.len().wrapping_sub(1)] {
-        let byte = usize::from(name.get(i).copied().unwrap_or(0));
-        h = (h ^ byte).wrapping_mul(0x0100_0193);
-    }
-    h ^ (h >> 15)
+    let [first, .., last] = name else { return name.first().map_or(0, |b| usize::from(*b)) };
+    let byte = |i: usize| u32::from(name.get(i).copied().unwrap_or(0));
+    let bits =
+        u32::from(*first) | u32::from(*last) << 8 | byte(name.len() / 2) << 16 | byte(name.len() - 2) << 24;
+    ((bits ^ (name.len() as u32) << 5).wrapping_mul(0x9e37_79b1) >> 15) as usize
 }
