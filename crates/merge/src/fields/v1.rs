@@ -103,14 +103,18 @@ fn parse_json(text: &str) -> Result<Value, String> {
 }
 
 fn parse_plain_string(text: &str) -> Option<Value> {
-    let plain = |s: &str| s.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\');
     if let Some(inner) = text.strip_prefix("{\"").and_then(|t| t.strip_suffix("\"}")) {
         let (name, value) = inner.split_once("\":\"")?;
         let map = || Map::from_iter([(Str::from(name), Value::from(value))]);
-        return (plain(name) && plain(value)).then(|| Value::Object(map()));
+        return (is_plain(name) && is_plain(value)).then(|| Value::Object(map()));
     }
     let inner = text.strip_prefix('"')?.strip_suffix('"')?;
-    plain(inner).then(|| inner.into())
+    is_plain(inner).then(|| inner.into())
+}
+
+/// Whether a string stands for itself in JSON, also where HTML is escaped.
+fn is_plain(s: &str) -> bool {
+    s.bytes().all(|b| matches!(b, b' '..=b'~') && !matches!(b, b'"' | b'\\' | b'<' | b'>' | b'&'))
 }
 
 /// Up to here a float64 holds every integer.
@@ -245,6 +249,11 @@ enum Html {
 
 fn write_json_string(out: &mut String, s: &str, html: Html) {
     out.push('"');
+    if is_plain(s) {
+        out.push_str(s);
+        out.push('"');
+        return;
+    }
     for c in s.chars() {
         match c {
             '"' => out.push_str("\\\""),

@@ -51,32 +51,36 @@ pub fn apply(write: &Write<'_>, live: &Value, config: &Value, force: Force) -> R
         .map_err(|e| plain(format!("failed to decode managed fields: {e}")))?;
     check_config(write, config)?;
 
-    let attempt = |force: Force| try_apply(write, live, config, managed.clone(), force);
-    let (object, managed) = match attempt(force) {
-        // Conflicts with what kubectl applied on the client's side are its own.
-        Err(Failure::Conflicts(conflicts)) if write.manager == KUBECTL => {
-            let mut left = Conflict::set(&conflicts);
-            match allowed_conflicts(write, live) {
-                None => Err(Failure::Conflicts(conflicts)),
-                Some(allowed) => {
-                    left.subtract(&allowed);
-                    if left.is_empty() {
-                        attempt(Force::Yes)
-                    } else {
-                        let kept = conflicts.into_iter().filter(|c| !allowed.has(&c.path.0));
-                        Err(Failure::Conflicts(kept.collect()))
-                    }
-                }
-            }
-        }
-        other => other,
-    }?;
-
+    let (object, managed) = if write.manager == KUBECTL {
+        apply_for_kubectl(write, live, config, managed, force)?
+    } else {
+        try_apply(write, live, config, managed, force)?
+    };
     let object = match write.manager {
         KUBECTL => refresh_annotation(object, live, config),
         _ => object,
     };
     Ok(Applied { object, managed_fields: encode(managed) })
+}
+
+/// Conflicts with what kubectl applied on the client's side are its own: it takes those fields.
+fn apply_for_kubectl(
+    write: &Write<'_>,
+    live: &Value,
+    config: &Value,
+    managed: Vec<Entry>,
+    force: Force,
+) -> Result<(Option<Value>, Vec<Entry>), Failure> {
+    let conflicts = match try_apply(write, live, config, managed.clone(), force) {
+        Err(Failure::Conflicts(conflicts)) => conflicts,
+        other => return other,
+    };
+    let Some(allowed) = allowed_conflicts(write, live) else { return Err(Failure::Conflicts(conflicts)) };
+    let left: Vec<Conflict> = conflicts.into_iter().filter(|c| !allowed.has(&c.path.0)).collect();
+    if left.is_empty() {
+        return try_apply(write, live, config, managed, Force::Yes);
+    }
+    Err(Failure::Conflicts(left))
 }
 
 enum Failure {
