@@ -1,7 +1,7 @@
 //! Match conditions: expressions that decide whether a webhook or policy is asked.
 
-use crate::cel::{self, Expression, Place};
 use crate::check;
+use crate::expressions::{self, Place, Scope};
 use meta::field::{Error, ErrorList, Path};
 use std::collections::HashSet;
 use value::Value;
@@ -31,15 +31,10 @@ pub(super) fn validate(
         if text.is_empty() {
             errors.push(Error::required(&path.child("expression"), ""));
         } else {
-            let expression = Expression {
-                text,
-                place: Place::MatchCondition,
-                has_params,
-                has_authorizer: true,
-                variables: &[],
-                stored: stored.contains(text),
-            };
-            cel::check(&expression, text, &path.child("expression"), errors);
+            let scope = Scope { params: has_params, variables: None, stored: stored.contains(text) };
+            if let Err(failure) = expressions::compile(text, Place::Condition, scope) {
+                failure.report(text, &path.child("expression"), errors);
+            }
         }
         let name = condition.at("name").str();
         if name.is_empty() {

@@ -2,7 +2,7 @@
 
 use super::policy::{self, Checker};
 use super::rules;
-use crate::cel::Place;
+use crate::expressions::Place;
 use crate::hooks::Hooks;
 use meta::field::{Error, ErrorList, Path};
 use value::Value;
@@ -17,7 +17,7 @@ pub(super) const HOOKS: Hooks = Hooks {
 fn validate(policy: &Value, old: Option<&Value>) -> ErrorList {
     let mut errors = ErrorList::new();
     let path = Path::new("spec");
-    let mut checker = Checker::new(policy, old);
+    let mut checker = Checker::new(policy, old, true);
     checker.head(true, &path, &mut errors);
     let mutations = checker.spec.at("mutations").items();
     let mutations_path = path.child("mutations");

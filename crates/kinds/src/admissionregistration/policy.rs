@@ -2,11 +2,12 @@
 
 use super::match_conditions::{self, Stored};
 use super::rules;
-use crate::cel::{self, Expression, Place};
 use crate::equal::semantic_equal;
+use crate::expressions::{self, Place, Scope, Variables};
+use cel::Type;
 use meta::field::{Error, ErrorList, Path};
 use meta::names;
-use value::{Str, Value};
+use value::Value;
 
 /// Defaults of a policy.
 pub(super) fn default(policy: &mut Value) {
@@ -21,12 +22,16 @@ pub(super) fn default(policy: &mut Value) {
 pub(super) struct Checker<'a> {
     pub(super) spec: &'a Value,
     pub(super) old: Option<&'a Value>,
-    variables: Vec<(Str, Str)>,
+    /// Its variables so far, if expressions may name any.
+    variables: Option<Variables>,
 }
 
 impl<'a> Checker<'a> {
-    pub(super) fn new(policy: &'a Value, old: Option<&'a Value>) -> Self {
-        Self { spec: policy.at("spec"), old: old.map(|o| o.at("spec")), variables: Vec::new() }
+    /// `composes`: expressions may name `variables` even if the policy has none.
+    pub(super) fn new(policy: &'a Value, old: Option<&'a Value>, composes: bool) -> Self {
+        let spec = policy.at("spec");
+        let composes = composes || !spec.at("variables").items().is_empty();
+        Self { spec, old: old.map(|o| o.at("spec")), variables: composes.then(Variables::default) }
     }
 
     pub(super) fn has_params(&self) -> bool {
@@ -43,15 +48,27 @@ impl<'a> Checker<'a> {
         path: &Path<'_>,
         errors: &mut ErrorList,
     ) {
-        let expression = Expression {
-            text,
-            place,
-            has_params: self.has_params(),
-            has_authorizer: place != Place::Message,
-            variables: &self.variables,
-            stored,
-        };
-        cel::check(&expression, shown, path, errors);
+        let _ = self.compile(place, text, shown, stored, path, errors);
+    }
+
+    /// Checks an expression; the type it has.
+    fn compile(
+        &self,
+        place: Place,
+        text: &str,
+        shown: &str,
+        stored: bool,
+        path: &Path<'_>,
+        errors: &mut ErrorList,
+    ) -> Option<Type> {
+        let scope = Scope { params: self.has_params(), variables: self.variables.as_ref(), stored };
+        match expressions::compile(text, place, scope) {
+            Ok(program) => Some(program.output_type().clone()),
+            Err(failure) => {
+                failure.report(shown, path, errors);
+                None
+            }
+        }
     }
 
     /// Failure policy, parameters, constraints, match conditions and variables.
@@ -103,8 +120,11 @@ impl<'a> Checker<'a> {
                 continue;
             }
             let stored = self.stored_in("validations", "expression", text);
-            self.expression(Place::Variable, text, text, stored, &path.child("expression"), errors);
-            self.variables.push((name.into(), text.into()));
+            let path = path.child("expression");
+            let ty = self.compile(Place::Variable, text, text, stored, &path, errors);
+            if let Some(variables) = &mut self.variables {
+                variables.insert(name, ty);
+            }
         }
     }
 

@@ -2,8 +2,8 @@
 
 use super::policy::{self, Checker};
 use super::rules;
-use crate::cel::Place;
 use crate::check;
+use crate::expressions::Place;
 use crate::hooks::Hooks;
 use crate::prepare;
 use meta::field::{Error, ErrorList, Path};
@@ -33,7 +33,7 @@ const REASONS: [&str; 3] = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
 fn validate(policy: &Value, old: Option<&Value>) -> ErrorList {
     let mut errors = ErrorList::new();
     let path = Path::new("spec");
-    let mut checker = Checker::new(policy, old);
+    let mut checker = Checker::new(policy, old, false);
     checker.head(false, &path, &mut errors);
     let (validations, annotations) = (checker.spec.at("validations"), checker.spec.at("auditAnnotations"));
     if validations.items().is_empty() && annotations.items().is_empty() {
@@ -59,7 +59,7 @@ fn validate_one(checker: &Checker<'_>, validation: &Value, path: &Path<'_>, erro
         errors.push(Error::required(&expression_path, "expression is not specified"));
     } else {
         let stored = checker.stored_in("validations", "expression", text);
-        checker.expression(Place::Validation, text, text, stored, &expression_path, errors);
+        checker.expression(Place::Condition, text, text, stored, &expression_path, errors);
     }
     let text = validation.at("messageExpression").str();
     let expression_path = path.child("messageExpression");

@@ -1,8 +1,8 @@
 //! DeviceClass, and the parts that it shares with claims.
 
 use super::each;
-use crate::cel::{self, Expression, Place};
 use crate::equal::semantic_equal;
+use crate::expressions;
 use crate::hooks::Hooks;
 use crate::storage::validate_driver_name;
 use meta::field::{Error, ErrorList, Path};
@@ -58,15 +58,9 @@ pub(super) fn validate_selectors(selectors: &Value, stored: bool, path: &Path<'_
             errors.push(Error::too_long(&path, EXPRESSION_MAX_BYTES));
             return;
         }
-        let expression = Expression {
-            text,
-            place: Place::DeviceSelector,
-            has_params: false,
-            has_authorizer: false,
-            variables: &[],
-            stored,
-        };
-        cel::check(&expression, text, &path, errors);
+        if let Err(failure) = expressions::compile_device_selector(text, stored) {
+            failure.report(text, &path, errors);
+        }
     });
 }
 
