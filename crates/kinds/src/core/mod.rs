@@ -1,13 +1,55 @@
 //! The kinds of the core group.
+//!
+//! | what | where |
+//! |---|---|
+//! | pods: strategy, and what workloads use | `pod`, `pod_template` |
+//! | their spec, part by part | `pod_spec`, `container`, `env`, `probes`, `volumes`, `security`, `windows`, `scheduling` |
+//! | changes, status, resize | `pod_update`, `pod_status`, `container_status`, `pod_resize` |
+//! | defaults, gates that are off, what old pods may keep, warnings | `pod_defaults`, `gates`, `options`, `pod_warnings`, `overlap` |
+//! | other kinds | a file each |
 
+mod annotations;
+mod container;
+mod container_status;
+mod diff;
+mod env;
+mod gates;
+mod image;
+mod options;
+mod overlap;
 pub mod pod;
+mod pod_defaults;
+mod pod_resize;
+mod pod_spec;
+mod pod_status;
+mod pod_template;
+mod pod_update;
+mod pod_warnings;
+mod probes;
+mod projected;
+mod pv;
+mod pvc;
+mod resources;
+mod scheduling;
 mod seams;
+mod security;
+mod sums;
+mod util;
+mod volume_sources;
+mod volumes;
+mod windows;
 
 pub use seams::*;
 
 use crate::hooks::Hooks;
 
 /// The hooks of a kind of the core group, by its plural name.
-pub(crate) fn hooks(_plural: &str) -> Hooks {
-    Hooks::NONE
+pub(crate) fn hooks(plural: &str) -> Hooks {
+    match plural {
+        "persistentvolumeclaims" => pvc::HOOKS,
+        "persistentvolumes" => pv::HOOKS,
+        "pods" => pod::HOOKS,
+        "podtemplates" => pod_template::HOOKS,
+        _ => Hooks::NONE,
+    }
 }

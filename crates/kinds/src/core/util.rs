@@ -1,0 +1,197 @@
+//! Small checks and readers that the kinds of core share.
+
+use meta::field::{Error, ErrorList, Path};
+use meta::names::ip::{self, Strictness};
+use meta::quantity::Quantity;
+use std::collections::HashSet;
+use value::{Map, Value};
+
+/// A string member that must not be empty.
+pub(super) fn require(v: &Value, name: &str, path: &Path<'_>, errors: &mut ErrorList) {
+    if v.at(name).str().is_empty() {
+        errors.push(Error::required(&path.child(name), ""));
+    }
+}
+
+/// A value of one of Go's named string types that is none of the known ones.
+pub(super) fn unsupported(path: &Path<'_>, value: &str, known: &[&str]) -> Error {
+    Error::not_supported_in_order(path, value, known).shown_as_json()
+}
+
+/// A value of one of Go's named string types, or a pointer to a string, that is wrong.
+pub(super) fn invalid_named(path: &Path<'_>, value: &str, detail: impl Into<String>) -> Error {
+    Error::invalid(path, value, detail).shown_as_json()
+}
+
+/// A named string that may be absent, but if it is there must be one of those known.
+pub(super) fn optional_one_of(v: &Value, known: &[&str], path: &Path<'_>, errors: &mut ErrorList) {
+    if let Some(s) = v.as_str() {
+        if !known.contains(&s) {
+            errors.push(unsupported(path, s, known));
+        }
+    }
+}
+
+/// A named string that must be one of those known; the empty one is missing.
+pub(super) fn one_of(v: &Value, known: &[&str], path: &Path<'_>, errors: &mut ErrorList) {
+    match v.str() {
+        "" => errors.push(Error::required(path, "")),
+        s if known.contains(&s) => {}
+        s => errors.push(unsupported(path, s, known)),
+    }
+}
+
+/// A number that must not be below zero.
+pub(super) fn non_negative(v: &Value, path: &Path<'_>, errors: &mut ErrorList) {
+    crate::check::non_negative(v, path, errors);
+}
+
+/// A number that must be above zero, in the words of core.
+pub(super) fn positive(n: i64, path: &Path<'_>, errors: &mut ErrorList) {
+    if n <= 0 {
+        errors.push(Error::invalid(path, n, "must be greater than zero"));
+    }
+}
+
+/// Errors about a number, one for each message.
+pub(super) fn invalid_number(n: i64, messages: Vec<String>, path: &Path<'_>, errors: &mut ErrorList) {
+    errors.extend(messages.into_iter().map(|m| Error::invalid(path, n, m)));
+}
+
+/// A quantity; zero for what is none, which decoding refuses.
+pub(super) fn quantity(v: &Value) -> Quantity {
+    Quantity::from_value(v).unwrap_or_default()
+}
+
+/// Whether a quantity has a fraction below one unit.
+pub(super) fn fractional(quantity: &Quantity) -> bool {
+    quantity.milli_value() % 1000 != 0
+}
+
+/// The strings of a list.
+pub(super) fn strings(v: &Value) -> Vec<&str> {
+    v.items().iter().map(Value::str).collect()
+}
+
+/// An address in a field that is older than the strict rules; those in `old` pass.
+pub(super) fn legacy_ip(path: &Path<'_>, value: &str, old: &HashSet<&str>, errors: &mut ErrorList) {
+    if !old.contains(value) {
+        errors.extend(ip::ip_for_legacy_field(path, value, Strictness::Strict, &[]));
+    }
+}
+
+/// A CIDR in such a field.
+pub(super) fn legacy_cidr(path: &Path<'_>, value: &str, old: &HashSet<&str>, errors: &mut ErrorList) {
+    if !old.contains(value) {
+        errors.extend(ip::cidr_for_legacy_field(path, value, Strictness::Strict, &[]));
+    }
+}
+
+/// Whether these addresses are of both families (`IsDualStackIPStrings`).
+///
+/// # Errors
+/// Upstream's text if one of them is no address.
+pub(super) fn is_dual_stack(ips: &[&str]) -> Result<bool, String> {
+    let (mut v4, mut v6) = (false, false);
+    for (i, text) in ips.iter().enumerate() {
+        match ip::parse_ip_sloppy(text) {
+            None => return Err(format!("invalid IP[{i}]: {text}")),
+            Some(ip) if is_ipv6(ip) => v6 = true,
+            Some(_) => v4 = true,
+        }
+    }
+    Ok(v4 && v6)
+}
+
+/// Whether it is an IPv6 address to Go: one that is not IPv4 mapped.
+pub(super) fn is_ipv6(ip: std::net::IpAddr) -> bool {
+    match ip {
+        std::net::IpAddr::V4(_) => false,
+        std::net::IpAddr::V6(ip) => ip.to_ipv4_mapped().is_none(),
+    }
+}
+
+/// Whether a text is an IPv6 address.
+pub(super) fn is_ipv6_text(text: &str) -> bool {
+    ip::parse_ip_sloppy(text).is_some_and(is_ipv6)
+}
+
+/// An object of these members.
+pub(super) fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
+    Value::Object(members.into_iter().map(|(k, v)| (k.into(), v)).collect::<Map>())
+}
+
+/// Whether a pointer to a struct, a list or a map is set.
+pub(super) fn is_set(v: &Value, name: &str) -> bool {
+    !v.at(name).is_null()
+}
+
+/// `must be a number between 0 and 0777 (octal), both inclusive`, for a mode that may be absent.
+pub(super) fn file_mode(v: &Value, path: &Path<'_>, errors: &mut ErrorList) {
+    if !v.is_null() && !(0..=0o777).contains(&v.int()) {
+        let text = "must be a number between 0 and 0777 (octal), both inclusive";
+        errors.push(Error::invalid(path, v.int(), text));
+    }
+}
+
+/// A path without `..` among its elements.
+pub(super) fn no_backsteps(text: &str, path: &Path<'_>, errors: &mut ErrorList) {
+    if has_backsteps(text) {
+        errors.push(Error::invalid(path, text, "must not contain '..'"));
+    }
+}
+
+/// Whether `..` is an element of a path.
+pub(super) fn has_backsteps(text: &str) -> bool {
+    text.split('/').any(|part| part == "..")
+}
+
+/// A relative path without `..` among its elements (`validateLocalDescendingPath`).
+pub(super) fn descending_path(text: &str, path: &Path<'_>, errors: &mut ErrorList) {
+    if text.starts_with('/') {
+        errors.push(Error::invalid(path, text, "must be a relative path"));
+    }
+    no_backsteps(text, path, errors);
+}
+
+/// The same, and it must not start with `..` (`ValidateLocalNonReservedPath`).
+pub(super) fn non_reserved_path(text: &str, path: &Path<'_>, errors: &mut ErrorList) {
+    descending_path(text, path, errors);
+    if text.starts_with("..") && !text.starts_with("../") {
+        errors.push(Error::invalid(path, text, "must not start with '..'"));
+    }
+}
+
+/// Keeps a member as the old object has it.
+pub(super) fn keep(new: &mut Value, old: &Value, name: &str) {
+    crate::prepare::keep(new, old, name);
+}
+
+/// The lists of containers of a pod spec, in the order in which upstream visits them.
+pub(super) const CONTAINER_LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
+
+/// All containers of a pod spec: the list, the index in it, the container.
+pub(super) fn containers(spec: &Value) -> impl Iterator<Item = (&'static str, usize, &Value)> {
+    CONTAINER_LISTS
+        .into_iter()
+        .flat_map(move |list| spec.at(list).items().iter().enumerate().map(move |(i, c)| (list, i, c)))
+}
+
+/// Does something to all containers of a pod spec.
+pub(super) fn each_container(spec: &mut Value, mut change: impl FnMut(&mut Value)) {
+    for list in CONTAINER_LISTS {
+        each(spec, list, &mut change);
+    }
+}
+
+/// Does something to all elements of a list.
+pub(super) fn each(v: &mut Value, name: &str, change: impl FnMut(&mut Value)) {
+    if let Some(items) = v.get_mut(name).and_then(Value::as_array_mut) {
+        items.iter_mut().for_each(change);
+    }
+}
+
+/// Whether an init container is a sidecar.
+pub(super) fn is_sidecar(container: &Value) -> bool {
+    container.at("restartPolicy").str() == "Always"
+}
