@@ -171,10 +171,11 @@ impl Checker<'_> {
         self.set(e, t);
     }
 
-    /// Whether a chain of selections starts at a variable. None has a qualified name, so the chain is not one.
+    /// Whether a chain of selections starts at a variable, and so is no qualified name itself.
     fn head_is_variable(&self, mut e: &Expr) -> bool {
         loop {
             match &e.kind {
+                Kind::Ident(name) if self.env.has_variables_under(name) => return false,
                 Kind::Ident(name) => {
                     return self.scopes.iter().any(|(n, _)| n == name) || self.env.variable(name).is_some();
                 }
@@ -349,13 +350,11 @@ impl Checker<'_> {
         }
     }
 
-    fn join(&mut self, e: &Expr, previous: Option<Type>, current: Type) -> Type {
+    /// The type of elements of both types. Where they differ the literal is dynamic; a
+    /// [validator](crate::validators) refuses it if all else is right.
+    fn join(&mut self, previous: Option<Type>, current: Type) -> Type {
         let Some(previous) = previous else { return current };
-        if self.assignable(&previous, &current) {
-            return most_general(&previous, &current);
-        }
-        self.mismatch(e.id, &previous, &current);
-        Type::Error
+        if self.assignable(&previous, &current) { most_general(&previous, &current) } else { Type::Dyn }
     }
 
     fn list(&mut self, e: &Expr, elements: &[Expr], optional: &[usize]) {
@@ -366,7 +365,7 @@ impl Checker<'_> {
             if optional.binary_search(&i).is_ok() {
                 t = self.unwrap_optional(element, t);
             }
-            element_type = Some(self.join(element, element_type, t));
+            element_type = Some(self.join(element_type, t));
         }
         let t = element_type.unwrap_or_else(|| self.fresh_variable());
         self.set(e, Type::list(t));
@@ -377,13 +376,13 @@ impl Checker<'_> {
         for entry in entries {
             self.check(&entry.key);
             let t = self.get(&entry.key);
-            key_type = Some(self.join(&entry.key, key_type, t));
+            key_type = Some(self.join(key_type, t));
             self.check(&entry.value);
             let mut t = self.get(&entry.value);
             if entry.optional {
                 t = self.unwrap_optional(&entry.value, t);
             }
-            value_type = Some(self.join(&entry.value, value_type, t));
+            value_type = Some(self.join(value_type, t));
         }
         let k = key_type.unwrap_or_else(|| self.fresh_variable());
         let v = value_type.unwrap_or_else(|| self.fresh_variable());

@@ -27,7 +27,7 @@ struct Base {
     types: HashMap<&'static str, Type>,
     macros: macros::Set,
     /// Whether constant arguments are validated.
-    validates: bool,
+    validates_constants: bool,
 }
 
 impl Base {
@@ -71,7 +71,7 @@ impl Base {
             functions: decls::functions(library::LIBRARIES, minor),
             types,
             macros: macros::Set { optional: since(28), two_variables: since(32), sort_by: since(34) },
-            validates: since(29),
+            validates_constants: since(29),
         }
     }
 
@@ -168,6 +168,11 @@ impl Env {
         self.variables.iter().find(|(n, _)| n == name)
     }
 
+    /// Whether there are variables whose names begin with `name` and a dot.
+    pub(crate) fn has_variables_under(&self, name: &str) -> bool {
+        self.variables.iter().any(|(n, _)| n.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
+    }
+
     pub(crate) fn function(&self, name: &str) -> Option<&Function> {
         if name == "jsonpatch.escapeKey" && !self.json_patch {
             return None;
@@ -215,9 +220,7 @@ impl Env {
     pub fn compile(&self, source: &str) -> Result<Program, CompileError> {
         let parsed = parser::parse(source, self.base.macros)?;
         let checked = checker::check(source, parsed, self)?;
-        if self.base.validates {
-            validators::validate(source, &checked)?;
-        }
+        validators::validate(source, &checked, self.base.validates_constants)?;
         Program::new(checked, self).map_err(CompileError::Plan)
     }
 }

@@ -57,6 +57,7 @@ pub use issues::{Issue, Issues};
 pub use library::authz::{Access, Authorizer, Decision, authorizer_type, resource_check_type};
 pub use opaque::{Opaque, ResourceCheck};
 pub use program::Program;
+pub use regexes::compile as compile_regex;
 pub use time::Time;
 pub use types::Type;
 pub use val::{Entries, Eval, EvalError, Host, List, Map, StructVal, Val};

@@ -122,7 +122,7 @@ impl<'a> Val<'a> {
             (Self::Bytes(a), Self::Bytes(b)) => Self::Bytes([&**a, &**b].concat().into()),
             (Self::List(a), Self::List(b)) => Self::List(concat(a, b)?),
             (Self::Duration(a), Self::Duration(b)) => {
-                Self::Duration(a.checked_add(*b).ok_or_else(|| EvalError::new("duration overflow"))?)
+                Self::Duration(a.checked_add(*b).ok_or_else(|| EvalError::new("integer overflow"))?)
             }
             (Self::Timestamp(t), Self::Duration(d)) | (Self::Duration(d), Self::Timestamp(t)) => {
                 Self::Timestamp(t.plus(*d).ok_or_else(|| EvalError::new("timestamp overflow"))?)
@@ -141,7 +141,7 @@ impl<'a> Val<'a> {
             }
             (Self::Double(a), Self::Double(b)) => Self::Double(a - b),
             (Self::Duration(a), Self::Duration(b)) => {
-                Self::Duration(a.checked_sub(*b).ok_or_else(|| EvalError::new("duration overflow"))?)
+                Self::Duration(a.checked_sub(*b).ok_or_else(|| EvalError::new("integer overflow"))?)
             }
             (Self::Timestamp(t), Self::Duration(d)) => {
                 let later = d.checked_neg().and_then(|d| t.plus(d));
@@ -149,7 +149,7 @@ impl<'a> Val<'a> {
             }
             (Self::Timestamp(a), Self::Timestamp(b)) => {
                 let d = i64::try_from(a.total_nanos() - b.total_nanos());
-                Self::Duration(d.map_err(|_| EvalError::new("duration overflow"))?)
+                Self::Duration(d.map_err(|_| EvalError::new("integer overflow"))?)
             }
             _ => return Err(EvalError::no_overload()),
         })
@@ -196,7 +196,7 @@ impl<'a> Val<'a> {
             Self::Int(a) => Self::Int(a.checked_neg().ok_or_else(|| EvalError::new("integer overflow"))?),
             Self::Double(a) => Self::Double(-a),
             Self::Duration(a) => {
-                Self::Duration(a.checked_neg().ok_or_else(|| EvalError::new("duration overflow"))?)
+                Self::Duration(a.checked_neg().ok_or_else(|| EvalError::new("integer overflow"))?)
             }
             _ => return Err(EvalError::no_overload()),
         })

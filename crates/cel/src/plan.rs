@@ -299,9 +299,10 @@ impl Planner<'_> {
         if let Some(Reference::Type(t)) = self.checked.reference(e) {
             return Node::Const(Const::Type(t.clone()));
         }
-        Node::Attr(Attr::new(match self.scopes.iter().rposition(|n| n == name) {
+        let name = name.strip_prefix('.').map_or_else(|| name.clone(), Str::from);
+        Node::Attr(Attr::new(match self.scopes.iter().rposition(|n| *n == name) {
             Some(slot) => Base::Local(slot),
-            None => Base::Variable(name.strip_prefix('.').map_or_else(|| name.clone(), Str::from)),
+            None => Base::Variable(name),
         }))
     }
 

@@ -71,26 +71,28 @@ impl Program {
 
 /// Visits every node, parents first.
 pub(crate) fn walk<'e>(e: &'e Expr, visit: &mut dyn FnMut(&'e Expr)) {
+    walk_where(e, &|_| true, visit);
+}
+
+/// Visits every node, parents first, but not below those for which `below` says no.
+pub(crate) fn walk_where<'e>(e: &'e Expr, below: &dyn Fn(&Expr) -> bool, visit: &mut dyn FnMut(&'e Expr)) {
     visit(e);
+    if !below(e) {
+        return;
+    }
+    let mut go = |x: &'e Expr| walk_where(x, below, visit);
     match &e.kind {
         Kind::Unspecified | Kind::Literal(_) | Kind::Ident(_) => {}
-        Kind::Select { operand, .. } => walk(operand, visit),
-        Kind::Call(c) => {
-            if let Some(t) = &c.target {
-                walk(t, visit);
-            }
-            c.args.iter().for_each(|a| walk(a, visit));
-        }
-        Kind::List { elements, .. } => elements.iter().for_each(|x| walk(x, visit)),
+        Kind::Select { operand, .. } => go(operand),
+        Kind::Call(c) => c.target.iter().map(|t| &**t).chain(&c.args).for_each(go),
+        Kind::List { elements, .. } => elements.iter().for_each(go),
         Kind::Map(entries) => entries.iter().for_each(|p| {
-            walk(&p.key, visit);
-            walk(&p.value, visit);
+            go(&p.key);
+            go(&p.value);
         }),
-        Kind::Struct { fields, .. } => fields.iter().for_each(|f| walk(&f.value, visit)),
+        Kind::Struct { fields, .. } => fields.iter().for_each(|f| go(&f.value)),
         Kind::Comprehension(c) => {
-            for x in [&c.range, &c.init, &c.condition, &c.step, &c.result] {
-                walk(x, visit);
-            }
+            [&c.range, &c.init, &c.condition, &c.step, &c.result].into_iter().for_each(go);
         }
     }
 }

@@ -17,7 +17,7 @@ const NESTING_MAX: u32 = 1000;
 ///
 /// # Errors
 /// The text of Go's `regexp.Compile`, as near as may be.
-pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
+pub fn compile(pattern: &str) -> Result<Regex, String> {
     if let Some(refused) = refused_by_go(pattern) {
         return Err(refused);
     }
@@ -118,9 +118,27 @@ fn refused_by_go(pattern: &str) -> Option<String> {
     const REPEAT_MAX: u32 = 1000;
     let b = pattern.as_bytes();
     let mut i = 0;
+    // Where the repetition that was just read begins.
+    let mut repeated: Option<usize> = None;
     while i < b.len() {
+        let start = i;
+        let is_repetition = match b[i] {
+            b'*' | b'+' | b'?' => true,
+            b'{' => is_count(pattern[i + 1..].chars()),
+            _ => false,
+        };
+        if is_repetition && let Some(before) = repeated {
+            let end = b[i..].iter().position(|c| *c == b'}').filter(|_| b[i] == b'{').map_or(i, |n| i + n);
+            let shown = &pattern[before..=end];
+            return Some(format!("error parsing regexp: invalid nested repetition operator: `{shown}`"));
+        }
         match b[i] {
             b'\\' => i += 1,
+            b'[' => {
+                // Repetitions mean nothing within a class.
+                let from = i + 1 + usize::from(b.get(i + 1) == Some(&b'^'));
+                i = (from + 1..b.len()).find(|&j| b[j] == b']' && b[j - 1] != b'\\').unwrap_or(b.len());
+            }
             b'(' if b[i..].starts_with(b"(?")
                 && !b[i..].starts_with(b"(?P<")
                 && !b[i..].starts_with(b"(?<") =>
@@ -147,10 +165,17 @@ fn refused_by_go(pattern: &str) -> Option<String> {
                         &pattern[i..end]
                     ));
                 }
+                if is_repetition {
+                    i = end - 1;
+                }
             }
             _ => {}
         }
         i += 1;
+        // A repetition may be lazy, and a group may begin with a question mark.
+        let marked = is_repetition || b[start] == b'(';
+        i += usize::from(marked && b.get(i) == Some(&b'?'));
+        repeated = is_repetition.then_some(start);
     }
     None
 }

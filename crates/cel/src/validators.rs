@@ -5,7 +5,8 @@
 use crate::ast::{Expr, Kind, Literal};
 use crate::checker::Checked;
 use crate::issues::Issues;
-use crate::program::walk;
+use crate::library::strings_format;
+use crate::program::{walk, walk_where};
 use crate::time::{Time, parse_go_duration, parse_rfc3339};
 use crate::types::Type;
 
@@ -13,11 +14,14 @@ use crate::types::Type;
 ///
 /// # Errors
 /// What is wrong.
-pub(crate) fn validate(source: &str, checked: &Checked) -> Result<(), Issues> {
+pub(crate) fn validate(source: &str, checked: &Checked, constants: bool) -> Result<(), Issues> {
     let mut issues = Issues::new(source);
     let at = |e: &Expr| checked.positions.get(e.id as usize).copied();
     walk(&checked.expr, &mut |e| {
         let Kind::Call(c) = &e.kind else { return };
+        if !constants {
+            return;
+        }
         let Some(arg) = c.args.first() else { return };
         let Kind::Literal(literal) = &arg.kind else { return };
         let name = c.function.strip_prefix('.').unwrap_or(&c.function);
@@ -34,6 +38,16 @@ pub(crate) fn validate(source: &str, checked: &Checked) -> Result<(), Issues> {
             issues.report(at(arg), format!("invalid {name} argument"));
         }
     });
+    walk(&checked.expr, &mut |e| {
+        let Kind::Call(c) = &e.kind else { return };
+        if let (Some(target), "format", [args]) = (&c.target, c.function.as_str(), &c.args[..])
+            && let (Kind::Literal(Literal::String(template)), Kind::List { elements, .. }) =
+                (&target.kind, &args.kind)
+            && let Err((arg, message)) = strings_format::check(template, elements, checked)
+        {
+            issues.report(at(arg.unwrap_or(e)), message);
+        }
+    });
     let mut mismatch = |e: &Expr, expected: &Type, actual: &Type| {
         issues.report(at(e), format!("expected type '{expected}' but found '{actual}'"));
     };
@@ -41,7 +55,9 @@ pub(crate) fn validate(source: &str, checked: &Checked) -> Result<(), Issues> {
         let t = checked.type_of(e);
         if optional { t.as_optional().unwrap_or(t).clone() } else { t.clone() }
     };
-    walk(&checked.expr, &mut |e| match &e.kind {
+    // The arguments of string.format may be of all types.
+    let below = |e: &Expr| !matches!(&e.kind, Kind::Call(c) if c.function == "format");
+    walk_where(&checked.expr, &below, &mut |e| match &e.kind {
         Kind::List { elements, optional } => {
             let types =
                 elements.iter().enumerate().map(|(i, x)| (x, inner(x, optional.binary_search(&i).is_ok())));

@@ -2,6 +2,9 @@
 //!
 //! Upstream counterpart: cel-go `ext/formatting.go` (string library versions 1 to 3).
 
+use crate::ast::{Expr, Kind};
+use crate::checker::Checked;
+use crate::types::Type;
 use crate::val::{Eval, EvalError, List, Map, Val, fail};
 
 /// Digits after the point where a clause does not say.
@@ -9,6 +12,39 @@ const DEFAULT_PRECISION: usize = 6;
 /// Go's own limit of a width or precision is a million; nobody pays for that.
 const PRECISION_MAX: usize = 1000;
 const DEPTH_MAX: usize = 1000;
+
+/// A piece of a template.
+enum Piece<'t> {
+    Text(&'t str),
+    /// A clause; or why there is none.
+    Clause(Result<Clause, String>),
+    /// A `%` at the very end.
+    End,
+}
+
+/// The next piece of a template and what follows it.
+fn piece(template: &str) -> Option<(Piece<'_>, &str)> {
+    let Some(rest) = template.strip_prefix('%') else {
+        let end = template.find('%').unwrap_or(template.len());
+        return (end > 0).then(|| (Piece::Text(&template[..end]), &template[end..]));
+    };
+    if rest.starts_with('%') {
+        return Some((Piece::Text(&rest[..1]), &rest[1..]));
+    }
+    if rest.is_empty() {
+        return Some((Piece::End, rest));
+    }
+    Some(match clause_of(rest) {
+        Ok((clause, rest)) => (Piece::Clause(Ok(clause)), rest),
+        Err(e) => (Piece::Clause(Err(format!("could not parse formatting clause: {e}"))), ""),
+    })
+}
+
+const UNEXPECTED_END: &str = "unexpected end of string";
+
+fn during(text: &str) -> String {
+    format!("error during formatting: {text}")
+}
 
 /// Fills the clauses of `template` with the elements of `args`.
 ///
@@ -18,31 +54,86 @@ pub(crate) fn format(template: &str, args: &List<'_>) -> Eval<String> {
     let mut out = String::with_capacity(template.len());
     let mut rest = template;
     let mut next = 0;
-    while let Some(i) = rest.find('%') {
-        out.push_str(&rest[..i]);
-        rest = &rest[i + 1..];
-        if let Some(after) = rest.strip_prefix('%') {
-            out.push('%');
-            rest = after;
+    while let Some((piece, after)) = piece(rest) {
+        rest = after;
+        if let Piece::Text(text) = piece {
+            out.push_str(text);
             continue;
-        }
-        if rest.is_empty() {
-            return fail("unexpected end of string");
         }
         if next >= args.len() {
             return fail(format!("index {next} out of range"));
         }
         let v = args.get(next)?;
         next += 1;
-        let clause;
-        (clause, rest) = clause_of(rest)?;
-        out.push_str(&clause.apply(&v).map_err(|e| match e {
-            EvalError::Failed(text) => EvalError::new(format!("error during formatting: {text}")),
-            e => e,
-        })?);
+        match piece {
+            Piece::Clause(Ok(clause)) => out.push_str(&clause.apply(&v).map_err(|e| match e {
+                EvalError::Failed(text) => EvalError::new(during(&text)),
+                e => e,
+            })?),
+            Piece::Clause(Err(e)) => return fail(e),
+            _ => return fail(UNEXPECTED_END),
+        }
     }
-    out.push_str(rest);
     Ok(out)
+}
+
+/// Checks a template and its arguments before anything is evaluated.
+///
+/// # Errors
+/// What is wrong, and with which argument if with one.
+pub(crate) fn check<'e>(
+    template: &str,
+    args: &'e [Expr],
+    checked: &Checked,
+) -> Result<(), (Option<&'e Expr>, String)> {
+    let mut rest = template;
+    let mut next = 0;
+    while let Some((piece, after)) = piece(rest) {
+        rest = after;
+        let clause = match piece {
+            Piece::Text(_) => continue,
+            Piece::End => return Err((None, UNEXPECTED_END.to_owned())),
+            Piece::Clause(_) if next >= args.len() => {
+                return Err((None, format!("index {next} out of range")));
+            }
+            Piece::Clause(c) => c.map_err(|e| (None, e))?,
+        };
+        let arg = &args[next];
+        next += 1;
+        let bad = if clause.verb == 's' {
+            not_text(arg, checked)
+        } else {
+            (!clause.takes(checked.type_of(arg))).then_some(arg)
+        };
+        if let Some(bad) = bad {
+            let message = during(&clause.refusal(checked.type_of(bad).runtime_name()));
+            return Err((Some(bad), message));
+        }
+    }
+    if args.len() > next {
+        let n = args.len();
+        return Err((
+            None,
+            format!("too many arguments supplied to string.format (expected {next}, got {n})"),
+        ));
+    }
+    Ok(())
+}
+
+/// The expression within `e` that `%s` cannot show, if any.
+fn not_text<'e>(e: &'e Expr, checked: &Checked) -> Option<&'e Expr> {
+    let shown =
+        !matches!(checked.type_of(e), Type::Struct(_) | Type::Opaque(..) | Type::Param(_) | Type::Error);
+    if !shown {
+        return Some(e);
+    }
+    match &e.kind {
+        Kind::List { elements, .. } => elements.iter().find_map(|x| not_text(x, checked)),
+        Kind::Map(entries) => {
+            entries.iter().find_map(|p| not_text(&p.key, checked).or_else(|| not_text(&p.value, checked)))
+        }
+        _ => None,
+    }
 }
 
 struct Clause {
@@ -67,7 +158,7 @@ fn clause_of(text: &str) -> Eval<(Clause, &str)> {
         precision = after[..n].parse().unwrap_or(PRECISION_MAX).min(PRECISION_MAX);
         rest = &after[n..];
     }
-    let Some(verb) = rest.chars().next() else { return fail("unexpected end of string") };
+    let Some(verb) = rest.chars().next() else { return fail(UNEXPECTED_END) };
     if !"sdfebxXo".contains(verb) {
         return fail(format!("unrecognized formatting clause \"{verb}\""));
     }
@@ -79,40 +170,62 @@ fn name(v: &Val<'_>) -> String {
 }
 
 impl Clause {
-    fn apply(&self, v: &Val<'_>) -> Eval<String> {
-        match self.verb {
-            's' => text(v, 0),
-            'd' => match v {
-                Val::Int(_) | Val::Uint(_) => Ok(v.to_string()),
-                _ => fail(format!("decimal clause can only be used on integers, was given {}", name(v))),
-            },
-            'f' => self.double(v, "fixed-point").map(|d| self.fixed(d)),
-            'e' => self.double(v, "scientific").map(|d| self.scientific(d)),
-            'b' => match v {
-                Val::Int(i) => Ok(signed(*i, |u| format!("{u:b}"))),
-                Val::Uint(u) => Ok(format!("{u:b}")),
-                Val::Bool(b) => Ok(if *b { "1" } else { "0" }.to_owned()),
-                _ => {
-                    fail(format!("only integers and bools can be formatted as binary, was given {}", name(v)))
-                }
-            },
-            'x' => hex(v, false),
-            'X' => hex(v, true),
-            _ => match v {
-                Val::Int(i) => Ok(signed(*i, |u| format!("{u:o}"))),
-                Val::Uint(u) => Ok(format!("{u:o}")),
-                _ => fail(format!("octal clause can only be used on integers, was given {}", name(v))),
-            },
+    /// Whether a value of that static type can be formatted so.
+    fn takes(&self, t: &Type) -> bool {
+        match (self.verb, t) {
+            (_, Type::Dyn) | ('d' | 'b' | 'x' | 'X' | 'o', Type::Int | Type::Uint) => true,
+            ('f' | 'e', Type::Double | Type::String) | ('b', Type::Bool) => true,
+            ('x' | 'X', t) => matches!(t, Type::String | Type::Bytes),
+            _ => false,
         }
     }
 
-    fn double(&self, v: &Val<'_>, what: &str) -> Eval<f64> {
+    /// The error for a value of a type that the clause does not take.
+    fn refusal(&self, type_name: &str) -> String {
+        let what = match self.verb {
+            's' => {
+                "string clause can only be used on strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps"
+            }
+            'd' => "decimal clause can only be used on integers",
+            'f' => "fixed-point clause can only be used on doubles",
+            'e' => "scientific clause can only be used on doubles",
+            'b' => "only integers and bools can be formatted as binary",
+            'x' | 'X' => "only integers, byte buffers, and strings can be formatted as hex",
+            _ => "octal clause can only be used on integers",
+        };
+        format!("{what}, was given {type_name}")
+    }
+
+    fn refuse<T>(&self, v: &Val<'_>) -> Eval<T> {
+        fail(self.refusal(v.type_of().runtime_name()))
+    }
+
+    fn apply(&self, v: &Val<'_>) -> Eval<String> {
+        Ok(match (self.verb, v) {
+            ('s', v) => return text(v, 0),
+            ('d', Val::Int(_) | Val::Uint(_)) => v.to_string(),
+            ('f', v) => self.fixed(self.double(v)?),
+            ('e', v) => self.scientific(self.double(v)?),
+            ('b', Val::Int(i)) => signed(*i, |u| format!("{u:b}")),
+            ('b', Val::Uint(u)) => format!("{u:b}"),
+            ('b', Val::Bool(b)) => u8::from(*b).to_string(),
+            ('x' | 'X', v) => {
+                let lower = hex(v).map_or_else(|| self.refuse(v), Ok)?;
+                if self.verb == 'X' { lower.to_uppercase() } else { lower }
+            }
+            ('o', Val::Int(i)) => signed(*i, |u| format!("{u:o}")),
+            ('o', Val::Uint(u)) => format!("{u:o}"),
+            (_, v) => return self.refuse(v),
+        })
+    }
+
+    fn double(&self, v: &Val<'_>) -> Eval<f64> {
         match v {
             Val::Double(d) => Ok(*d),
             Val::String(s) if matches!(s.as_str(), "NaN" | "Infinity" | "-Infinity") => {
                 Ok(s.parse().unwrap_or(f64::NAN))
             }
-            _ => fail(format!("{what} clause can only be used on doubles, was given {}", name(v))),
+            _ => self.refuse(v),
         }
     }
 
@@ -129,7 +242,7 @@ impl Clause {
             let exponent: i32 = exponent.parse().unwrap_or(0);
             let sign = if exponent < 0 { '-' } else { '+' };
             // The printer of upstream's locale writes the power out.
-            format!("{mantissa}\u{202f}\u{d7}\u{202f}10{}", superscript(sign, exponent.unsigned_abs()))
+            format!("{mantissa}\u{d7}10{}", superscript(sign, exponent.unsigned_abs()))
         })
     }
 }
@@ -158,21 +271,15 @@ fn signed(i: i64, digits: impl Fn(u64) -> String) -> String {
     format!("{sign}{}", digits(i.unsigned_abs()))
 }
 
-fn hex(v: &Val<'_>, upper: bool) -> Eval<String> {
+fn hex(v: &Val<'_>) -> Option<String> {
     let octets = |b: &[u8]| b.iter().map(|b| format!("{b:02x}")).collect::<String>();
-    let s = match v {
+    Some(match v {
         Val::Int(i) => signed(*i, |u| format!("{u:x}")),
         Val::Uint(u) => format!("{u:x}"),
         Val::String(s) => octets(s.as_bytes()),
         Val::Bytes(b) => octets(b),
-        _ => {
-            return fail(format!(
-                "only integers, byte buffers, and strings can be formatted as hex, was given {}",
-                name(v)
-            ));
-        }
-    };
-    Ok(if upper { s.to_uppercase() } else { s })
+        _ => return None,
+    })
 }
 
 fn text(v: &Val<'_>, depth: usize) -> Eval<String> {
@@ -195,10 +302,7 @@ fn text(v: &Val<'_>, depth: usize) -> Eval<String> {
             Val::String(s) => Ok(s.to_string()),
             v => Ok(v.to_string()),
         },
-        _ => fail(format!(
-            "string clause can only be used on strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps, was given {}",
-            name(v)
-        )),
+        _ => Clause { verb: 's', precision: 0 }.refuse(v),
     }
 }
 

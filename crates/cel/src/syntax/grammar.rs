@@ -39,6 +39,7 @@ pub(super) const RULES: usize = 17;
 pub(super) enum StateKind {
     Basic,
     Block,
+    BlockEnd,
     LoopEntry,
     LoopBack,
     Stop,
@@ -265,6 +266,7 @@ impl Grammar {
             g.edge(end, Edge::To(g.stops[r as usize]));
             g.rules.push(part);
         }
+        g.shorten_calls();
         g.next = (0..g.states.len()).map(|s| g.look(s, &mut vec![false; g.states.len()])).collect();
         for i in 0..g.rules.len() {
             let mut part = std::mem::replace(&mut g.rules[i], Part::Precedence);
@@ -272,6 +274,26 @@ impl Grammar {
             g.rules[i] = part;
         }
         g
+    }
+
+    /// Lets calls at the end of a block return to the block's end, as ANTLR does: alternatives that end with
+    /// the same call then go on from the same state, and a conflict between them shows at once.
+    fn shorten_calls(&mut self) {
+        for s in 0..self.states.len() {
+            for e in 0..self.states[s].edges.len() {
+                let Edge::Call { rule, follow } = self.states[s].edges[e] else { continue };
+                let mut follow = follow;
+                if let [Edge::To(end)] = self.states[follow].edges[..]
+                    && matches!(self.states[end].kind, StateKind::BlockEnd | StateKind::LoopBack)
+                {
+                    follow = end;
+                    self.states[s].edges[e] = Edge::Call { rule, follow };
+                }
+                if !self.follows[rule as usize].contains(&follow) {
+                    self.follows[rule as usize].push(follow);
+                }
+            }
+        }
     }
 
     fn state(&mut self, rule: Rule, kind: StateKind) -> usize {
@@ -313,7 +335,7 @@ impl Grammar {
                 let inner = self.state(r, StateKind::Basic);
                 self.edge(state, Edge::To(inner));
                 let (body, end) = self.build(r, *body, inner);
-                let after = self.state(r, StateKind::Basic);
+                let after = self.state(r, StateKind::BlockEnd);
                 self.edge(end, Edge::To(after));
                 self.edge(state, Edge::To(after));
                 (Part::Optional { state, first: 0, body: Box::new(body) }, after)
@@ -338,14 +360,13 @@ impl Grammar {
         self.edge(from, Edge::To(state));
         let follow = self.state(r, StateKind::Basic);
         self.edge(state, Edge::Call { rule: callee, follow });
-        self.follows[callee as usize].push(follow);
         (Part::Call { state, rule: callee, precedence }, follow)
     }
 
     fn build_block(&mut self, r: Rule, alternatives: Vec<G>, adaptive: bool, from: usize) -> (Part, usize) {
         let state = self.state(r, StateKind::Block);
         self.edge(from, Edge::To(state));
-        let after = self.state(r, StateKind::Basic);
+        let after = self.state(r, StateKind::BlockEnd);
         let mut parts = Vec::new();
         for a in alternatives {
             let start = self.state(r, StateKind::Basic);

@@ -99,6 +99,9 @@ impl Walker<'_> {
             Err(Problem::Stop) => return Err(Problem::Stop),
             Err(problem) => {
                 let place = self.token(0);
+                if self.tokens.get(first + 1).is_some_and(|t| t.kind == T::LParen) {
+                    self.visit(r, first);
+                }
                 self.report_problem(&problem);
                 self.recover()?;
                 if r == Rule::EscapeIdent && self.caller() == Some(Rule::Member) {

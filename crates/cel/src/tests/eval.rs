@@ -266,12 +266,7 @@ fn libraries() {
             "héllo".charAt(1) + "héllo".substring(2)
                 = "éllo" : string [3]
             "%s is %d %.2f %x".format(["a", 3, 1.5, 255])
-                = ERROR: <input>:1:33: expected type 'string' but found 'int'
-             | "%s is %d %.2f %x".format(["a", 3, 1.5, 255])
-             | ................................^
-            ERROR: <input>:1:41: expected type 'double' but found 'int'
-             | "%s is %d %.2f %x".format(["a", 3, 1.5, 255])
-             | ........................................^
+                = "a is 3 1.50 ff" : string [2]
             format.dns1123Label().validate("A_b")
                 = optional.of(["a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"]) : optional_type(list(string)) [9]
             [1,2,2].distinct()
@@ -279,7 +274,10 @@ fn libraries() {
             lists.range(3).reverse()
                 = [2, 1, 0] : list(int) [28]
             [[1],[2,[3]]].flatten()
-                = ERROR: <input>:1:9: expected type 'int' but found 'list(int)'
+                = ERROR: <input>:1:6: expected type 'list(int)' but found 'list(dyn)'
+             | [[1],[2,[3]]].flatten()
+             | .....^
+            ERROR: <input>:1:9: expected type 'int' but found 'list(int)'
              | [[1],[2,[3]]].flatten()
              | ........^
             [3,1].sort()
