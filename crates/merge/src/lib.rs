@@ -10,9 +10,17 @@
 //! - Objects are trees as ARCHITECTURE.md describes them: in Go's JSON form for built-in kinds, so that a
 //!   field is in the tree exactly if upstream's typed view of the Go struct would show it.
 //!
-//! From the bottom up: [`fields`] (paths and sets of them, FieldsV1), [`types`] (what can be owned
-//! separately), [`typed`] (walks of a tree along its type), [`updater`] (update and apply over managers),
-//! [`managed`] (`metadata.managedFields`; the entry points for a server), [`strategic`].
+//! From the bottom up:
+//!
+//! | module | what |
+//! |---|---|
+//! | [`order`] | equality, order and texts of values |
+//! | [`fields`] | paths, sets of paths, FieldsV1, filters |
+//! | [`types`], [`builtin`], [`structural`] | what can be owned separately: the model, for built-in kinds, for custom resources |
+//! | [`typed`] | walks of a tree along its type |
+//! | [`updater`] | update and apply over the sets of all managers |
+//! | [`managed`] | `metadata.managedFields`; **the entry points for a server**, and the order to call them in |
+//! | [`strategic`] | strategic merge patch |
 
 pub mod builtin;
 pub mod fields;

@@ -3,21 +3,30 @@
 //! Numbers are compared by value (`1` equals `1.0`), which the tree's own equality does not do.
 //! Upstream: structured-merge-diff `value/value.go`, `value/fields.go`.
 
+use crate::DEPTH_MAX;
 use meta::quote::{go_float, quote};
 use std::cmp::Ordering;
 use std::fmt::Write;
 use value::{Map, Number, Value};
 
-/// Whether two values are the same document, numbers by value.
+/// Whether two values are the same document, numbers by value (below [`DEPTH_MAX`] levels as written).
 pub fn equal(a: &Value, b: &Value) -> bool {
+    equal_within(a, b, DEPTH_MAX)
+}
+
+fn equal_within(a: &Value, b: &Value, depth: usize) -> bool {
     match (a, b) {
         (Value::Null, Value::Null) => true,
         (Value::Bool(a), Value::Bool(b)) => a == b,
         (Value::String(a), Value::String(b)) => a == b,
         (Value::Number(a), Value::Number(b)) => compare_numbers(a, b) == Ordering::Equal,
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
+        _ if depth == 0 => a == b,
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal_within(a, b, depth - 1))
+        }
         (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len() && a.iter().zip(b.iter()).all(|((k, a), (l, b))| k == l && equal(a, b))
+            let mut pairs = a.iter().zip(b.iter());
+            a.len() == b.len() && pairs.all(|((k, a), (l, b))| k == l && equal_within(a, b, depth - 1))
         }
         _ => false,
     }
@@ -108,21 +117,34 @@ pub fn go_type(v: &Value) -> &'static str {
     }
 }
 
-/// A value as `%v` prints it.
+/// A value as `%v` prints it; what is deeper than [`DEPTH_MAX`] is left out.
 pub fn plain(v: &Value) -> String {
+    let mut out = String::new();
+    write_plain(&mut out, v, DEPTH_MAX);
+    out
+}
+
+fn write_plain(out: &mut String, v: &Value, depth: usize) {
     match v {
-        Value::Null => "<nil>".into(),
-        Value::Bool(b) => b.to_string(),
-        Value::Number(n) if n.is_integer() => n.to_string(),
-        Value::Number(n) => go_float(n.as_f64()),
-        Value::String(s) => s.to_string(),
+        Value::Null => out.push_str("<nil>"),
+        Value::String(s) => out.push_str(s),
+        Value::Bool(_) | Value::Number(_) => write_text(out, v),
+        _ if depth == 0 => out.push_str("..."),
         Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(plain).collect();
-            format!("[{}]", items.join(" "))
+            out.push('[');
+            for (i, v) in items.iter().enumerate() {
+                out.push_str(if i > 0 { " " } else { "" });
+                write_plain(out, v, depth - 1);
+            }
+            out.push(']');
         }
         Value::Object(m) => {
-            let entries: Vec<String> = m.iter().map(|(k, v)| format!("{k}:{}", plain(v))).collect();
-            format!("map[{}]", entries.join(" "))
+            out.push_str("map[");
+            for (i, (k, v)) in m.iter().enumerate() {
+                let _ = write!(out, "{}{k}:", if i > 0 { " " } else { "" });
+                write_plain(out, v, depth - 1);
+            }
+            out.push(']');
         }
     }
 }

@@ -107,6 +107,10 @@ fn depth_is_bounded() {
     assert!(v1::from_tree(&deep(5_000)).is_err());
     let key = format!("k:{{\"a\":{}}}", "[".repeat(100_000));
     assert!(v1::parse_element(&key).is_err());
+    let key = format!("v:{}{}", "[".repeat(5_000), "]".repeat(5_000));
+    assert!(v1::parse_element(&key).is_err());
+    let key = format!("v:{}{}", "[".repeat(400), "]".repeat(400));
+    assert_eq!(v1::element_text(&v1::parse_element(&key).unwrap().unwrap()), key);
 }
 
 #[test]

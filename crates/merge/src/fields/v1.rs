@@ -98,7 +98,9 @@ fn parse_json(text: &str) -> Result<Value, String> {
     }
     let mut v =
         value::json::parse(text.as_bytes()).map_err(|e| format!("parsing key as path element: {e}"))?;
-    canonical_numbers(&mut v);
+    if !canonical_numbers(&mut v, DEPTH_MAX) {
+        return Err("parsing key as path element: exceeded max depth".into());
+    }
     Ok(v)
 }
 
@@ -120,19 +122,21 @@ fn is_plain(s: &str) -> bool {
 /// Up to here a float64 holds every integer.
 const EXACT_MAX: u64 = 1 << 53;
 
-/// Numbers go through a float64 upstream, so they come out in its shortest form.
-fn canonical_numbers(v: &mut Value) {
+/// Numbers go through a float64 upstream, so they come out in its shortest form. Says whether the value is
+/// no deeper than `depth`.
+fn canonical_numbers(v: &mut Value, depth: usize) -> bool {
     match v {
-        Value::Number(Number::Int(i)) if i.unsigned_abs() <= EXACT_MAX => {}
+        Value::Number(Number::Int(i)) if i.unsigned_abs() <= EXACT_MAX => true,
         Value::Number(n) => {
             let f = n.as_f64();
             let int = f as i64; // saturates
             let exact = int as f64 == f && int.unsigned_abs() <= EXACT_MAX;
             *n = if exact { Number::Int(int) } else { Number::Float(f) };
+            true
         }
-        Value::Array(items) => items.iter_mut().for_each(canonical_numbers),
-        Value::Object(m) => m.iter_mut().for_each(|(_, v)| canonical_numbers(v)),
-        _ => {}
+        Value::Array(items) => depth > 0 && items.iter_mut().all(|v| canonical_numbers(v, depth - 1)),
+        Value::Object(m) => depth > 0 && m.iter_mut().all(|(_, v)| canonical_numbers(v, depth - 1)),
+        _ => true,
     }
 }
 

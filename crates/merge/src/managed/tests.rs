@@ -599,7 +599,26 @@ fn hostile_managed_fields() {
     update(&kind.write("w", "2026-01-01T00:00:00Z"), &live, &mut new);
     assert_eq!(new.path(&["metadata", "managedFields"]).items().len(), 10);
 
+    // Data of any depth, which no codec looks into.
+    let go = schema::Types::builtin().by_go_name("apps/v1.ControllerRevision").unwrap();
+    let ty = crate::builtin::type_of(go).unwrap();
+    let revision =
+        Kind::new("apps/v1", "ControllerRevision", ty, Trust::Decoded, r#"{"metadata":{},"revision":0}"#);
+    let deep = |end: &str| tree(&format!("{}{end}{}", r#"{"a":"#.repeat(9_000), "}".repeat(9_000)));
+    let mut live = revision.empty.clone();
+    live.set("data", deep("1"));
+    let mut new = revision.empty.clone();
+    new.set("data", deep("2"));
+    update(&revision.write("w", "2026-01-01T00:00:00Z"), &live, &mut new);
+    keep_timestamps(Trust::Decoded, &live, &mut new);
+    expect![[r#"[{"apiVersion":"apps/v1","fieldsType":"FieldsV1","fieldsV1":{"f:data":{}},"manager":"w","operation":"Update"}]"#]]
+        .assert_eq(&untimed(new.path(&["metadata", "managedFields"])));
+    let mut config = revision.empty.clone();
+    config.set("data", deep("3"));
+    assert!(apply(&revision.write("w", ""), &live, &config, Force::Yes).is_err());
+
     // A schema may say nothing of its types: opaque, not a crash.
+    let live = tree(r#"{"apiVersion":"g/v1","kind":"K","metadata":{"name":"x","uid":"u"}}"#);
     let mut builder = Builder::new();
     let id = builder.declare();
     let ty = Type { schema: builder.finish(Trust::Nothing), id };

@@ -4,6 +4,7 @@
 //! `apiserver/pkg/endpoints/handlers/fieldmanager/equality.go`.
 
 use super::entry::is_same_time;
+use crate::DEPTH_MAX;
 use crate::types::Trust;
 use value::Value;
 
@@ -40,20 +41,22 @@ pub fn keep_timestamps(trust: Trust, old: &Value, new: &mut Value) {
 fn is_same_but(a: &Value, b: &Value, key: &str, trust: Trust) -> bool {
     let entries = |v: &Value| v.entries().filter(|(k, _)| *k != key).count();
     entries(a) == entries(b)
-        && a.entries().filter(|(k, _)| *k != key).all(|(k, v)| b.get(k).is_some_and(|w| is_same(v, w, trust)))
+        && a.entries()
+            .filter(|(k, _)| *k != key)
+            .all(|(k, v)| b.get(k).is_some_and(|w| is_same(v, w, trust, DEPTH_MAX)))
 }
 
-fn is_same(a: &Value, b: &Value, trust: Trust) -> bool {
+fn is_same(a: &Value, b: &Value, trust: Trust, depth: usize) -> bool {
     match (a, b) {
-        (Value::Object(m), Value::Object(n)) => {
-            m.len() == n.len()
-                && m.iter().zip(n.iter()).all(|((k, v), (l, w))| k == l && is_same(v, w, trust))
-        }
-        (Value::Array(v), Value::Array(w)) => {
-            v.len() == w.len() && v.iter().zip(w).all(|(v, w)| is_same(v, w, trust))
-        }
         (Value::Null, other) | (other, Value::Null) => {
             other.is_null() || (trust == Trust::Decoded && other.is_empty())
+        }
+        (Value::Object(m), Value::Object(n)) if depth > 0 => {
+            let mut pairs = m.iter().zip(n.iter());
+            m.len() == n.len() && pairs.all(|((k, v), (l, w))| k == l && is_same(v, w, trust, depth - 1))
+        }
+        (Value::Array(v), Value::Array(w)) if depth > 0 => {
+            v.len() == w.len() && v.iter().zip(w).all(|(v, w)| is_same(v, w, trust, depth - 1))
         }
         _ => a == b,
     }

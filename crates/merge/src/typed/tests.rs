@@ -421,4 +421,15 @@ fn depth_is_bounded() {
     assert!(compare(schema, id, &Value::object(), &v).is_err());
     assert!(compare(schema, id, &v, &v).is_err());
     assert!(merge(schema, id, &v, &v).is_err());
+
+    // Where a type has no depth of its own, trees as deep as the parser lets through.
+    let text = format!("{}{}", "[".repeat(9_000), "]".repeat(9_000));
+    let deep = tree(&text);
+    for field in ["s", "list", "map", "x"] {
+        let mut v = Value::object();
+        v.set(field, deep.clone());
+        assert!(validate(schema, id, &v, Duplicates::Refused).is_err());
+    }
+    assert!(crate::order::equal(&deep, &deep.clone()));
+    assert!(crate::order::plain(&deep).contains("..."));
 }

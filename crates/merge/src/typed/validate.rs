@@ -159,21 +159,22 @@ fn go_value(v: &Value) -> String {
 
 /// A value as `%#v` prints that wrapper.
 fn go_syntax(v: &Value) -> String {
-    format!("&value.valueUnstructured{{Value:{}}}", syntax(v))
+    format!("&value.valueUnstructured{{Value:{}}}", syntax(v, DEPTH_MAX))
 }
 
-fn syntax(v: &Value) -> String {
+fn syntax(v: &Value, depth: usize) -> String {
     match v {
         Value::Null => "interface {}(nil)".into(),
-        Value::Bool(b) => b.to_string(),
-        Value::Number(n) => n.to_string(),
         Value::String(s) => quote(s),
+        Value::Bool(_) | Value::Number(_) => plain(v),
+        _ if depth == 0 => "...".into(),
         Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(syntax).collect();
+            let items: Vec<String> = items.iter().map(|v| syntax(v, depth - 1)).collect();
             format!("[]interface {{}}{{{}}}", items.join(", "))
         }
         Value::Object(m) => {
-            let entries: Vec<String> = m.iter().map(|(k, v)| format!("{}:{}", quote(k), syntax(v))).collect();
+            let entry = |(k, v): (&value::Str, &Value)| format!("{}:{}", quote(k), syntax(v, depth - 1));
+            let entries: Vec<String> = m.iter().map(entry).collect();
             format!("map[string]interface {{}}{{{}}}", entries.join(", "))
         }
     }
