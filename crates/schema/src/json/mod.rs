@@ -3,6 +3,7 @@
 mod cursor;
 mod decode;
 mod encode;
+mod special;
 mod strict;
 
 #[cfg(test)]
