@@ -3,12 +3,28 @@
 //! Upstream: `k8s.io/apiserver/pkg/admission`; the order of plugins is that of
 //! `pkg/kubeapiserver/options/plugins.go`. Objects are in the hub version here.
 
+mod amounts;
+mod certificates;
+mod claim_resize;
+mod default_class;
+mod default_tolerations;
+mod limit_ranger;
 mod namespace_lifecycle;
+mod node_restriction;
+mod objects;
+mod pod_resize;
+mod pod_security;
+mod pod_topology_labels;
+mod priority;
+mod runtime_class;
+mod service_account;
+mod storage_protection;
+mod taint_nodes;
 
 use crate::call::Call;
 use crate::resource::Target;
 use futures_util::future::BoxFuture;
-use meta::gvk::{GroupVersionKind, GroupVersionResource};
+use meta::gvk::{GroupResource, GroupVersionKind, GroupVersionResource};
 use meta::status::Status;
 use value::{Str, Value};
 
@@ -52,6 +68,8 @@ pub struct Attributes {
     pub namespace: Str,
     /// The name; empty where it is yet to be generated.
     pub name: Str,
+    /// From what the name is generated, if it is.
+    pub generate_name: Str,
     /// Create-, Update-, Patch- or DeleteOptions.
     pub options: Value,
     /// Whether nothing is to be stored.
@@ -81,6 +99,7 @@ impl Attributes {
             subresource: target.sub.as_ref().map(|s| s.name.clone()).unwrap_or_default(),
             namespace,
             name: name.into(),
+            generate_name: Str::default(),
             options: Value::Null,
             dry_run,
         }
@@ -91,12 +110,26 @@ impl Attributes {
         self.subresource.is_empty() && self.resource.group == group && self.resource.resource == resource
     }
 
+    /// The name as the client gave it: a generated one is not known to upstream's plugins.
+    pub fn given_name(&self) -> &str {
+        if self.generate_name.is_empty() { &self.name } else { "" }
+    }
+
+    /// Whether the write makes such an object (no subresource).
+    pub fn creates(&self, group: &str, resource: &str) -> bool {
+        self.operation == Operation::Create && self.is(group, resource)
+    }
+
+    /// Group and resource.
+    pub fn group_resource(&self) -> GroupResource {
+        GroupResource::new(self.resource.group.clone(), self.resource.resource.clone())
+    }
+
     /// 403 as a plugin says it: `<resource> "<name>" is forbidden: <why>`.
     pub fn forbidden(&self, why: impl std::fmt::Display) -> Status {
-        let resource =
-            meta::gvk::GroupResource::new(self.resource.group.clone(), self.resource.resource.clone());
-        let name = if self.name.is_empty() { "Unknown" } else { self.name.as_str() };
-        Status::forbidden(&resource, name, why)
+        let names = [self.name.as_str(), self.generate_name.as_str()];
+        let name = names.into_iter().find(|n| !n.is_empty()).unwrap_or("Unknown");
+        Status::forbidden(&self.group_resource(), name, why)
     }
 }
 
@@ -176,7 +209,24 @@ impl Admission {
     /// Upstream's default set.
     pub fn standard() -> Self {
         let mut chain = Self { chain: Vec::new() };
-        chain.now(namespace_lifecycle::NamespaceLifecycle);
+        chain.later(namespace_lifecycle::NamespaceLifecycle::default());
+        chain.now(limit_ranger::LimitRanger);
+        chain.later(service_account::ServiceAccount);
+        chain.now(node_restriction::NodeRestriction);
+        chain.now(taint_nodes::TaintNodesByCondition);
+        chain.later(pod_security::PodSecurity);
+        chain.now(priority::Priority::default());
+        chain.now(default_tolerations::DefaultTolerationSeconds);
+        chain.now(default_class::STORAGE);
+        chain.now(storage_protection::StorageObjectInUseProtection);
+        chain.now(claim_resize::PersistentVolumeClaimResize);
+        chain.later(runtime_class::RuntimeClass);
+        chain.now(certificates::CertificateApproval);
+        chain.now(certificates::CertificateSigning);
+        chain.now(certificates::CertificateSubjectRestriction);
+        chain.now(default_class::INGRESS);
+        chain.now(pod_topology_labels::PodTopologyLabels);
+        chain.now(pod_resize::PodResizeValidator);
         chain
     }
 
@@ -200,6 +250,9 @@ impl Admission {
         object: &mut Value,
         old: Option<&Value>,
     ) -> Result<(), Status> {
+        if attributes.name.is_empty() {
+            attributes.generate_name = object.at("metadata").at("generateName").str().into();
+        }
         for link in &self.chain {
             match link {
                 Link::Now(p) if p.handles(attributes) => p.admit(call, attributes, object, old)?,

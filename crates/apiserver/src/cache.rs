@@ -136,6 +136,11 @@ impl Cache {
         self.state.read().objects.get(key).cloned()
     }
 
+    /// The revision of the newest event that was applied here: it changes with every change of an object.
+    pub fn version(&self) -> u64 {
+        self.state.read().applied
+    }
+
     /// How many objects there are.
     pub fn len(&self) -> usize {
         self.state.read().objects.len()

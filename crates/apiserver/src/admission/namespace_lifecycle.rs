@@ -1,63 +1,130 @@
 //! Nothing is made in a namespace that does not exist or is going; some namespaces cannot go.
 //!
-//! Upstream: `k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle`.
+//! The fast path (the cache shows the namespace and it is not going) is decided in `handles`, so that it
+//! costs no future. Upstream: `k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle`.
 
-use super::{Attributes, Operation, Plugin};
+use super::{AsyncPlugin, Attributes, Operation, objects};
 use crate::call::Call;
+use crate::resource::Hub;
+use futures_util::future::BoxFuture;
 use meta::gvk::GroupResource;
-use meta::status::{Cause, Status};
-use value::Value;
+use meta::status::{Cause, Status, cause};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+use value::{Str, Value};
 
 /// Namespaces without which a cluster does not work.
 const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
+/// How long after a namespace was deleted its state is read from the store.
+const LIVE_AFTER_DELETE: Duration = Duration::from_secs(30);
+/// How many deleted namespaces are remembered for that, as upstream.
+const DELETED_MAX: usize = 100;
 
-pub(super) struct NamespaceLifecycle;
+#[derive(Default)]
+pub(super) struct NamespaceLifecycle {
+    hub: OnceLock<Arc<Hub>>,
+    deleted: Mutex<HashMap<Str, Instant>>,
+    deleted_count: AtomicUsize,
+}
 
-impl Plugin for NamespaceLifecycle {
-    fn handles(&self, a: &Attributes) -> bool {
-        matches!(a.operation, Operation::Create | Operation::Delete | Operation::Update)
-            && (!a.namespace.is_empty() || a.is("", "namespaces"))
+impl AsyncPlugin for NamespaceLifecycle {
+    fn handles(&self, call: &Call, a: &Attributes) -> bool {
+        if is_namespace(a) {
+            return a.operation == Operation::Delete;
+        }
+        if a.namespace.is_empty()
+            || !matches!(a.operation, Operation::Create | Operation::Update)
+            || (a.resource.group == "authorization.k8s.io"
+                && a.resource.resource == "localsubjectaccessreviews")
+        {
+            return false;
+        }
+        let Some(hub) = self.hub(call) else { return false };
+        match hub.cache.get(&a.namespace) {
+            None => true,
+            Some(entry) => {
+                let going = entry.head.field("status.phase") == "Terminating";
+                (going && a.operation == Operation::Create) || self.was_deleted(&a.namespace)
+            }
+        }
     }
 
-    fn admit(
-        &self,
-        call: &Call,
-        a: &mut Attributes,
-        _object: &mut Value,
-        _old: Option<&Value>,
-    ) -> Result<(), Status> {
-        self.check(call, a)
+    fn admit<'a>(
+        &'a self,
+        call: &'a Call,
+        a: &'a mut Attributes,
+        _object: &'a mut Value,
+        _old: Option<&'a Value>,
+    ) -> BoxFuture<'a, Result<(), Status>> {
+        Box::pin(self.check(call, a))
     }
 
-    fn validate(
-        &self,
-        call: &Call,
-        a: &Attributes,
-        _object: Option<&Value>,
-        _old: Option<&Value>,
-    ) -> Result<(), Status> {
-        if a.operation == Operation::Delete { self.check(call, a) } else { Ok(()) }
+    fn validate<'a>(
+        &'a self,
+        _call: &'a Call,
+        a: &'a Attributes,
+        _object: Option<&'a Value>,
+        _old: Option<&'a Value>,
+    ) -> BoxFuture<'a, Result<(), Status>> {
+        // It only mutates upstream; deletions have no object to admit and are asked about here.
+        Box::pin(async move {
+            if a.operation != Operation::Delete {
+                return Ok(());
+            }
+            if IMMORTAL.contains(&a.name.as_str()) {
+                let resource = GroupResource::new("", "namespaces");
+                return Err(Status::forbidden(&resource, &a.name, "this namespace may not be deleted"));
+            }
+            self.remember(&a.name);
+            Ok(())
+        })
     }
 }
 
+fn is_namespace(a: &Attributes) -> bool {
+    a.resource.group.is_empty() && a.resource.resource == "namespaces"
+}
+
 impl NamespaceLifecycle {
-    fn check(&self, call: &Call, a: &Attributes) -> Result<(), Status> {
-        let is_namespace = a.resource.group.is_empty() && a.resource.resource == "namespaces";
-        if is_namespace {
-            if a.operation == Operation::Delete && IMMORTAL.contains(&a.name.as_str()) {
-                return Err(a.forbidden("this namespace may not be deleted"));
-            }
-            return Ok(());
+    fn hub(&self, call: &Call) -> Option<&Arc<Hub>> {
+        if let Some(hub) = self.hub.get() {
+            return Some(hub);
         }
-        // Reviews in a namespace that is going must still be answered.
-        if a.operation != Operation::Create || a.resource.group == "authorization.k8s.io" {
-            return Ok(());
+        let hub = call.api.hub("", "namespaces")?;
+        Some(self.hub.get_or_init(|| hub))
+    }
+
+    fn remember(&self, name: &Str) {
+        let now = Instant::now();
+        let mut deleted = self.deleted.lock();
+        deleted.retain(|_, since| now.duration_since(*since) < LIVE_AFTER_DELETE);
+        if deleted.len() < DELETED_MAX {
+            deleted.insert(name.clone(), now);
         }
-        let Some(hub) = call.api.hub("", "namespaces") else { return Ok(()) };
-        let Some(entry) = hub.cache.get(&a.namespace) else {
-            return Err(Status::not_found(&GroupResource::new("", "namespaces"), &a.namespace));
+        self.deleted_count.store(deleted.len(), Ordering::Relaxed);
+    }
+
+    fn was_deleted(&self, name: &str) -> bool {
+        // Mostly nothing was: then not even the lock is taken.
+        self.deleted_count.load(Ordering::Relaxed) > 0
+            && self.deleted.lock().get(name).is_some_and(|since| since.elapsed() < LIVE_AFTER_DELETE)
+    }
+
+    async fn check(&self, call: &Call, a: &Attributes) -> Result<(), Status> {
+        let Some(hub) = self.hub(call) else { return Ok(()) };
+        let cached = hub.cache.get(&a.namespace);
+        let going = |phase: &str| phase == "Terminating";
+        let terminating = match cached {
+            Some(entry) if going(entry.head.field("status.phase")) => true,
+            _ => match objects::read(call, hub, "", &a.namespace).await? {
+                Some(entry) => going(entry.head.field("status.phase")),
+                None => return Err(Status::not_found(&GroupResource::new("", "namespaces"), &a.namespace)),
+            },
         };
-        if entry.head.field("status.phase") != "Terminating" {
+        if !terminating || a.operation != Operation::Create {
             return Ok(());
         }
         let text = format!(
@@ -65,7 +132,7 @@ impl NamespaceLifecycle {
             a.namespace
         );
         let cause = Cause {
-            reason: "NamespaceTerminating".into(),
+            reason: Str::new_static(cause::NAMESPACE_TERMINATING),
             message: format!("namespace {} is being terminated", a.namespace),
             field: "metadata.namespace".into(),
         };
