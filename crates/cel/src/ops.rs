@@ -333,12 +333,42 @@ fn parse_go_int(s: &str) -> Option<i64> {
     s.parse().ok()
 }
 
-/// `strconv.ParseFloat(s, 64)`, without hexadecimal and underscores.
+/// `strconv.ParseFloat(s, 64)`
 fn parse_go_float(s: &str) -> Option<f64> {
     let unsigned = s.strip_prefix(['+', '-']).unwrap_or(s);
     let named = ["inf", "infinity", "nan"].iter().any(|n| unsigned.eq_ignore_ascii_case(n));
-    let parsed: f64 = s.parse().ok()?;
+    let hex = unsigned.starts_with("0x") || unsigned.starts_with("0X");
+    let b = s.as_bytes();
+    let part = |c: Option<&u8>| c.is_some_and(|c| c.is_ascii_digit() || hex && c.is_ascii_alphanumeric());
+    let mut plain = String::with_capacity(s.len());
+    for (i, c) in s.char_indices() {
+        if c != '_' {
+            plain.push(c);
+        } else if i == 0 || !part(b.get(i - 1)) || !part(b.get(i + 1)) {
+            return None; // underscores only separate digits
+        }
+    }
+    let parsed = if hex { parse_hex_float(&plain)? } else { plain.parse().ok()? };
     (named || parsed.is_finite()).then_some(parsed)
+}
+
+/// `[sign]0x<digits>[.<digits>]p[sign]<digits>`
+fn parse_hex_float(s: &str) -> Option<f64> {
+    let (sign, rest) = match s.strip_prefix('-') {
+        Some(rest) => (-1.0, rest),
+        None => (1.0, s.strip_prefix('+').unwrap_or(s)),
+    };
+    let (mantissa, exponent) = rest[2..].split_once(['p', 'P'])?;
+    let exponent: i32 = exponent.parse().ok()?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let mut value = 0f64;
+    let mut digits = 0;
+    for c in whole.chars().chain(fraction.chars()) {
+        value = value * 16.0 + f64::from(c.to_digit(16)?);
+        digits += 1;
+    }
+    let shift = exponent.checked_sub(i32::try_from(fraction.len()).ok()?.checked_mul(4)?)?;
+    (digits > 0).then_some(sign * value * 2f64.powi(shift))
 }
 
 fn compare_double(d: f64, i: i128) -> Option<Ordering> {

@@ -52,6 +52,15 @@ fn translate(pattern: &str) -> String {
                     }
                     out.push_str(&regex::escape(&text));
                 }
+                Some(c @ ('p' | 'P' | 'x')) => {
+                    out.push('\\');
+                    out.push(c);
+                    if chars.peek() == Some(&'{') {
+                        out.extend(std::iter::from_fn(|| chars.next_if(|c| *c != '}')));
+                    }
+                }
+                // Any escaped punctuation is itself; for Rust `\<` would be the start of a word.
+                Some(c @ ('<' | '>')) => out.push(c),
                 Some(c) => {
                     out.push('\\');
                     out.push(c);
@@ -113,6 +122,20 @@ fn is_count(rest: impl Iterator<Item = char>) -> bool {
     false
 }
 
+/// The `[:name:]` at the start of a class that is none, if any.
+fn unknown_class(text: &str) -> Option<&str> {
+    const NAMES: [&str; 14] = [
+        "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space",
+        "upper", "word", "xdigit",
+    ];
+    let from = text.find("[:")?;
+    let inside = &text[from + 2..];
+    let name = &inside[..inside.find(":]")?];
+    let known = NAMES.contains(&name.strip_prefix('^').unwrap_or(name));
+    let is_name = name.bytes().all(|b| b.is_ascii_alphabetic() || b == b'^');
+    (is_name && !known).then(|| &text[from..from + name.len() + 4])
+}
+
 /// Flags that Go does not have, or repeats beyond its limit.
 fn refused_by_go(pattern: &str) -> Option<String> {
     const REPEAT_MAX: u32 = 1000;
@@ -133,8 +156,17 @@ fn refused_by_go(pattern: &str) -> Option<String> {
             return Some(format!("error parsing regexp: invalid nested repetition operator: `{shown}`"));
         }
         match b[i] {
-            b'\\' => i += 1,
+            b'\\' => {
+                i += 1;
+                let e = b.get(i).copied().unwrap_or(b'\\') as char;
+                if e.is_ascii_alphabetic() && !"afnrtvxAbBdDpPQEsSwWz".contains(e) {
+                    return Some(format!("error parsing regexp: invalid escape sequence: `\\{e}`"));
+                }
+            }
             b'[' => {
+                if let Some(name) = unknown_class(&pattern[i..]) {
+                    return Some(format!("error parsing regexp: invalid character class range: `{name}`"));
+                }
                 // Repetitions mean nothing within a class.
                 let from = i + 1 + usize::from(b.get(i + 1) == Some(&b'^'));
                 i = (from + 1..b.len()).find(|&j| b[j] == b']' && b[j - 1] != b'\\').unwrap_or(b.len());
@@ -143,9 +175,9 @@ fn refused_by_go(pattern: &str) -> Option<String> {
                 && !b[i..].starts_with(b"(?P<")
                 && !b[i..].starts_with(b"(?<") =>
             {
-                let flags = b[i + 2..].iter().take_while(|c| c.is_ascii_alphabetic() || **c == b'-');
-                if flags.clone().any(|c| !b"imsU-".contains(c)) {
-                    let end = (i + 3 + flags.count()).min(b.len());
+                let mut flags = b[i + 2..].iter().take_while(|c| c.is_ascii_alphabetic() || **c == b'-');
+                if let Some(bad) = flags.position(|c| !b"imsU-".contains(c)) {
+                    let end = (i + 3 + bad).min(b.len());
                     let shown = String::from_utf8_lossy(&b[i..end]);
                     return Some(format!(
                         "error parsing regexp: invalid or unsupported Perl syntax: `{shown}`"
@@ -207,7 +239,14 @@ fn explain(pattern: &str) -> String {
             '\\' => match chars.next() {
                 None => return "error parsing regexp: trailing backslash at end of expression: ``".into(),
                 Some((_, e)) => {
-                    if e.is_ascii_digit() && e != '0' || "cegijklmopquyEGHIJKLMNORTUVXYZ".contains(e) {
+                    if matches!(e, 'p' | 'P') {
+                        // A class that compiles is not explained.
+                        let rest = &pattern[i..];
+                        let end = rest.find('}').map_or(rest.len().min(3), |n| n + 1);
+                        let shown = rest.get(..end).unwrap_or(rest);
+                        return format!("error parsing regexp: invalid character class range: `{shown}`");
+                    }
+                    if e.is_ascii_digit() && e != '0' {
                         return format!("error parsing regexp: invalid escape sequence: `\\{e}`");
                     }
                     last_repeatable = true;
@@ -233,11 +272,13 @@ fn explain(pattern: &str) -> String {
                 last_repeatable = false;
                 let rest = &pattern[i..];
                 let lookaround = ["(?=", "(?!", "(?<=", "(?<!"].iter().any(|p| rest.starts_with(p));
+                if lookaround && rest.starts_with("(?<") {
+                    return format!("error parsing regexp: invalid named capture: `{rest}`");
+                }
                 if lookaround {
-                    let n = if rest.starts_with("(?<") { 4 } else { 3 };
                     return format!(
                         "error parsing regexp: invalid or unsupported Perl syntax: `{}`",
-                        &rest[..n]
+                        &rest[..3]
                     );
                 }
                 if rest.starts_with("(?") {
@@ -268,6 +309,9 @@ fn explain(pattern: &str) -> String {
             _ => last_repeatable = true,
         }
     }
+    if let Some(range) = backward_range(pattern) {
+        return format!("error parsing regexp: invalid character class range: `{range}`");
+    }
     if in_class {
         return format!("error parsing regexp: missing closing ]: `{}`", &pattern[class_start..]);
     }
@@ -275,6 +319,27 @@ fn explain(pattern: &str) -> String {
         return format!("error parsing regexp: missing closing ): `{pattern}`");
     }
     format!("error parsing regexp: invalid or unsupported syntax: `{pattern}`")
+}
+
+/// The first range of a class that ends before it begins.
+fn backward_range(pattern: &str) -> Option<&str> {
+    let mut rest = pattern;
+    while let Some(open) = rest.find('[') {
+        rest = &rest[open + 1..];
+        let class = &rest[..rest.find(']').unwrap_or(rest.len())];
+        for (i, _) in class.match_indices('-') {
+            let before = class[..i].chars().next_back();
+            let after = class[i + 1..].chars().next();
+            if let (Some(low), Some(high)) = (before, after)
+                && low > high
+                && high != '['
+                && high != '\\'
+            {
+                return Some(&class[i - low.len_utf8()..i + 1 + high.len_utf8()]);
+            }
+        }
+    }
+    None
 }
 
 /// `matches`, `find` and `findAll` with a pattern compiled beforehand.

@@ -224,9 +224,43 @@ pub(crate) fn parse_openapi_time(text: &str, date: bool) -> Option<Time> {
     }
     parse_rfc3339(text).or_else(|| {
         // Without an offset: UTC.
-        let with_zone = format!("{}Z", text.replacen(' ', "T", 1));
-        parse_rfc3339(&with_zone)
+        parse_rfc3339(&format!("{text}Z"))
     })
+}
+
+/// `strfmt.IsDateTime`: the date is checked, of the time only that its parts are in range.
+pub(crate) fn is_openapi_date_time(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    let mut parts = lower.split('t');
+    let (Some(date), Some(time)) = (parts.next(), parts.next()) else { return false };
+    let two = |from: usize, max: &str| {
+        time.get(from..from + 2).is_some_and(|d| d.bytes().all(|b| b.is_ascii_digit()) && d <= max)
+    };
+    let colon = |at: usize| time.as_bytes().get(at) == Some(&b':');
+    if parse_openapi_time(date, true).is_none()
+        || !(two(0, "23") && colon(2) && two(3, "59") && colon(5) && two(6, "59"))
+    {
+        return false;
+    }
+    let rest = &time[8..];
+    // A fraction after any one character.
+    let zone = match rest.char_indices().nth(1) {
+        Some((digits, _)) if rest[digits..].starts_with(|c: char| c.is_ascii_digit()) && !is_zone(rest) => {
+            rest[digits..].trim_start_matches(|c: char| c.is_ascii_digit())
+        }
+        _ => rest,
+    };
+    is_zone(zone)
+}
+
+/// `z` or `±hh:mm`
+fn is_zone(text: &str) -> bool {
+    let b = text.as_bytes();
+    text == "z"
+        || b.len() == 6
+            && matches!(b[0], b'+' | b'-')
+            && b[3] == b':'
+            && [1, 2, 4, 5].iter().all(|&i| b[i].is_ascii_digit())
 }
 
 /// Strict RFC 3339, as Go's `time.Parse(time.RFC3339, …)`.

@@ -180,7 +180,7 @@ fn mapped(ip: IpAddr) -> bool {
 }
 
 fn parse_ip(text: &str) -> Eval<IpAddr> {
-    let (address, zone) = text.split_once('%').map_or((text, None), |(a, z)| (a, Some(z)));
+    let (address, zone) = split_zone(text);
     let ip: IpAddr = address.parse().map_err(|_| {
         EvalError::new(format!(
             "IP Address {text:?} parse error during conversion from string: {}",
@@ -198,50 +198,123 @@ fn parse_ip(text: &str) -> Eval<IpAddr> {
 
 /// Go's `netip.ParseAddr` error for a text that is no address.
 fn why_no_ip(text: &str) -> String {
-    let error = |message: &str| format!("ParseAddr({text:?}): {message}");
-    match text.find(['.', ':', '%']).map(|i| text.as_bytes()[i]) {
-        Some(b'.') => error(v4_problem(text)),
-        Some(b':') => error("each group must have 4 or less digits")
-            .replace("each group must have 4 or less digits", v6_problem(text)),
-        Some(_) => error("missing IPv6 address"),
-        None => error("unable to parse IP"),
+    let (message, at) = match text.find(['.', ':', '%']).map(|i| text.as_bytes()[i]) {
+        Some(b'.') => v4_problem(text).unwrap_or(("unable to parse IP", "")),
+        Some(b':') => v6_problem(text),
+        Some(_) => ("missing IPv6 address", ""),
+        None => ("unable to parse IP", ""),
+    };
+    let at = if at.is_empty() { String::new() } else { format!(" (at {at:?})") };
+    format!("ParseAddr({text:?}): {message}{at}")
+}
+
+/// What is wrong, and where: the rest of the text from there.
+type Problem<'t> = (&'static str, &'t str);
+
+fn v4_problem(text: &str) -> Option<Problem<'_>> {
+    let b = text.as_bytes();
+    let (mut value, mut digits, mut fields) = (0u32, 0, 0);
+    for (i, c) in b.iter().enumerate() {
+        match c {
+            b'0'..=b'9' => {
+                if digits == 1 && value == 0 {
+                    return Some(("IPv4 field has octet with leading zero", ""));
+                }
+                value = value * 10 + u32::from(c - b'0');
+                digits += 1;
+                if value > 255 {
+                    return Some(("IPv4 field has value >255", ""));
+                }
+            }
+            b'.' => {
+                if i == 0 || i + 1 == b.len() || b[i - 1] == b'.' {
+                    return Some(("IPv4 field must have at least one digit", &text[i..]));
+                }
+                if fields == 3 {
+                    return Some(("IPv4 address too long", ""));
+                }
+                fields += 1;
+                (value, digits) = (0, 0);
+            }
+            _ => return Some(("unexpected character", text.get(i..).unwrap_or(""))),
+        }
+    }
+    (fields < 3).then_some(("IPv4 address too short", ""))
+}
+
+fn v6_problem(text: &str) -> Problem<'_> {
+    let mut s = text;
+    if let Some((address, zone)) = text.split_once('%') {
+        if zone.is_empty() {
+            return ("zone must be a non-empty string", "");
+        }
+        s = address;
+    }
+    let mut ellipsis = s.starts_with("::");
+    let at_start = ellipsis;
+    if ellipsis {
+        s = &s[2..];
+    }
+    let mut octets = 0;
+    while octets < 16 {
+        let digits = s.bytes().take_while(u8::is_ascii_hexdigit).count();
+        if digits > 4 {
+            return ("each group must have 4 or less digits", s);
+        }
+        if digits == 0 {
+            if s.is_empty() && at_start && octets == 0 {
+                break;
+            }
+            return ("each colon-separated field must have at least one digit", s);
+        }
+        if s[digits..].starts_with('.') {
+            if !ellipsis && octets != 12 {
+                return ("embedded IPv4 address must replace the final 2 fields of the address", s);
+            }
+            if octets + 4 > 16 {
+                return ("too many hex fields to fit an embedded IPv4 at the end of the address", s);
+            }
+            return v4_problem(s).unwrap_or(("address string too short", ""));
+        }
+        octets += 2;
+        s = &s[digits..];
+        if s.is_empty() {
+            break;
+        }
+        if !s.starts_with(':') {
+            return ("unexpected character, want colon", s);
+        }
+        if s.len() == 1 {
+            return ("colon must be followed by more characters", s);
+        }
+        s = &s[1..];
+        if s.starts_with(':') {
+            if ellipsis {
+                return ("multiple :: in address", s);
+            }
+            ellipsis = true;
+            s = &s[1..];
+            if s.is_empty() {
+                break;
+            }
+        }
+    }
+    if !s.is_empty() {
+        return ("trailing garbage after address", s);
+    }
+    if octets < 16 {
+        ("address string too short", "")
+    } else {
+        ("the :: must expand to at least one field of zeros", "")
     }
 }
 
-fn v4_problem(text: &str) -> &'static str {
-    let parts: Vec<&str> = text.split('.').collect();
-    for (i, p) in parts.iter().enumerate() {
-        if i > 3 {
-            return "IPv4 address too long";
-        }
-        if p.is_empty() {
-            return "IPv4 field must have at least one digit";
-        }
-        if !p.bytes().all(|b| b.is_ascii_digit()) {
-            return "unexpected character";
-        }
-        if p.len() > 1 && p.starts_with('0') {
-            return "IPv4 field has octet with leading zero";
-        }
-        if p.parse::<u32>().map_or(true, |n| n > 255) {
-            return "IPv4 field has value >255";
-        }
+/// An address without its zone, and the zone. Only version 6 has zones.
+fn split_zone(text: &str) -> (&str, Option<&str>) {
+    match text.split_once('%') {
+        Some((a, zone)) if a.contains(':') && !zone.is_empty() => (a, Some(zone)),
+        _ => (text, None),
     }
-    if parts.len() < 4 { "IPv4 address too short" } else { "unable to parse IP" }
-}
-
-fn v6_problem(text: &str) -> &'static str {
-    let colons = text.matches(':').count();
-    if text.split(':').any(|g| g.len() > 4 && !g.contains('.')) {
-        return "each group must have 4 or less digits";
-    }
-    if text.bytes().any(|b| !b.is_ascii_hexdigit() && !matches!(b, b':' | b'.')) {
-        return "unexpected character";
-    }
-    if !text.contains("::") && colons < 7 {
-        return "address string too short";
-    }
-    "unexpected character"
 }
 
 fn parse_cidr(text: &str) -> Eval<Cidr> {
@@ -251,7 +324,11 @@ fn parse_cidr(text: &str) -> Eval<Cidr> {
         ))
     };
     let Some((address, bits)) = text.rsplit_once('/') else { return Err(wrong("no '/'".into())) };
-    let parsed: IpAddr = address.parse().map_err(|_| wrong(why_no_ip(address)))?;
+    let (bare, zone) = split_zone(address);
+    let parsed: IpAddr = bare.parse().map_err(|_| wrong(why_no_ip(address)))?;
+    if zone.is_some() {
+        return Err(wrong("IPv6 zones cannot be present in a prefix".into()));
+    }
     let width = wide(parsed).1;
     let digits = !bits.is_empty() && bits.bytes().all(|b| b.is_ascii_digit());
     let plain = digits && (bits.len() == 1 || !bits.starts_with('0'));

@@ -179,7 +179,7 @@ fn parse_host(host: &str) -> Result<String, String> {
         }
         return unescape(host, true);
     }
-    if let Some(i) = host.rfind(':')
+    if let Some(i) = host.find(':')
         && !port_ok(&host[i..])
     {
         return Err(format!("invalid port {:?} after host", &host[i..]));
