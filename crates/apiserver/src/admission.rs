@@ -16,6 +16,7 @@ mod pod_resize;
 mod pod_security;
 mod pod_topology_labels;
 mod priority;
+mod resource_quota;
 mod runtime_class;
 mod service_account;
 mod storage_protection;
@@ -227,6 +228,7 @@ impl Admission {
         chain.now(default_class::INGRESS);
         chain.now(pod_topology_labels::PodTopologyLabels);
         chain.now(pod_resize::PodResizeValidator);
+        chain.later(resource_quota::ResourceQuota::default());
         chain
     }
 

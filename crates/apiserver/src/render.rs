@@ -61,7 +61,7 @@ impl Render {
         let object = match convert {
             Convert::Table { beta } => {
                 let mut table = table::table(&self.served, beta, self.headers);
-                table.set("rows", vec![self.row(&self.served.tree(&self.hub, entry), beta)]);
+                table.set("rows", vec![self.row(&self.hub.tree(entry), beta)]);
                 let mut meta = Value::object();
                 meta.set("resourceVersion", entry.revision.to_string());
                 table.set("metadata", meta);
@@ -92,16 +92,17 @@ impl Render {
                 }
             });
         };
-        let trees = entries.iter().map(|e| self.served.tree(&self.hub, e));
         let object = match convert {
             Convert::Table { beta } => {
                 let mut table = table::table(&self.served, beta, self.headers);
-                table.set("rows", trees.map(|t| self.row(&t, beta)).collect::<Vec<_>>());
+                let rows = entries.iter().map(|e| self.row(&self.hub.tree(e), beta));
+                table.set("rows", rows.collect::<Vec<_>>());
                 table.set("metadata", meta);
                 table
             }
             Convert::PartialList { beta } => {
-                let items: Vec<Value> = trees.map(|t| partial_item(&t)).collect();
+                let items: Vec<Value> =
+                    entries.iter().map(|e| partial_item(&self.served.tree(&self.hub, e))).collect();
                 let mut list = typed("PartialObjectMetadataList", beta);
                 list.set("metadata", meta);
                 list.set("items", items);
@@ -116,12 +117,22 @@ impl Render {
         self.converted(200, &object)
     }
 
+    /// A row of a Table, of an object in hub form.
     fn row(&self, tree: &Value, beta: bool) -> Value {
         let mut row = Value::object();
         row.set("cells", table::cells(&self.served, tree, self.now));
+        if let Some(conditions) = kinds::columns::conditions(&self.served.row, tree) {
+            row.set("conditions", conditions);
+        }
         match self.include {
-            Include::None => {}
-            Include::Object => row.set("object", tree.clone()),
+            // Upstream prints the empty extension.
+            Include::None => row.set("object", Value::Null),
+            Include::Object => {
+                let mut object = tree.clone();
+                self.served.from_hub(&mut object);
+                self.served.codec.stamp(&mut object);
+                row.set("object", object);
+            }
             Include::Metadata => row.set("object", partial(tree, beta)),
         }
         row

@@ -51,7 +51,23 @@ pub(super) enum PodLevel {
 
 /// What the pod asks for without its overhead; `list` is `requests` or `limits`.
 pub(super) fn of_pod(spec: &Value, list: &str, level: PodLevel) -> Amounts {
-    let own = |c: &Value| amounts(c.at("resources").at(list));
+    of_running_pod(spec, &Value::Null, list, level)
+}
+
+/// The same for a pod with a status: of what a container asks for and what it still has, the more.
+fn of_running_pod(spec: &Value, status: &Value, list: &str, level: PodLevel) -> Amounts {
+    let own = |c: &Value| {
+        let mut asked = amounts(c.at("resources").at(list));
+        let statuses =
+            ["containerStatuses", "initContainerStatuses"].iter().flat_map(|l| status.at(l).items());
+        for status in statuses.filter(|s| s.at("name") == c.at("name")) {
+            raise(&mut asked, &amounts(status.at("resources").at(list)));
+            if list == "requests" {
+                raise(&mut asked, &amounts(status.at("allocatedResources")));
+            }
+        }
+        asked
+    };
     let mut sum = Amounts::new();
     for container in spec.at("containers").items() {
         add(&mut sum, &own(container));
@@ -81,8 +97,8 @@ pub(super) fn of_pod(spec: &Value, list: &str, level: PodLevel) -> Amounts {
 }
 
 /// What the pod asks for with its overhead (`PodRequests`, `PodLimits`).
-pub(super) fn of_pod_with_overhead(spec: &Value, list: &str) -> Amounts {
-    let mut sum = of_pod(spec, list, PodLevel::WithHugePages);
+pub(super) fn of_pod_with_overhead(spec: &Value, status: &Value, list: &str) -> Amounts {
+    let mut sum = of_running_pod(spec, status, list, PodLevel::WithHugePages);
     let overhead = amounts(spec.at("overhead"));
     if list == "requests" {
         add(&mut sum, &overhead);

@@ -46,7 +46,7 @@ impl Plugin for PodResizeValidator {
             );
             return refuse(text, "UnsupportedPlatform");
         }
-        let requests = of_pod_with_overhead(pod.at("spec"), "requests");
+        let requests = of_pod_with_overhead(pod.at("spec"), &Value::Null, "requests");
         let allocatable = node.at("status").at("allocatable");
         let mut over = Vec::new();
         let (cpu, cpu_max) =
