@@ -1,5 +1,6 @@
 //! What a durable write costs: `cargo bench -p store [-- DIRECTORY]`.
 //!
+//! First what SQLite and the disk cost without us: the same rows, on one thread, in batches of 1, 16 and 64.
 //! For 1, 16 and 64 writers (tokio tasks, each waiting for its own acknowledgement) of 1 KiB values: processor
 //! time per write, all threads and wake-ups included, writes per second, bytes that went to the disk. Then the
 //! time to open a store of 100,000 keys, and memory per key.
@@ -22,6 +23,10 @@ fn main() {
     let base = tempfile::tempdir_in(base).expect("a directory for the benchmark");
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("tokio");
+    println!("batch  writes/s  cpu us/write  (SQLite alone)");
+    for batch in [1, 16, 64] {
+        engine(&base.path().join(format!("engine-{batch}")), batch);
+    }
     println!("writers  history   writes/s  cpu us/write  p50 us  disk bytes/write");
     for (name, age) in [("kept", Duration::from_secs(300)), ("cut", Duration::from_millis(500))] {
         for writers in [1, 16, 64] {
@@ -30,6 +35,30 @@ fn main() {
         }
     }
     open(base.path(), &runtime);
+}
+
+fn engine(file: &Path, batch: usize) {
+    let sql = rusqlite::Connection::open(file).expect("a database");
+    sql.execute_batch(
+        "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+         CREATE TABLE log (id INTEGER PRIMARY KEY, key BLOB, value BLOB, created INTEGER, expires INTEGER, checksum INTEGER) STRICT",
+    )
+    .expect("a table");
+    let value = vec![b'x'; VALUE_BYTES];
+    let count = if batch == 1 { 20_000 } else { 200_000 };
+    let (cpu, started) = (cpu_time(), Instant::now());
+    let mut insert = sql.prepare("INSERT INTO log VALUES (?1, ?2, ?3, 0, 0, 0)").expect("a statement");
+    for start in (0..count).step_by(batch) {
+        sql.execute_batch("BEGIN").expect("begin");
+        for id in start..start + batch {
+            let key = format!("/registry/pods/namespace-{}/some-deployment-6b7f9c-{id}", id % 50);
+            insert.execute(rusqlite::params![id as i64, key.as_bytes(), value]).expect("insert");
+        }
+        sql.execute_batch("COMMIT").expect("commit");
+    }
+    let (cpu, wall) = (cpu_time() - cpu, started.elapsed());
+    let count = count as f64;
+    println!("{batch:>5}  {:>8.0}  {:>12.1}", count / wall.as_secs_f64(), cpu.as_secs_f64() * 1e6 / count);
 }
 
 async fn writes(directory: &Path, name: &str, age: Duration, writers: usize) {
