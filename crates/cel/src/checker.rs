@@ -9,6 +9,7 @@ use crate::decls::{Function, Overload};
 use crate::env::Env;
 use crate::issues::Issues;
 use crate::parser::Parsed;
+use crate::stack::deep;
 use crate::types::Type;
 use crate::unify::{Mapping, instantiate, most_general};
 
@@ -136,6 +137,10 @@ impl Checker<'_> {
     }
 
     fn check(&mut self, e: &Expr) {
+        deep(|| self.check_here(e));
+    }
+
+    fn check_here(&mut self, e: &Expr) {
         match &e.kind {
             Kind::Unspecified => self.set(e, Type::Error),
             Kind::Literal(l) => self.set(e, literal_type(l)),

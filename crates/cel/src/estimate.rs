@@ -12,6 +12,7 @@ use value::Str;
 use crate::ast::{Call, Comprehension, Expr, Id, Kind, Literal, op};
 use crate::checker::{Checked, Reference};
 use crate::runtime_cost::{AUTHORIZATION, LIST, MAP, REGEX, STRUCT, TRAVERSAL};
+use crate::stack::deep;
 use crate::types::Type;
 
 /// Bounds of the size of a value.
@@ -203,6 +204,10 @@ impl Coster<'_> {
     }
 
     fn cost(&mut self, e: &Expr) -> CostEstimate {
+        deep(|| self.cost_here(e))
+    }
+
+    fn cost_here(&mut self, e: &Expr) -> CostEstimate {
         match &e.kind {
             Kind::Unspecified | Kind::Literal(_) => CostEstimate::default(),
             Kind::Ident(name) => {

@@ -13,6 +13,7 @@ use crate::decls::Run;
 use crate::ops::index_of;
 use crate::plan::{Attr, Base, CallNode, Fold, Node, Qualifier, QualifierKey};
 use crate::runtime_cost as cost;
+use crate::stack::deep;
 use crate::val::{Entries, Eval, EvalError, List, Map, StructVal, Val, fail};
 
 /// What a function is told about the call beside the arguments.
@@ -138,6 +139,10 @@ impl<'a, 'p> Evaluator<'a, 'p> {
     }
 
     pub(crate) fn eval(&mut self, node: &'p Node) -> Eval<Val<'a>> {
+        deep(|| self.eval_here(node))
+    }
+
+    fn eval_here(&mut self, node: &'p Node) -> Eval<Val<'a>> {
         match node {
             Node::Const(c) => Ok(c.to_val()),
             Node::Attr(a) => {
@@ -259,6 +264,14 @@ impl<'a, 'p> Evaluator<'a, 'p> {
         }
         if let Some(e) = error {
             let shown = [args[0].as_ref(), args[1].as_ref()];
+            if let cost::Rule::SelfCompare(i) = c.cost
+                && shown[i].is_none()
+            {
+                // Its cost is reckoned from a list that is not there.
+                return Err(EvalError::Internal(Str::new_static(
+                    "interface conversion: *types.Err is not traits.Lister: missing method Add",
+                )));
+            }
             self.charge(c.cost.cost(&shown[..c.args.len()], None))?;
             return Err(e);
         }
@@ -542,13 +555,11 @@ impl<'a, 'p> Evaluator<'a, 'p> {
     fn qualify(&mut self, base: Val<'a>, qualifiers: &'p [Qualifier], has: bool) -> Eval<Val<'a>> {
         let mut v = base;
         let mut optional = false;
-        if !qualifiers.is_empty()
-            && let Val::Optional(inner) = &v
-        {
+        if let Val::Optional(inner) = &v {
             match inner {
                 Some(inner) => {
                     optional = true;
-                    v = (**inner).clone();
+                    v = inner.undeclared();
                 }
                 None if has => return Ok(Val::Bool(false)),
                 None => return Ok(v),

@@ -39,6 +39,7 @@ mod plan;
 mod program;
 mod regexes;
 mod runtime_cost;
+mod stack;
 mod syntax;
 mod time;
 mod types;

@@ -7,6 +7,7 @@ use value::Str;
 
 use crate::ast::{Comprehension, Expr, Kind, Literal, MapEntry, StructField, op};
 use crate::parser::{Builder, call};
+use crate::stack::deep;
 
 /// The accumulator of comprehensions; no source text can name it.
 pub(crate) const ACCUMULATOR: &str = "@result";
@@ -126,6 +127,10 @@ impl Maker<'_> {
 
     /// A copy with ids of its own.
     fn copy(&mut self, e: &Expr) -> Expr {
+        deep(|| self.copy_here(e))
+    }
+
+    fn copy_here(&mut self, e: &Expr) -> Expr {
         if self.b.is_full() {
             return self.node(Kind::Unspecified); // the parser reports the size
         }

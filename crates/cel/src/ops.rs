@@ -9,6 +9,7 @@ use std::rc::Rc;
 use value::Str;
 
 use crate::decl::ListKind;
+use crate::stack::deep;
 use crate::time::{self, Time};
 use crate::types::Type;
 use crate::val::{Entries, Eval, EvalError, Key, List, Map, Val, exact_int, fail};
@@ -26,6 +27,10 @@ impl<'a> Val<'a> {
     }
 
     fn equals_within(&self, other: &Self, depth: usize) -> Eval<bool> {
+        deep(|| self.equals_here(other, depth))
+    }
+
+    fn equals_here(&self, other: &Self, depth: usize) -> Eval<bool> {
         if depth > DEPTH_MAX {
             return fail("value is nested too deep");
         }

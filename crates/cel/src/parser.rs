@@ -12,6 +12,7 @@ use crate::ast::{Call, Expr, Id, Kind, Literal, MapEntry, StructField, op};
 use crate::issues::Issues;
 use crate::lexer::{T, Token, tokenize};
 use crate::macros;
+use crate::stack::deep;
 use crate::syntax;
 use crate::unescape::unescape;
 
@@ -206,6 +207,10 @@ impl Parser<'_> {
     }
 
     fn expr(&mut self) -> Parse<Expr> {
+        deep(|| self.expr_here())
+    }
+
+    fn expr_here(&mut self) -> Parse<Expr> {
         self.enter(Rule::Expr)?;
         let mut e = self.or()?;
         if let Some(question) = self.take(T::Question) {

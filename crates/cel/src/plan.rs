@@ -16,6 +16,7 @@ use crate::env::Env;
 use crate::eval::Call;
 use crate::macros;
 use crate::runtime_cost::Rule;
+use crate::stack::deep;
 use crate::types::Type;
 use crate::val::{Key, Val};
 
@@ -242,6 +243,10 @@ impl Planner<'_> {
     }
 
     fn node(&mut self, e: &Expr) -> Result<Node, String> {
+        deep(|| self.node_here(e))
+    }
+
+    fn node_here(&mut self, e: &Expr) -> Result<Node, String> {
         Ok(match &e.kind {
             Kind::Unspecified => return Err("unsupported expr".to_owned()),
             Kind::Literal(l) => Node::Const(Const::Literal(l.clone())),

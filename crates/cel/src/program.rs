@@ -8,6 +8,7 @@ use crate::env::Env;
 use crate::estimate::{CostEstimate, SizeEstimator, estimate};
 use crate::eval::{Activation, Budget, evaluate};
 use crate::plan::{Plan, plan};
+use crate::stack::deep;
 use crate::types::Type;
 use crate::val::{Eval, Val};
 
@@ -80,7 +81,7 @@ pub(crate) fn walk_where<'e>(e: &'e Expr, below: &dyn Fn(&Expr) -> bool, visit: 
     if !below(e) {
         return;
     }
-    let mut go = |x: &'e Expr| walk_where(x, below, visit);
+    let mut go = |x: &'e Expr| deep(|| walk_where(x, below, visit));
     match &e.kind {
         Kind::Unspecified | Kind::Literal(_) | Kind::Ident(_) => {}
         Kind::Select { operand, .. } => go(operand),

@@ -204,7 +204,7 @@ fn traverse(v: &Val<'_>, depth: usize) -> u64 {
     if depth > DEPTH_MAX {
         return 1;
     }
-    let of = |v: Eval<Val<'_>>| v.map_or(1, |v| traverse(&v, depth + 1));
+    let of = |v: Eval<Val<'_>>| v.map_or(1, |v| crate::stack::deep(|| traverse(&v, depth + 1)));
     match v {
         Val::String(s) => (s.len() as f64 * TRAVERSAL) as u64,
         Val::Bytes(b) => (b.len() as f64 * TRAVERSAL) as u64,

@@ -7,6 +7,7 @@ use crate::{Activation, Budget, DeclSizes, DeclType, Env, ListKind, Type, Val};
 
 mod eval;
 mod golden;
+mod syntax;
 
 fn run(env: &Env, source: &str, variables: &Activation<'_>) -> String {
     match env.compile(source) {

@@ -27,6 +27,8 @@ pub enum EvalError {
     CostLimit,
     /// The caller asked to stop.
     Interrupted,
+    /// Upstream's interpreter crashes here, and says so.
+    Internal(Str),
 }
 
 impl EvalError {
@@ -50,6 +52,7 @@ impl fmt::Display for EvalError {
             Self::Failed(text) => f.write_str(text),
             Self::CostLimit => f.write_str("operation cancelled: actual cost limit exceeded"),
             Self::Interrupted => f.write_str("operation interrupted"),
+            Self::Internal(text) => write!(f, "internal error: {text}"),
         }
     }
 }
@@ -505,6 +508,16 @@ impl<'a> Val<'a> {
         Self::Opaque(Rc::new(o))
     }
 
+    /// The same without the declared type of data: upstream unwraps an optional variable into plain data,
+    /// where a date-time is a string.
+    pub(crate) fn undeclared(&self) -> Self {
+        match self {
+            Self::Map(Map::Tree(m, _)) => Self::Map(Map::Tree(m, DeclType::dynamic())),
+            Self::List(List::Tree(items, _)) => Self::List(List::Tree(items, DeclType::dynamic())),
+            v => v.clone(),
+        }
+    }
+
     /// The type at run time.
     pub fn type_of(&self) -> Type {
         match self {
@@ -589,6 +602,10 @@ impl<'a> Val<'a> {
     }
 
     fn to_tree_within(&self, depth: usize) -> Eval<Value> {
+        crate::stack::deep(|| self.to_tree_here(depth))
+    }
+
+    fn to_tree_here(&self, depth: usize) -> Eval<Value> {
         // Constructed values nest as deep as the expression that made them; trees as deep as the decoder allows.
         const DEPTH_MAX: usize = 1000;
         if depth > DEPTH_MAX {
@@ -671,7 +688,7 @@ struct DebugResult<'a>(Eval<Val<'a>>);
 impl fmt::Debug for DebugResult<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Ok(v) => v.fmt(f),
+            Ok(v) => crate::stack::deep(|| fmt::Debug::fmt(v, f)),
             Err(e) => write!(f, "<{e}>"),
         }
     }

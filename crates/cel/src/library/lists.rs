@@ -188,7 +188,7 @@ fn flatten<'a>(l: &List<'a>, depth: i64, out: &mut Vec<Val<'a>>) -> Eval<()> {
     let depth = depth.min(DEPTH_MAX);
     for v in l.iter() {
         match v? {
-            Val::List(inner) if depth > 0 => flatten(&inner, depth - 1, out)?,
+            Val::List(inner) if depth > 0 => crate::stack::deep(|| flatten(&inner, depth - 1, out))?,
             v => out.push(v),
         }
     }

@@ -287,8 +287,8 @@ fn text(v: &Val<'_>, depth: usize) -> Eval<String> {
         return fail("value is nested too deep");
     }
     match v {
-        Val::List(l) => list(l, depth),
-        Val::Map(m) => map(m, depth),
+        Val::List(l) => crate::stack::deep(|| list(l, depth)),
+        Val::Map(m) => crate::stack::deep(|| map(m, depth)),
         Val::Null => Ok("null".into()),
         Val::Type(t) => Ok(t.runtime_name().to_owned()),
         Val::Int(_)

@@ -6,6 +6,7 @@ use super::predict::{NoViable, predict};
 use crate::issues::Issues;
 use crate::lexer::{LexError, T, Token};
 use crate::parser::{RECURSION_MAX, RESERVED};
+use crate::stack::deep;
 
 /// How often errors are recovered from before giving up.
 const RECOVERIES_MAX: usize = 30;
@@ -123,6 +124,10 @@ impl Walker<'_> {
     }
 
     fn part(&mut self, part: &Part, r: Rule) -> Result<(), Problem> {
+        deep(|| self.part_here(part, r))
+    }
+
+    fn part_here(&mut self, part: &Part, r: Rule) -> Result<(), Problem> {
         match part {
             Part::Tokens { state, set } => {
                 self.state = *state;
