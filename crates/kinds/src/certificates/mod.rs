@@ -32,3 +32,14 @@ pub fn install(checks: X509) {
 fn checks() -> X509 {
     CHECKS.get().copied().unwrap_or(X509 { request: |_| Ok(()), certificate: |_| Ok(()) })
 }
+
+/// The kinds of the PEM blocks of a text, in their order.
+pub(crate) fn pem_kinds(text: &str) -> Vec<String> {
+    let mut kinds = Vec::new();
+    let mut rest = text;
+    while let Some((block, after)) = pem::decode(rest) {
+        kinds.push(block.kind);
+        rest = after;
+    }
+    kinds
+}

@@ -9,12 +9,18 @@
 //! | other kinds | a file each |
 
 mod annotations;
+pub mod binding;
+mod config;
 mod container;
 mod container_status;
 mod diff;
+mod endpoints;
 mod env;
 mod gates;
 mod image;
+mod limit_range;
+mod namespace;
+mod node;
 mod options;
 mod overlap;
 pub mod pod;
@@ -29,10 +35,16 @@ mod probes;
 mod projected;
 mod pv;
 mod pvc;
+mod quota;
+mod replication_controller;
 mod resources;
 mod scheduling;
 mod seams;
 mod security;
+mod service;
+mod service_account;
+pub mod service_ips;
+mod service_rules;
 mod sums;
 mod util;
 mod volume_sources;
@@ -46,10 +58,21 @@ use crate::hooks::Hooks;
 /// The hooks of a kind of the core group, by its plural name.
 pub(crate) fn hooks(plural: &str) -> Hooks {
     match plural {
+        "bindings" => binding::HOOKS,
+        "configmaps" => config::CONFIG_MAPS,
+        "endpoints" => endpoints::HOOKS,
+        "limitranges" => limit_range::HOOKS,
+        "namespaces" => namespace::HOOKS,
+        "nodes" => node::HOOKS,
         "persistentvolumeclaims" => pvc::HOOKS,
         "persistentvolumes" => pv::HOOKS,
         "pods" => pod::HOOKS,
         "podtemplates" => pod_template::HOOKS,
+        "replicationcontrollers" => replication_controller::HOOKS,
+        "resourcequotas" => quota::HOOKS,
+        "secrets" => config::SECRETS,
+        "serviceaccounts" => service_account::HOOKS,
+        "services" => service::HOOKS,
         _ => Hooks::NONE,
     }
 }

@@ -10,7 +10,7 @@ pub use super::pod_warnings::template_warnings;
 
 use super::options::Allow;
 use super::sums::qos_class;
-use super::util::{containers, each, is_set, object};
+use super::util::{containers, each, finalizer_names, is_set, object};
 use super::{annotations, container, gates, pod_defaults, pod_resize, pod_spec, pod_status, pod_update};
 use super::{pod_warnings, security};
 use crate::equal::semantic_equal;
@@ -42,6 +42,9 @@ pub(super) const HOOKS: Hooks = Hooks {
         "ephemeralcontainers" => pod_update::validate_ephemeral(new, old),
         "resize" => pod_resize::validate(new, old),
         _ => pod_status::validate(new, old),
+    },
+    warn_subresource: |context, new, _| {
+        if context.subresource == "status" { pod_status::warnings(new) } else { Vec::new() }
     },
     ..Hooks::NONE
 };
@@ -182,6 +185,7 @@ pub(super) fn validate_common(pod: &Value, allow: &Allow, errors: &mut ErrorList
 
 fn validate_create(pod: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
+    finalizer_names(pod, &mut errors);
     validate_common(pod, &Allow::for_pod(None), &mut errors);
     let (metadata, spec, path) = (pod.at("metadata"), pod.at("spec"), Path::new("spec"));
     if !spec.at("ephemeralContainers").items().is_empty() {

@@ -5,11 +5,13 @@
 
 use super::options::Allow;
 use super::sums::qos_class;
-use super::util::{is_set, is_sidecar, keep};
+use super::util::{is_set, is_sidecar, keep, metadata_again};
 use super::{annotations, pod};
 use crate::equal::semantic_equal;
 use crate::prepare as shared;
 use meta::field::{Error, ErrorList, Path};
+use meta::names;
+use meta::object_meta::Scope;
 use value::Value;
 
 const LISTS: [&str; 2] = ["containers", "initContainers"];
@@ -66,6 +68,7 @@ pub(super) fn validate(new: &Value, old: &Value) -> ErrorList {
         return refuse("windows pods cannot be resized");
     }
     let mut errors = ErrorList::new();
+    metadata_again(new, Scope::Namespaced, names::name_is_dns_subdomain, &mut errors);
     pod::validate_common(new, &Allow::for_pod(Some(old)), &mut errors);
     let path = Path::new("spec");
     let class = match old.at("status").at("qosClass").str() {

@@ -4,12 +4,13 @@
 //! `pkg/registry/core/pod/strategy.go`.
 
 use super::options::Allow;
-use super::util::{is_dual_stack, legacy_ip};
+use super::util::{finalizer_names, is_dual_stack, legacy_ip};
 use super::{annotations, container_status};
 use crate::check;
 use crate::internal;
 use crate::prepare as shared;
 use meta::field::{Error, ErrorList, Path};
+use meta::names::ip;
 use std::collections::{HashMap, HashSet, VecDeque};
 use value::Value;
 
@@ -48,6 +49,7 @@ pub(super) fn prepare(new: &mut Value, old: &Value) {
 pub(super) fn validate(new: &Value, old: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
     let allow = Allow::for_pod(Some(old));
+    finalizer_names(new, &mut errors);
     let meta_path = Path::new("metadata");
     annotations::validate_update(new, old, &allow, &meta_path.child("annotations"), &mut errors);
     let path = Path::new("status");
@@ -78,6 +80,19 @@ pub(super) fn validate(new: &Value, old: &Value) -> ErrorList {
     host_ips(status, before, &path.child("hostIPs"), &mut errors);
     container_status::validate(status, spec, &path, &mut errors);
     errors
+}
+
+/// Warnings about addresses that are not in their canonical form.
+pub(super) fn warnings(pod: &Value) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let path = Path::new("status");
+    for list in ["podIPs", "hostIPs"] {
+        let path = path.child(list);
+        for (i, ip) in ips(pod.at("status").at(list)).into_iter().enumerate() {
+            warnings.extend(ip::ip_warnings(&path.index(i).child("ip"), ip));
+        }
+    }
+    warnings
 }
 
 fn generation(v: &Value, path: &Path<'_>, errors: &mut ErrorList) {

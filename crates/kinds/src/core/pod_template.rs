@@ -45,6 +45,7 @@ pub(super) const HOOKS: Hooks = Hooks {
 
 fn validate(object: &Value, old: Option<&Value>) -> ErrorList {
     let mut errors = ErrorList::new();
+    super::util::finalizer_names(object, &mut errors);
     let options = Options { old: old.map(|o| o.at("template").clone()) };
     validate_pod_template_spec(object.at("template"), &Path::new("template"), &options, &mut errors);
     errors

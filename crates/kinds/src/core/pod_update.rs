@@ -5,12 +5,13 @@
 
 use super::diff::diff;
 use super::options::Allow;
-use super::util::is_set;
+use super::util::{is_set, metadata_again};
 use super::{annotations, pod, scheduling};
 use crate::equal::semantic_equal;
 use crate::internal;
 use meta::field::{Error, ErrorList, Path};
 use meta::names;
+use meta::object_meta::Scope;
 use std::collections::{HashMap, HashSet};
 use value::Value;
 
@@ -22,6 +23,7 @@ const UPDATABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].imag
 pub(super) fn validate(new: &Value, old: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
     let allow = Allow::for_pod(Some(old));
+    metadata_again(new, Scope::Namespaced, names::name_is_dns_subdomain, &mut errors);
     pod::validate_common(new, &allow, &mut errors);
     let meta_path = Path::new("metadata");
     annotations::validate_update(new, old, &allow, &meta_path.child("annotations"), &mut errors);
@@ -224,6 +226,7 @@ pub(super) fn validate_ephemeral(new: &Value, old: &Value) -> ErrorList {
     }
     let mut errors = ErrorList::new();
     let allow = Allow::for_pod(Some(old));
+    metadata_again(new, Scope::Namespaced, names::name_is_dns_subdomain, &mut errors);
     pod::validate_common(new, &allow, &mut errors);
     let meta_path = Path::new("metadata");
     annotations::validate_update(new, old, &allow, &meta_path.child("annotations"), &mut errors);

@@ -9,7 +9,7 @@ use super::pod_warnings::node_term;
 use super::pvc::{VOLUME_MODES, access_modes, volume_mode};
 use super::resources::{basic_quantity, positive_quantity};
 use super::scheduling;
-use super::util::{is_set, object, optional_one_of, require, unsupported};
+use super::util::{finalizer_names, is_set, metadata_again, object, optional_one_of, require, unsupported};
 use super::volume_sources::{self as sources, MORE_THAN_ONE};
 use crate::check::{self, default, default_text};
 use crate::equal::semantic_equal;
@@ -17,6 +17,8 @@ use crate::hooks::{Context, Hooks};
 use crate::internal;
 use crate::prepare;
 use meta::field::{Error, ErrorList, Path};
+use meta::names;
+use meta::object_meta;
 use value::Value;
 
 const MOUNT_OPTIONS: &str = "volume.beta.kubernetes.io/mount-options";
@@ -78,6 +80,11 @@ fn prepare_status(context: &Context, new: &mut Value, old: &Value) {
 
 fn validate(volume: &Value, old: Option<&Value>) -> ErrorList {
     let mut errors = ErrorList::new();
+    if old.is_some() {
+        metadata_again(volume, object_meta::Scope::Cluster, names::name_is_dns_subdomain, &mut errors);
+    } else {
+        finalizer_names(volume, &mut errors);
+    }
     spec(volume, old, &mut errors);
     mount_options(volume, &mut errors);
     errors
@@ -384,7 +391,8 @@ fn only_source(spec: &Value) -> Value {
 
 fn validate_update(new: &Value, old: &Value) -> ErrorList {
     let mut errors = validate(new, Some(old));
-    // Upstream validates the spec twice on update.
+    // Upstream validates all of it twice on update.
+    metadata_again(new, object_meta::Scope::Cluster, names::name_is_dns_subdomain, &mut errors);
     spec(new, Some(old), &mut errors);
     let (spec, before) = (new.at("spec"), old.at("spec"));
     let (mut source, stands) = (only_source(spec), only_source(before));

@@ -7,13 +7,16 @@ use super::diff::diff;
 use super::pod_defaults::{default_resources, round_up};
 use super::pod_warnings::fraction;
 use super::resources::{basic_quantity, positive_quantity, resource_quantity};
-use super::util::{fractional, is_set, keep, object, optional_one_of, quantity, unsupported};
+use super::util::{
+    finalizer_names, fractional, is_set, keep, metadata_again, object, optional_one_of, quantity, unsupported,
+};
 use crate::check::{self, default, default_text};
 use crate::equal::semantic_equal;
 use crate::hooks::Hooks;
 use crate::prepare;
 use meta::field::{Error, ErrorList, Path};
 use meta::names;
+use meta::object_meta::Scope;
 use value::Value;
 
 const BETA_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
@@ -45,6 +48,7 @@ pub(super) const HOOKS: Hooks = Hooks {
     },
     validate_create: |_, claim| {
         let mut errors = ErrorList::new();
+        finalizer_names(claim, &mut errors);
         validate_spec(claim.at("spec"), &Options::default(), &Path::new("spec"), &mut errors);
         errors
     },
@@ -222,6 +226,7 @@ fn validate_update(new: &Value, old: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
     let path = Path::new("spec");
     let (spec, before) = (new.at("spec"), old.at("spec"));
+    metadata_again(new, Scope::Namespaced, names::name_is_dns_subdomain, &mut errors);
     validate_spec(spec, &Options::of(old), &path, &mut errors);
     let (mut munged, mut stands) = (spec.clone(), before.clone());
     normalize_sources(&mut stands);
@@ -306,6 +311,7 @@ fn class_changes(new: &Value, old: &Value, munged: &mut Value, errors: &mut Erro
 
 fn validate_status(claim: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
+    finalizer_names(claim, &mut errors);
     if claim.at("metadata").at("resourceVersion").str().is_empty() {
         errors.push(Error::required(&Path::new("resourceVersion"), ""));
     }

@@ -1,7 +1,9 @@
 //! Small checks and readers that the kinds of core share.
 
 use meta::field::{Error, ErrorList, Path};
+use meta::names::NameUse;
 use meta::names::ip::{self, Strictness};
+use meta::object_meta::{self, Scope};
 use meta::quantity::Quantity;
 use std::collections::HashSet;
 use value::{Map, Value};
@@ -194,4 +196,41 @@ pub(super) fn each(v: &mut Value, name: &str, change: impl FnMut(&mut Value)) {
 /// Whether an init container is a sidecar.
 pub(super) fn is_sidecar(container: &Value) -> bool {
     container.at("restartPolicy").str() == "Always"
+}
+
+/// Finalizers without a domain must be among the standard ones (`validateKubeFinalizerName`).
+pub(super) fn finalizer_names(object: &Value, errors: &mut ErrorList) {
+    let path = Path::new("metadata");
+    let path = path.child("finalizers");
+    for (i, name) in object.at("metadata").at("finalizers").items().iter().enumerate() {
+        standard_finalizer(name.str(), &path.index(i), errors);
+    }
+}
+
+/// One such name.
+pub(super) fn standard_finalizer(name: &str, path: &Path<'_>, errors: &mut ErrorList) {
+    if !name.contains('/') && !matches!(name, "kubernetes" | "orphan" | "foregroundDeletion") {
+        let text = "name is neither a standard finalizer name nor is it fully qualified";
+        errors.push(Error::invalid(path, name, text));
+    }
+}
+
+/// What the strategies of core check of ObjectMeta once more on update, by the rules for new objects.
+pub(super) fn metadata_again(
+    object: &Value,
+    scope: Scope,
+    rule: fn(&str, NameUse) -> Vec<String>,
+    errors: &mut ErrorList,
+) {
+    finalizer_names(object, errors);
+    errors.extend(object_meta::validate(object.at("metadata"), scope, rule, &Path::new("metadata")));
+    finalizer_names(object, errors);
+}
+
+/// An address that traffic can be sent to (`ValidateEndpointIP`).
+pub(super) fn endpoint_ip(text: &str, path: &Path<'_>, errors: &mut ErrorList) {
+    match ip::parse_ip_sloppy(text) {
+        None => errors.push(Error::invalid(path, text, "must be a valid IP address")),
+        Some(ip) => crate::discovery::validate_endpoint_ip(ip.to_canonical(), text, path, errors),
+    }
 }
