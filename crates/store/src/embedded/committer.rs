@@ -278,12 +278,13 @@ impl Committer {
         }
     }
 
-    /// Forgets history that is too old, and removes dead rows even if nobody writes.
+    /// Forgets history that is too old, and removes dead rows even if no write takes them along.
     fn age(&mut self, now: u64, idle: bool) -> Result<(), String> {
         if let Some(due) = self.mvcc.compaction_due(now) {
             self.mvcc.compact_step(due, COMPACT_EVENTS_MAX, &mut self.garbage);
         }
-        if idle && !self.garbage.is_empty() {
+        // A full disk cannot wait for a quiet moment.
+        if (idle || self.full.is_some()) && !self.garbage.is_empty() {
             self.sweep(GARBAGE_ROWS_MAX)?;
         }
         Ok(())

@@ -13,6 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
@@ -276,6 +277,8 @@ fn create_file(file: &Path) -> Result<(), OpenError> {
 
 fn prepare(sql: &Connection, options: &Options) -> rusqlite::Result<()> {
     sql.set_prepared_statement_cache_capacity(32);
+    // Whoever has the lock keeps it until he ends: say so at once.
+    sql.busy_timeout(Duration::ZERO)?;
     // The first page decides: its size cannot be changed later, and reading it takes the lock for good.
     sql.execute_batch(&format!(
         "PRAGMA page_size = {PAGE_BYTES}; PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -{CACHE_KIBIBYTES};"
