@@ -1,5 +1,7 @@
 //! One function that a fuzzer can drive.
 
+use std::sync::LazyLock;
+
 use value::Value;
 
 use crate::{Activation, Budget, DeclType, Env, NoSizes, Type, Val};
@@ -10,14 +12,16 @@ const FUZZ_COST_MAX: u64 = 20_000;
 /// Compiles and evaluates any text, within bounds. Must neither panic nor fail to end.
 pub fn any_source(source: &str) {
     let data = sample();
-    let env = Env::stored_expressions()
-        .variable_of("self", Type::Dyn)
-        .variable_of("l", Type::list(Type::Int))
-        .variable_of("s", Type::String)
-        .variable_decl("request", &crate::admission::request_type())
-        .with_mutation()
-        .with_json_patch();
-    let program = match env.compile(source) {
+    static ENV: LazyLock<Env> = LazyLock::new(|| {
+        Env::stored_expressions()
+            .variable_of("self", Type::Dyn)
+            .variable_of("l", Type::list(Type::Int))
+            .variable_of("s", Type::String)
+            .variable_decl("request", &crate::admission::request_type())
+            .with_mutation()
+            .with_json_patch()
+    });
+    let program = match ENV.compile(source) {
         Ok(p) => p,
         Err(e) => {
             let _ = e.to_string();

@@ -191,8 +191,8 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn leave(&mut self, rule: Rule, n: u32) {
-        self.rule_depth[rule as usize] -= n;
+    fn leave(&mut self, rule: Rule) {
+        self.rule_depth[rule as usize] -= 1;
     }
 
     /// A node that upstream's visitor counts; `below` is the depth of its deepest child.
@@ -220,7 +220,7 @@ impl Parser<'_> {
             let below = e.depth.max(then.depth).max(otherwise.depth);
             e = self.counted(question.start, below, call(op::CONDITIONAL, None, vec![e, then, otherwise]))?;
         }
-        self.leave(Rule::Expr, 1);
+        self.leave(Rule::Expr);
         Ok(e)
     }
 
@@ -254,7 +254,6 @@ impl Parser<'_> {
     /// Precedence climbing over a left-recursive rule: `relation` or `calc`.
     fn binary(&mut self, rule: Rule, min: u8) -> Parse<Expr> {
         self.enter(rule)?;
-        let mut entered = 1;
         let mut left = match rule {
             Rule::Relation => self.binary(Rule::Calc, 0)?,
             _ => self.unary()?,
@@ -266,13 +265,11 @@ impl Parser<'_> {
                 break;
             }
             self.next += 1;
-            self.enter(rule)?;
-            entered += 1;
             let right = self.binary(rule, level + 1)?;
             let below = left.depth.max(right.depth);
             left = self.counted(token.start, below, call(name, None, vec![left, right]))?;
         }
-        self.leave(rule, entered);
+        self.leave(rule);
         Ok(left)
     }
 
@@ -299,21 +296,16 @@ impl Parser<'_> {
 
     fn member(&mut self) -> Parse<Expr> {
         self.enter(Rule::Member)?;
-        let mut entered = 1;
         let mut e = self.primary()?;
         loop {
             let token = self.peek();
             match token.kind {
                 T::Dot => {
                     self.next += 1;
-                    self.enter(Rule::Member)?;
-                    entered += 1;
                     e = self.selection(e, token)?;
                 }
                 T::LBracket => {
                     self.next += 1;
-                    self.enter(Rule::Member)?;
-                    entered += 1;
                     let optional = self.take(T::Question).is_some();
                     let index = self.expr()?;
                     self.expect(T::RBracket)?;
@@ -328,7 +320,7 @@ impl Parser<'_> {
                 _ => break,
             }
         }
-        self.leave(Rule::Member, entered);
+        self.leave(Rule::Member);
         Ok(e)
     }
 

@@ -164,9 +164,6 @@ impl Walker<'_> {
                 self.sync()?;
                 let mut go_on = self.continues(*entry, *adaptive, *first)?;
                 while go_on {
-                    if *adaptive && matches!(r, Rule::Relation | Rule::Calc | Rule::Member) {
-                        self.enter(r)?;
-                    }
                     self.part(body, r)?;
                     self.state = *back;
                     self.sync()?;

@@ -367,3 +367,50 @@ fn device_selectors_and_mutations() {
             = Ok("x") : string [0]
     "#]].assert_eq(&out);
 }
+
+#[test]
+fn programs_are_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Program>();
+    shared::<Env>();
+    shared::<DeclType>();
+}
+
+/// What came with a later version is unknown to an earlier one.
+#[test]
+fn versions() {
+    let first =
+        |source: &str| (27..=36).find(|minor| Env::of_version(*minor).compile(source).is_ok()).unwrap_or(0);
+    let mut out = String::new();
+    for source in [
+        "'a'.lowerAscii()",
+        "quantity('1').isInteger()",
+        "optional.of(1).orValue(2)",
+        "'%d'.format([1])",
+        "sets.contains([1], [1])",
+        "isIP('::1')",
+        "format.uuid().validate('x').hasValue()",
+        "[1].all(i, v, i < v)",
+        "isSemver('1.0.0')",
+        "[1].sort()",
+        "[1].sortBy(x, x)",
+        "base64.decode('')",
+    ] {
+        out.push_str(&format!("{source}: 1.{}\n", first(source)));
+    }
+    expect![[r#"
+        'a'.lowerAscii(): 1.27
+        quantity('1').isInteger(): 1.28
+        optional.of(1).orValue(2): 1.28
+        '%d'.format([1]): 1.29
+        sets.contains([1], [1]): 1.29
+        isIP('::1'): 1.30
+        format.uuid().validate('x').hasValue(): 1.31
+        [1].all(i, v, i < v): 1.32
+        isSemver('1.0.0'): 1.33
+        [1].sort(): 1.34
+        [1].sortBy(x, x): 1.34
+        base64.decode(''): 1.0
+    "#]]
+    .assert_eq(&out);
+}
