@@ -8,6 +8,7 @@ pub mod pods;
 mod rbac;
 mod reviews;
 mod scale;
+mod services;
 mod token;
 
 use crate::call::Call;
@@ -21,33 +22,44 @@ use crate::write::FieldValidation;
 use bytes::Bytes;
 use meta::gvk::GroupResource;
 use meta::status::Status;
+use store::Txn;
 use value::Value;
 
-/// Addresses and ports taken for an object that is about to be stored; given back when it is not.
+/// What is written together with an object: addresses and ports that it takes or gives back.
 #[derive(Debug, Default)]
-pub struct Reservation {}
-
-impl Reservation {
-    /// The object is stored: what was taken stays taken.
-    pub const fn keep(self) {}
+pub(crate) struct Reservation {
+    /// The transaction's further operations.
+    pub(crate) txn: Option<Txn>,
 }
 
-/// Takes what an object needs from shared ranges (Service addresses and node ports).
+/// Takes what an object needs from shared ranges (Service addresses and node ports). Nothing is stored
+/// before the object is: when somebody else took the same meanwhile, the commit fails and this runs again.
 ///
 /// # Errors
 /// What is asked for is taken or outside the range.
-pub async fn allocate(
-    _call: &Call,
-    _hub: &Hub,
-    _object: &mut Value,
-    _old: Option<&Value>,
-    _dry_run: bool,
+pub(crate) async fn allocate(
+    call: &Call,
+    hub: &Hub,
+    object: &mut Value,
+    old: Option<&Value>,
+    dry_run: bool,
 ) -> Result<Reservation, Status> {
-    Ok(Reservation::default())
+    match (hub.row.group.as_str(), hub.row.plural.as_str()) {
+        ("", "services") => services::allocate(call, object, old, dry_run).await,
+        _ => Ok(Reservation::default()),
+    }
 }
 
-/// Gives back what a deleted object had taken.
-pub const fn release(_call: &Call, _hub: &Hub, _last: &Value) {}
+/// What goes together with a deleted object.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn release(call: &Call, hub: &Hub, last: &Value) -> Result<Option<Txn>, Status> {
+    match (hub.row.group.as_str(), hub.row.plural.as_str()) {
+        ("", "services") => services::release(call, last).await,
+        _ => Ok(None),
+    }
+}
 
 /// The grace period of a deletion; `None` for kinds that go at once.
 pub fn grace_period(row: &Row, object: &Value, asked: Option<i64>) -> Option<i64> {

@@ -320,6 +320,8 @@ pub enum Committed {
     Done(Written),
     /// Somebody else was first: the object is not what it was when it was read.
     Conflict,
+    /// The object is as it was, but what it was to be written with is not: addresses or ports were taken.
+    Raced,
 }
 
 /// Encodes and stores an object if its key is still as `expect` says.
@@ -359,9 +361,10 @@ pub async fn commit(
             entry.publish(revision, &template);
             Ok(Committed::Done(Written { entry }))
         }
-        Ok(Outcome::Conflict { .. }) => {
+        Ok(Outcome::Conflict { current, .. }) => {
             call.api.prepared.take(&sealed);
-            Ok(Committed::Conflict)
+            let own = current.first().and_then(Option::as_ref);
+            Ok(if expect.met_by(own.map(|kv| &**kv)) { Committed::Raced } else { Committed::Conflict })
         }
         Err(error) => {
             // The feed may still bring it; then it is read from the stored bytes.

@@ -73,7 +73,7 @@ async fn assign(call: &Call, hub: &Arc<Hub>, name: &str, binding: &Value, dry_ru
         bind(&mut pod, name, binding, call).map_err(|why| Status::conflict(&resource, name, why))?;
         match write::commit(call, hub, &mut pod, Expect::Revision(entry.revision), dry_run, None).await? {
             Committed::Done(_) => return Ok(()),
-            Committed::Conflict => current = update::read_named(call, hub, &call.info.namespace, name).await?,
+            Committed::Conflict | Committed::Raced => current = update::read_named(call, hub, &call.info.namespace, name).await?,
         }
     }
     Err(Status::conflict(&resource, name, update::MODIFIED))

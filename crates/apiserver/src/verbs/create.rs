@@ -16,6 +16,9 @@ use value::Value;
 /// How often a generated name that is taken is made anew, as upstream (KEP-4420).
 const GENERATE_NAME_ATTEMPTS: usize = 8;
 
+/// How often a create is tried again when shared ranges change under it.
+const RACE_ATTEMPTS: usize = 64;
+
 /// Answers `POST` to a collection.
 pub(crate) async fn create(
     call: &Call,
@@ -69,12 +72,23 @@ pub(crate) async fn create_object(
         }
         let result = store_new(call, target, hub, object, &mut attributes, options).await;
         let taken = result.as_ref().is_err_and(Status::is_already_exists);
-        if generated && taken && attempt < GENERATE_NAME_ATTEMPTS {
-            continue;
+        match result {
+            _ if generated && taken && attempt < GENERATE_NAME_ATTEMPTS => {}
+            Ok(Stored::Done(written)) => return Ok(written),
+            Ok(Stored::Raced) if attempt < RACE_ATTEMPTS => {}
+            Ok(Stored::Raced) => {
+                return Err(Status::server_timeout(&served.group_resource(), "create", 1));
+            }
+            Err(status) => return Err(status),
         }
-        return result;
     }
     unreachable!("the loop returns")
+}
+
+enum Stored {
+    Done(Written),
+    /// What it needs besides its own key was taken by somebody else meanwhile.
+    Raced,
 }
 
 async fn store_new(
@@ -84,24 +98,25 @@ async fn store_new(
     mut object: Value,
     attributes: &mut Attributes,
     options: &WriteOptions,
-) -> Result<Written, Status> {
+) -> Result<Stored, Status> {
     let served = &target.served;
     let context = write::context(call, target);
+    let reserved = special::allocate(call, hub, &mut object, None, options.dry_run).await?;
     begin_create(call, served, hub, &context, &mut object)?;
     attributes.name = object.at("metadata").at("name").str().into();
     call.api.admission.validate(call, attributes, Some(&object), None).await?;
-    let reserved = special::allocate(call, hub, &mut object, None, options.dry_run).await?;
-    let result = write::commit(call, hub, &mut object, Expect::Absent, options.dry_run, None).await;
+    let result =
+        write::commit(call, hub, &mut object, Expect::Absent, options.dry_run, reserved.txn).await;
     let name = attributes.name.as_str();
     match result {
         Ok(Committed::Done(written)) => {
             if options.dry_run && exists(hub, &object) {
                 return Err(Status::already_exists(&served.group_resource(), name));
             }
-            reserved.keep();
-            Ok(written)
+            Ok(Stored::Done(written))
         }
-        Ok(Committed::Conflict) => Err(already_exists(call, served, hub, &object, name)),
+        Ok(Committed::Conflict) => Err(already_exists(served, hub, &object, name)),
+        Ok(Committed::Raced) => Ok(Stored::Raced),
         Err(status) => Err(status),
     }
 }
@@ -139,8 +154,7 @@ fn exists(hub: &Hub, object: &Value) -> bool {
     hub.cache.get(&hub.cache_key(metadata.at("namespace").str(), metadata.at("name").str())).is_some()
 }
 
-fn already_exists(call: &Call, served: &Served, hub: &Hub, object: &Value, name: &str) -> Status {
-    let _ = call;
+fn already_exists(served: &Served, hub: &Hub, object: &Value, name: &str) -> Status {
     let metadata = object.at("metadata");
     let key = hub.cache_key(metadata.at("namespace").str(), metadata.at("name").str());
     let mut status = Status::already_exists(&served.group_resource(), name);

@@ -326,10 +326,12 @@ pub(crate) async fn remove(
 ) -> Result<Option<Written>, Status> {
     let metadata = last.at("metadata");
     let key = hub.store_key(metadata.at("namespace").str(), metadata.at("name").str());
-    let txn = Txn::delete(key.as_bytes(), Expect::Revision(revision));
+    let mut txn = Txn::delete(key.as_bytes(), Expect::Revision(revision));
+    if let Some(more) = crate::special::release(call, hub, last).await? {
+        txn = txn.and(more);
+    }
     let outcome = call.api.store.txn(txn).await.map_err(|e| crate::storage::status(&e))?;
     let Some(revision) = outcome.committed() else { return Ok(None) };
-    crate::special::release(call, hub, last);
     Ok(Some(write::unwritten(hub, last, revision)))
 }
 

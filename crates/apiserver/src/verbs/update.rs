@@ -110,6 +110,10 @@ pub(crate) async fn change(
         };
         match change_once(call, target, hub, &entry, make, options, versions_count).await? {
             Tried::Done(written) => return Ok((200, written)),
+            Tried::Raced if attempt < CONFLICT_ATTEMPTS => current = Some(entry),
+            Tried::Raced => {
+                return Err(Status::server_timeout(&served.group_resource(), "update", 1));
+            }
             Tried::Conflict { named_version } => {
                 // What the cache showed was old, or somebody is quicker: read the store itself.
                 current = read_through(call, hub).await?;
@@ -127,6 +131,8 @@ pub(crate) async fn change(
 
 enum Tried {
     Done(Written),
+    /// What it needs besides its own key was taken by somebody else meanwhile.
+    Raced,
     Conflict {
         /// Whether the new object insists on a version.
         named_version: bool,
@@ -184,9 +190,13 @@ async fn change_once(
         return Ok(Tried::Conflict { named_version: true });
     }
     let context = write::context(call, target);
+    let reserved = if target.sub.is_none() {
+        special::allocate(call, hub, &mut new, Some(&old), options.dry_run).await?
+    } else {
+        special::Reservation::default()
+    };
     begin_update(call, target, hub, &context, &mut new, &old)?;
     call.api.admission.validate(call, &attributes, Some(&new), Some(&old)).await?;
-    let reserved = special::allocate(call, hub, &mut new, Some(&old), options.dry_run).await?;
     let named_version = !unconditional && versions_count;
     if delete::is_finished(&new, &old) {
         if options.dry_run {
@@ -204,15 +214,15 @@ async fn change_once(
     if write::is_same(hub, &mut new, entry) {
         return Ok(Tried::Done(write::unwritten(hub, &new, entry.revision)));
     }
-    match write::commit(call, hub, &mut new, Expect::Revision(entry.revision), options.dry_run, None).await? {
+    match write::commit(call, hub, &mut new, Expect::Revision(entry.revision), options.dry_run, reserved.txn).await? {
         Committed::Done(mut written) => {
             if options.dry_run {
                 written.entry.revision = entry.revision;
             }
-            reserved.keep();
             Ok(Tried::Done(written))
         }
         Committed::Conflict => Ok(Tried::Conflict { named_version }),
+        Committed::Raced => Ok(Tried::Raced),
     }
 }
 

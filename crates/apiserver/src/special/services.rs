@@ -1,0 +1,335 @@
+//! Addresses and node ports of Services.
+//!
+//! Every address in use is an IPAddress object and every node port a bit of one RangeAllocation, as upstream
+//! stores them; both are written in the transaction that writes the Service, so that no two Services can have
+//! the same, whatever servers they are written by, and nothing leaks.
+//!
+//! Upstream: `pkg/registry/core/service/storage/{storage,alloc}.go`, `pkg/registry/core/service/ipallocator`.
+
+mod ports;
+mod range;
+
+use super::Reservation;
+use crate::call::Call;
+use crate::resource::Hub;
+use meta::field::{Error, ErrorList, Path};
+use meta::gvk::GroupKind;
+use meta::status::Status;
+use range::{Family, ServiceRange};
+use std::net::IpAddr;
+use store::{Action, Expect, Op, Txn};
+use value::{Map, Value};
+
+/// How many random addresses are tried before the range is searched from its start.
+const RANDOM_ATTEMPTS: u32 = 64;
+
+/// Takes what a Service needs. Called before it is validated.
+///
+/// # Errors
+/// 422 when what is asked for is taken or outside the range, 500 when the range is full.
+pub(super) async fn allocate(
+    call: &Call,
+    service: &mut Value,
+    old: Option<&Value>,
+    dry_run: bool,
+) -> Result<Reservation, Status> {
+    let ranges = ranges(call)?;
+    if let Some(old) = old {
+        keep_allocated(service, old);
+    }
+    normalize_cluster_ips(service, old);
+    families(service, old, &ranges).map_err(|errors| invalid(service, &errors))?;
+    let mut txn = None;
+    cluster_ips(call, service, old, &ranges, dry_run, &mut txn)?;
+    ports::node_ports(call, service, old, dry_run, &mut txn).await?;
+    Ok(Reservation { txn: if dry_run { None } else { txn } })
+}
+
+/// What goes with a Service that is deleted.
+pub(super) async fn release(call: &Call, service: &Value) -> Result<Option<Txn>, Status> {
+    let mut txn = None;
+    for ip in addresses(service) {
+        remove_address(call, ip, &mut txn);
+    }
+    ports::release_all(call, service, &mut txn).await?;
+    Ok(txn)
+}
+
+fn ranges(call: &Call) -> Result<Vec<ServiceRange>, Status> {
+    let ranges: Option<Vec<_>> = call.api.config.service_ranges.iter().map(|r| ServiceRange::parse(r)).collect();
+    ranges
+        .filter(|r| !r.is_empty())
+        .ok_or_else(|| Status::internal_error("the server's Service ranges are no networks"))
+}
+
+fn invalid(service: &Value, errors: &ErrorList) -> Status {
+    Status::invalid(&GroupKind::new("", "Service"), service.at("metadata").at("name").str(), errors)
+}
+
+fn needs_cluster_ip(service: &Value) -> bool {
+    matches!(service.at("spec").at("type").str(), "ClusterIP" | "NodePort" | "LoadBalancer")
+}
+
+fn needs_node_port(service: &Value) -> bool {
+    let spec = service.at("spec");
+    match spec.at("type").str() {
+        "NodePort" => true,
+        "LoadBalancer" => spec.at("allocateLoadBalancerNodePorts").as_bool() != Some(false),
+        _ => false,
+    }
+}
+
+fn needs_health_port(service: &Value) -> bool {
+    let spec = service.at("spec");
+    spec.at("type").str() == "LoadBalancer" && spec.at("externalTrafficPolicy").str() == "Local"
+}
+
+/// The addresses that a Service holds.
+fn addresses(service: &Value) -> impl Iterator<Item = &str> {
+    let list = service.at("spec").at("clusterIPs").items();
+    list.iter().map(Value::str).filter(|ip| !matches!(*ip, "" | "None"))
+}
+
+/// What an update leaves out of what was allocated stays.
+fn keep_allocated(service: &mut Value, old: &Value) {
+    let (ip, node, health) = (
+        needs_cluster_ip(service) && needs_cluster_ip(old),
+        needs_node_port(service) && needs_node_port(old),
+        needs_health_port(service) && needs_health_port(old),
+    );
+    let old = old.at("spec");
+    let Some(spec) = service.object_at("spec") else { return };
+    if ip {
+        if spec.at("clusterIP").str().is_empty() {
+            spec.set("clusterIP", old.at("clusterIP").clone());
+        }
+        if spec.at("clusterIPs").items().is_empty() && spec.at("clusterIP") == old.at("clusterIP") {
+            spec.set("clusterIPs", old.at("clusterIPs").clone());
+        }
+    }
+    if node {
+        ports::keep(spec, old);
+    }
+    if health && spec.at("healthCheckNodePort").int() == 0 {
+        let port = old.at("healthCheckNodePort").int();
+        if port != 0 {
+            spec.set("healthCheckNodePort", port);
+        }
+    }
+}
+
+/// `clusterIP` and `clusterIPs` say the same, whichever the writer set.
+fn normalize_cluster_ips(service: &mut Value, old: Option<&Value>) {
+    let Some(spec) = service.object_at("spec") else { return };
+    let single = spec.at("clusterIP").str().to_owned();
+    let list_empty = spec.at("clusterIPs").items().is_empty();
+    let Some(old) = old.map(|o| o.at("spec")) else {
+        if !single.is_empty() && list_empty {
+            spec.set("clusterIPs", vec![single]);
+        }
+        return;
+    };
+    let (old_single, old_list) = (old.at("clusterIP").str(), old.at("clusterIPs"));
+    let list_same = spec.at("clusterIPs") == old_list;
+    if single.is_empty() && !old_single.is_empty() && list_same {
+        spec.remove("clusterIPs");
+    } else if !single.is_empty() && single != old_single && (list_same || list_empty) {
+        spec.set("clusterIPs", vec![single]);
+    }
+}
+
+/// Which address families the Service has: as asked, as its addresses say, else the cluster's first.
+fn families(service: &mut Value, old: Option<&Value>, ranges: &[ServiceRange]) -> Result<(), ErrorList> {
+    if !needs_cluster_ip(service) {
+        if let Some(spec) = service.object_at("spec").filter(|_| old.is_some_and(needs_cluster_ip)) {
+            for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+                spec.remove(field);
+            }
+        }
+        return Ok(());
+    }
+    let Some(spec) = service.object_at("spec") else { return Ok(()) };
+    let path = Path::new("spec");
+    let mut errors = ErrorList::new();
+    let ips: Vec<String> = spec.at("clusterIPs").items().iter().map(|v| v.str().to_owned()).collect();
+    let headless = ips.first().is_some_and(|ip| ip == "None");
+    let selectorless = headless && spec.at("selector").is_empty();
+    let mut families: Vec<Family> =
+        spec.at("ipFamilies").items().iter().filter_map(|f| Family::parse(f.str())).collect();
+    let policy = spec.at("ipFamilyPolicy").str().to_owned();
+    let dual = ranges.len() > 1;
+    if !dual && policy == "RequireDualStack" && !selectorless {
+        let text = "this cluster is not configured for dual-stack services";
+        errors.push(Error::invalid(&path.child("ipFamilyPolicy"), policy.as_str(), text).shown_as_json());
+    }
+    for (i, family) in families.iter().enumerate() {
+        if !ranges.iter().any(|r| r.family == *family) && !selectorless {
+            let path = path.child("ipFamilies");
+            let text = "not configured on this cluster";
+            errors.push(Error::invalid(&path.index(i), family.as_str(), text).shown_as_json());
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let policy = match policy.as_str() {
+        "" if families.len() > 1 || ips.len() > 1 => "RequireDualStack",
+        "" if selectorless => "RequireDualStack",
+        "" => "SingleStack",
+        given => given,
+    }
+    .to_owned();
+    for ip in &ips {
+        if let Ok(address) = ip.parse::<IpAddr>() {
+            let family = Family::of(address);
+            if !families.contains(&family) {
+                families.push(family);
+            }
+        }
+    }
+    if families.is_empty() {
+        families.push(ranges.first().map_or(Family::V4, |r| r.family));
+    }
+    let both = (dual && policy != "SingleStack") || (selectorless && policy != "SingleStack");
+    if both && families.len() == 1 {
+        families.push(families[0].other());
+    }
+    spec.set("ipFamilyPolicy", policy);
+    spec.set("ipFamilies", families.iter().map(|f| f.as_str()).collect::<Vec<_>>());
+    Ok(())
+}
+
+fn cluster_ips(
+    call: &Call,
+    service: &mut Value,
+    old: Option<&Value>,
+    ranges: &[ServiceRange],
+    dry_run: bool,
+    txn: &mut Option<Txn>,
+) -> Result<(), Status> {
+    let held: Vec<String> = old.into_iter().flat_map(addresses).map(str::to_owned).collect();
+    let given: Vec<String> = service.at("spec").at("clusterIPs").items().iter().map(|v| v.str().to_owned()).collect();
+    let headless = given.first().is_some_and(|ip| ip == "None");
+    let mut now: Vec<String> = Vec::new();
+    if needs_cluster_ip(service) && !headless {
+        let families: Vec<Family> =
+            service.at("spec").at("ipFamilies").items().iter().filter_map(|f| Family::parse(f.str())).collect();
+        for (i, family) in families.iter().enumerate() {
+            let Some(range) = ranges.iter().find(|r| r.family == *family) else { continue };
+            match given.get(i).filter(|ip| !ip.is_empty()) {
+                Some(ip) if held.contains(ip) => now.push(ip.clone()),
+                Some(ip) => {
+                    claim(call, range, ip, &given).map_err(|errors| invalid(service, &errors))?;
+                    now.push(ip.clone());
+                }
+                None if dry_run => now.push(range.first().to_string()),
+                None => now.push(free(call, range)?.to_string()),
+            }
+        }
+        let Some(spec) = service.object_at("spec") else { return Ok(()) };
+        if let Some(first) = now.first() {
+            spec.set("clusterIP", first.as_str());
+            spec.set("clusterIPs", now.clone());
+        }
+    }
+    for ip in now.iter().filter(|ip| !held.contains(ip)) {
+        add_address(call, service, ip, txn)?;
+    }
+    for ip in held.iter().filter(|ip| !now.contains(ip)) {
+        remove_address(call, ip, txn);
+    }
+    Ok(())
+}
+
+/// Whether an address that was asked for can be had.
+fn claim(call: &Call, range: &ServiceRange, ip: &str, all: &[String]) -> Result<(), ErrorList> {
+    let path = Path::new("spec");
+    let path = path.child("clusterIPs");
+    let refuse = |why: String| {
+        let shown = Value::from(all.to_vec());
+        Err(vec![Error::invalid(&path, shown, format!("failed to allocate IP {ip}: {why}"))])
+    };
+    let Ok(address) = ip.parse::<IpAddr>() else { return Ok(()) }; // validation has the words
+    if !range.contains(address) {
+        return refuse(format!("the provided IP ({ip}) is not in the valid range. The range of valid IPs is {range}"));
+    }
+    if is_taken(call, address) {
+        return refuse("provided IP is already allocated".into());
+    }
+    Ok(())
+}
+
+fn is_taken(call: &Call, address: IpAddr) -> bool {
+    call.api.hub("networking.k8s.io", "ipaddresses").is_some_and(|hub| hub.cache.get(&address.to_string()).is_some())
+}
+
+/// An address that nobody has: a random one of the upper part of the range, which upstream keeps for this.
+fn free(call: &Call, range: &ServiceRange) -> Result<IpAddr, Status> {
+    let (low, high) = range.dynamic();
+    let span = u64::try_from(high - low).unwrap_or(u64::MAX).max(1);
+    for _ in 0..RANDOM_ATTEMPTS {
+        let address = range.at(low + u128::from(call.api.dice(span)));
+        if !is_taken(call, address) {
+            return Ok(address);
+        }
+    }
+    let mut all = (low..high).chain(1..low).map(|offset| range.at(offset)).take(1 << 20);
+    all.find(|address| !is_taken(call, *address)).ok_or_else(|| {
+        Status::internal_error(format!("failed to allocate a serviceIP: range is full: {range}"))
+    })
+}
+
+fn push(txn: &mut Option<Txn>, other: Txn) {
+    *txn = Some(match txn.take() {
+        Some(txn) => txn.and(other),
+        None => other,
+    });
+}
+
+fn add_address(call: &Call, service: &Value, ip: &str, txn: &mut Option<Txn>) -> Result<(), Status> {
+    let Some(hub) = call.api.hub("networking.k8s.io", "ipaddresses") else { return Ok(()) };
+    let object = address_object(call, service, ip);
+    let key = hub.store_key("", ip);
+    let value = encode(&hub, &key, object)?;
+    let action = Action::Put { value, ttl: None };
+    push(txn, Txn::new(Op { key: key.as_bytes().into(), expect: Expect::Absent, action }));
+    Ok(())
+}
+
+fn remove_address(call: &Call, ip: &str, txn: &mut Option<Txn>) {
+    let Some(hub) = call.api.hub("networking.k8s.io", "ipaddresses") else { return };
+    push(txn, Txn::delete(hub.store_key("", ip).as_bytes(), Expect::Any));
+}
+
+/// The stored bytes of an object that the server itself makes.
+fn encode(hub: &Hub, key: &str, mut object: Value) -> Result<bytes::Bytes, Status> {
+    hub.codec.normalize(&mut object);
+    hub.codec.stored_form(&mut object);
+    let plain = bytes::Bytes::from(hub.codec.to_stored(&hub.row, &object));
+    hub.transform.seal(key, plain).map_err(Status::internal_error)
+}
+
+/// The IPAddress of a Service's address.
+fn address_object(call: &Call, service: &Value, ip: &str) -> Value {
+    let family = ip.parse::<IpAddr>().map_or(Family::V4, Family::of);
+    let mut labels = Map::new();
+    labels.insert("ipaddress.kubernetes.io/ip-family", family.as_str());
+    labels.insert("ipaddress.kubernetes.io/managed-by", "ipallocator.k8s.io");
+    let mut metadata = Value::object();
+    metadata.set("name", ip);
+    metadata.set("uid", call.api.new_uid());
+    metadata.set("creationTimestamp", call.api.now().to_string());
+    metadata.set("generation", 1);
+    metadata.set("labels", labels);
+    let mut parent = Value::object();
+    parent.set("group", "");
+    parent.set("resource", "services");
+    parent.set("namespace", service.at("metadata").at("namespace").clone());
+    parent.set("name", service.at("metadata").at("name").clone());
+    let mut spec = Value::object();
+    spec.set("parentRef", parent);
+    let mut object = Value::object();
+    object.set("metadata", metadata);
+    object.set("spec", spec);
+    object
+}
