@@ -20,7 +20,7 @@ pub(super) const HOOKS: Hooks = Hooks {
     },
     validate_update: |_, new, old| {
         let mut errors = ErrorList::new();
-        let controller = |v: &Value| v.at("spec").at("controller").clone();
+        let controller = |v: &Value| Value::from(v.at("spec").at("controller").str());
         let path = Path::new("spec");
         check::immutable(&controller(new), &controller(old), &path.child("controller"), &mut errors);
         validate(new, &mut errors);

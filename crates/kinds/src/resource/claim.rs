@@ -15,6 +15,13 @@ pub(super) const CLAIM: Hooks = Hooks {
         if let Some(spec) = claim.get_mut("spec") {
             default_spec(spec);
         }
+        let mut results = claim.get_mut("status");
+        for name in ["allocation", "devices", "results"] {
+            results = results.and_then(|v| v.get_mut(name));
+        }
+        for result in results.and_then(Value::as_array_mut).into_iter().flatten() {
+            default_tolerations(result);
+        }
     },
     prepare_create: |_, claim| prepare::reset_status(claim),
     prepare_update: |_, new, old| prepare::keep(new, old, "status"),
@@ -41,16 +48,25 @@ pub(super) const TEMPLATE: Hooks = Hooks {
     },
     validate_create: |_, template| {
         let mut errors = ErrorList::new();
-        let (spec, path) = (template.at("spec"), Path::new("spec"));
-        let (metadata, metadata_path) = (spec.at("metadata"), path.child("metadata"));
-        check::annotations(metadata.at("annotations"), &metadata_path.child("annotations"), &mut errors);
-        check::labels(metadata.at("labels"), &metadata_path.child("labels"), &mut errors);
-        validate_spec(spec.at("spec"), &path.child("spec"), &mut errors);
+        validate_template(template, &mut errors);
         errors
     },
-    validate_update: |_, new, old| immutable_spec("resource.ResourceClaimTemplateSpec", new, old),
+    validate_update: |_, new, old| {
+        let mut errors = ErrorList::new();
+        validate_template(new, &mut errors);
+        errors.extend(immutable_spec("resource.ResourceClaimTemplateSpec", new, old));
+        errors
+    },
     ..Hooks::NONE
 };
+
+fn validate_template(template: &Value, errors: &mut ErrorList) {
+    let (spec, path) = (template.at("spec"), Path::new("spec"));
+    let (metadata, metadata_path) = (spec.at("metadata"), path.child("metadata"));
+    check::annotations(metadata.at("annotations"), &metadata_path.child("annotations"), errors);
+    check::labels(metadata.at("labels"), &metadata_path.child("labels"), errors);
+    validate_spec(spec.at("spec"), &path.child("spec"), errors);
+}
 
 fn immutable_spec(kind: &str, new: &Value, old: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
@@ -73,6 +89,14 @@ fn default_request(request: &mut Value) {
     check::default_text(request, "allocationMode", "ExactCount");
     if request.at("allocationMode").str() == "ExactCount" && request.at("count").int() == 0 {
         request.set("count", 1);
+    }
+    default_tolerations(request);
+}
+
+fn default_tolerations(of: &mut Value) {
+    let tolerations = of.get_mut("tolerations").and_then(Value::as_array_mut);
+    for toleration in tolerations.into_iter().flatten() {
+        check::default_text(toleration, "operator", "Equal");
     }
 }
 

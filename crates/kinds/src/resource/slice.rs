@@ -20,8 +20,19 @@ pub(super) const HOOKS: Hooks = Hooks {
     },
     validate_create: |_, slice| validate(slice.at("spec"), None),
     validate_update: |_, new, old| validate(new.at("spec"), Some(old.at("spec"))),
+    warn_create: |_, slice| warnings(slice),
+    warn_update: |_, new, _| warnings(new),
     ..Hooks::NONE
 };
+
+fn warnings(slice: &Value) -> Vec<String> {
+    let driver = slice.at("spec").at("driver").str();
+    if driver == driver.to_lowercase() {
+        return Vec::new();
+    }
+    let quoted = meta::quote::quote(driver);
+    vec![format!("spec.driver: driver names should be lowercase; {quoted} contains uppercase characters")]
+}
 
 fn devices(slice: &mut Value) -> impl Iterator<Item = &mut Value> {
     let devices = slice.get_mut("spec").and_then(|s| s.get_mut("devices")).and_then(Value::as_array_mut);
