@@ -6,12 +6,16 @@
 mod amounts;
 mod certificates;
 mod claim_resize;
+mod compiled;
 mod default_class;
 mod default_tolerations;
+mod expressions;
 mod limit_ranger;
+mod matching;
 mod namespace_lifecycle;
 mod node_restriction;
 mod objects;
+mod params;
 mod pod_resize;
 mod pod_security;
 mod pod_topology_labels;
@@ -21,6 +25,7 @@ mod runtime_class;
 mod service_account;
 mod storage_protection;
 mod taint_nodes;
+mod validating_policy;
 
 use crate::call::Call;
 use crate::resource::Target;
@@ -228,6 +233,7 @@ impl Admission {
         chain.now(default_class::INGRESS);
         chain.now(pod_topology_labels::PodTopologyLabels);
         chain.now(pod_resize::PodResizeValidator);
+        chain.later(validating_policy::ValidatingAdmissionPolicy::default());
         chain.later(resource_quota::ResourceQuota::default());
         chain
     }

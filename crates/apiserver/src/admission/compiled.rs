@@ -1,0 +1,89 @@
+//! What is made of all policies (or webhooks): made anew in the background when one changes, so that no
+//! request waits for a compiler. A change counts soon after it was made; upstream takes up to a second.
+
+use crate::api::Api;
+use crate::call::Call;
+use crate::resource::Hub;
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use value::Value;
+
+/// How long changes are gathered: policies and their bindings mostly come together.
+const GATHER: Duration = Duration::from_millis(150);
+
+/// The objects of each resource, in key order.
+pub(super) type Objects = Vec<Vec<Value>>;
+
+pub(super) struct Compiled<T>(Arc<Inner<T>>);
+
+struct Inner<T> {
+    group: &'static str,
+    resources: &'static [&'static str],
+    hubs: OnceLock<Vec<Arc<Hub>>>,
+    make: fn(&Objects) -> T,
+    made: Mutex<Option<(Arc<[u64]>, Arc<T>)>>,
+    busy: AtomicBool,
+}
+
+impl<T: Send + Sync + 'static> Compiled<T> {
+    pub(super) fn new(
+        group: &'static str,
+        resources: &'static [&'static str],
+        make: fn(&Objects) -> T,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            group,
+            resources,
+            hubs: OnceLock::new(),
+            make,
+            made: Mutex::new(None),
+            busy: AtomicBool::new(false),
+        }))
+    }
+
+    /// What was made last.
+    pub(super) fn get(&self, call: &Call) -> Option<Arc<T>> {
+        let inner = &self.0;
+        let hubs = inner.hubs(&call.api)?;
+        let made = inner.made.lock().clone();
+        let Some((versions, made)) = made else { return Some(inner.rebuild(hubs)) };
+        if versions.iter().zip(hubs).all(|(v, hub)| *v == hub.cache.version()) {
+            return Some(made);
+        }
+        if !inner.busy.swap(true, Ordering::AcqRel) {
+            let inner = inner.clone();
+            let api = call.api.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(GATHER).await;
+                // What changes from here on starts the next round.
+                inner.busy.store(false, Ordering::Release);
+                if let Some(hubs) = inner.hubs(&api) {
+                    inner.rebuild(hubs);
+                }
+            });
+        }
+        Some(made)
+    }
+}
+
+impl<T> Inner<T> {
+    fn hubs(&self, api: &Api) -> Option<&[Arc<Hub>]> {
+        if let Some(hubs) = self.hubs.get() {
+            return Some(hubs);
+        }
+        let hubs: Option<Vec<Arc<Hub>>> = self.resources.iter().map(|r| api.hub(self.group, r)).collect();
+        let hubs = hubs?;
+        Some(self.hubs.get_or_init(|| hubs))
+    }
+
+    fn rebuild(&self, hubs: &[Arc<Hub>]) -> Arc<T> {
+        // The versions first: what comes between is seen as a change later.
+        let versions = hubs.iter().map(|hub| hub.cache.version()).collect();
+        let objects = hubs.iter().map(|hub| super::objects::list(hub, "")).collect();
+        let made = Arc::new((self.make)(&objects));
+        *self.made.lock() = Some((versions, made.clone()));
+        made
+    }
+}
