@@ -3,6 +3,7 @@
 //! Upstream counterparts: cel-go `interpreter/interpretable.go`, `interpreter/attributes.go`,
 //! `interpreter/runtimecost.go`. What a node costs is charged where upstream's observer would see it.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use std::rc::Rc;
@@ -11,7 +12,7 @@ use value::Str;
 
 use crate::decls::Run;
 use crate::ops::index_of;
-use crate::plan::{Attr, Base, CallNode, Fold, Node, Qualifier, QualifierKey};
+use crate::plan::{Attr, Base, CallNode, Const, Fold, Node, Qualifier, QualifierKey};
 use crate::runtime_cost as cost;
 use crate::stack::deep;
 use crate::val::{Entries, Eval, EvalError, List, Map, StructVal, Val, fail};
@@ -117,6 +118,8 @@ pub(crate) struct Evaluator<'a, 'p> {
     pub(crate) cost: u64,
     budget: Budget<'p>,
     iterations: u32,
+    /// Constant lists and maps by their address in the plan.
+    constants: HashMap<usize, Val<'a>>,
 }
 
 /// Evaluates `root`; also what it cost.
@@ -127,7 +130,7 @@ pub(crate) fn evaluate<'a>(
     budget: Budget<'_>,
 ) -> (Eval<Val<'a>>, u64) {
     let slots = (0..slots).map(|_| Slot::Empty).collect();
-    let mut e = Evaluator { variables, slots, cost: 0, budget, iterations: 0 };
+    let mut e = Evaluator { variables, slots, cost: 0, budget, iterations: 0, constants: HashMap::new() };
     let result = e.eval(root);
     (result, e.cost)
 }
@@ -144,6 +147,7 @@ impl<'a, 'p> Evaluator<'a, 'p> {
 
     fn eval_here(&mut self, node: &'p Node) -> Eval<Val<'a>> {
         match node {
+            Node::Const(c @ (Const::List(_) | Const::Map(_))) => Ok(self.constant(c)),
             Node::Const(c) => Ok(c.to_val()),
             Node::Attr(a) => {
                 let v = self.resolve(a, false);
@@ -210,6 +214,11 @@ impl<'a, 'p> Evaluator<'a, 'p> {
             Node::Append { slot, elements } => self.append(*slot, elements),
             Node::Insert { slot, args } => self.insert(*slot, args),
         }
+    }
+
+    /// A constant list or map; built once for an evaluation, since loading it costs nothing.
+    fn constant(&mut self, c: &'p Const) -> Val<'a> {
+        self.constants.entry(std::ptr::from_ref(c) as usize).or_insert_with(|| c.to_val()).clone()
     }
 
     /// Stops where an error is one that ends everything; others are for the caller to look at.

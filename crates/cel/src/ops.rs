@@ -486,7 +486,18 @@ fn equal_maps<'a>(a: &Map<'a>, b: &Map<'a>, depth: usize) -> Eval<bool> {
 }
 
 fn concat<'a>(a: &List<'a>, b: &List<'a>) -> Eval<List<'a>> {
+    /// Lists up to this long are copied.
+    const COPIED_MAX: usize = 32;
+    /// Longer than any list of a request joined with another; joining doubles, so there must be an end.
+    const LENGTH_MAX: usize = 5_000_000;
     let (kind, ty) = a.kind();
+    let length = a.len().saturating_add(b.len());
+    if length > LENGTH_MAX {
+        return Err(EvalError::CostLimit);
+    }
+    if *kind == ListKind::Atomic && length > COPIED_MAX {
+        return Ok(List::Joined(Rc::new((a.clone(), b.clone())), length));
+    }
     let mut out: Vec<Val<'a>> = Vec::with_capacity(a.len() + b.len());
     for v in a.iter() {
         out.push(v?);

@@ -124,6 +124,8 @@ pub enum List<'a> {
     Tree(&'a [Value], &'a DeclType),
     /// Computed elements, and how the list compares and concatenates.
     Values(Rc<Vec<Val<'a>>>, Option<&'a DeclType>),
+    /// Two lists, one after the other: `+` costs the same however long they are. Also how many elements.
+    Joined(Rc<(Self, Self)>, usize),
 }
 
 /// A map.
@@ -355,6 +357,7 @@ impl<'a> List<'a> {
         match self {
             Self::Tree(items, _) => items.len(),
             Self::Values(v, _) => v.len(),
+            Self::Joined(_, len) => *len,
         }
     }
 
@@ -371,6 +374,10 @@ impl<'a> List<'a> {
         match self {
             Self::Tree(items, ty) => items.get(i).map(|v| adapt(v, ty.element())),
             Self::Values(v, _) => v.get(i).cloned().map(Ok),
+            Self::Joined(ab, _) => {
+                let first = ab.0.len();
+                return crate::stack::deep(|| if i < first { ab.0.get(i) } else { ab.1.get(i - first) });
+            }
         }
         .unwrap_or_else(|| fail(format!("index out of bounds: {i}")))
     }
@@ -385,6 +392,7 @@ impl<'a> List<'a> {
         let ty = match self {
             Self::Tree(_, ty) => Some(*ty),
             Self::Values(_, ty) => *ty,
+            Self::Joined(..) => None,
         };
         match ty.map(|t| &t.shape) {
             Some(Shape::List { kind, .. }) => (kind, ty),

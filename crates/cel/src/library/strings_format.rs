@@ -28,8 +28,8 @@ fn piece(template: &str) -> Option<(Piece<'_>, &str)> {
         let end = template.find('%').unwrap_or(template.len());
         return (end > 0).then(|| (Piece::Text(&template[..end]), &template[end..]));
     };
-    if rest.starts_with('%') {
-        return Some((Piece::Text(&rest[..1]), &rest[1..]));
+    if let Some(after) = rest.strip_prefix('%') {
+        return Some((Piece::Text("%"), after));
     }
     if rest.is_empty() {
         return Some((Piece::End, rest));

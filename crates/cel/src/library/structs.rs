@@ -87,7 +87,9 @@ fn check_struct(s: &StructVal<'_>, path: &mut Vec<String>, problems: &mut Vec<St
 fn check_value(v: &Val<'_>, path: &mut Vec<String>, problems: &mut Vec<String>) {
     match v {
         Val::Struct(s) => check_struct(s, path, problems),
-        Val::List(List::Values(values, _)) => values.iter().for_each(|v| check_value(v, path, problems)),
+        Val::List(l @ (List::Values(..) | List::Joined(..))) => {
+            l.iter().flatten().for_each(|v| check_value(&v, path, problems));
+        }
         Val::Map(Map::Entries(e)) => e.iter().for_each(|(_, v)| check_value(v, path, problems)),
         _ => {}
     }
