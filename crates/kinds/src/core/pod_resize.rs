@@ -144,6 +144,7 @@ fn of_pod(copy: &mut Value, spec: &Value, before: &Value, path: &Path<'_>, error
     }
     let mut own = v.clone();
     with_old_compute(&mut own, old);
+    drop_empty(&mut own);
     if old.is_null() && ["requests", "limits", "claims"].iter().all(|n| own.at(n).is_empty()) {
         own = Value::Null;
     }
@@ -169,6 +170,13 @@ fn with_old_compute(resources: &mut Value, old: &Value) {
         for name in ["cpu", "memory"] {
             keep(list, before, name);
         }
+    }
+}
+
+/// A map that is empty is one that is not there.
+fn drop_empty(resources: &mut Value) {
+    if let Some(v) = resources.as_object_mut() {
+        v.retain(|_, v| !v.is_empty());
     }
 }
 
@@ -203,9 +211,7 @@ fn only_compute(copy: &mut Value, before: &Value, path: &Path<'_>, errors: &mut 
                 ("requests", c.at("resources").at("requests").clone()),
             ]);
             with_old_compute(&mut resources, old.at("resources"));
-            if let Some(v) = resources.as_object_mut() {
-                v.retain(|_, v| !v.is_null());
-            }
+            drop_empty(&mut resources);
             c.set("resources", resources);
             let path = list_path.index(i);
             let same = semantic_equal(c, old);

@@ -18,8 +18,9 @@ use value::Value;
 pub(super) fn prepare(new: &mut Value, old: &Value) {
     shared::keep(new, old, "spec");
     if let Some(metadata) = new.object_at("metadata") {
-        metadata.remove("deletionTimestamp");
-        shared::keep(metadata, old.at("metadata"), "ownerReferences");
+        for name in ["deletionTimestamp", "ownerReferences"] {
+            shared::keep(metadata, old.at("metadata"), name);
+        }
     }
     let before = old.at("status");
     let Some(status) = new.object_at("status") else { return };

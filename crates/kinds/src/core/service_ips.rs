@@ -351,3 +351,33 @@ fn configured(spec: &Value, families: &[&str], errors: &mut ErrorList) {
         }
     }
 }
+
+/// What clients see of a stored service: fields that old versions did not write, and without one that has no
+/// meaning. `family` is the default one of the cluster. Upstream: `defaultOnReadService`.
+pub fn default_on_read(service: &mut Value, family: &str) {
+    normalize(service, None);
+    let Some(spec) = service.get_mut("spec") else { return };
+    if !has_cluster_ip(spec) {
+        spec.remove("internalTrafficPolicy");
+        return;
+    }
+    if !spec.at("ipFamilies").items().is_empty() {
+        return;
+    }
+    let other = if family == "IPv4" { "IPv6" } else { "IPv4" };
+    let (policy, families): (&str, Vec<&str>) = if spec.at("clusterIP").str() != "None" {
+        let ips = strings(spec.at("clusterIPs"));
+        let families = ips.iter().map(|ip| if is_ipv6_text(ip) { "IPv6" } else { "IPv4" }).collect();
+        match ips.len() {
+            1 => ("SingleStack", families),
+            2 => ("RequireDualStack", families),
+            _ => return,
+        }
+    } else if spec.at("selector").is_empty() {
+        ("RequireDualStack", vec![family, other])
+    } else {
+        ("SingleStack", vec![family])
+    };
+    spec.set("ipFamilyPolicy", policy);
+    spec.set("ipFamilies", families);
+}

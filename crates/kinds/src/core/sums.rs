@@ -50,13 +50,19 @@ pub(super) fn aggregate(spec: &Value, list: &str) -> Amounts {
         if is_sidecar(container) {
             add(&mut sum, own);
             add(&mut sidecars, own);
-            raise(&mut init, &sidecars);
-        } else {
-            let mut needed = sidecars.clone();
-            add(&mut needed, own);
-            raise(&mut init, &needed);
+            continue;
         }
+        // It runs beside the sidecars before it; what it does not ask for itself, they need at the end too.
+        let mut needed = Amounts::new();
+        add(&mut needed, own);
+        for (name, amount) in &mut needed {
+            if let Some(beside) = sidecars.get(name) {
+                amount.add(beside);
+            }
+        }
+        raise(&mut init, &needed);
     }
+    raise(&mut init, &sidecars);
     raise(&mut sum, &init);
     sum
 }

@@ -3,4 +3,5 @@
 mod golden;
 mod hostile;
 mod selectors;
+mod stand_ins;
 mod updates;
