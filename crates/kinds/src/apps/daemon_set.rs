@@ -47,7 +47,11 @@ pub(super) const HOOKS: Hooks = Hooks {
             replica_set::pod_warnings(new, Some(old))
         }
     },
-    prepare_subresource: |_, new, old| prepare::keep(new, old, "spec"),
+    prepare_subresource: |_, new, old| {
+        prepare::keep(new, old, "spec");
+        // Upstream keeps it in the spec.
+        set_template_generation(new, template_generation(old));
+    },
     validate_subresource: |_, new, old| validate_status(new, old),
     ..Hooks::NONE
 };

@@ -215,7 +215,8 @@ fn validate_rest(job: &View<'_>, changed: &Changed, path: &Path<'_>, errors: &mu
     if (changed.finished || changed.terminating) && job.status.at("terminating").int() > 0 && finished {
         errors.push(on(path, job, "terminating", "terminating>0 is invalid for finished job"));
     }
-    if (changed.ready || changed.active) && job.status.at("ready").int() > job.status.at("active").int() {
+    let ready = job.status.at("ready");
+    if (changed.ready || changed.active) && !ready.is_null() && ready.int() > job.status.at("active").int() {
         errors.push(on(path, job, "ready", "cannot set more ready pods than active"));
     }
     let met = job.has("SuccessCriteriaMet");

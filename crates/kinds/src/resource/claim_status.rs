@@ -10,6 +10,7 @@ use crate::internal;
 use crate::storage::validate_driver_name;
 use meta::field::{Error, ErrorList, Path};
 use meta::names::ip;
+use meta::quote::json_string;
 use std::collections::HashSet;
 use value::Value;
 
@@ -22,13 +23,11 @@ const INTERFACE_NAME_MAX_BYTES: usize = 256;
 const HARDWARE_ADDRESS_MAX_BYTES: usize = 128;
 const IPS_MAX: usize = 16;
 
-/// Identifies an allocated device: `driver/pool/device`, and the share of it.
+/// Identifies an allocated device, or a share of one; as upstream prints it in errors.
 fn device_id(v: &Value) -> String {
-    let id = format!("{}/{}/{}", v.at("driver").str(), v.at("pool").str(), v.at("device").str());
-    match v.at("shareID").as_str() {
-        Some(share) => format!("{id}/{share}"),
-        None => id,
-    }
+    let text = |name: &str| json_string(v.at(name).str());
+    let (driver, pool, device, share) = (text("driver"), text("pool"), text("device"), text("shareID"));
+    format!(r#"{{"Driver":{driver},"Pool":{pool},"Device":{device},"ShareID":{share}}}"#)
 }
 
 fn allocated(claim: &Value) -> HashSet<String> {
@@ -71,14 +70,16 @@ pub(super) fn validate(new: &Value, old: &Value) -> ErrorList {
         },
     );
     let known = allocated(new);
-    each_unique(
-        status.at("devices"),
-        usize::MAX,
-        device_id,
-        &path.child("devices"),
-        &mut errors,
-        |device, path, errors| validate_device(device, &known, path, errors),
-    );
+    let (devices, devices_path) = (status.at("devices"), path.child("devices"));
+    each(devices, usize::MAX, &devices_path, &mut errors, |device, path, errors| {
+        validate_device(device, &known, path, errors);
+    });
+    let mut seen = HashSet::new();
+    for (i, id) in devices.items().iter().map(device_id).enumerate() {
+        if !seen.insert(id.clone()) {
+            errors.push(Error::duplicate(&devices_path.index(i), id.as_str()).shown_as(id.as_str()));
+        }
+    }
     let allocation = status.at("allocation");
     if !status.at("reservedFor").items().is_empty() {
         if allocation.is_null() {
@@ -150,7 +151,8 @@ fn validate_device(device: &Value, known: &HashSet<String>, path: &Path<'_>, err
     }
     let id = device_id(device);
     if !known.contains(&id) {
-        errors.push(Error::invalid(path, id, "must be an allocated device in the claim"));
+        let text = "must be an allocated device in the claim";
+        errors.push(Error::invalid(path, id.as_str(), text).shown_as(id.as_str()));
     }
     let (conditions, conditions_path) = (device.at("conditions"), path.child("conditions"));
     if conditions.items().len() > CONDITIONS_MAX {
