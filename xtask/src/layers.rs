@@ -5,7 +5,7 @@ use std::process::Command;
 
 /// Every crate with its height. A crate may depend on lower ones; within a layer the first digit is the
 /// same and the second says who stands on whom.
-const HEIGHTS: [(&str, u32); 14] = [
+const HEIGHTS: [(&str, u32); 15] = [
     ("value", 10),
     ("explain", 10),
     ("meta", 11),
@@ -14,6 +14,7 @@ const HEIGHTS: [(&str, u32); 14] = [
     ("cel", 13),
     ("kinds", 14),
     ("crd", 15),
+    ("openapi", 15),
     ("store", 20),
     ("pki", 20),
     ("auth", 30),

@@ -1,0 +1,17 @@
+//! Writes documents: `cargo run -p openapi --example dump -- FOLDER`.
+
+use kinds::Table;
+use openapi::Kind;
+use std::path::Path;
+use value::json;
+
+fn main() -> std::io::Result<()> {
+    let folder = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
+    let kinds: Vec<Kind<'_>> = Table::builtin().rows().iter().map(|row| Kind { row, schema: None }).collect();
+    for path in openapi::paths(&kinds) {
+        let Some(document) = openapi::v3(&kinds, &path) else { continue };
+        let name = format!("{}_openapi.json", path.replace('/', "__"));
+        std::fs::write(Path::new(&folder).join(name), json::to_vec(&document))?;
+    }
+    std::fs::write(Path::new(&folder).join("v2.json"), json::to_vec(&openapi::v2(&kinds)))
+}

@@ -1,0 +1,195 @@
+//! Documents of version 3, one per group and version and for what is around them.
+
+use crate::definitions::{Definitions, Packages, VERSION_INFO};
+use crate::names::{definition, group_tag, group_version_id, reversed};
+use crate::operations::{self, responses};
+use crate::tree::{array, gvk, object, of_type, reference};
+use kinds::Row;
+use schema::types::Types;
+use value::{Map, Str, Value};
+
+const DISCOVERY: &[&str] = &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+const RESOURCES: &[&str] =
+    &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "application/cbor"];
+
+/// A kind that is served.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind<'a> {
+    /// Its row.
+    pub row: &'a Row,
+    /// The schema of a custom resource in OpenAPI's form; `None` for built-in kinds.
+    pub schema: Option<&'a Value>,
+}
+
+impl Kind<'_> {
+    /// A reference to the definition of its objects.
+    pub(crate) fn schema(&self, definitions: &mut Definitions<'_>) -> Value {
+        let row = self.row;
+        if let Some(built_in) = definitions.go(&row.go_type) {
+            return built_in;
+        }
+        let name = self.custom_name();
+        let mut schema = self.schema.cloned().unwrap_or_else(|| of_type("object"));
+        let mut properties = schema.remove("properties").unwrap_or_else(Value::object);
+        for key in ["apiVersion", "kind"] {
+            properties.set(key, of_type("string"));
+        }
+        let metadata = definitions.meta("ObjectMeta");
+        properties.set("metadata", object([("allOf", array([metadata]))]));
+        schema.set("properties", properties);
+        schema.set(
+            "x-kubernetes-group-version-kind",
+            array([gvk(&row.group, &row.version, &row.kind)]),
+        );
+        definitions.custom(&name, schema)
+    }
+
+    /// A reference to the definition of its lists.
+    pub(crate) fn list_schema(&self, definitions: &mut Definitions<'_>) -> Value {
+        let row = self.row;
+        if let Some(built_in) = definitions.go(&row.list_go_type) {
+            return built_in;
+        }
+        self.schema(definitions);
+        let name = self.custom_name();
+        let mut properties = Value::object();
+        for key in ["apiVersion", "kind"] {
+            properties.set(key, of_type("string"));
+        }
+        properties.set("metadata", object([("allOf", array([definitions.meta("ListMeta")]))]));
+        properties.set("items", object([("type", "array".into()), ("items", reference(&name))]));
+        let list = object([
+            ("type", "object".into()),
+            ("required", array(["items".into()])),
+            ("properties", properties),
+            ("x-kubernetes-group-version-kind", array([gvk(&row.group, &row.version, &row.list_kind)])),
+        ]);
+        definitions.custom(&format!("{name}List"), list)
+    }
+
+    fn custom_name(&self) -> String {
+        format!("{}.{}.{}", reversed(&self.row.group), self.row.version, self.row.kind)
+    }
+}
+
+/// The names of the documents, sorted: `api`, `api/v1`, `apis`, `apis/apps`, `apis/apps/v1`, …, `version`.
+pub fn paths(kinds: &[Kind<'_>]) -> Vec<String> {
+    let mut names = vec!["api".to_owned(), "apis".to_owned(), "version".to_owned()];
+    for Kind { row, .. } in kinds {
+        if row.group.is_empty() {
+            names.push(format!("api/{}", row.version));
+        } else {
+            names.push(format!("apis/{}", row.group));
+            names.push(format!("apis/{}/{}", row.group, row.version));
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// The document with this name; `None` if there is none.
+pub fn v3(kinds: &[Kind<'_>], path: &str) -> Option<Value> {
+    let packages = packages(kinds);
+    let segments: Vec<&str> = path.split('/').collect();
+    let (paths, schemas) = match segments.as_slice() {
+        ["api"] => around(&packages, "/api/", "getCoreAPIVersions", "core", "APIVersions"),
+        ["apis"] => around(&packages, "/apis/", "getAPIVersions", "apis", "APIGroupList"),
+        ["apis", group] => {
+            kinds.iter().find(|k| k.row.group == *group && !group.is_empty())?;
+            let tag = group_tag(group);
+            let id = format!("get{}APIGroup", crate::names::capital(&tag));
+            around(&packages, &format!("/apis/{group}/"), &id, &tag, "APIGroup")
+        }
+        ["version"] => version(&packages),
+        ["api", version] => group_version(kinds, &packages, "", version)?,
+        ["apis", group, version] if !group.is_empty() => group_version(kinds, &packages, group, version)?,
+        _ => return None,
+    };
+    Some(document(paths, schemas))
+}
+
+fn document(paths: Map, schemas: Map) -> Value {
+    let bearer = object([
+        ("type", "apiKey".into()),
+        ("name", "authorization".into()),
+        ("in", "header".into()),
+        ("description", "Bearer Token authentication".into()),
+    ]);
+    let mut components = object([("securitySchemes", object([("BearerToken", bearer)]))]);
+    if !schemas.is_empty() {
+        components.set("schemas", schemas);
+    }
+    object([
+        ("openapi", "3.0.0".into()),
+        ("info", object([("title", "Kubernetes".into()), ("version", "unversioned".into())])),
+        ("paths", paths.into()),
+        ("components", components),
+    ])
+}
+
+/// Which group and version the structs of a Go package belong to.
+fn packages(kinds: &[Kind<'_>]) -> Packages {
+    let types = Types::builtin();
+    let mut packages = Packages::new();
+    for Kind { row, .. } in kinds {
+        if let Some(id) = types.by_go_name(&row.go_type) {
+            packages
+                .entry(types.get(id).package())
+                .or_insert_with(|| (row.group.clone(), row.version.clone()));
+        }
+    }
+    packages
+}
+
+/// The document of one path that answers with a type of discovery.
+fn around(packages: &Packages, path: &str, id: &str, tag: &str, kind: &str) -> (Map, Map) {
+    let mut definitions = Definitions::new(packages, "", "v1");
+    let schema = definitions.meta(kind);
+    (single(path, id, tag, &schema, DISCOVERY), definitions.finish())
+}
+
+fn version(packages: &Packages) -> (Map, Map) {
+    let mut definitions = Definitions::new(packages, "", "v1");
+    let schema = definitions.extra(VERSION_INFO);
+    (single("/version/", "getCodeVersion", "version", &schema, &["application/json"]), definitions.finish())
+}
+
+fn single(path: &str, id: &str, tag: &str, schema: &Value, media: &[&str]) -> Map {
+    let operation = object([
+        ("operationId", id.into()),
+        ("tags", array([tag.into()])),
+        ("responses", responses(&[("200", schema)], media)),
+    ]);
+    Map::from_entries(vec![(Str::from(path), object([("get", operation)]))], |_| {})
+}
+
+fn group_version(
+    kinds: &[Kind<'_>],
+    packages: &Packages,
+    group: &str,
+    version: &str,
+) -> Option<(Map, Map)> {
+    let mut own = kinds.iter().filter(|k| k.row.group == group && k.row.version == version).peekable();
+    let root = operations::root(own.peek()?.row);
+    let mut definitions = Definitions::new(packages, group, version);
+    let list = definitions.meta("APIResourceList");
+    let id = format!("get{}APIResources", group_version_id(group, version));
+    let tag = format!("{}_{version}", group_tag(group));
+    let mut paths = single(&format!("{root}/"), &id, &tag, &list, RESOURCES).into_vec();
+    for kind in own {
+        paths.extend(operations::of_kind(kind, &mut definitions));
+    }
+    Some((Map::from_entries(paths, |_| {}), definitions.finish()))
+}
+
+/// The definition that a reference names.
+pub(crate) fn name_of(reference: &str) -> &str {
+    reference.rsplit('/').next().unwrap_or(reference)
+}
+
+/// The name of a Go type's definition.
+#[cfg(test)]
+pub(crate) fn go_definition(go_name: &str) -> String {
+    definition(go_name)
+}
