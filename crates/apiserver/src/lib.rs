@@ -17,6 +17,7 @@ pub mod bootstrap;
 pub mod cache;
 pub mod call;
 pub mod codec;
+pub mod crd;
 pub mod door;
 mod discovery;
 mod endpoints;

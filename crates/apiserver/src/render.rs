@@ -69,9 +69,10 @@ impl Render {
             }
             Convert::Partial { beta } => partial(&self.served.tree(&self.hub, entry), beta),
             Convert::PartialList { .. } => {
-                return Err(not_acceptable(
-                    "you requested PartialObjectMetadataList, but the requested object is not a list",
-                ));
+                return Err(not_acceptable(&format!(
+                    "you requested PartialObjectMetadataList, but the requested object is not a list ({})",
+                    self.go_type(&self.served.row.kind)
+                )));
             }
         };
         self.converted(code, &object)
@@ -102,16 +103,17 @@ impl Render {
             }
             Convert::PartialList { beta } => {
                 let items: Vec<Value> =
-                    entries.iter().map(|e| partial_item(&self.served.tree(&self.hub, e))).collect();
+                    entries.iter().map(|e| partial(&self.served.tree(&self.hub, e), beta)).collect();
                 let mut list = typed("PartialObjectMetadataList", beta);
                 list.set("metadata", meta);
                 list.set("items", items);
                 list
             }
             Convert::Partial { .. } => {
-                return Err(not_acceptable(
-                    "you requested PartialObjectMetadata, but the requested object is a list",
-                ));
+                return Err(not_acceptable(&format!(
+                    "you requested PartialObjectMetadata, but the requested object is a list ({})",
+                    self.go_type(&self.served.row.list_kind)
+                )));
             }
         };
         self.converted(200, &object)
@@ -136,6 +138,18 @@ impl Render {
             Include::Metadata => row.set("object", partial(tree, beta)),
         }
         row
+    }
+
+    /// What Go calls the object: a pointer to the internal type.
+    fn go_type(&self, kind: &str) -> String {
+        if !self.served.codec.is_typed() {
+            return "*unstructured.Unstructured".into();
+        }
+        let package = match self.served.row.group.split('.').next().unwrap_or_default() {
+            "" => "core",
+            first => first,
+        };
+        format!("*{package}.{kind}")
     }
 
     fn converted(&self, code: u16, object: &Value) -> Result<Reply, Status> {
@@ -298,13 +312,6 @@ fn typed(kind: &str, beta: bool) -> Value {
 /// The metadata of an object, as `PartialObjectMetadata`.
 fn partial(tree: &Value, beta: bool) -> Value {
     let mut object = typed("PartialObjectMetadata", beta);
-    object.set("metadata", tree.at("metadata").clone());
-    object
-}
-
-/// The same as an item of a list, which has no kind of its own.
-fn partial_item(tree: &Value) -> Value {
-    let mut object = Value::object();
     object.set("metadata", tree.at("metadata").clone());
     object
 }

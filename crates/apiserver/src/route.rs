@@ -81,8 +81,12 @@ async fn main_resource(call: &Call, target: &Target, body: Body) -> Result<Reply
         (&Method::PATCH, true) => "patch",
         (&Method::DELETE, true) => "delete",
         (&Method::DELETE, false) => "deletecollection",
+        _ if hub(target).is_none() && named => return Err(not_found()),
         _ => return Err(method_not_allowed()),
     };
+    if hub(target).is_none() && named && !row.has_verb(verb) {
+        return Err(not_found());
+    }
     let all_namespaces = row.namespaced && call.info.namespace.is_empty();
     if !row.has_verb(verb) || (all_namespaces && matches!(verb, "create" | "deletecollection")) {
         return Err(method_not_allowed());

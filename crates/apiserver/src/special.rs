@@ -66,6 +66,26 @@ pub fn grace_period(row: &Row, object: &Value, asked: Option<i64>) -> Option<i64
     row.graceful.then(|| pods::grace_period(object, asked))
 }
 
+/// What a deletion that has to wait writes besides the metadata: a namespace is Terminating, and knows no
+/// grace period.
+pub fn mark_deleted(row: &Row, object: &mut Value) {
+    if row.group.is_empty() && row.plural == "namespaces" {
+        if let Some(metadata) = object.object_at("metadata") {
+            metadata.remove("deletionGracePeriodSeconds");
+        }
+        if let Some(status) = object.object_at("status") {
+            status.set("phase", "Terminating");
+        }
+    }
+}
+
+/// A warning for who deletes an object without saying what becomes of its dependents.
+pub fn delete_warning(row: &Row) -> Option<&'static str> {
+    (row.group == "batch" && row.plural == "jobs").then_some(
+        "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning",
+    )
+}
+
 /// Whether the kind itself holds the object although no finalizer does (namespaces: `spec.finalizers`).
 pub fn holds_deletion(row: &Row, object: &Value) -> bool {
     row.group.is_empty()
@@ -79,6 +99,9 @@ pub fn holds_deletion(row: &Row, object: &Value) -> bool {
 /// What the kind says.
 pub(crate) async fn virtual_kind(call: &Call, target: &Target, verb: &str, body: Body) -> Result<Reply, Status> {
     let row = &target.served.row;
+    if !call.info.name_in_path().is_empty() && !row.has_verb("get") {
+        return Err(crate::route::not_found());
+    }
     match (row.group.as_str(), row.plural.as_str()) {
         ("authentication.k8s.io" | "authorization.k8s.io", _) => reviews::create(call, target, body).await,
         ("", "bindings") => match call.api.hub("", "pods") {

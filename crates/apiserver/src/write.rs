@@ -220,6 +220,7 @@ pub fn validate_create(served: &Served, context: &Context, object: &Value) -> Re
     let path = Path::new("metadata");
     let rule = |name: &str, usage: NameUse| name_errors(row.hooks.name, name, usage);
     let mut errors = object_meta::validate(object.at("metadata"), scope(row), rule, &path);
+    errors.extend(finalizers(served, object.at("metadata"), &path));
     errors.extend((row.hooks.validate_create)(context, object));
     refuse(served, object, errors)
 }
@@ -234,6 +235,7 @@ pub fn validate_update(served: &Served, context: &Context, new: &Value, old: &Va
     errors.extend(object_meta::validate_update(new_meta, old_meta, &path));
     // The strategies check it once more, and clients see both.
     errors.extend(object_meta::validate_update(new_meta, old_meta, &path));
+    errors.extend(finalizers(served, new_meta, &path));
     let hook = if context.subresource.is_empty() {
         row.hooks.validate_update
     } else {
@@ -241,6 +243,24 @@ pub fn validate_update(served: &Served, context: &Context, new: &Value, old: &Va
     };
     errors.extend(hook(context, new, old));
     refuse(served, new, errors)
+}
+
+/// Finalizers of built-in kinds are qualified or one of the few that upstream knows
+/// (`validateKubeFinalizerName`); groups that live beside upstream's core do not check it.
+fn finalizers(served: &Served, metadata: &Value, path: &Path<'_>) -> ErrorList {
+    const STANDARD: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
+    let beside = ["apiextensions.k8s.io", "apiregistration.k8s.io"].contains(&served.row.group.as_str());
+    if beside || !served.codec.is_typed() {
+        return ErrorList::new();
+    }
+    let path = path.child("finalizers");
+    let list = metadata.at("finalizers").items().iter().enumerate();
+    list.filter(|(_, f)| !f.str().contains('/') && !STANDARD.contains(&f.str()))
+        .map(|(i, f)| {
+            let text = "name is neither a standard finalizer name nor is it fully qualified";
+            Error::invalid(&path.index(i), f.str(), text)
+        })
+        .collect()
 }
 
 const fn scope(row: &kinds::Row) -> Scope {
@@ -381,14 +401,8 @@ pub fn given_revision(object: &Value) -> Result<u64, Status> {
         return Ok(0);
     }
     text.parse().map_err(|_| {
-        let path = Path::new("metadata");
-        let path = path.child("resourceVersion");
-        let errors = vec![Error::invalid(
-            &path,
-            text,
-            format!("strconv.ParseUint: parsing {}: invalid syntax", meta::quote::quote(text)),
-        )];
-        Status::invalid(&GroupKind::new("", ""), "", &errors)
+        let quoted = meta::quote::quote(text);
+        Status::plain_error(format!("strconv.ParseUint: parsing {quoted}: invalid syntax"))
     })
 }
 

@@ -116,15 +116,11 @@ fn bind(pod: &mut Value, name: &str, binding: &Value, call: &Call) -> Result<(),
 
 /// Sets the condition `PodScheduled`.
 fn scheduled(pod: &mut Value, now: &str) {
-    let generation = pod.at("metadata").at("generation").clone();
     let mut condition = Value::object();
     condition.set("type", "PodScheduled");
     condition.set("status", "True");
     condition.set("lastProbeTime", Value::Null);
     condition.set("lastTransitionTime", now);
-    if !generation.is_null() {
-        condition.set("observedGeneration", generation);
-    }
     let Some(status) = pod.object_at("status") else { return };
     if status.at("conditions").is_null() {
         status.set("conditions", Value::Array(Vec::new()));

@@ -27,7 +27,8 @@ pub(super) async fn create(call: &Call, target: &Target, body: Body) -> Result<R
     let context = write::context(call, target);
     let errors = (served.row.hooks.validate_create)(&context, &object);
     if !errors.is_empty() {
-        let kind = GroupKind::new(served.row.group.clone(), served.row.kind.clone());
+        // Upstream names no kind here.
+        let kind = GroupKind::new(served.row.group.clone(), "");
         return Err(Status::invalid(&kind, "", &errors));
     }
     answer(call, served, &mut object)?;

@@ -47,7 +47,10 @@ pub(super) async fn answer(
         };
         scaled(call, target, live, &scale, &options)
     };
-    let (_, written) = update::change(call, target, hub, &mut make, &options, false, update::Create::No).await?;
+    // It is the whole object that is written, by the main resource's rules.
+    let whole = Target { served: target.served.clone(), sub: None };
+    let (_, written) =
+        update::change(call, &whole, hub, &mut make, &options, false, update::Create::No).await?;
     reply(accepted, &target.served.tree(hub, &written.entry))
 }
 

@@ -106,6 +106,7 @@ pub(crate) async fn delete(
 ) -> Result<Reply, Status> {
     let accepted = call.negotiate()?;
     let options = options(call, body)?;
+    warn(call, hub, &options);
     let deleted = delete_object(call, target, hub, &call.info.name, &options).await?;
     let code = if !deleted.gone && options.orphan_dependents == Some(false) { 202 } else { 200 };
     let served = &target.served;
@@ -124,6 +125,15 @@ pub(crate) async fn delete(
         ..Status::success(None)
     };
     call.status_reply(code, accepted, &status)
+}
+
+fn warn(call: &Call, hub: &Hub, options: &DeleteOptions) {
+    if options.propagation.is_none()
+        && options.orphan_dependents.is_none()
+        && let Some(text) = crate::special::delete_warning(&hub.row)
+    {
+        call.warn(text);
+    }
 }
 
 /// Deletes one object, or sets its deletion timestamp where finalizers or grace hold it.
@@ -160,6 +170,7 @@ pub(crate) async fn delete_object(
                 }
             }
             Step::Mark(mut new) => {
+                crate::special::mark_deleted(&hub.row, &mut new);
                 hub.codec.normalize(&mut new);
                 let expect = Expect::Revision(entry.revision);
                 if let Committed::Done(written) =
@@ -169,7 +180,16 @@ pub(crate) async fn delete_object(
                     if options.dry_run {
                         marked.revision = entry.revision;
                     }
-                    return Ok(Deleted { entry: marked, gone: false });
+                    if !goes_now(hub, &new) {
+                        return Ok(Deleted { entry: marked, gone: false });
+                    }
+                    if options.dry_run {
+                        return Ok(Deleted { entry: marked, gone: true });
+                    }
+                    // Without grace it goes at once; its followers have seen that it was asked to.
+                    if let Some(written) = remove(call, hub, &new, marked.revision).await? {
+                        return Ok(Deleted { entry: written.entry, gone: true });
+                    }
                 }
             }
         }
@@ -201,6 +221,14 @@ fn preconditions(target: &Target, name: &str, old: &Value, options: &DeleteOptio
         return Err(Status::conflict(&kind, name, text));
     }
     Ok(())
+}
+
+/// Whether a graceful deletion that was just written has nothing to wait for.
+fn goes_now(hub: &Hub, object: &Value) -> bool {
+    let metadata = object.at("metadata");
+    hub.row.graceful
+        && metadata.at("deletionGracePeriodSeconds").int() == 0
+        && metadata.at("finalizers").items().is_empty()
 }
 
 enum Step {
@@ -250,7 +278,7 @@ fn plan(call: &Call, hub: &Hub, old: &Value, options: &DeleteOptions) -> Step {
             }
         }
     };
-    if !held && grace_now == 0 {
+    if !held && grace_now == 0 && (deleting || grace.is_none()) {
         return Step::Remove(with(changed));
     }
     if deleting && grace.is_none() && !changed_finalizers {

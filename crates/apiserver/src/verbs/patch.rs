@@ -62,7 +62,7 @@ pub(crate) async fn patch(
     };
     let accepted = call.negotiate()?;
     let options = WriteOptions::read(call, OptionsKind::Patch { apply: form == Form::Apply })?;
-    let patch = Patch::read(form, body, call, target, &options)?;
+    let patch = Patch::read(form, body)?;
     let mut make = |live: Option<&Value>| patch.apply(call, target, live, &options);
     let create = if form == Form::Apply && target.sub.is_none() { Create::Yes } else { Create::No };
     let (code, written) = update::change(call, target, hub, &mut make, &options, false, create).await?;
@@ -73,16 +73,17 @@ enum Patch {
     Json(JsonPatch),
     Merge(Value),
     Strategic(Value),
-    Apply(Value),
+    Apply {
+        config: Value,
+        /// What a strict reader of the YAML says.
+        duplicate: Option<String>,
+    },
 }
 
 impl Patch {
     fn read(
         form: Form,
         body: &Bytes,
-        call: &Call,
-        target: &Target,
-        options: &WriteOptions,
     ) -> Result<Self, Status> {
         let decoding = |e: &dyn std::fmt::Display| Status::bad_request(format!("error decoding patch: {e}"));
         Ok(match form {
@@ -105,15 +106,14 @@ impl Patch {
             Form::Merge => Self::Merge(map_patch(body).map_err(|e| decoding(&e))?),
             Form::Strategic => Self::Strategic(map_patch(body).map_err(Status::bad_request)?),
             Form::Apply => {
-                let object = yaml::parse(body)
-                    .map_err(|e| Status::bad_request(format!("error decoding YAML: error converting YAML to JSON: {e}")))?;
-                let row = &target.served.row;
-                // What apply sends must be an object of this kind; unknown fields are told as elsewhere.
-                let decoded = target.served.codec.decode_tree(row, &object, true)?;
-                if !decoded.strict.is_empty() && options.validation != FieldValidation::Ignore {
-                    write::accept_decoded(call, row, decoded, options.validation)?;
-                }
-                Self::Apply(object)
+                let config = yaml::parse(body).map_err(|e| {
+                    Status::bad_request(format!("error decoding YAML: error converting YAML to JSON: {e}"))
+                })?;
+                let duplicate = yaml::parse_strict(body).err().map(|e| {
+                    let text = e.to_string();
+                    text.strip_prefix("yaml: ").unwrap_or(&text).trim_start_matches("unmarshal errors:\n  ").to_owned()
+                });
+                Self::Apply { config, duplicate }
             }
         })
     }
@@ -127,8 +127,9 @@ impl Patch {
         options: &WriteOptions,
     ) -> Result<Value, Status> {
         let served = &target.served;
-        if let Self::Apply(config) = self {
+        if let Self::Apply { config, duplicate } = self {
             let object = managed::apply(call, target, live, config, options)?;
+            check_config(call, target, config, duplicate.as_deref(), options)?;
             let live = live.unwrap_or(&Value::Null);
             let decoded = served.codec.decode_patched(&served.row, live, &object, PatchedKind::Checked, false)?;
             let mut object = write::accept_decoded(call, &served.row, decoded, FieldValidation::Ignore)?;
@@ -145,7 +146,7 @@ impl Patch {
             Self::Merge(patch) => merge_patch::apply(live.clone(), patch.clone())
                 .map_err(|e| Status::bad_request(e.to_string()))?,
             Self::Strategic(patch) => served.codec.strategic_merge(live, patch)?,
-            Self::Apply(_) => live.clone(),
+            Self::Apply { .. } => live.clone(),
         };
         let kinds = if matches!(self, Self::Strategic(_)) { PatchedKind::Ignored } else { PatchedKind::Checked };
         let strict = options.validation == FieldValidation::Strict;
@@ -162,6 +163,23 @@ impl Patch {
         write::check_name(call, object)?;
         write::match_namespace(call, &target.served, object)
     }
+}
+
+/// Unknown and duplicate fields of an applied configuration count once it has been merged.
+fn check_config(
+    call: &Call,
+    target: &Target,
+    config: &Value,
+    duplicate: Option<&str>,
+    options: &WriteOptions,
+) -> Result<(), Status> {
+    if options.validation == FieldValidation::Ignore {
+        return Ok(());
+    }
+    let row = &target.served.row;
+    let mut decoded = target.served.codec.decode_tree(row, config, true)?;
+    decoded.strict.splice(0..0, duplicate.map(str::to_owned));
+    write::accept_decoded(call, row, decoded, options.validation).map(drop)
 }
 
 /// A patch that must be an object.
