@@ -48,6 +48,8 @@ pub struct Api {
     pub admission: Admission,
     /// Authentication and authorization.
     pub access: Access,
+    /// Definitions of custom resources that have changed.
+    pub definitions: crate::crd::Queue,
     /// Becomes true when the server is to stop.
     pub stopping: tokio::sync::watch::Sender<bool>,
     seed: AtomicU64,
@@ -77,6 +79,7 @@ impl Api {
             prepared: Arc::default(),
             admission: Admission::standard(),
             access,
+            definitions: crate::crd::Queue::default(),
             stopping: tokio::sync::watch::Sender::new(false),
             seed: AtomicU64::new(u64::from_le_bytes(
                 *uuid::Uuid::new_v4().as_bytes().first_chunk().expect("16 bytes"),
@@ -87,6 +90,9 @@ impl Api {
         let changed = Arc::new(move |hub: &Hub, key: &str| {
             if let Some(api) = weak.upgrade() {
                 api.access.changed(hub, key);
+                if crate::crd::is_definition(&hub.row) {
+                    api.definitions.add(key);
+                }
             }
         });
         let feed = storage::feed(store, registry, published, api.prepared.clone(), changed, revision);
@@ -97,6 +103,7 @@ impl Api {
             tracing::error!(%error, "the store's feed has ended; stopping");
             stopping.send_replace(true);
         });
+        crate::crd::run(&api).await;
         Ok(api)
     }
 
@@ -166,7 +173,7 @@ async fn build_registry(
         if hubs.contains_key(&storage.prefix) {
             continue;
         }
-        let row = if storage.convert.is_none() { row.clone() } else { Arc::new(stored_row(row)) };
+        let row = if storage.convert.is_none() { crate::crd::with_hooks(row) } else { Arc::new(stored_row(row)) };
         let codec = Codec::typed(&row);
         let transform: Arc<dyn Transform> = Arc::new(Identity);
         let ingest = |key: &str, value: &bytes::Bytes, revision: u64| {
@@ -180,9 +187,10 @@ async fn build_registry(
     }
     let served = table.rows().iter().map(|row| {
         let hub = row.storage.as_ref().and_then(|s| hubs.get(&s.prefix)).cloned();
-        let codec = Codec::typed(row);
-        let tracking = Tracking::new(row, codec.merge_type(), codec.empty());
-        Arc::new(Served { row: row.clone(), codec, hub, tracking })
+        let row = crate::crd::with_hooks(row);
+        let codec = Codec::typed(&row);
+        let tracking = Tracking::new(&row, codec.merge_type(), codec.empty());
+        Arc::new(Served { row, codec, hub, tracking })
     });
     Ok(Registry::new(served))
 }

@@ -4,6 +4,7 @@
 //! JSON with sorted keys.
 
 use crate::cache::Template;
+use crate::crd::{Custom, Unwritable};
 use crate::negotiate::Encoding;
 use bytes::Bytes;
 use kinds::Row;
@@ -14,6 +15,7 @@ use meta::status::Status;
 use schema::protobuf::{LIST_TAIL, MAGIC, item_head, item_len, list_head, read_envelope, wrap_message};
 use schema::{TypeId, Types, Unknown};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use value::{Str, Value, json, yaml};
 
 /// An object as it was read, with what a strict reader minds.
@@ -46,6 +48,8 @@ pub struct Codec {
     ty: Option<TypeId>,
     api_version: Str,
     kind: Str,
+    /// What a custom kind has instead of a Go type.
+    custom: Option<Arc<(Custom, merge::Type)>>,
 }
 
 impl Codec {
@@ -55,7 +59,18 @@ impl Codec {
             ty: Types::builtin().by_go_name(&row.go_type),
             api_version: row.api_version(),
             kind: row.kind.clone(),
+            custom: None,
         }
+    }
+
+    /// The codec of a version of a custom kind, whose fields merge by this type.
+    pub(crate) fn custom_kind(row: &Row, custom: Custom, ty: merge::Type) -> Self {
+        Self { custom: Some(Arc::new((custom, ty))), ..Self::typed(row) }
+    }
+
+    /// The custom kind.
+    pub(crate) fn custom(&self) -> Option<&Custom> {
+        self.custom.as_ref().map(|c| &c.0)
     }
 
     /// The codec of a subresource's body, with a row that names its kind and has no hooks.
@@ -74,7 +89,10 @@ impl Codec {
 
     /// The type by which fields merge and have owners; `None` for a kind of unknown structure.
     pub fn merge_type(&self) -> Option<merge::Type> {
-        merge::builtin::type_of(self.ty?)
+        match &self.custom {
+            Some(custom) => Some(custom.1.clone()),
+            None => merge::builtin::type_of(self.ty?),
+        }
     }
 
     /// An empty object, without kind.
@@ -107,6 +125,9 @@ impl Codec {
 
     /// What is left of an object when it has been stored: empty lists and maps are nil.
     pub fn stored_form(&self, object: &mut Value) {
+        if let Some(custom) = self.custom() {
+            custom.tidy(object);
+        }
         if let Some(ty) = self.ty {
             schema::stored_form(Types::builtin(), ty, object);
         }
@@ -159,6 +180,9 @@ impl Codec {
     /// # Errors
     /// What is wrong with them.
     pub fn from_stored(&self, stored: &[u8]) -> Result<Value, String> {
+        if let Some(custom) = self.custom() {
+            return custom.read_stored(stored);
+        }
         match self.ty {
             Some(ty) if stored.starts_with(&MAGIC) => {
                 schema::decode_protobuf(Types::builtin(), ty, stored).map_err(|e| e.to_string())
@@ -211,7 +235,11 @@ impl Codec {
                     let why = format!("couldn't get version/kind; json parse error: {e}");
                     unrecognized(row, &why, body)
                 })?;
-                let mut decoded = self.decode_json(row, &json::to_vec(&object), strict)?;
+                let json_body = json::to_vec(&object);
+                let mut decoded = match self.custom() {
+                    Some(custom) => self.decode_custom(row, custom, &json_body, body, strict)?,
+                    None => self.decode_json(row, &json_body, strict)?,
+                };
                 if strict && let Err(error) = yaml::parse_strict(body) {
                     decoded.strict.insert(0, error.to_string());
                 }
@@ -221,7 +249,46 @@ impl Codec {
         }
     }
 
+    /// Reads a document of a custom kind; `shown` is what the client sent.
+    fn decode_custom(
+        &self,
+        row: &Row,
+        custom: &Custom,
+        body: &[u8],
+        shown: &[u8],
+        strict: bool,
+    ) -> Result<Decoded, Status> {
+        let no_kind = |e: &dyn std::fmt::Display| {
+            unrecognized(row, &format!("couldn't get version/kind; json parse error: {e}"), shown)
+        };
+        let (api_version, kind) = find_kind(body).map_err(|e| no_kind(&e))?;
+        let mut duplicates = json::Duplicates::new();
+        let object = json::parse_with(body, &mut duplicates).map_err(|e| no_kind(&e))?;
+        let track = if strict { crd::prune::Track::Paths } else { crd::prune::Track::Nothing };
+        let mut decoded = custom.accept(object, track).map_err(|e| match e {
+            Unwritable::NoKind => {
+                let text = String::from_utf8_lossy(shown);
+                unrecognized(row, &format!("Object 'Kind' is missing in '{text}'"), shown)
+            }
+            Unwritable::Malformed(why) => cannot_handle(row, &kind, &api_version, &why),
+        })?;
+        if api_version != self.api_version {
+            return Err(Status::bad_request(format!(
+                "the API version in the data ({api_version}) does not match the expected API version ({})",
+                self.api_version
+            )));
+        }
+        if strict {
+            let words = duplicates.iter().map(ToString::to_string);
+            decoded.strict.splice(0..0, words);
+        }
+        Ok(decoded)
+    }
+
     fn decode_json(&self, row: &Row, body: &[u8], strict: bool) -> Result<Decoded, Status> {
+        if let Some(custom) = self.custom() {
+            return self.decode_custom(row, custom, body, body, strict);
+        }
         let (api_version, kind) = find_kind(body).map_err(|e| {
             unrecognized(row, &format!("couldn't get version/kind; json parse error: {e}"), body)
         })?;

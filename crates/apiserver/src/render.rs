@@ -165,6 +165,12 @@ impl Render {
         let row = &self.served.row;
         let mut parts = VecDeque::new();
         let mut out = Vec::with_capacity(CHUNK_BYTES + 4096);
+        let custom = self.served.codec.custom().is_some();
+        if custom {
+            out.extend_from_slice(b"{\"apiVersion\":");
+            json::write_str(&row.api_version(), &mut out);
+            out.extend_from_slice(b",\"items\":[");
+        } else {
         out.extend_from_slice(b"{\"kind\":");
         json::write_str(&row.list_kind, &mut out);
         out.extend_from_slice(b",\"apiVersion\":");
@@ -172,6 +178,7 @@ impl Render {
         out.extend_from_slice(b",\"metadata\":");
         json::write(meta, &mut out);
         out.extend_from_slice(b",\"items\":[");
+        }
         for (i, entry) in entries.iter().enumerate() {
             if i > 0 {
                 out.push(b',');
@@ -186,7 +193,20 @@ impl Render {
                 )));
             }
         }
-        out.extend_from_slice(b"]}\n");
+        if custom {
+            // Untyped, so in the order of keys, and never without "continue".
+            let mut meta = meta.clone();
+            if meta.get("continue").is_none() {
+                meta.set("continue", "");
+            }
+            out.extend_from_slice(b"],\"kind\":");
+            json::write_str(&row.list_kind, &mut out);
+            out.extend_from_slice(b",\"metadata\":");
+            json::write(&meta, &mut out);
+            out.extend_from_slice(b"}\n");
+        } else {
+            out.extend_from_slice(b"]}\n");
+        }
         parts.push_back(out.into());
         Reply {
             code: 200,

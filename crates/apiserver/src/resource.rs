@@ -98,7 +98,7 @@ impl Served {
 
     /// Whether its objects are stored in this very version.
     pub fn is_hub(&self) -> bool {
-        self.row.storage.as_ref().is_some_and(|s| s.convert.is_none())
+        self.row.storage.as_ref().is_some_and(|s| s.convert.is_none() && s.version == self.row.version)
     }
 
     /// The served JSON of an object, with its `resourceVersion`.
@@ -135,12 +135,24 @@ impl Served {
     /// # Errors
     /// 400 when it cannot be expressed there.
     pub fn to_hub(&self, object: &mut Value) -> Result<(), meta::status::Status> {
-        self.row.to_hub(object).map_err(meta::status::Status::bad_request)
+        match (self.codec.custom(), &self.hub) {
+            (Some(_), Some(hub)) => hub
+                .codec
+                .custom()
+                .map_or(Ok(()), |c| c.convert(object))
+                .map_err(meta::status::Status::internal_error),
+            _ => self.row.to_hub(object).map_err(meta::status::Status::bad_request),
+        }
     }
 
     /// Converts a hub tree to this version. A stored object that cannot be expressed is shown as it is.
     pub fn from_hub(&self, object: &mut Value) {
-        if let Err(error) = self.row.from_hub(object) {
+        let converted = match self.codec.custom() {
+            Some(_) if self.is_hub() => Ok(()),
+            Some(custom) => custom.convert(object).map(|()| custom.tidy(object)),
+            None => self.row.from_hub(object),
+        };
+        if let Err(error) = converted {
             tracing::error!(kind = %self.row.kind, %error, "cannot convert a stored object");
         }
     }
@@ -171,6 +183,11 @@ impl Registry {
         registry
     }
 
+    /// Adds the stored side of a resource of which no version is served.
+    pub fn add_hub(&mut self, hub: Arc<Hub>) {
+        self.hubs.entry((hub.row.group.clone(), hub.row.plural.clone())).or_insert(hub);
+    }
+
     /// The kind behind `/apis/<group>/<version>/.../<resource>`.
     pub fn find(&self, group: &str, version: &str, resource: &str) -> Option<&Arc<Served>> {
         self.by_resource.get(&(Str::from(group), Str::from(version), Str::from(resource)))
@@ -199,6 +216,11 @@ impl Registry {
     /// Whether the group has any version served.
     pub fn has_group(&self, group: &str) -> bool {
         self.order.iter().any(|s| s.row.group == group)
+    }
+
+    /// Whether the group has built-in kinds.
+    pub fn has_builtin_group(&self, group: &str) -> bool {
+        self.order.iter().any(|s| s.row.group == group && s.codec.custom().is_none())
     }
 
     /// Whether the group is served in this version.

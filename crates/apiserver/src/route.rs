@@ -35,17 +35,22 @@ pub(crate) fn target(call: &Call) -> Result<Option<Target>, Status> {
     let info = &call.info;
     let registry = call.api.registry.load();
     let Some(served) = registry.find(&info.group, &info.version, &info.resource) else {
-        return if registry.has_group(&info.group) { Err(not_found()) } else { Ok(None) };
+        return if registry.has_builtin_group(&info.group) { Err(not_found()) } else { Ok(None) };
     };
     let row = &served.row;
     let in_namespace = !info.namespace.is_empty() && !(row.group.is_empty() && row.plural == "namespaces");
     let fits = if row.namespaced { in_namespace || info.name_in_path().is_empty() } else { !in_namespace };
+    let custom = served.codec.custom().is_some();
     if !fits {
-        return Err(not_found());
+        return if custom { Ok(None) } else { Err(not_found()) };
     }
     let sub = match info.subresource.as_str() {
         "" => None,
-        name => Some(row.subresource(name).ok_or_else(not_found)?.clone()),
+        name => match row.subresource(name) {
+            Some(sub) => Some(sub.clone()),
+            None if custom => return Err(Status::not_found(&served.group_resource(), &info.name)),
+            None => return Err(not_found()),
+        },
     };
     Ok(Some(Target { served: served.clone(), sub }))
 }

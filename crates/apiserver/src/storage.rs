@@ -83,9 +83,17 @@ pub struct HubLoader<'a> {
 #[derive(Debug, Default)]
 pub struct Prepared {
     entries: Mutex<HashMap<usize, (Entry, Arc<Template>)>>,
+    /// Held while the feed applies a batch.
+    applying: Mutex<()>,
 }
 
 impl Prepared {
+    /// Runs while the feed stands still: whatever it brings next meets the registry as it is left here.
+    pub fn standing_still<T>(&self, f: impl FnOnce() -> T) -> T {
+        let _applying = self.applying.lock();
+        f()
+    }
+
     /// Leaves what is known of the value that is about to be written. The value's address is its ticket:
     /// the store hands the same bytes to the feed.
     pub fn leave(&self, value: &Bytes, entry: Entry, template: Arc<Template>) {
@@ -119,6 +127,7 @@ pub async fn feed(
             Ok(batch) => batch,
             Err(error) => return error,
         };
+        let _applying = prepared.applying.lock();
         let registry = registry.load_full();
         for event in batch.events {
             let Some(key) = event.key().as_str() else { continue };

@@ -222,11 +222,46 @@ pub fn validate_create(served: &Served, context: &Context, object: &Value) -> Re
     let mut errors = object_meta::validate(object.at("metadata"), scope(row), rule, &path);
     errors.extend(finalizers(served, object.at("metadata"), &path));
     errors.extend((row.hooks.validate_create)(context, object));
+    // What a kind itself says of its names stands with what all kinds say of them.
+    errors.sort_by_key(|e| match e.field.as_str() {
+        "metadata.generateName" => 0,
+        "metadata.name" => 1,
+        _ => 2,
+    });
+    if let Some(custom) = custom_of(served) {
+        if custom.is_terminating() {
+            let text = "create not allowed while custom resource definition is terminating";
+            let name = object.at("metadata").at("name").str();
+            return Err(Status::forbidden(&served.group_resource(), name, text));
+        }
+        errors.extend(custom.validate_create(object, &mut Vec::new()));
+    }
     refuse(served, object, errors)
 }
 
+/// The custom kind in whose version objects are validated: the one they came in, unless a webhook has
+/// converted them.
+fn custom_of(served: &Served) -> Option<&crate::crd::Custom> {
+    let own = served.codec.custom()?;
+    if own.has_own_conversion() { served.hub.as_ref()?.codec.custom() } else { Some(own) }
+}
+
+/// Texts for `Warning` headers about a custom object that is written.
+pub fn custom_warnings(served: &Served, new: &Value, old: &Value) -> Vec<String> {
+    match served.codec.custom() {
+        Some(_) => crate::crd::Custom::finalizer_warnings(new, old),
+        None => Vec::new(),
+    }
+}
+
 /// All errors of an update; `subresource` updates have their own hook.
-pub fn validate_update(served: &Served, context: &Context, new: &Value, old: &Value) -> Result<(), Status> {
+pub fn validate_update(
+    served: &Served,
+    context: &Context,
+    new: &Value,
+    old: &Value,
+    warnings: &mut Vec<String>,
+) -> Result<(), Status> {
     let row = hub_row(served);
     let path = Path::new("metadata");
     let rule = |name: &str, usage: NameUse| names::name_is_path_segment(name, usage);
@@ -242,6 +277,12 @@ pub fn validate_update(served: &Served, context: &Context, new: &Value, old: &Va
         row.hooks.validate_subresource
     };
     errors.extend(hook(context, new, old));
+    if let Some(custom) = custom_of(served) {
+        errors.extend(match context.subresource.as_str() {
+            "status" => custom.validate_status(new, old, warnings),
+            _ => custom.validate_update(new, old, warnings),
+        });
+    }
     refuse(served, new, errors)
 }
 
@@ -271,7 +312,11 @@ fn refuse(served: &Served, object: &Value, errors: ErrorList) -> Result<(), Stat
     if errors.is_empty() {
         return Ok(());
     }
-    Err(Status::invalid(&served.group_kind(), object.at("metadata").at("name").str(), &errors))
+    let mut kind = served.group_kind();
+    if served.codec.custom().is_some() {
+        kind.kind = object.at("kind").str().into();
+    }
+    Err(Status::invalid(&kind, object.at("metadata").at("name").str(), &errors))
 }
 
 /// The row whose hooks see the object: the hub's.

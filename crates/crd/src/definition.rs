@@ -11,6 +11,7 @@ mod openapi;
 mod read;
 mod spec;
 
+pub use conversion::has_broken_bundle;
 pub use read::{Definition, Version};
 
 use crate::formats;

@@ -34,7 +34,7 @@ fn or_bool(v: &OrBool) -> String {
 }
 
 /// A schema.
-pub fn schema(s: &Schema) -> String {
+pub(crate) fn schema(s: &Schema) -> String {
     let float = |x: Option<f64>| opt(x, |x| go_json(&Value::Number(x.into())).to_string());
     let int = |x: Option<i64>| opt(x, |x| x.to_string());
     let json = |x: &Option<Value>| opt(x.as_ref(), |x| go_json(x).to_string());
@@ -109,7 +109,7 @@ pub fn schema(s: &Schema) -> String {
 }
 
 /// A rule.
-pub fn rule(r: &Rule) -> String {
+pub(crate) fn rule(r: &Rule) -> String {
     object(&[
         ("Rule", text(&r.rule)),
         ("Message", text(&r.message)),
@@ -121,7 +121,7 @@ pub fn rule(r: &Rule) -> String {
 }
 
 /// A struct with these fields.
-pub fn object(fields: &[(&str, String)]) -> String {
+pub(crate) fn object(fields: &[(&str, String)]) -> String {
     let fields: Vec<String> = fields.iter().map(|(k, v)| format!("\"{k}\":{v}")).collect();
     format!("{{{}}}", fields.join(","))
 }

@@ -55,13 +55,15 @@ fn made_of(definition: &Value) -> Value {
 pub(super) async fn install(api: &Arc<Api>, definition: &Value) -> Result<Option<Installed>, store::Error> {
     let kind = Arc::new(rows::kind_of(definition));
     let rows = rows::rows(definition, &kind);
-    let Some((hub_row, _)) = rows.iter().find(|(row, _)| row.version == kind.storage) else { return Ok(None) };
+    let Some((hub_row, _)) = rows.iter().find(|(row, _)| row.version == kind.storage) else {
+        return Ok(None);
+    };
     let (group, plural) = (hub_row.group.clone(), hub_row.plural.clone());
     let codec = |row: &Row| {
         let custom = Custom { all: kind.clone(), version: row.version.clone() };
         let tree = custom.here().map(|v| v.tree.clone()).unwrap_or_default();
         let ty = merge::structural::type_of(&tree, kind.preserve_unknown);
-        Codec::custom(row, custom, ty)
+        Codec::custom_kind(row, custom, ty)
     };
     let hub_codec = codec(hub_row);
     let transform: Arc<dyn Transform> = Arc::new(Identity);

@@ -348,7 +348,8 @@ impl Custom {
             for why in meta::names::qualified_name(name) {
                 warnings.push(format!("metadata.finalizers: {shown}: {why}"));
             }
-            if !name.contains('/') && !matches!(name.as_str(), "orphan" | "foregroundDeletion" | "kubernetes") {
+            if !name.contains('/') && !matches!(name.as_str(), "orphan" | "foregroundDeletion" | "kubernetes")
+            {
                 let path = if name.contains('.') { "including a path (/) " } else { "" };
                 warnings.push(format!("metadata.finalizers: {shown}: prefer a domain-qualified finalizer name {path}to avoid accidental conflicts with other finalizer writers"));
             }
@@ -402,7 +403,8 @@ impl Custom {
 
     /// Whether the path names a field of the schema that a selector can read.
     pub(crate) fn knows_path(&self, path: &str) -> bool {
-        let resolve = |v: &Version| field_path::resolve(path, &v.schema, field_path::Subscripts::Refused).is_ok();
+        let resolve =
+            |v: &Version| field_path::resolve(path, &v.schema, field_path::Subscripts::Refused).is_ok();
         self.here().is_some_and(resolve)
     }
 }

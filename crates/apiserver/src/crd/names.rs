@@ -82,7 +82,8 @@ pub(super) fn accept(definition: &Value, all: &[Value], now: &str) -> Option<Val
         Some((reason, message)) => ("False", reason, message),
     };
     let same = condition("NamesAccepted").is_some_and(|c| {
-        (c.at("status").str(), c.at("reason").str(), c.at("message").str()) == (status, reason, message.as_str())
+        (c.at("status").str(), c.at("reason").str(), c.at("message").str())
+            == (status, reason, message.as_str())
     });
     if same && names == *had {
         return None;

@@ -1,7 +1,7 @@
 //! The rows of a custom kind: one for each served version.
 
-use super::kind::{Kind, Version};
 use super::convert::Converter;
+use super::kind::{Kind, Version};
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -110,7 +110,10 @@ fn selectable(version: &Value) -> Vec<SelectableField> {
             let path = f.at("jsonPath").str();
             let path = path.strip_prefix('.').unwrap_or(path);
             let steps = path.split('.').map(Str::from).collect();
-            SelectableField { label: path.into(), read: kinds::table::FieldReader::Path(steps, Str::default()) }
+            SelectableField {
+                label: path.into(),
+                read: kinds::table::FieldReader::Path(steps, Str::default()),
+            }
         })
         .collect()
 }
@@ -131,7 +134,8 @@ fn deprecation(definition: &Value, version: &Value) -> Option<Str> {
     let (group, kind) = (spec.at("group").str(), spec.at("names").at("kind").str());
     let name = version.at("name").str();
     let mut text = format!("{group}/{name} {kind} is deprecated");
-    let newer = spec.at("versions").items().iter().filter(|v| v.at("served").bool() && !v.at("deprecated").bool());
+    let newer =
+        spec.at("versions").items().iter().filter(|v| v.at("served").bool() && !v.at("deprecated").bool());
     let newer = newer.map(|v| v.at("name").str()).filter(|n| compare_versions(name, n) == Ordering::Less);
     if let Some(best) = newer.max_by(|a, b| compare_versions(a, b)) {
         text.push_str(&format!("; use {group}/{best} {kind}"));

@@ -66,7 +66,7 @@ pub(crate) fn text_at(object: &Value, path: &str) -> Result<Option<String>, Stri
 impl ScalePaths {
     /// The Scale of an object, and whether the replicas are set.
     pub(crate) fn scale_of(&self, object: &Value) -> Result<(Value, bool), Status> {
-        let wrong = Status::plain_error::<String>;
+        let wrong = |why: String| Status::plain_error(why);
         let replicas = int_at(object, &self.spec).map_err(wrong)?;
         let ready = int_at(object, &self.status).map_err(wrong)?.unwrap_or(0);
         let selector = match &self.selector {
@@ -110,7 +110,10 @@ impl ScalePaths {
         let mut value = object;
         for step in parents {
             value = value.object_at(step).ok_or_else(|| {
-                Status::plain_error(format!("value cannot be set because {} is not a map[string]interface{{}}", self.spec))
+                Status::plain_error(format!(
+                    "value cannot be set because {} is not a map[string]interface{{}}",
+                    self.spec
+                ))
             })?;
         }
         value.set(last, replicas);

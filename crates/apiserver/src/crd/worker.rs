@@ -79,7 +79,8 @@ struct Worker {
 impl Worker {
     fn definitions(&self) -> Vec<Value> {
         let Some(hub) = self.api.hub(GROUP, PLURAL) else { return Vec::new() };
-        let page = hub.cache.list(crate::cache::Query { namespace: "", after: None, limit: 0, selection: None });
+        let page =
+            hub.cache.list(crate::cache::Query { namespace: "", after: None, limit: 0, selection: None });
         page.entries.iter().map(|e| hub.tree(e)).collect()
     }
 
@@ -196,7 +197,12 @@ async fn update_status(api: &Arc<Api>, name: &str, definition: &Value) -> bool {
         Ok((200, _)) => true,
         Ok((404 | 409, _)) => false,
         Ok((code, answer)) => {
-            tracing::error!(name, code, message = answer.at("message").str(), "cannot write a definition's status");
+            tracing::error!(
+                name,
+                code,
+                message = answer.at("message").str(),
+                "cannot write a definition's status"
+            );
             false
         }
         Err(error) => {

@@ -33,7 +33,13 @@ pub(super) async fn answer(
     if verb == "get" {
         call.fresh(None).await?;
         let entry = get::find(&target.served, hub, &call.info.namespace, &call.info.name)?;
-        return reply(accepted, &target.served.tree(hub, &entry));
+        let object = target.served.tree(hub, &entry);
+        if let Some(paths) = crate::crd::scale_paths(&target.served)
+            && !paths.scale_of(&object)?.1
+        {
+            return Err(paths.missing());
+        }
+        return reply(accepted, target, &object);
     }
     let body = read_body(call, body).await?;
     let kind = if verb == "patch" { OptionsKind::Patch { apply: false } } else { OptionsKind::Update };
@@ -41,7 +47,7 @@ pub(super) async fn answer(
     let mut make = |live: Option<&Value>| {
         let live = live.ok_or_else(|| Status::not_found(&target.served.group_resource(), &call.info.name))?;
         let scale = if verb == "patch" {
-            patched(call, &scale_of(live), &body)?
+            patched(call, &scale_for(target, live)?, &body)?
         } else {
             super::decode_action(call, "autoscaling/v1", "Scale", SCALE, &body, options.validation)?
         };
@@ -51,11 +57,19 @@ pub(super) async fn answer(
     let whole = Target { served: target.served.clone(), sub: None };
     let (_, written) =
         update::change(call, &whole, hub, &mut make, &options, false, update::Create::No).await?;
-    reply(accepted, &target.served.tree(hub, &written.entry))
+    reply(accepted, target, &target.served.tree(hub, &written.entry))
 }
 
-fn reply(accepted: Accepted, object: &Value) -> Result<Reply, Status> {
-    Ok(typed_reply(200, accepted, SCALE, &scale_of(object)))
+fn reply(accepted: Accepted, target: &Target, object: &Value) -> Result<Reply, Status> {
+    Ok(typed_reply(200, accepted, SCALE, &scale_for(target, object)?))
+}
+
+/// The scale of an object; custom kinds say where its parts stand.
+fn scale_for(target: &Target, object: &Value) -> Result<Value, Status> {
+    match crate::crd::scale_paths(&target.served) {
+        Some(paths) => Ok(paths.scale_of(object)?.0),
+        None => Ok(scale_of(object)),
+    }
 }
 
 /// The scale of an object with `spec.replicas` and `spec.selector`.
@@ -122,7 +136,8 @@ fn scaled(
     let metadata = scale.at("metadata");
     let version = metadata.at("resourceVersion").str();
     let replicas = scale.at("spec").at("replicas").int();
-    if replicas < 0 {
+    let paths = crate::crd::scale_paths(&target.served);
+    if replicas < 0 && paths.is_none() {
         let path = Path::new("spec");
         let path = path.child("replicas");
         let errors = vec![Error::invalid(&path, replicas, "must be greater than or equal to 0")];
@@ -135,7 +150,9 @@ fn scaled(
             v => metadata.set("resourceVersion", v),
         }
     }
-    if let Some(spec) = new.object_at("spec") {
+    if let Some(paths) = paths {
+        paths.set_replicas(&mut new, replicas)?;
+    } else if let Some(spec) = new.object_at("spec") {
         spec.set("replicas", replicas);
     }
     crate::managed::update(call, target, Some(live), &mut new, options);

@@ -137,6 +137,7 @@ pub(crate) fn begin_create(
     row.prepare_create(context, object);
     hub.codec.normalize(object);
     write::validate_create(served, context, object)?;
+    write::custom_warnings(served, object, &Value::Null).into_iter().for_each(|text| call.warn(text));
     crate::special::check_write(call, hub, object, None)?;
     for warning in (row.hooks.warn_create)(context, object) {
         call.warn(warning);

@@ -242,6 +242,9 @@ enum Step {
 
 /// What a deletion does to the object now: pure.
 fn plan(call: &Call, hub: &Hub, old: &Value, options: &DeleteOptions) -> Step {
+    if let Some(new) = crate::crd::mark_deleted(&call.api, hub, old) {
+        return Step::Mark(new);
+    }
     let metadata = old.at("metadata");
     let deleting = !metadata.at("deletionTimestamp").is_null();
     let finalizers = finalizers_for_deletion(hub, old, options);

@@ -262,7 +262,12 @@ fn begin_update(
     }
     hub.codec.normalize(new);
     crate::special::check_write(call, hub, new, Some(old))?;
-    write::validate_update(&target.served, context, new, old)?;
+    let mut warnings = Vec::new();
+    write::validate_update(&target.served, context, new, old, &mut warnings)?;
+    if context.subresource != "status" {
+        warnings.extend(write::custom_warnings(&target.served, new, old));
+    }
+    warnings.into_iter().for_each(|text| call.warn(text));
     if context.subresource.is_empty() {
         for warning in (row.hooks.warn_update)(context, new, old) {
             call.warn(warning);

@@ -154,7 +154,7 @@ fn check_service(path: &Path<'_>, service: &Value, errors: &mut ErrorList) {
 }
 
 /// Whether a bundle holds certificates.
-pub fn check_bundle(path: &Path<'_>, bundle: &str) -> Option<Error> {
+fn check_bundle(path: &Path<'_>, bundle: &str) -> Option<Error> {
     let why = broken_bundle(bundle)?;
     Some(Error::invalid(path, bundle, format!("unable to load root certificates: {why}")))
 }

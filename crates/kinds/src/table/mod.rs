@@ -15,7 +15,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-pub use fields::{FieldError, SelectableField, SelectableFields};
+pub use fields::{FieldError, FieldReader, SelectableField, SelectableFields};
 pub use generation::Generation;
 pub use row::{DeletePolicy, Encoding, FieldPath, Row, Storage, Subresource, SubresourceKind};
 
