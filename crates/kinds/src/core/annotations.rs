@@ -26,11 +26,11 @@ pub(super) fn validate(
     errors: &mut ErrorList,
 ) {
     let annotations = metadata.at("annotations");
-    if let Some(v) = annotations.get(MIRROR) {
-        if spec.at("nodeName").str().is_empty() {
-            let text = "must set spec.nodeName if mirror pod annotation is set";
-            errors.push(Error::invalid(&path.key(MIRROR), v.str(), text));
-        }
+    if let Some(v) = annotations.get(MIRROR)
+        && spec.at("nodeName").str().is_empty()
+    {
+        let text = "must set spec.nodeName if mirror pod annotation is set";
+        errors.push(Error::invalid(&path.key(MIRROR), v.str(), text));
     }
     let given = annotations.at(TOLERATIONS).str();
     if !given.is_empty() {
@@ -75,10 +75,7 @@ fn tolerations(text: &str, allow: &Allow, path: &Path<'_>, errors: &mut ErrorLis
 /// Whether the cost of deletion is no 32 bit number in plain digits.
 pub(super) fn has_invalid_deletion_cost(metadata: &Value) -> bool {
     let Some(v) = metadata.at("annotations").get(DELETION_COST) else { return false };
-    let plain = match v.str().as_bytes() {
-        [b'0'] | [b'-' | b'1'..=b'9', ..] => true,
-        _ => false,
-    };
+    let plain = matches!(v.str().as_bytes(), [b'0'] | [b'-' | b'1'..=b'9', ..]);
     !plain || strconv::parse_int32(v.str()).is_err()
 }
 

@@ -106,11 +106,11 @@ fn decoded_size(data: &Value) -> usize {
 
 fn default_secret(secret: &mut Value) {
     default_text(secret, "type", "Opaque");
-    if let Some(given) = secret.remove("stringData").filter(|v| !v.is_empty()) {
-        if let Some(data) = secret.object_at("data") {
-            for (key, v) in given.entries() {
-                data.set(key, STANDARD.encode(v.str()));
-            }
+    if let Some(given) = secret.remove("stringData").filter(|v| !v.is_empty())
+        && let Some(data) = secret.object_at("data")
+    {
+        for (key, v) in given.entries() {
+            data.set(key, STANDARD.encode(v.str()));
         }
     }
 }
@@ -134,16 +134,12 @@ fn validate_secret(secret: &Value, errors: &mut ErrorList) {
         }
         "kubernetes.io/dockercfg" => json_object(data, ".dockercfg", &path, errors),
         "kubernetes.io/dockerconfigjson" => json_object(data, ".dockerconfigjson", &path, errors),
-        "kubernetes.io/basic-auth" => {
-            if missing("username") && missing("password") {
-                require("username");
-                require("password");
-            }
+        "kubernetes.io/basic-auth" if missing("username") && missing("password") => {
+            require("username");
+            require("password");
         }
-        "kubernetes.io/ssh-auth" => {
-            if data.at("ssh-privatekey").str().is_empty() {
-                require("ssh-privatekey");
-            }
+        "kubernetes.io/ssh-auth" if data.at("ssh-privatekey").str().is_empty() => {
+            require("ssh-privatekey");
         }
         "kubernetes.io/tls" => {
             for key in ["tls.crt", "tls.key"] {

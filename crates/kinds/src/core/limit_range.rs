@@ -26,11 +26,11 @@ pub(super) const HOOKS: Hooks = Hooks {
     },
     prepare_create: |_, range| {
         // One without a name gets one of the form of a uid.
-        if let Some(metadata) = range.object_at("metadata") {
-            if metadata.at("name").str().is_empty() {
-                let uid = metadata.at("uid").clone();
-                metadata.set("name", uid);
-            }
+        if let Some(metadata) = range.object_at("metadata")
+            && metadata.at("name").str().is_empty()
+        {
+            let uid = metadata.at("uid").clone();
+            metadata.set("name", uid);
         }
     },
     validate_create: |_, range| {
@@ -133,10 +133,10 @@ fn amounts(item: &Value, kind: &str, path: &Path<'_>, errors: &mut ErrorList) {
             let path = path.child(list);
             errors.push(Error::invalid(&path.key(name), shown.to_string(), text));
         };
-        if let (Some(min), Some(max)) = (&min, &max) {
-            if min > max {
-                refuse("min", min, format!("min value {min} is greater than max value {max}"));
-            }
+        if let (Some(min), Some(max)) = (&min, &max)
+            && min > max
+        {
+            refuse("min", min, format!("min value {min} is greater than max value {max}"));
         }
         if let Some(request) = &request {
             if let Some(min) = min.as_ref().filter(|min| *min > request) {
@@ -173,12 +173,13 @@ fn amounts(item: &Value, kind: &str, path: &Path<'_>, errors: &mut ErrorList) {
                 }
             }
         }
-        if let (Some(default), Some(request)) = (&default, &request) {
-            if !may_overcommit(name) && default != request {
-                let text =
-                    format!("default value {default} must equal to defaultRequest value {request} in {name}");
-                refuse("defaultRequest", request, text);
-            }
+        if let (Some(default), Some(request)) = (&default, &request)
+            && !may_overcommit(name)
+            && default != request
+        {
+            let text =
+                format!("default value {default} must equal to defaultRequest value {request} in {name}");
+            refuse("defaultRequest", request, text);
         }
     }
 }

@@ -71,10 +71,10 @@ pub(super) const HOOKS: Hooks = Hooks {
 fn label(namespace: &mut Value) {
     let Some(metadata) = namespace.object_at("metadata") else { return };
     let name = metadata.at("name").clone();
-    if !name.str().is_empty() {
-        if let Some(labels) = metadata.object_at("labels") {
-            labels.set(NAME_LABEL, name);
-        }
+    if !name.str().is_empty()
+        && let Some(labels) = metadata.object_at("labels")
+    {
+        labels.set(NAME_LABEL, name);
     }
 }
 

@@ -36,10 +36,10 @@ pub(super) const HOOKS: Hooks = Hooks {
     },
     prepare_update: |_, new, old| {
         prepare::keep(new, old, "status");
-        if !is_set(old.at("spec"), "configSource") {
-            if let Some(spec) = new.get_mut("spec") {
-                spec.remove("configSource");
-            }
+        if !is_set(old.at("spec"), "configSource")
+            && let Some(spec) = new.get_mut("spec")
+        {
+            spec.remove("configSource");
         }
     },
     validate_create: |_, node| {
@@ -59,10 +59,10 @@ pub(super) const HOOKS: Hooks = Hooks {
     warn_update: |_, new, _| warnings(new),
     prepare_subresource: |_, new, old| {
         prepare::keep(new, old, "spec");
-        if !is_set(old.at("status"), "config") {
-            if let Some(status) = new.get_mut("status") {
-                status.remove("config");
-            }
+        if !is_set(old.at("status"), "config")
+            && let Some(status) = new.get_mut("status")
+        {
+            status.remove("config");
         }
     },
     validate_subresource: |_, new, old| {

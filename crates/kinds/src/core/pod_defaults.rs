@@ -163,10 +163,10 @@ fn default_container(container: &mut Value) {
     each(container, "env", |env| {
         let Some(source) = env.get_mut("valueFrom") else { return };
         default_field_ref(source);
-        if let Some(file) = source.get_mut("fileKeyRef") {
-            if !file.is_null() {
-                default(file, "optional", false);
-            }
+        if let Some(file) = source.get_mut("fileKeyRef")
+            && !file.is_null()
+        {
+            default(file, "optional", false);
         }
     });
     if let Some(resources) = container.get_mut("resources") {
@@ -198,10 +198,10 @@ fn default_probe(probe: &mut Value) {
         }
     }
     default_http_get(probe);
-    if let Some(grpc) = probe.get_mut("grpc") {
-        if !grpc.is_null() {
-            default(grpc, "service", "");
-        }
+    if let Some(grpc) = probe.get_mut("grpc")
+        && !grpc.is_null()
+    {
+        default(grpc, "service", "");
     }
 }
 
@@ -214,10 +214,10 @@ fn default_http_get(handler: &mut Value) {
 }
 
 fn default_field_ref(holder: &mut Value) {
-    if let Some(reference) = holder.get_mut("fieldRef") {
-        if !reference.is_null() {
-            default_text(reference, "apiVersion", "v1");
-        }
+    if let Some(reference) = holder.get_mut("fieldRef")
+        && !reference.is_null()
+    {
+        default_text(reference, "apiVersion", "v1");
     }
 }
 
@@ -226,19 +226,20 @@ fn default_volume(volume: &mut Value) {
         volume.set("emptyDir", Value::object());
     }
     for name in ["secret", "configMap", "downwardAPI", "projected"] {
-        if let Some(source) = volume.get_mut(name) {
-            if !source.is_null() {
-                default(source, "defaultMode", 0o644);
-            }
+        if let Some(source) = volume.get_mut(name)
+            && !source.is_null()
+        {
+            default(source, "defaultMode", 0o644);
         }
     }
     default_source(volume);
     let Some(volume) = volume.as_object_mut() else { return };
-    if let Some(image) = volume.get_mut("image") {
-        if !image.is_null() && image.at("pullPolicy").str().is_empty() {
-            let policy = default_pull_policy(image.at("reference").str());
-            image.set("pullPolicy", policy);
-        }
+    if let Some(image) = volume.get_mut("image")
+        && !image.is_null()
+        && image.at("pullPolicy").str().is_empty()
+    {
+        let policy = default_pull_policy(image.at("reference").str());
+        image.set("pullPolicy", policy);
     }
     if let Some(api) = volume.get_mut("downwardAPI") {
         each(api, "items", default_field_ref);
@@ -248,19 +249,18 @@ fn default_volume(volume: &mut Value) {
             if let Some(api) = source.get_mut("downwardAPI") {
                 each(api, "items", default_field_ref);
             }
-            if let Some(token) = source.get_mut("serviceAccountToken") {
-                if !token.is_null() {
-                    default(token, "expirationSeconds", 3600);
-                }
+            if let Some(token) = source.get_mut("serviceAccountToken")
+                && !token.is_null()
+            {
+                default(token, "expirationSeconds", 3600);
             }
         });
     }
-    if let Some(template) = volume.get_mut("ephemeral").and_then(|e| e.get_mut("volumeClaimTemplate")) {
-        if !template.is_null() {
-            if let Some(spec) = template.object_at("spec") {
-                super::pvc::default_spec(spec);
-            }
-        }
+    if let Some(template) = volume.get_mut("ephemeral").and_then(|e| e.get_mut("volumeClaimTemplate"))
+        && !template.is_null()
+        && let Some(spec) = template.object_at("spec")
+    {
+        super::pvc::default_spec(spec);
     }
 }
 
@@ -280,18 +280,18 @@ pub(super) fn default_source(source: &mut Value) {
             }
         }
     }
-    if let Some(path) = source.get_mut("hostPath") {
-        if !path.is_null() {
-            default(path, "type", "");
-        }
+    if let Some(path) = source.get_mut("hostPath")
+        && !path.is_null()
+    {
+        default(path, "type", "");
     }
-    if let Some(disk) = source.get_mut("azureDisk") {
-        if !disk.is_null() {
-            default(disk, "cachingMode", "ReadWrite");
-            default(disk, "fsType", "ext4");
-            default(disk, "readOnly", false);
-            default(disk, "kind", "Shared");
-        }
+    if let Some(disk) = source.get_mut("azureDisk")
+        && !disk.is_null()
+    {
+        default(disk, "cachingMode", "ReadWrite");
+        default(disk, "fsType", "ext4");
+        default(disk, "readOnly", false);
+        default(disk, "kind", "Shared");
     }
 }
 
@@ -305,10 +305,10 @@ pub(super) fn default_resources(resources: &mut Value) {
 pub(super) fn round_up(holder: &mut Value, name: &str) {
     let Some(list) = holder.get_mut(name).and_then(Value::as_object_mut) else { return };
     for (_, v) in list.iter_mut() {
-        if let Ok(mut amount) = Quantity::from_value(v) {
-            if !amount.round_up(MILLI) {
-                *v = Value::from(&amount);
-            }
+        if let Ok(mut amount) = Quantity::from_value(v)
+            && !amount.round_up(MILLI)
+        {
+            *v = Value::from(&amount);
         }
     }
 }

@@ -38,10 +38,10 @@ pub(super) fn prepare(new: &mut Value, old: &Value) {
     }
     super::util::each(status, "conditions", |condition| {
         let generation = known.get_mut(condition.at("type").str()).and_then(VecDeque::pop_front);
-        if condition.at("observedGeneration").int() == 0 {
-            if let Some(generation) = generation.filter(|g| *g != 0) {
-                condition.set("observedGeneration", generation);
-            }
+        if condition.at("observedGeneration").int() == 0
+            && let Some(generation) = generation.filter(|g| *g != 0)
+        {
+            condition.set("observedGeneration", generation);
         }
     });
 }

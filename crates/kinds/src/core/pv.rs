@@ -397,10 +397,11 @@ fn validate_update(new: &Value, old: &Value) -> ErrorList {
     let (spec, before) = (new.at("spec"), old.at("spec"));
     let (mut source, stands) = (only_source(spec), only_source(before));
     let name = "controllerExpandSecretRef";
-    if is_set(before, "csi") && !is_set(before.at("csi"), name) {
-        if let Some(csi) = source.get_mut("csi") {
-            csi.remove(name);
-        }
+    if is_set(before, "csi")
+        && !is_set(before.at("csi"), name)
+        && let Some(csi) = source.get_mut("csi")
+    {
+        csi.remove(name);
     }
     if !semantic_equal(&source, &stands) {
         let path = Path::new("spec");

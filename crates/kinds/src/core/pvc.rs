@@ -106,10 +106,10 @@ fn prepare_spec(spec: &mut Value, old: &Value) {
         spec.remove("dataSourceRef");
     }
     let source = spec.at("dataSource");
-    let known = match (source.at("kind").str(), source.at("apiGroup").str()) {
-        ("PersistentVolumeClaim", "") | ("VolumeSnapshot", "snapshot.storage.k8s.io") => true,
-        _ => false,
-    };
+    let known = matches!(
+        (source.at("kind").str(), source.at("apiGroup").str()),
+        ("PersistentVolumeClaim", "") | ("VolumeSnapshot", "snapshot.storage.k8s.io")
+    );
     let in_use = is_set(old, "dataSource") || is_set(old, "dataSourceRef");
     if !in_use && !is_set(spec, "dataSourceRef") && !known {
         spec.remove("dataSource");
@@ -235,10 +235,10 @@ fn validate_update(new: &Value, old: &Value) -> ErrorList {
     }
     class_changes(new, old, &mut munged, &mut errors);
     if new.at("status").at("phase").str() == "Bound" {
-        if let Some(requests) = munged.get_mut("resources").and_then(|r| r.get_mut("requests")) {
-            if !requests.is_null() {
-                keep(requests, before.at("resources").at("requests"), "storage");
-            }
+        if let Some(requests) = munged.get_mut("resources").and_then(|r| r.get_mut("requests"))
+            && !requests.is_null()
+        {
+            keep(requests, before.at("resources").at("requests"), "storage");
         }
         keep(&mut munged, before, "volumeAttributesClassName");
     }

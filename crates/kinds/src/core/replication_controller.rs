@@ -57,12 +57,11 @@ fn template_warnings(controller: &Value) -> Vec<String> {
 
 fn default_controller(controller: &mut Value) {
     let labels = controller.path(&["spec", "template", "metadata", "labels"]).clone();
-    if !labels.is_null() {
-        if let Some(metadata) = controller.object_at("metadata") {
-            if metadata.at("labels").is_empty() {
-                metadata.set("labels", labels.clone());
-            }
-        }
+    if !labels.is_null()
+        && let Some(metadata) = controller.object_at("metadata")
+        && metadata.at("labels").is_empty()
+    {
+        metadata.set("labels", labels.clone());
     }
     let Some(spec) = controller.object_at("spec") else { return };
     if !labels.is_null() && spec.at("selector").is_empty() {

@@ -270,10 +270,10 @@ fn claim_names(claims: &[Value], known: &BTreeSet<&str>, path: &Path<'_>, errors
                 let overlaps = requests.get(name).copied().unwrap_or(0);
                 errors.extend((0..overlaps).map(|_| Error::duplicate(&path, name)));
             }
-            if let Some((claim, _)) = key.split_once('/') {
-                if !seen.contains(&key) {
-                    *requests.entry(claim.to_owned()).or_default() += 1;
-                }
+            if let Some((claim, _)) = key.split_once('/')
+                && !seen.contains(&key)
+            {
+                *requests.entry(claim.to_owned()).or_default() += 1;
             }
             seen.insert(key);
         }

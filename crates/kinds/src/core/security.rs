@@ -74,10 +74,10 @@ fn sysctls(spec: &Value, allow: &Allow, path: &Path<'_>, errors: &mut ErrorList)
         } else if seen.contains(name) {
             errors.push(Error::duplicate(&path, name));
         }
-        if !allow.host_sysctls {
-            if let Some(text) = host_sysctl(name, spec) {
-                errors.push(Error::invalid(&path, name, text));
-            }
+        if !allow.host_sysctls
+            && let Some(text) = host_sysctl(name, spec)
+        {
+            errors.push(Error::invalid(&path, name, text));
         }
         seen.insert(name);
     }

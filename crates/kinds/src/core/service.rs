@@ -57,7 +57,6 @@ pub(super) const HOOKS: Hooks = Hooks {
         given.flat_map(|(i, ip)| ip::ip_warnings(&path.index(i), ip)).collect()
     },
     name: NameRule::DnsLabel,
-    ..Hooks::NONE
 };
 
 /// Whether traffic comes from outside of the cluster.
@@ -96,11 +95,9 @@ fn default_spec(spec: &mut Value) {
         "None" => {
             spec.remove("sessionAffinityConfig");
         }
-        "ClientIP" => {
-            if !is_set(spec.at("sessionAffinityConfig").at("clientIP"), "timeoutSeconds") {
-                let client = object([("timeoutSeconds", CLIENT_IP_SECONDS.into())]);
-                spec.set("sessionAffinityConfig", object([("clientIP", client)]));
-            }
+        "ClientIP" if !is_set(spec.at("sessionAffinityConfig").at("clientIP"), "timeoutSeconds") => {
+            let client = object([("timeoutSeconds", CLIENT_IP_SECONDS.into())]);
+            spec.set("sessionAffinityConfig", object([("clientIP", client)]));
         }
         _ => {}
     }
@@ -166,10 +163,10 @@ fn drop_dependent(new: &mut Value, old: &Value) {
     if is_external(before) && !is_external(spec) && same(spec, "externalTrafficPolicy") {
         spec.remove("externalTrafficPolicy");
     }
-    if kind != "LoadBalancer" {
-        if let Some(status) = new.object_at("status") {
-            status.set("loadBalancer", Value::object());
-        }
+    if kind != "LoadBalancer"
+        && let Some(status) = new.object_at("status")
+    {
+        status.set("loadBalancer", Value::object());
     }
 }
 

@@ -300,10 +300,11 @@ fn reduce(spec: &mut Value, before: &Value, single: bool, errors: &mut ErrorList
     for (list, what) in [("clusterIPs", "cluster IP"), ("ipFamilies", "IP family")] {
         let (now, were) = (spec.at(list).items().len(), before.at(list).items().len());
         if single {
-            if now > 1 && strings(spec.at(list)) == strings(before.at(list)) {
-                if let Some(items) = spec.get_mut(list).and_then(Value::as_array_mut) {
-                    items.truncate(1);
-                }
+            if now > 1
+                && strings(spec.at(list)) == strings(before.at(list))
+                && let Some(items) = spec.get_mut(list).and_then(Value::as_array_mut)
+            {
+                items.truncate(1);
             }
         } else if now > 0 && now < were {
             let text = format!("must be 'SingleStack' to release the secondary {what}");

@@ -24,13 +24,13 @@ const CLIENT_IP_SECONDS_MAX: i64 = 86_400;
 /// All errors of a service; `old` is the one that stands, on update.
 pub(super) fn validate(service: &Value, old: Option<&Value>, errors: &mut ErrorList) {
     let annotations = service.at("metadata").at("annotations");
-    if let (Some(hints), Some(mode)) = (annotations.get(HINTS), annotations.get(MODE)) {
-        if hints != mode {
-            let path = Path::new("metadata");
-            let path = path.child("annotations");
-            let text = format!("must match annotations[{HINTS}] when both are specified");
-            errors.push(Error::invalid(&path.key(MODE), mode.str(), text));
-        }
+    if let (Some(hints), Some(mode)) = (annotations.get(HINTS), annotations.get(MODE))
+        && hints != mode
+    {
+        let path = Path::new("metadata");
+        let path = path.child("annotations");
+        let text = format!("must match annotations[{HINTS}] when both are specified");
+        errors.push(Error::invalid(&path.key(MODE), mode.str(), text));
     }
     let (spec, path) = (service.at("spec"), Path::new("spec"));
     let before = old.map_or(&Value::Null, |o| o.at("spec"));

@@ -27,10 +27,10 @@ pub(super) fn invalid_named(path: &Path<'_>, value: &str, detail: impl Into<Stri
 
 /// A named string that may be absent, but if it is there must be one of those known.
 pub(super) fn optional_one_of(v: &Value, known: &[&str], path: &Path<'_>, errors: &mut ErrorList) {
-    if let Some(s) = v.as_str() {
-        if !known.contains(&s) {
-            errors.push(unsupported(path, s, known));
-        }
+    if let Some(s) = v.as_str()
+        && !known.contains(&s)
+    {
+        errors.push(unsupported(path, s, known));
     }
 }
 

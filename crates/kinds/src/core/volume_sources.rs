@@ -97,7 +97,7 @@ fn is_iqn(name: &str) -> bool {
     let bytes = name.as_bytes();
     let forbidden =
         |b: &u8| matches!(b, b',' | b';' | b'*' | b'&' | b'$' | b'|' | b' ' | b'\t' | b'\n' | 0x0c | b'\r');
-    let last_forbidden = bytes.iter().rposition(|b| forbidden(b));
+    let last_forbidden = bytes.iter().rposition(forbidden);
     let authority = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.');
     // Where the run of characters of a naming authority ends that the cursor is in.
     let mut run_end = 0;

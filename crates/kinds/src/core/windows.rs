@@ -95,16 +95,15 @@ pub(super) fn host_processes(spec: &Value, path: &Path<'_>, errors: &mut ErrorLi
     for (list, i, container) in containers(spec) {
         all += 1;
         let own = of(container);
-        if let (Some(pod), Some(own)) = (pod, own) {
-            if pod != own {
-                let path = path.child(list);
-                let path = path.index(i);
-                let path = path.child("securityContext");
-                let path = path.child("windowsOptions");
-                let text =
-                    format!("pod hostProcess value must be identical if both are specified, was {pod}");
-                errors.push(Error::invalid(&path.child("hostProcess"), Value::Bool(own), text));
-            }
+        if let (Some(pod), Some(own)) = (pod, own)
+            && pod != own
+        {
+            let path = path.child(list);
+            let path = path.index(i);
+            let path = path.child("securityContext");
+            let path = path.child("windowsOptions");
+            let text = format!("pod hostProcess value must be identical if both are specified, was {pod}");
+            errors.push(Error::invalid(&path.child("hostProcess"), Value::Bool(own), text));
         }
         if own.or(pod) == Some(true) {
             processes += 1;

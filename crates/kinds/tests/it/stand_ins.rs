@@ -10,7 +10,7 @@ use value::{Value, json};
 ///
 /// # Errors
 /// What allocation finds wrong, which the server answers before it validates.
-pub fn admit(
+pub(crate) fn admit(
     row: &Row,
     subresource: &str,
     new: &mut Value,
