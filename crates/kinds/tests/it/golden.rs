@@ -167,7 +167,7 @@ fn body(case: &Value, request: &Value) -> Option<Value> {
     Some(body)
 }
 
-fn edit(body: &mut Value, pointer: &str, new: Option<Value>) {
+pub(super) fn edit(body: &mut Value, pointer: &str, new: Option<Value>) {
     let parts: Vec<String> =
         pointer.split('/').skip(1).map(|p| p.replace("~1", "/").replace("~0", "~")).collect();
     let Some((last, parents)) = parts.split_last() else { return };

@@ -58,10 +58,20 @@ fn job_status() {
             status.active: Invalid value: 1: active>0 is invalid for finished job
             status.startTime: Required value: startTime is required for finished job"#]],
     );
-    check(r#"{"succeeded":2}"#, r#"{"succeeded":1,"ready":2,"active":1}"#, expect![[r#"
+    check(
+        r#"{"succeeded":2}"#,
+        r#"{"succeeded":1,"ready":2,"active":1}"#,
+        expect![[r#"
         status.ready: Invalid value: 2: cannot set more ready pods than active
-        status.succeeded: Invalid value: 1: cannot decrease the succeeded counter"#]]);
-    check(r#"{}"#, r#"{"completedIndexes":"0,2-5"}"#, expect![[r#"status.completedIndexes: Invalid value: "0,2-5": error parsing completedIndexes: too large index: "5""#]]);
+        status.succeeded: Invalid value: 1: cannot decrease the succeeded counter"#]],
+    );
+    check(
+        r#"{}"#,
+        r#"{"completedIndexes":"0,2-5"}"#,
+        expect![[
+            r#"status.completedIndexes: Invalid value: "0,2-5": error parsing completedIndexes: too large index: "5""#
+        ]],
+    );
     check(
         r#"{"conditions":[{"type":"Failed","status":"True"}]}"#,
         r#"{"startTime":"2026-01-01T00:00:02Z","completionTime":"2026-01-01T00:00:01Z"}"#,
@@ -70,10 +80,14 @@ fn job_status() {
             status.completionTime: Invalid value: "2026-01-01T00:00:01Z": must be equal to or after `startTime`
             status.conditions: Invalid value: cannot disable the terminal Failed=True condition"#]],
     );
-    check(r#"{}"#, r#"{"uncountedTerminatedPods":{"succeeded":["a","a",""],"failed":["a"]}}"#, expect![[r#"
+    check(
+        r#"{}"#,
+        r#"{"uncountedTerminatedPods":{"succeeded":["a","a",""],"failed":["a"]}}"#,
+        expect![[r#"
         status.uncountedTerminatedPods.succeeded[1]: Duplicate value: "a"
         status.uncountedTerminatedPods.succeeded[2]: Invalid value: "": must not be empty
-        status.uncountedTerminatedPods.failed[0]: Duplicate value: "a""#]]);
+        status.uncountedTerminatedPods.failed[0]: Duplicate value: "a""#]],
+    );
 }
 
 #[test]
@@ -86,8 +100,18 @@ fn certificate_signing_requests() {
     };
     let approved = r#"{"conditions":[{"type":"Approved","status":"True"}]}"#;
     check(":approval", "{}", approved, expect![[""]]);
-    check(":status", "{}", approved, expect![[r#"status.conditions: Forbidden: updates may not add a condition of type "Approved""#]]);
-    check(":approval", approved, "{}", expect![[r#"status.conditions: Forbidden: updates may not remove a condition of type "Approved""#]]);
+    check(
+        ":status",
+        "{}",
+        approved,
+        expect![[r#"status.conditions: Forbidden: updates may not add a condition of type "Approved""#]],
+    );
+    check(
+        ":approval",
+        approved,
+        "{}",
+        expect![[r#"status.conditions: Forbidden: updates may not remove a condition of type "Approved""#]],
+    );
     check(
         ":approval",
         approved,
@@ -96,7 +120,14 @@ fn certificate_signing_requests() {
             status.conditions[0].status: Unsupported value: "False": supported values: "True"
             status.conditions: Invalid value: "Denied": Approved and Denied conditions are mutually exclusive"#]],
     );
-    check(":status", "{}", r#"{"certificate":"AAEC"}"#, expect![[r#"status.certificate: Invalid value: "<certificate data>": must contain at least one CERTIFICATE PEM block"#]]);
+    check(
+        ":status",
+        "{}",
+        r#"{"certificate":"AAEC"}"#,
+        expect![[
+            r#"status.certificate: Invalid value: "<certificate data>": must contain at least one CERTIFICATE PEM block"#
+        ]],
+    );
     check(":approval", "{}", r#"{"certificate":"AAEC"}"#, expect![[""]]);
 }
 
@@ -134,7 +165,7 @@ fn resource_claim_status() {
         r#"{"allocation":{"devices":{"results":[{"request":"r/s","driver":"d.example","pool":"p","device":"d"}]}},
             "devices":[{"driver":"d.example","pool":"p","device":"e","networkData":{"ips":["1.2.3.4","10.0.0.1/8"]}}]}"#,
         expect![[r#"
-            status.devices[0]: Invalid value: "d.example/p/e": must be an allocated device in the claim
+            status.devices[0]: Invalid value: {"Driver":"d.example","Pool":"p","Device":"e","ShareID":""}: must be an allocated device in the claim
             status.devices[0].networkData.ips[0]: Invalid value: "1.2.3.4": must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)
             status.allocation: Invalid value: {"Devices":{"Results":[{"Request":"r/s","Driver":"d.example","Pool":"p","Device":"d","AdminAccess":null,"Tolerations":null,"BindingConditions":null,"BindingFailureConditions":null,"ShareID":null,"ConsumedCapacity":null}],"Config":null},"NodeSelector":null,"AllocationTimestamp":null}: field is immutable"#]],
     );
@@ -160,7 +191,9 @@ fn resource_slices() {
     );
     check(
         r#"{"name":"d","capacity":{"c":{"value":"4","requestPolicy":{"default":"1","validValues":["1"]}}}}"#,
-        expect!["spec.devices[0].capacity[c].requestPolicy: Forbidden: allowMultipleAllocations must be true"],
+        expect![
+            "spec.devices[0].capacity[c].requestPolicy: Forbidden: allowMultipleAllocations must be true"
+        ],
     );
     check(
         r#"{"name":"d","allowMultipleAllocations":true,"capacity":{
@@ -179,10 +212,13 @@ fn resource_slices() {
             spec.devices[0].capacity[b].requestPolicy.validRange.step: Invalid value: "1": value is not a multiple of a given step (3) from (2)
             spec.devices[0].capacity[c].requestPolicy.default: Required value: required when validRange is defined"#]],
     );
-    check(r#"{"name":"d","bindingConditions":["a","a"],"nodeName":"n"}"#, expect![[r#"
+    check(
+        r#"{"name":"d","bindingConditions":["a","a"],"nodeName":"n"}"#,
+        expect![[r#"
         spec.devices[0]: Invalid value: null: `nodeName`, `nodeSelector` and `allNodes` can only be set if `perDeviceNodeSelection` is set to true in the ResourceSlice spec
         spec.devices[0].bindingConditions[1]: Duplicate value: "a"
-        spec.devices[0].bindingFailureConditions: Invalid value: null: bindingFailureConditions are required to use bindingConditions"#]]);
+        spec.devices[0].bindingFailureConditions: Invalid value: null: bindingFailureConditions are required to use bindingConditions"#]],
+    );
 }
 
 #[test]
@@ -193,7 +229,14 @@ fn stateful_sets() {
         )
     };
     check("apps/v1/statefulsets", &set(1, "a"), &set(2, "a"), expect![[""]]);
-    check("apps/v1/statefulsets", &set(1, "a"), &set(1, "b"), expect!["spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"]);
+    check(
+        "apps/v1/statefulsets",
+        &set(1, "a"),
+        &set(1, "b"),
+        expect![
+            "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
+        ],
+    );
 }
 
 #[test]
@@ -203,10 +246,18 @@ fn service_cidrs() {
         check("networking.k8s.io/v1/servicecidrs", &cidrs(old), &cidrs(new), want);
     };
     check(r#"["10.0.0.0/8"]"#, r#"["10.0.0.0/8","fd00::/64"]"#, expect![[""]]);
-    check(r#"["10.0.0.0/8"]"#, r#"["10.0.0.0/9","11.0.0.0/8"]"#, expect![[r#"
+    check(
+        r#"["10.0.0.0/8"]"#,
+        r#"["10.0.0.0/9","11.0.0.0/8"]"#,
+        expect![[r#"
         spec.cidrs[0]: Invalid value: "10.0.0.0/9": field is immutable
-        spec.cidrs: Invalid value: ["10.0.0.0/9","11.0.0.0/8"]: may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64"#]]);
-    check(r#"["10.0.0.0/8","fd00::/64"]"#, r#"["10.0.0.0/8"]"#, expect![[r#"spec.cidrs: Invalid value: ["10.0.0.0/8"]: field is immutable"#]]);
+        spec.cidrs: Invalid value: ["10.0.0.0/9","11.0.0.0/8"]: may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64"#]],
+    );
+    check(
+        r#"["10.0.0.0/8","fd00::/64"]"#,
+        r#"["10.0.0.0/8"]"#,
+        expect![[r#"spec.cidrs: Invalid value: ["10.0.0.0/8"]: field is immutable"#]],
+    );
 }
 
 #[test]
@@ -217,7 +268,21 @@ fn volume_attachments() {
         )
     };
     let kind = "storage.k8s.io/v1/volumeattachments";
-    check(kind, &attachment("n", "{}"), &attachment("m", "{}"), expect![[r#"spec: Invalid value: {"Attacher":"a.example","Source":{"PersistentVolumeName":"p","InlineVolumeSpec":null},"NodeName":"m"}: field is immutable"#]]);
+    check(
+        kind,
+        &attachment("n", "{}"),
+        &attachment("m", "{}"),
+        expect![[
+            r#"spec: Invalid value: {"Attacher":"a.example","Source":{"PersistentVolumeName":"p","InlineVolumeSpec":null},"NodeName":"m"}: field is immutable"#
+        ]],
+    );
     let failed = r#"{"attached":false,"attachError":{"errorCode":-1}}"#;
-    check(&format!("{kind}:status"), &attachment("n", "{}"), &attachment("m", failed), expect!["status.attachError.errorCode: Invalid value: -1: must be between 0 and 2147483647, inclusive"]);
+    check(
+        &format!("{kind}:status"),
+        &attachment("n", "{}"),
+        &attachment("m", failed),
+        expect![
+            "status.attachError.errorCode: Invalid value: -1: must be between 0 and 2147483647, inclusive"
+        ],
+    );
 }
