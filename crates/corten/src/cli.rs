@@ -27,6 +27,25 @@ pub(crate) enum Part {
     Api,
 }
 
+/// Where objects are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum StoreKind {
+    /// In files below the root.
+    Embedded,
+    /// In an etcd cluster with these client URLs.
+    Etcd(Vec<String>),
+}
+
+fn parse_store(text: &str) -> Result<StoreKind, String> {
+    match text.split_once('=') {
+        None if text == "embedded" => Ok(StoreKind::Embedded),
+        Some(("etcd", urls)) if !urls.is_empty() => {
+            Ok(StoreKind::Etcd(urls.split(',').map(str::to_owned).collect()))
+        }
+        _ => Err("must be \"embedded\" or \"etcd=URL[,URL...]\"".into()),
+    }
+}
+
 /// Options of `corten server`.
 #[derive(Debug, Args)]
 pub(crate) struct ServerArgs {
@@ -42,6 +61,18 @@ pub(crate) struct ServerArgs {
     /// Addresses of Services, the first range is primary
     #[arg(long, default_value = "10.96.0.0/16", value_delimiter = ',')]
     pub(crate) service_cluster_ip_range: Vec<String>,
+    /// Where objects are kept: `embedded`, or `etcd=URL[,URL…]`
+    #[arg(long, default_value = "embedded", value_parser = parse_store)]
+    pub(crate) store: StoreKind,
+    /// Authority of etcd's certificates (PEM)
+    #[arg(long)]
+    pub(crate) etcd_cafile: Option<PathBuf>,
+    /// Certificate for etcd (PEM)
+    #[arg(long, requires = "etcd_keyfile")]
+    pub(crate) etcd_certfile: Option<PathBuf>,
+    /// Key of the certificate for etcd (PEM)
+    #[arg(long, requires = "etcd_certfile")]
+    pub(crate) etcd_keyfile: Option<PathBuf>,
     /// Worker threads; 0 for one per core
     #[arg(long, default_value_t = 0)]
     pub(crate) threads: usize,

@@ -1,6 +1,6 @@
 //! `corten server`: the control plane in this process.
 
-use crate::cli::ServerArgs;
+use crate::cli::{ServerArgs, StoreKind};
 use anyhow::{Context, Result};
 use apiserver::access::Access;
 use apiserver::api::{Api, Config};
@@ -8,10 +8,14 @@ use auth::{Anonymous, Authenticator, FrontProxy};
 use pki::{AnyClientCertificate, ClientAuthorities, HotCertificate, Leaf, Pki, ServiceAccountKeys};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use store::EmbeddedStore;
+use std::time::Duration;
+use store::etcd::EtcdOptions;
+use store::{EmbeddedStore, EtcdStore, Store};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// How often certificates are looked at: they are renewed months before they lapse.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(3_600);
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
 /// Runs until a signal.
@@ -26,19 +30,13 @@ pub(crate) async fn run(args: &ServerArgs) -> Result<()> {
         .with_context(|| format!("cannot open the keys in {}", args.root.join("pki").display()))?;
     let server = format!("https://{}", std::net::SocketAddr::new(advertise, args.bind.port()));
     pki.kubeconfig(&pki::Client::SuperAdmin, &server, now).context("cannot write the admin's kubeconfig")?;
-    let tls = pki::server_config(
-        HotCertificate::new(pki.leaf(Leaf::ApiServer)).context("the API server's certificate")?,
-        AnyClientCertificate::new(&[
-            pki.authority().certificate(),
-            pki.front_proxy_authority().certificate(),
-        ]),
-    )
-    .context("cannot set up TLS")?;
+    let certificate = HotCertificate::new(pki.leaf(Leaf::ApiServer)).context("the API server's certificate")?;
+    let authorities = [pki.authority().certificate(), pki.front_proxy_authority().certificate()];
+    let tls = pki::server_config(certificate.clone(), AnyClientCertificate::new(&authorities))
+        .context("cannot set up TLS")?;
     let keys = Arc::new(pki.service_account_keys().clone());
     let access = Access::new(authenticator(&pki, keys.clone()).context("cannot set up authentication")?, keys);
-    let directory = args.root.join("store");
-    let store = EmbeddedStore::open(&directory)
-        .with_context(|| format!("cannot open the store in {}", directory.display()))?;
+    let store = open_store(args).await?;
     let listener = TcpListener::bind(args.bind)
         .await
         .with_context(|| format!("cannot listen on {}; does something else use the port?", args.bind))?;
@@ -48,11 +46,12 @@ pub(crate) async fn run(args: &ServerArgs) -> Result<()> {
         service_ranges: args.service_cluster_ip_range.clone(),
         issuer: ISSUER.into(),
     };
-    let api = Api::start(config, Arc::new(store), access).await.context("cannot start the API server")?;
+    let api = Api::start(config, store, access).await.context("cannot start the API server")?;
     apiserver::bootstrap::run(&api).await;
     let stop = api.stopping.subscribe();
     let serving = tokio::spawn(apiserver::listen::serve(listener, Arc::new(tls), api.clone(), stop));
     tracing::info!(address = %args.bind, "the API is served");
+    let renewing = tokio::spawn(renew(pki, certificate));
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
     let mut stopping = api.stopping.subscribe();
     tokio::select! {
@@ -61,7 +60,52 @@ pub(crate) async fn run(args: &ServerArgs) -> Result<()> {
         _ = stopping.wait_for(|s| *s) => {}
     }
     api.stopping.send_replace(true);
+    renewing.abort();
     serving.await.context("the listener ended badly")
+}
+
+async fn open_store(args: &ServerArgs) -> Result<Arc<dyn Store>> {
+    match &args.store {
+        StoreKind::Embedded => {
+            let directory = args.root.join("store");
+            let store = EmbeddedStore::open(&directory)
+                .with_context(|| format!("cannot open the store in {}", directory.display()))?;
+            Ok(Arc::new(store))
+        }
+        StoreKind::Etcd(endpoints) => {
+            let options = EtcdOptions {
+                ca_file: args.etcd_cafile.clone(),
+                client_files: args.etcd_certfile.clone().zip(args.etcd_keyfile.clone()),
+                ..EtcdOptions::new(endpoints.iter().cloned())
+            };
+            let store = EtcdStore::connect(&options)
+                .await
+                .with_context(|| format!("cannot connect to etcd at {}", endpoints.join(", ")))?;
+            Ok(Arc::new(store))
+        }
+    }
+}
+
+/// Renews what is due, and serves the new certificate to new connections.
+async fn renew(mut pki: Pki, certificate: Arc<HotCertificate>) {
+    loop {
+        tokio::time::sleep(RENEWAL_INTERVAL).await;
+        let renewed = match pki.renew(jiff::Timestamp::now().as_second()) {
+            Ok(renewed) => renewed,
+            Err(error) => {
+                tracing::error!(%error, "cannot renew certificates; trying again in an hour");
+                continue;
+            }
+        };
+        for (leaf, reason) in &renewed {
+            tracing::info!(?leaf, ?reason, "certificate renewed");
+        }
+        if renewed.iter().any(|(leaf, _)| *leaf == Leaf::ApiServer)
+            && let Err(error) = certificate.replace(pki.leaf(Leaf::ApiServer))
+        {
+            tracing::error!(%error, "the renewed certificate cannot be served");
+        }
+    }
 }
 
 fn authenticator(pki: &Pki, keys: Arc<ServiceAccountKeys>) -> Result<Authenticator, pki::Error> {
