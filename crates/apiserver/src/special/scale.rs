@@ -156,5 +156,26 @@ fn scaled(
         spec.set("replicas", replicas);
     }
     crate::managed::update(call, target, Some(live), &mut new, options);
+    keep_times(live, &mut new);
     Ok(new)
+}
+
+/// Upstream's handler of scales knows only the times of the entries that were there before.
+fn keep_times(live: &Value, new: &mut Value) {
+    let old = live.at("metadata").at("managedFields").items();
+    let facts = |e: &Value| {
+        ["operation", "manager", "apiVersion", "subresource"].map(|f| e.at(f).str().to_owned())
+    };
+    let Some(metadata) = new.object_at("metadata") else { return };
+    let Some(entries) = metadata.get_mut("managedFields").and_then(Value::as_array_mut) else { return };
+    for entry in entries.iter_mut().filter(|e| e.at("subresource").str() == "scale") {
+        match old.iter().find(|o| facts(o) == facts(entry)).and_then(|o| o.get("time")) {
+            Some(time) => entry.set("time", time.clone()),
+            None => drop(entry.remove("time")),
+        }
+    }
+    entries.sort_by_cached_key(|e| {
+        let [operation, manager, version, subresource] = facts(e);
+        (operation, e.at("time").str().to_owned(), manager, version, subresource)
+    });
 }

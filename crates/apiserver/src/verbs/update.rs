@@ -13,6 +13,7 @@ use crate::write::{self, Committed, OptionsKind, WriteOptions, Written};
 use crate::{managed, special};
 use bytes::Bytes;
 use meta::field::{Error, Path};
+use meta::gvk::GroupKind;
 use meta::status::Status;
 use std::sync::Arc;
 use store::{Expect, Range};
@@ -182,7 +183,9 @@ async fn change_once(
         let path = Path::new("metadata");
         let path = path.child("resourceVersion");
         let errors = vec![Error::invalid(&path, 0_i64, "must be specified for an update")];
-        return Err(Status::invalid(&served.group_kind(), &call.info.name, &errors));
+        // Upstream names the resource here, where others name the kind.
+        let kind = GroupKind::new(served.row.group.clone(), served.row.plural.clone());
+        return Err(Status::invalid(&kind, &call.info.name, &errors));
     }
     if unconditional {
         write::stamp_revision(&mut new, entry.revision);
