@@ -4,6 +4,7 @@ mod version;
 
 use crate::call::Call;
 use crate::discovery;
+use crate::openapi;
 use crate::door::Body;
 use crate::reply::Reply;
 use crate::route::method_not_allowed;
@@ -17,6 +18,9 @@ const HEALTH: [&str; 3] = ["healthz", "livez", "readyz"];
 /// Answers a request for a path.
 pub(crate) async fn answer(call: &Call, _body: Body) -> Result<Reply, Status> {
     if let Some(reply) = discovery::answer(call) {
+        return reply;
+    }
+    if let Some(reply) = openapi::answer(call).await {
         return reply;
     }
     let path = call.path.as_str();
@@ -34,9 +38,6 @@ pub(crate) async fn answer(call: &Call, _body: Body) -> Result<Reply, Status> {
         }
         "/version" | "/version/" => Err(method_not_allowed()),
         "/" => Ok(index(call)),
-        _ if path.starts_with("/openapi/v3/") => {
-            Ok(Reply { code: 404, content_type: "", body: crate::body::ResponseBody::empty(), headers: Vec::new() })
-        }
         _ => Ok(Reply::no_such_path()),
     }
 }

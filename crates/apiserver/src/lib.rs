@@ -24,6 +24,7 @@ mod endpoints;
 pub mod listen;
 pub mod managed;
 pub mod negotiate;
+mod openapi;
 pub mod query;
 pub mod render;
 pub mod reply;

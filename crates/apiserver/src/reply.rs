@@ -90,6 +90,9 @@ impl Reply {
         }
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
         for (name, value) in self.headers {
+            if name == header::CACHE_CONTROL {
+                headers.remove(&name);
+            }
             headers.append(name, value);
         }
         for text in warnings {

@@ -128,13 +128,7 @@ impl<'a> Definitions<'a> {
     }
 
     /// Under which groups, versions and kinds the scheme knows a struct.
-    fn kinds(
-        &self,
-        structure: &Struct,
-        package: &str,
-        name: &str,
-        own: Option<&(Str, Str)>,
-    ) -> Vec<Value> {
+    fn kinds(&self, structure: &Struct, package: &str, name: &str, own: Option<&(Str, Str)>) -> Vec<Value> {
         if package == "meta/v1" {
             let is_kind = structure.field("kind").is_some_and(|f| f.inlined == "TypeMeta");
             if !is_kind && name != "WatchEvent" {
@@ -177,11 +171,19 @@ impl<'a> Definitions<'a> {
         if let Some(default) = self.default(field) {
             more.set("default", default);
         }
-        set_text(&mut more, "description", explain::of_field(definition, field.json));
+        let mut text = explain::of_field(definition, field.json);
+        if text.is_empty() && field.inlined == "TypeMeta" {
+            // Lists say of these what all kinds say.
+            text = explain::of_field("io.k8s.apimachinery.pkg.apis.meta.v1.Status", field.json);
+        }
+        set_text(&mut more, "description", text);
         for (key, text) in [
             ("x-kubernetes-patch-strategy", field.patch_strategy),
             ("x-kubernetes-patch-merge-key", field.patch_merge_key),
-            ("x-kubernetes-map-type", if field.map_type.is_empty() { field.struct_type } else { field.map_type }),
+            (
+                "x-kubernetes-map-type",
+                if field.map_type.is_empty() { field.struct_type } else { field.map_type },
+            ),
         ] {
             set_text(&mut more, key, text.to_owned());
         }
@@ -195,7 +197,8 @@ impl<'a> Definitions<'a> {
         if !field.list_map_keys.is_empty() {
             more.set("x-kubernetes-list-map-keys", strings(field.list_map_keys.iter().copied()));
         }
-        if more.is_empty() {
+        // Types without any text here (WatchEvent) do have texts upstream.
+        if more.is_empty() && !explain::of_type(definition).is_empty() {
             return schema;
         }
         // Nothing may stand beside a `$ref`.
@@ -278,7 +281,15 @@ impl<'a> Definitions<'a> {
 /// The fields of `version.Info`.
 fn version_info() -> Value {
     const REQUIRED: [&str; 9] = [
-        "major", "minor", "gitVersion", "gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler", "platform",
+        "major",
+        "minor",
+        "gitVersion",
+        "gitCommit",
+        "gitTreeState",
+        "buildDate",
+        "goVersion",
+        "compiler",
+        "platform",
     ];
     const OPTIONAL: [&str; 4] =
         ["emulationMajor", "emulationMinor", "minCompatibilityMajor", "minCompatibilityMinor"];

@@ -1,7 +1,7 @@
 //! Documents of version 3, one per group and version and for what is around them.
 
 use crate::definitions::{Definitions, Packages, VERSION_INFO};
-use crate::names::{definition, group_tag, group_version_id, reversed};
+use crate::names::{group_tag, group_version_id, reversed};
 use crate::operations::{self, responses};
 use crate::tree::{array, gvk, object, of_type, reference};
 use kinds::Row;
@@ -37,10 +37,7 @@ impl Kind<'_> {
         let metadata = definitions.meta("ObjectMeta");
         properties.set("metadata", object([("allOf", array([metadata]))]));
         schema.set("properties", properties);
-        schema.set(
-            "x-kubernetes-group-version-kind",
-            array([gvk(&row.group, &row.version, &row.kind)]),
-        );
+        schema.set("x-kubernetes-group-version-kind", array([gvk(&row.group, &row.version, &row.kind)]));
         definitions.custom(&name, schema)
     }
 
@@ -164,12 +161,7 @@ fn single(path: &str, id: &str, tag: &str, schema: &Value, media: &[&str]) -> Ma
     Map::from_entries(vec![(Str::from(path), object([("get", operation)]))], |_| {})
 }
 
-fn group_version(
-    kinds: &[Kind<'_>],
-    packages: &Packages,
-    group: &str,
-    version: &str,
-) -> Option<(Map, Map)> {
+fn group_version(kinds: &[Kind<'_>], packages: &Packages, group: &str, version: &str) -> Option<(Map, Map)> {
     let mut own = kinds.iter().filter(|k| k.row.group == group && k.row.version == version).peekable();
     let root = operations::root(own.peek()?.row);
     let mut definitions = Definitions::new(packages, group, version);
@@ -186,10 +178,4 @@ fn group_version(
 /// The definition that a reference names.
 pub(crate) fn name_of(reference: &str) -> &str {
     reference.rsplit('/').next().unwrap_or(reference)
-}
-
-/// The name of a Go type's definition.
-#[cfg(test)]
-pub(crate) fn go_definition(go_name: &str) -> String {
-    definition(go_name)
 }

@@ -34,7 +34,6 @@ const METHODS: [&str; 7] = ["get", "put", "post", "delete", "options", "head", "
 /// A path under construction.
 struct Path {
     path: String,
-    variables: Vec<&'static str>,
     /// Methods with their operations, each with all its parameters.
     operations: Vec<(&'static str, Value)>,
 }
@@ -94,11 +93,8 @@ pub(crate) fn of_kind(kind: &Kind<'_>, definitions: &mut Definitions<'_>) -> Vec
     let root = root(row);
     let mut builder = Builder { definitions, paths: Vec::new() };
     let main = Subject { kind, sub: None };
-    let (scope, variables) = if row.namespaced {
-        ("/namespaces/{namespace}", vec!["namespace"])
-    } else {
-        ("", Vec::new())
-    };
+    let (scope, variables) =
+        if row.namespaced { ("/namespaces/{namespace}", vec!["namespace"]) } else { ("", Vec::new()) };
     let collection = format!("{scope}/{}", row.plural);
     let item = format!("{collection}/{{name}}");
     let item_variables = || [variables.as_slice(), &["name"]].concat();
@@ -249,8 +245,9 @@ impl Builder<'_, '_> {
             operations.push(("patch", operation));
         }
         if subject.has("delete") {
-            let schema =
-                if row.returns_deleted { self.schema(subject) } else { self.definitions.meta("Status") };
+            // What is finalized in steps (namespaces) answers with the object too, but does not say so.
+            let says_so = row.returns_deleted && !row.subresources.iter().any(|s| s.name == "finalize");
+            let schema = if says_so { self.schema(subject) } else { self.definitions.meta("Status") };
             let answers = [("200", &schema), ("202", &schema)];
             let mut operation = operation(subject, "delete", id("delete"), &answers, PLAIN);
             set_parameters(&mut operation, of_meta("DeleteOptions"));
@@ -294,7 +291,8 @@ impl Builder<'_, '_> {
         let operations = |end: &str| -> Vec<(&'static str, Value)> {
             let methods = METHODS.into_iter().filter(|m| passes || matches!(*m, "get" | "post"));
             let operation = methods.map(|method| {
-                let verb = format!("connect{}", group_version_id(&subject.row().group, &subject.row().version));
+                let verb =
+                    format!("connect{}", group_version_id(&subject.row().group, &subject.row().version));
                 let row = subject.row();
                 let scope = if namespaced { "Namespaced" } else { "" };
                 let sub = subject.sub.map(|s| capital(&s.name)).unwrap_or_default();
@@ -331,17 +329,16 @@ impl Builder<'_, '_> {
             }
             operation.set("parameters", sorted(all));
         }
-        self.paths.push(Path { path, variables, operations });
+        self.paths.push(Path { path, operations });
     }
 
     fn finish(self) -> Vec<(Str, Value)> {
-        self.paths.into_iter().map(|path| (Str::from(path.path.clone()), item(path))).collect()
+        self.paths.into_iter().map(|path| (Str::from(path.path), item(path.operations))).collect()
     }
 }
 
 /// A path's operations; parameters that all of them have stand beside them.
-fn item(path: Path) -> Value {
-    let Path { mut operations, variables: _, .. } = path;
+fn item(mut operations: Vec<(&'static str, Value)>) -> Value {
     let lists: Vec<Vec<Value>> = operations
         .iter_mut()
         .map(|(_, operation)| match operation.remove("parameters") {
@@ -350,8 +347,7 @@ fn item(path: Path) -> Value {
         })
         .collect();
     let is_common = |p: &Value| lists.iter().all(|list| list.contains(p));
-    let common: Vec<Value> =
-        lists.first().into_iter().flatten().filter(|p| is_common(p)).cloned().collect();
+    let common: Vec<Value> = lists.first().into_iter().flatten().filter(|p| is_common(p)).cloned().collect();
     let mut item = Value::object();
     for ((method, mut operation), list) in operations.into_iter().zip(&lists) {
         let own: Vec<Value> = list.iter().filter(|p| !common.contains(p)).cloned().collect();

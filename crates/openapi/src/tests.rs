@@ -1,4 +1,4 @@
-use crate::document::go_definition;
+use crate::names::definition as go_definition;
 use crate::{Kind, paths, v3};
 use expect_test::{Expect, expect};
 use kinds::Table;
@@ -13,7 +13,9 @@ fn bare(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
             let mut out = Value::object();
-            for (key, value) in map.iter().filter(|(k, v)| k.as_str() != "description" || v.as_str().is_none()) {
+            for (key, value) in
+                map.iter().filter(|(k, v)| k.as_str() != "description" || v.as_str().is_none())
+            {
                 out.set(key, bare(value));
             }
             out
@@ -57,5 +59,9 @@ fn every_document_is_there_and_whole() {
 #[test]
 fn definitions() {
     let schema = |name| ["components", "schemas", name];
-    check("apps/v1".replace("apps", "apis/apps").as_str(), &schema("io.k8s.api.apps.v1.Deployment"), expect![[""]]);
+    check(
+        "apps/v1".replace("apps", "apis/apps").as_str(),
+        &schema("io.k8s.api.apps.v1.Deployment"),
+        expect![[""]],
+    );
 }
