@@ -27,6 +27,9 @@ pub struct Decoded {
     pub strict: Vec<String>,
 }
 
+/// What custom objects cannot be written as.
+pub const NOT_PROTOBUF: &str = "object *unstructured.Unstructured does not implement the protobuf marshalling interface and cannot be encoded to a protobuf message";
+
 /// Whether a patch may say another kind and version than the object's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PatchedKind {
@@ -313,12 +316,10 @@ impl Codec {
     }
 
     fn decode_protobuf(&self, row: &Row, body: &[u8]) -> Result<Decoded, Status> {
-        let Some(ty) = self.ty else {
-            return Err(crate::negotiate::unsupported_media_type(
-                [Encoding::Json, Encoding::Yaml].iter().map(|e| e.media_type()),
-            ));
-        };
         let envelope = read_envelope(body).map_err(|e| unrecognized(row, &e.to_string(), body))?;
+        let Some(ty) = self.ty else {
+            return Err(cannot_handle(row, &envelope.kind, &envelope.api_version, NOT_PROTOBUF));
+        };
         let (api_version, kind) = self.check_kind(row, &envelope.api_version, &envelope.kind)?;
         let mut object = schema::decode_message(Types::builtin(), ty, envelope.raw)
             .map_err(|e| cannot_handle(row, &kind, &api_version, &e.to_string()))?;
@@ -330,21 +331,38 @@ impl Codec {
     fn check_kind(&self, row: &Row, api_version: &str, kind: &str) -> Result<(Str, Str), Status> {
         let version = if api_version.is_empty() { self.api_version.clone() } else { api_version.into() };
         let kind = if kind.is_empty() { self.kind.clone() } else { Str::from(kind) };
-        if version != self.api_version {
-            return Err(Status::bad_request(format!(
-                "the API version in the data ({version}) does not match the expected API version ({})",
-                self.api_version
-            )));
+        if version == self.api_version && kind == self.kind {
+            return Ok((version, kind));
         }
-        if kind != self.kind {
+        let (group, number) = version.split_once('/').unwrap_or(("", &version));
+        let types = Types::builtin();
+        let Some(ty) = types.by_kind(group, number, &kind).filter(|_| self.is_typed()) else {
+            if !self.is_typed() && kind == self.kind {
+                return Err(self.other_version(&version));
+            }
             let why = format!(
                 "no kind {} is registered for version {} in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
                 Quoted(&kind),
                 Quoted(&version)
             );
             return Err(cannot_handle(row, &kind, &version, &why));
+        };
+        if kind == self.kind {
+            return Err(self.other_version(&version));
         }
-        Ok((version, kind))
+        let why = format!(
+            "converting ({}) to ({}): unknown conversion",
+            types.name(ty),
+            internal_type(&row.group, &row.kind)
+        );
+        Err(cannot_handle(row, &kind, &version, &why))
+    }
+
+    fn other_version(&self, version: &str) -> Status {
+        Status::bad_request(format!(
+            "the API version in the data ({version}) does not match the expected API version ({})",
+            self.api_version
+        ))
     }
 
     /// Checks an apply configuration as a tree.
@@ -421,23 +439,7 @@ impl Codec {
     /// it was encoded.
     fn patched_json(&self, live: &Value, patched: &Value) -> Vec<u8> {
         let mut out = Vec::new();
-        let encoded = json::parse(&self.to_json(live)).unwrap_or_default();
-        let metadata_type = Types::builtin().by_go_name("k8s.io/apimachinery/pkg/apis/meta/v1.ObjectMeta");
-        out.push(b'{');
-        for (i, (key, value)) in patched.entries().enumerate() {
-            if i > 0 {
-                out.push(b',');
-            }
-            json::write_str(key, &mut out);
-            out.push(b':');
-            match metadata_type {
-                Some(ty) if key == "metadata" && encoded.get(key) == Some(value) => {
-                    schema::encode_json(Types::builtin(), ty, value, &mut out);
-                }
-                _ => json::write(value, &mut out),
-            }
-        }
-        out.push(b'}');
+        shown(self.ty, live, patched, &mut out);
         out
     }
 
@@ -467,16 +469,57 @@ fn protobuf(ty: TypeId, object: &Value) -> Vec<u8> {
     out
 }
 
+/// What Go calls the nameless struct by which upstream peeks at a document.
+const ANONYMOUS_TYPE_META: &str =
+    r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+
 /// `apiVersion` and `kind` of a JSON document.
 fn find_kind(body: &[u8]) -> Result<(Str, Str), String> {
     let type_meta = Types::builtin().by_go_name("k8s.io/apimachinery/pkg/apis/meta/v1.TypeMeta");
     let object = match type_meta {
         Some(ty) => {
-            schema::decode_json(Types::builtin(), ty, body, Unknown::Ignore).map_err(|e| e.to_string())?.value
+            schema::decode_json(Types::builtin(), ty, body, Unknown::Ignore)
+                .map_err(|e| e.to_string().replace("v1.TypeMeta", ANONYMOUS_TYPE_META))?
+                .value
         }
         None => json::parse(body).map_err(|e| e.to_string())?,
     };
     Ok((object.at("apiVersion").str().into(), object.at("kind").str().into()))
+}
+
+/// Writes what a patch left alone in Go's field order, and the keys of what it touched in theirs.
+fn shown(ty: Option<TypeId>, live: &Value, patched: &Value, out: &mut Vec<u8>) {
+    let types = Types::builtin();
+    match (ty, patched) {
+        (Some(ty), _) if live == patched => schema::encode_json(types, ty, patched, out),
+        (_, Value::Object(map)) => {
+            out.push(b'{');
+            for (i, (key, value)) in map.iter().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                json::write_str(key, out);
+                out.push(b':');
+                let inner = ty.and_then(|ty| match types.shape(ty) {
+                    schema::Shape::Struct(s) => s.field(key).map(|f| f.ty),
+                    schema::Shape::Map { value, .. } => Some(*value),
+                    _ => None,
+                });
+                shown(inner, live.at(key), value, out);
+            }
+            out.push(b'}');
+        }
+        _ => json::write(patched, out),
+    }
+}
+
+/// What Go calls upstream's internal type of a kind.
+pub fn internal_type(group: &str, kind: &str) -> String {
+    let package = match group.split('.').next().unwrap_or_default() {
+        "" => "core",
+        first => first,
+    };
+    format!("{package}.{kind}")
 }
 
 fn cannot_handle(row: &Row, kind: &str, api_version: &str, why: &str) -> Status {

@@ -42,8 +42,10 @@ pub(crate) fn answer(call: &Call) -> Option<Result<Reply, Status>> {
             reply(call, "APIGroup", &document)
         }),
         ["apis", group, version] => registry
-            .has_group(group)
-            .then(|| only_get(call).and_then(|()| version_list(call, &registry, group, version))),
+            .has_builtin_group(group)
+            .then_some(())
+            .or_else(|| registry.has_version(group, version).then_some(()))
+            .map(|()| only_get(call).and_then(|()| version_list(call, &registry, group, version))),
         _ => None,
     }
 }

@@ -36,8 +36,19 @@ impl Render {
         Self { served, hub, accepted, include, headers: true, now: call.api.now() }
     }
 
+    /// Custom objects have no protobuf form.
+    fn check_protobuf(&self, list: &str) -> Result<(), Status> {
+        let plain = self.accepted.convert.is_none() && self.accepted.encoding == Encoding::Protobuf;
+        if plain && !self.served.codec.is_typed() {
+            let text = codec::NOT_PROTOBUF.replacen("Unstructured does", &format!("Unstructured{list} does"), 1);
+            return Err(not_acceptable(&text));
+        }
+        Ok(())
+    }
+
     /// An answer of one object.
     pub fn one(&mut self, code: u16, entry: &Entry) -> Result<Reply, Status> {
+        self.check_protobuf("")?;
         let Some(convert) = self.accepted.convert else {
             return Ok(match self.accepted.encoding {
                 Encoding::Protobuf => {
@@ -80,6 +91,7 @@ impl Render {
 
     /// An answer of a list.
     pub fn list(&mut self, entries: &[Arc<Entry>], meta: Value) -> Result<Reply, Status> {
+        self.check_protobuf("List")?;
         let Some(convert) = self.accepted.convert else {
             return Ok(match self.accepted.encoding {
                 Encoding::Protobuf => self.list_protobuf(entries, &meta),
@@ -145,11 +157,7 @@ impl Render {
         if !self.served.codec.is_typed() {
             return "*unstructured.Unstructured".into();
         }
-        let package = match self.served.row.group.split('.').next().unwrap_or_default() {
-            "" => "core",
-            first => first,
-        };
-        format!("*{package}.{kind}")
+        format!("*{}", codec::internal_type(&self.served.row.group, kind))
     }
 
     fn converted(&self, code: u16, object: &Value) -> Result<Reply, Status> {

@@ -3,12 +3,12 @@
 use super::convert::Converter;
 use crate::codec::Decoded;
 use crd::correlate::Pair;
+use crd::list_type;
 use crd::metadata::{self, Malformed};
 use crd::prune::{self, Track};
 use crd::rules::{BUDGET, Rules};
 use crd::schema::{Schema, normalize_numbers};
 use crd::values::{Check, Formats, blocks_rules};
-use crd::{field_path, list_type};
 use meta::field::{Error, ErrorList, Path};
 use meta::quote::quote;
 use std::collections::BTreeMap;
@@ -399,12 +399,5 @@ impl Custom {
         };
         let name = object.at("metadata").at("name").clone();
         std::iter::once(name).chain(columns.iter().map(cell)).collect()
-    }
-
-    /// Whether the path names a field of the schema that a selector can read.
-    pub(crate) fn knows_path(&self, path: &str) -> bool {
-        let resolve =
-            |v: &Version| field_path::resolve(path, &v.schema, field_path::Subscripts::Refused).is_ok();
-        self.here().is_some_and(resolve)
     }
 }

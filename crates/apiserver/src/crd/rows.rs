@@ -66,7 +66,12 @@ fn row(definition: &Value, kind: &Kind, version: &Value, union: &[SelectableFiel
     }
     // The hub reads the fields of all versions; a version knows its own.
     let fields = if kind.storage == name { union.to_vec() } else { selectable(version) };
-    row.fields = SelectableFields { fields, error: FieldError::Label, no_namespace: !row.namespaced, ..SelectableFields::default() };
+    row.fields = SelectableFields {
+        fields,
+        error: FieldError::Label,
+        no_namespace: !row.namespaced,
+        ..SelectableFields::default()
+    };
     let own = selectable(version);
     row.fields.fields.sort_by_key(|f| !own.iter().any(|o| o.label == f.label));
     row.storage_version_hash = storage_version_hash(&kind.group, &kind.storage, &kind.kind);

@@ -104,7 +104,7 @@ pub(super) fn subresources(subresources: Option<&Value>, path: &Path<'_>, errors
             errors.push(error);
         } else if !selector.starts_with(".spec.") && !selector.starts_with(".status.") {
             let text = "should be a json path under either .spec or .status";
-            errors.push(Error::invalid(&at, selector, text).shown_as_json());
+            errors.push(Error::invalid(&at, selector, text));
         }
     }
 }
