@@ -1,7 +1,7 @@
 //! Writes documents: `cargo run -p openapi --example dump -- FOLDER`.
 
 use kinds::Table;
-use openapi::Kind;
+use openapi::{Kind, gnostic};
 use std::path::Path;
 use value::json;
 
@@ -11,7 +11,10 @@ fn main() -> std::io::Result<()> {
     for path in openapi::paths(&kinds) {
         let Some(document) = openapi::v3(&kinds, &path) else { continue };
         let name = format!("{}_openapi.json", path.replace('/', "__"));
-        std::fs::write(Path::new(&folder).join(name), json::to_vec(&document))?;
+        std::fs::write(Path::new(&folder).join(&name), json::to_vec(&document))?;
+        std::fs::write(Path::new(&folder).join(name + ".pb"), gnostic::v3(&document))?;
     }
-    std::fs::write(Path::new(&folder).join("v2.json"), json::to_vec(&openapi::v2(&kinds)))
+    let document = openapi::v2(&kinds);
+    std::fs::write(Path::new(&folder).join("v2.pb"), gnostic::v2(&document))?;
+    std::fs::write(Path::new(&folder).join("v2.json"), json::to_vec(&document))
 }

@@ -6,7 +6,7 @@
 mod v2_messages;
 mod v3_messages;
 
-use value::{Number, Value, json};
+use value::{Number, Value, yaml};
 
 /// How deep messages nest; what lies deeper is cut off.
 const DEPTH: u16 = 400;
@@ -140,10 +140,12 @@ fn member(value: &Value, number: u32, member: &Member, out: &mut Vec<u8>, depth:
                     within.push(u8::from(*b));
                 }
                 Value::String(s) => text(3, s, &mut within),
+                // Objects have no form here: the message says only that there is a default.
                 other => {
-                    let Some(n) = double(other) else { return };
-                    tag(1, 1, &mut within);
-                    within.extend(n.to_le_bytes());
+                    if let Some(n) = double(other) {
+                        tag(1, 1, &mut within);
+                        within.extend(n.to_le_bytes());
+                    }
                 }
             }
             bytes(number, &within, out);
@@ -219,12 +221,12 @@ fn choose(value: &Value, number: u32, choice: &Choice, out: &mut Vec<u8>, depth:
     bytes(number, &inner, out);
 }
 
-/// A value as YAML, of which JSON is a part.
+/// A value as YAML.
 fn any(value: &Value) -> Vec<u8> {
-    let mut yaml = json::to_string(value);
-    yaml.push('\n');
+    let mut yaml = Vec::new();
+    yaml::write(value, &mut yaml);
     let mut out = Vec::with_capacity(yaml.len() + 4);
-    text(2, &yaml, &mut out);
+    bytes(2, &yaml, &mut out);
     out
 }
 

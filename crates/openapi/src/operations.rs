@@ -28,6 +28,12 @@ const PATCHES: &[&str] = &[
     "application/apply-patch+yaml",
     "application/apply-patch+cbor",
 ];
+/// Where a media type stands in lists: text (of logs) first, then before those that are rarer.
+pub(crate) fn media_rank(media: &str) -> usize {
+    let mut all = ["text/plain"].iter().chain(STREAMS).chain(PATCHES);
+    all.position(|m| *m == media).unwrap_or(usize::MAX)
+}
+
 /// What connections pass on.
 const METHODS: [&str; 7] = ["get", "put", "post", "delete", "options", "head", "patch"];
 

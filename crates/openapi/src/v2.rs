@@ -4,6 +4,7 @@
 //! types) is left out, as upstream's builder does.
 
 use crate::document::{Kind, name_of, paths, v3};
+use crate::operations::media_rank;
 use crate::tree::{array, object, strings};
 use value::{Map, Str, Value};
 
@@ -91,7 +92,7 @@ fn operation(mut operation: Value) -> Value {
     if let Some(mut body) = operation.remove("requestBody") {
         let required = body.at("required").bool();
         if let Some(Value::Object(content)) = body.remove("content") {
-            consumes = content.keys().map(|k| Value::from(k.clone())).collect();
+            consumes = media(&content);
             let first = content.into_vec().into_iter().next();
             let schema = first.and_then(|(_, mut media)| media.remove("schema")).unwrap_or_default();
             let mut body =
@@ -101,10 +102,6 @@ fn operation(mut operation: Value) -> Value {
             }
             parameters.insert(0, body);
         }
-    } else if operation.get("x-kubernetes-action").is_none() {
-        consumes = strings(["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"])
-            .items()
-            .to_vec();
     }
     let mut produces: Vec<Value> = Vec::new();
     if let Some(Value::Object(responses)) = operation.remove("responses") {
@@ -112,7 +109,7 @@ fn operation(mut operation: Value) -> Value {
         for (code, mut response) in responses.into_vec() {
             if let Some(Value::Object(content)) = response.remove("content") {
                 if produces.is_empty() {
-                    produces = content.keys().map(|k| Value::from(k.clone())).collect();
+                    produces = media(&content);
                 }
                 let first = content.into_vec().into_iter().next();
                 if let Some(schema) = first.and_then(|(_, mut media)| media.remove("schema")) {
@@ -126,10 +123,19 @@ fn operation(mut operation: Value) -> Value {
     if !parameters.is_empty() {
         operation.set("parameters", parameters);
     }
+    // Discovery says of both the same.
+    let consumes = if operation.get("x-kubernetes-action").is_some() { consumes } else { produces.clone() };
     operation.set("consumes", consumes);
     operation.set("produces", produces);
     operation.set("schemes", strings(["https"]));
     operation
+}
+
+/// The media types of a body, in their usual order.
+fn media(content: &Map) -> Vec<Value> {
+    let mut names: Vec<&Str> = content.keys().collect();
+    names.sort_by_key(|name| media_rank(name));
+    names.into_iter().cloned().map(Value::from).collect()
 }
 
 /// A schema in the older form.
