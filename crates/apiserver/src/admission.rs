@@ -26,6 +26,7 @@ mod service_account;
 mod storage_protection;
 mod taint_nodes;
 mod validating_policy;
+mod webhooks;
 
 use crate::call::Call;
 use crate::resource::Target;
@@ -80,6 +81,8 @@ pub struct Attributes {
     pub options: Value,
     /// Whether nothing is to be stored.
     pub dry_run: bool,
+    /// What plugins of the first round leave for the second.
+    pub(crate) reinvocation: webhooks::Reinvocation,
 }
 
 impl Attributes {
@@ -108,6 +111,7 @@ impl Attributes {
             generate_name: Str::default(),
             options: Value::Null,
             dry_run,
+            reinvocation: webhooks::Reinvocation::default(),
         }
     }
 
@@ -233,7 +237,9 @@ impl Admission {
         chain.now(default_class::INGRESS);
         chain.now(pod_topology_labels::PodTopologyLabels);
         chain.now(pod_resize::PodResizeValidator);
+        chain.later(webhooks::MutatingWebhook::default());
         chain.later(validating_policy::ValidatingAdmissionPolicy::default());
+        chain.later(webhooks::ValidatingWebhook::default());
         chain.later(resource_quota::ResourceQuota::default());
         chain
     }
@@ -247,7 +253,8 @@ impl Admission {
         self.chain.push(Link::Later(Box::new(plugin)));
     }
 
-    /// Lets every plugin change the object.
+    /// Lets every plugin change the object: once more when a webhook changed it, so that what comes before
+    /// webhooks sees their changes.
     ///
     /// # Errors
     /// The first refusal.
@@ -261,6 +268,22 @@ impl Admission {
         if attributes.name.is_empty() {
             attributes.generate_name = object.at("metadata").at("generateName").str().into();
         }
+        self.mutate(call, attributes, object, old).await?;
+        if !attributes.reinvocation.wanted {
+            return Ok(());
+        }
+        attributes.reinvocation.again = true;
+        self.mutate(call, attributes, object, old).await
+    }
+
+    /// One round of mutation.
+    async fn mutate(
+        &self,
+        call: &Call,
+        attributes: &mut Attributes,
+        object: &mut Value,
+        old: Option<&Value>,
+    ) -> Result<(), Status> {
         for link in &self.chain {
             match link {
                 Link::Now(p) if p.handles(attributes) => p.admit(call, attributes, object, old)?,

@@ -14,6 +14,20 @@ use value::{Value, json};
 
 const NAMESPACES: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "default"];
 
+/// Source: `pkg/apis/scheduling/helpers.go`.
+const PRIORITY_CLASSES: [(&str, i64, &str); 2] = [
+    (
+        "system-node-critical",
+        2_000_001_000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
+    (
+        "system-cluster-critical",
+        2_000_000_000,
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+    ),
+];
+
 /// The server's own identity, as upstream's loopback client.
 pub fn loopback() -> Arc<UserInfo> {
     Arc::new(UserInfo::new("system:apiserver", &[auth::user::SYSTEM_MASTERS, auth::user::AUTHENTICATED]))
@@ -29,6 +43,17 @@ pub async fn run(api: &Arc<Api>) {
         namespace.set("kind", "Namespace");
         namespace.set("metadata", metadata);
         ensure(api, "/api/v1/namespaces", &namespace).await;
+    }
+    for (name, value, description) in PRIORITY_CLASSES {
+        let mut class = Value::object();
+        class.set("apiVersion", "scheduling.k8s.io/v1");
+        class.set("kind", "PriorityClass");
+        let mut metadata = Value::object();
+        metadata.set("name", name);
+        class.set("metadata", metadata);
+        class.set("value", value);
+        class.set("description", description);
+        ensure(api, "/apis/scheduling.k8s.io/v1/priorityclasses", &class).await;
     }
     policy(api).await;
 }

@@ -91,9 +91,10 @@ impl Served {
         GroupResource::new(self.row.group.clone(), self.row.plural.clone())
     }
 
-    /// Group and kind, as error texts name it.
+    /// Group and kind, as error texts name it: events of either group are the core group's.
     pub fn group_kind(&self) -> GroupKind {
-        GroupKind::new(self.row.group.clone(), self.row.kind.clone())
+        let group = self.row.storage.as_ref().map_or(&self.row.group, |s| &s.group);
+        GroupKind::new(group.clone(), self.row.kind.clone())
     }
 
     /// Whether its objects are stored in this very version.
@@ -150,7 +151,8 @@ impl Served {
         let converted = match self.codec.custom() {
             Some(_) if self.is_hub() => Ok(()),
             Some(custom) => custom.convert(object).map(|()| custom.tidy(object)),
-            None => self.row.from_hub(object),
+            None if self.is_hub() => Ok(()),
+            None => self.row.from_hub(object).map(|()| self.codec.normalize(object)),
         };
         if let Err(error) = converted {
             tracing::error!(kind = %self.row.kind, %error, "cannot convert a stored object");

@@ -60,9 +60,6 @@ pub(crate) async fn answer(call: &Call, body: Body) -> Result<Reply, Status> {
     let Some(target) = target(call)? else {
         return Ok(Reply::no_such_path());
     };
-    if let Some(text) = &target.served.row.deprecation {
-        call.warn(text.clone());
-    }
     match &target.sub {
         None => main_resource(call, &target, body).await,
         Some(_) => subresource(call, &target, body).await,
@@ -95,6 +92,9 @@ async fn main_resource(call: &Call, target: &Target, body: Body) -> Result<Reply
     let all_namespaces = row.namespaced && call.info.namespace.is_empty();
     if !row.has_verb(verb) || (all_namespaces && matches!(verb, "create" | "deletecollection")) {
         return Err(method_not_allowed());
+    }
+    if let Some(text) = &row.deprecation {
+        call.warn(text.clone());
     }
     if target.served.codec.is_typed() {
         route_accepts(call.accept(), matches!(verb, "list" | "watch"))?;

@@ -216,7 +216,7 @@ pub fn name_errors(rule: NameRule, name: &str, usage: NameUse) -> Vec<String> {
 
 /// All errors of a new object.
 pub fn validate_create(served: &Served, context: &Context, object: &Value) -> Result<(), Status> {
-    let row = hub_row(served);
+    let row = &served.row;
     let path = Path::new("metadata");
     let rule = |name: &str, usage: NameUse| name_errors(row.hooks.name, name, usage);
     let mut errors = object_meta::validate(object.at("metadata"), scope(row), rule, &path);
@@ -262,7 +262,7 @@ pub fn validate_update(
     old: &Value,
     warnings: &mut Vec<String>,
 ) -> Result<(), Status> {
-    let row = hub_row(served);
+    let row = &served.row;
     let path = Path::new("metadata");
     let rule = |name: &str, usage: NameUse| names::name_is_path_segment(name, usage);
     let (new_meta, old_meta) = (new.at("metadata"), old.at("metadata"));
@@ -290,8 +290,17 @@ pub fn validate_update(
 /// (`validateKubeFinalizerName`); groups that live beside upstream's core do not check it.
 fn finalizers(served: &Served, metadata: &Value, path: &Path<'_>) -> ErrorList {
     const STANDARD: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
-    let beside = ["apiextensions.k8s.io", "apiregistration.k8s.io"].contains(&served.row.group.as_str());
-    if beside || !served.codec.is_typed() {
+    // Kinds of these groups are validated by apimachinery alone, or (core) check it themselves.
+    const OTHERS: [&str; 7] = [
+        "",
+        "admissionregistration.k8s.io",
+        "apiextensions.k8s.io",
+        "apiregistration.k8s.io",
+        "coordination.k8s.io",
+        "events.k8s.io",
+        "policy",
+    ];
+    if OTHERS.contains(&served.row.group.as_str()) || !served.codec.is_typed() {
         return ErrorList::new();
     }
     let path = path.child("finalizers");
@@ -317,11 +326,6 @@ fn refuse(served: &Served, object: &Value, errors: ErrorList) -> Result<(), Stat
         kind.kind = object.at("kind").str().into();
     }
     Err(Status::invalid(&kind, object.at("metadata").at("name").str(), &errors))
-}
-
-/// The row whose hooks see the object: the hub's.
-pub fn hub_row(served: &Served) -> &kinds::Row {
-    served.hub.as_ref().map_or(&served.row, |hub| &hub.row)
 }
 
 /// What the server alone writes into a new object's metadata.

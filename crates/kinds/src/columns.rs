@@ -152,6 +152,7 @@ pub fn cells(row: &Row, object: &Value, now: Time) -> Vec<Value> {
         }
         "validatingadmissionpolicybindings.admissionregistration.k8s.io"
         | "mutatingadmissionpolicybindings.admissionregistration.k8s.io" => admission::binding(o, now),
+        "apiservices.apiregistration.k8s.io" => policy::api_service(o, now),
         "flowschemas.flowcontrol.apiserver.k8s.io" => policy::flow_schema(o, now),
         "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io" => policy::priority_level(o, now),
         "deviceclasses.resource.k8s.io" | "resourceclaimtemplates.resource.k8s.io" => {

@@ -10,7 +10,7 @@ use crate::resource::{Hub, Target};
 use crate::verbs::update;
 use crate::write::{self, Committed, OptionsKind, WriteOptions};
 use meta::field::{Error, ErrorList, Path};
-use meta::gvk::{GroupKind, GroupResource};
+use meta::gvk::GroupResource;
 use meta::status::Status;
 use std::sync::Arc;
 use store::Expect;
@@ -35,7 +35,8 @@ pub(super) async fn create(call: &Call, target: &Target, hub: &Arc<Hub>, body: B
     }
     let errors = validate(&binding);
     if !errors.is_empty() {
-        return Err(Status::invalid(&GroupKind::new("", "Binding"), &name, &errors));
+        // Upstream returns them as they are, which becomes a bare 500.
+        return Err(Status::plain_error(meta::field::to_aggregate(&errors).unwrap_or_default()));
     }
     let mut attributes = Attributes::new(call, target, Operation::Create, &name, options.dry_run);
     call.api.admission.admit(call, &mut attributes, &mut binding, None).await?;

@@ -251,7 +251,7 @@ fn claim(call: &Call, range: &ServiceRange, ip: &str, all: &[String]) -> Result<
     };
     let Ok(address) = ip.parse::<IpAddr>() else { return Ok(()) }; // validation has the words
     if !range.contains(address) {
-        return refuse(format!("the provided IP ({ip}) is not in the valid range. The range of valid IPs is {range}"));
+        return refuse("the provided network does not match the current range".into());
     }
     if is_taken(call, address) {
         return refuse("provided IP is already allocated".into());

@@ -133,7 +133,7 @@ pub(crate) fn begin_create(
         return Err(Status::plain_error("resourceVersion should not be set on objects to be created"));
     }
     write::fill_system_fields(call, object);
-    let row = &hub.row;
+    let row = &served.row;
     row.prepare_create(context, object);
     hub.codec.normalize(object);
     write::validate_create(served, context, object)?;

@@ -264,6 +264,7 @@ fn plan(call: &Call, hub: &Hub, old: &Value, options: &DeleteOptions) -> Step {
         }
     }
     let held = !changed.at("finalizers").items().is_empty() || crate::special::holds_deletion(&hub.row, old);
+    let mut shortened = false;
     let grace_now = match (grace, deleting) {
         // Not a graceful kind: the period is nothing, however it was asked for.
         (None, _) => 0,
@@ -271,7 +272,8 @@ fn plan(call: &Call, hub: &Hub, old: &Value, options: &DeleteOptions) -> Step {
         (Some(asked), true) => {
             // A shorter period than the one under way shortens it; a longer one does not.
             let running = metadata.at("deletionGracePeriodSeconds").as_i64().unwrap_or(0);
-            if options.grace_period_seconds.is_none() || asked >= running {
+            shortened = options.grace_period_seconds.is_some() && asked < running;
+            if !shortened {
                 if !changed_finalizers {
                     return if held || running > 0 { Step::Keep } else { Step::Remove(with(changed)) };
                 }
@@ -281,7 +283,7 @@ fn plan(call: &Call, hub: &Hub, old: &Value, options: &DeleteOptions) -> Step {
             }
         }
     };
-    if !held && grace_now == 0 && (deleting || grace.is_none()) {
+    if !held && grace_now == 0 && ((deleting && !shortened) || grace.is_none()) {
         return Step::Remove(with(changed));
     }
     if deleting && grace.is_none() && !changed_finalizers {

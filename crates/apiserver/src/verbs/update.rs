@@ -58,7 +58,11 @@ fn check_uid(call: &Call, target: &Target, given: &Value, live: &Value) -> Resul
     if given.is_empty() || given == live {
         return Ok(());
     }
-    let text = format!("Precondition failed: UID in precondition: {given}, UID in object meta: {live}");
+    let row = &target.served.row;
+    let key = row.key(&call.info.namespace, &call.info.name).unwrap_or_default();
+    let text = format!(
+        "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {given}, UID in object meta: {live}"
+    );
     Err(Status::conflict(&target.served.group_resource(), &call.info.name, text))
 }
 
@@ -238,7 +242,7 @@ fn begin_update(
     new: &mut Value,
     old: &Value,
 ) -> Result<(), Status> {
-    let (row, old_meta) = (&hub.row, old.at("metadata"));
+    let (row, old_meta) = (&target.served.row, old.at("metadata"));
     if let Some(metadata) = new.object_at("metadata") {
         let mut keep = |field: &str| match old_meta.get(field) {
             Some(v) if !v.is_null() => metadata.set(field, v.clone()),

@@ -67,6 +67,8 @@ fn set_template_generation(ds: &mut Value, n: i64) {
 }
 
 fn default(ds: &mut Value) {
+    // Upstream's internal type has a field for it, which its v1 form shows whatever it is.
+    set_template_generation(ds, template_generation(ds));
     let Some(spec) = ds.object_at("spec") else { return };
     if let Some(strategy) = spec.object_at("updateStrategy") {
         check::default_text(strategy, "type", "RollingUpdate");

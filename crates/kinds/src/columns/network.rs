@@ -77,6 +77,7 @@ pub(super) fn endpoint_slice(o: &Value, now: Time) -> Vec<Value> {
         .iter()
         .map(|p| match (p.at("port").as_i64(), p.at("name").as_str()) {
             (Some(port), _) => port.to_string(),
+            (None, Some(name)) if !name.is_empty() => name.to_owned(),
             (None, _) => "*".into(),
         })
         .collect();

@@ -158,3 +158,19 @@ pub(super) fn resource_claim(o: &Value, now: Time) -> Vec<Value> {
     }
     vec![name(o), states.join(",").into(), age(o, now)]
 }
+
+pub(super) fn api_service(o: &Value, now: Time) -> Vec<Value> {
+    let service = o.at("spec").at("service");
+    let reference = if service.is_null() {
+        "Local".to_owned()
+    } else {
+        format!("{}/{}", service.at("namespace").str(), service.at("name").str())
+    };
+    let conditions = o.at("status").at("conditions").items();
+    let available = match conditions.iter().find(|c| c.at("type").str() == "Available") {
+        Some(c) if c.at("status").str() == "True" => "True".to_owned(),
+        Some(c) => format!("{} ({})", c.at("status").str(), c.at("reason").str()),
+        None => "Unknown".to_owned(),
+    };
+    vec![name(o), reference.into(), available.into(), age(o, now)]
+}

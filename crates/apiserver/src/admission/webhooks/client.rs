@@ -1,0 +1,208 @@
+//! A small HTTPS client: one request at a time on a connection, connections kept for the next.
+//!
+//! HTTP/1.1 only, so that requests spread over the endpoints of a service. Upstream:
+//! `k8s.io/apiserver/pkg/util/webhook`.
+
+use super::service;
+use crate::call::Call;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Bytes, BytesMut};
+use http::{Method, Request, Uri, header};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use value::{Str, Value};
+
+/// The largest answer that is read: an AdmissionReview holds a patch of an object of at most 3 MiB.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+/// How many idle connections are kept for a webhook, and how long.
+const IDLE_MAX: usize = 8;
+const IDLE_TIME: Duration = Duration::from_secs(60);
+
+/// Where a webhook is.
+pub(super) struct Endpoint {
+    /// `host:port` of URLs and of the `Host` header.
+    authority: String,
+    /// Path and query; may be empty.
+    path: String,
+    server_name: ServerName<'static>,
+    tls: Arc<ClientConfig>,
+    /// Namespace, name and port of the service behind `authority`.
+    service: Option<(Str, Str, i64)>,
+    idle: Mutex<Vec<(Connection, Instant)>>,
+}
+
+type Connection = SendRequest<Full<Bytes>>;
+
+/// An answer.
+pub(super) struct Answer {
+    pub(super) code: u16,
+    pub(super) body: Bytes,
+}
+
+impl Endpoint {
+    /// From a `clientConfig`.
+    ///
+    /// # Errors
+    /// It makes no sense.
+    pub(super) fn new(config: &Value) -> Result<Self, String> {
+        let tls = tls(config.at("caBundle").str())?;
+        let service = config.at("service");
+        let (authority, path, host, service) = if service.is_null() {
+            let uri: Uri = config.at("url").str().parse().map_err(|e| format!("Unparsable URL: {e}"))?;
+            let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+            let authority = match (uri.authority(), uri.port_u16()) {
+                (Some(authority), Some(_)) => authority.to_string(),
+                (Some(authority), None) => format!("{authority}:443"),
+                (None, _) => return Err("webhook configuration must have either service or URL".into()),
+            };
+            let path = uri.path_and_query().map(|p| p.as_str().to_owned()).unwrap_or_default();
+            (authority, path, host, None)
+        } else {
+            let (namespace, name) = (service.at("namespace").str(), service.at("name").str());
+            let port = service.at("port").as_i64().filter(|p| *p != 0).unwrap_or(443);
+            let host = format!("{name}.{namespace}.svc");
+            let path = service.at("path").str().to_owned();
+            (format!("{host}:{port}"), path, host, Some((namespace.into(), name.into(), port)))
+        };
+        let server_name =
+            ServerName::try_from(host.clone()).map_err(|e| format!("{host} is no name of a server: {e}"))?;
+        Ok(Self { authority, path, server_name, tls, service, idle: Mutex::default() })
+    }
+
+    /// The URL, as errors name it.
+    pub(super) fn url(&self, timeout: Duration) -> String {
+        format!("https://{}{}", self.authority, self.target(timeout))
+    }
+
+    fn target(&self, timeout: Duration) -> String {
+        let path = if self.path.starts_with('/') { self.path.as_str() } else { "/" };
+        let joint = if path.contains('?') { '&' } else { '?' };
+        format!("{path}{joint}timeout={}s", timeout.as_secs())
+    }
+
+    /// Sends a body and reads the answer. The caller limits the time.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub(super) async fn post(&self, call: &Call, body: Bytes, timeout: Duration) -> Result<Answer, String> {
+        while let Some(connection) = self.take_idle() {
+            match self.exchange(connection, body.clone(), timeout).await {
+                // The other side may have closed it meanwhile: not a failure, the next one is tried.
+                Err(Broken { sent_nothing: true, .. }) => {}
+                other => return other.map_err(|e| e.why),
+            }
+        }
+        let connection = self.connect(call).await?;
+        self.exchange(connection, body, timeout).await.map_err(|e| e.why)
+    }
+
+    fn take_idle(&self) -> Option<Connection> {
+        let mut idle = self.idle.lock();
+        idle.retain(|(connection, since)| !connection.is_closed() && since.elapsed() < IDLE_TIME);
+        idle.pop().map(|(connection, _)| connection)
+    }
+
+    fn keep(&self, connection: Connection) {
+        let mut idle = self.idle.lock();
+        if idle.len() < IDLE_MAX && !connection.is_closed() {
+            idle.push((connection, Instant::now()));
+        }
+    }
+
+    async fn connect(&self, call: &Call) -> Result<Connection, String> {
+        let address = match &self.service {
+            Some((namespace, name, port)) => service::resolve(call, namespace, name, *port)?,
+            None => self.authority.clone(),
+        };
+        let dial = |e: &dyn std::fmt::Display| format!("dial tcp {address}: {e}");
+        let stream = TcpStream::connect(&address).await.map_err(|e| match e.kind() {
+            std::io::ErrorKind::ConnectionRefused => dial(&"connect: connection refused"),
+            _ => dial(&e),
+        })?;
+        // Small requests and answers: they are not to wait for each other.
+        let _ = stream.set_nodelay(true);
+        let connector = TlsConnector::from(self.tls.clone());
+        let stream = connector
+            .connect(self.server_name.clone(), stream)
+            .await
+            .map_err(|e| format!("tls: failed to verify certificate: {e}"))?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to a webhook broke");
+            }
+        });
+        Ok(sender)
+    }
+
+    async fn exchange(
+        &self,
+        mut connection: Connection,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<Answer, Broken> {
+        let broken = |why: String| Broken { why, sent_nothing: false };
+        if let Err(error) = connection.ready().await {
+            return Err(Broken { why: error.to_string(), sent_nothing: true });
+        }
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(self.target(timeout))
+            .header(header::HOST, &self.authority)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ACCEPT, "application/json, */*")
+            .header(header::USER_AGENT, "kube-apiserver-admission")
+            .body(Full::new(body))
+            .map_err(|e| broken(e.to_string()))?;
+        let response = match connection.try_send_request(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                let sent_nothing = error.message().is_some();
+                return Err(Broken { why: error.error().to_string(), sent_nothing });
+            }
+        };
+        let code = response.status().as_u16();
+        let mut body = response.into_body();
+        let mut read = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|e| broken(e.to_string()))?.into_data() else { continue };
+            if read.len() + data.len() > ANSWER_BYTES_MAX {
+                return Err(broken(format!("the answer is longer than {ANSWER_BYTES_MAX} bytes")));
+            }
+            read.extend_from_slice(&data);
+        }
+        self.keep(connection);
+        Ok(Answer { code, body: read.freeze() })
+    }
+}
+
+struct Broken {
+    why: String,
+    /// The request has not left, so that it can be sent again.
+    sent_nothing: bool,
+}
+
+/// Trusts the certificates of a bundle (base64 of PEM), and nobody without one.
+fn tls(bundle: &str) -> Result<Arc<ClientConfig>, String> {
+    let pem = STANDARD.decode(bundle).map_err(|e| format!("unable to load root certificates: {e}"))?;
+    let mut roots = RootCertStore::empty();
+    let certificates = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok);
+    roots.add_parsable_certificates(certificates);
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}

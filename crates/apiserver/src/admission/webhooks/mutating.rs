@@ -1,0 +1,174 @@
+//! MutatingAdmissionWebhook: one webhook after the other, each sees what the ones before it made.
+//!
+//! Upstream: `k8s.io/apiserver/pkg/admission/plugin/webhook/mutating`.
+
+use super::hook::{self, Hook};
+use super::review::{self, Patch, Use};
+use super::{Failure, Shown, invocation, is_exempt, is_relevant};
+use crate::admission::compiled::Compiled;
+use crate::admission::matching::{self, Matched, Namespace};
+use crate::admission::{AsyncPlugin, Attributes, Operation};
+use crate::call::Call;
+use futures_util::future::BoxFuture;
+use meta::quote::Quoted;
+use meta::status::Status;
+use std::collections::HashSet;
+use value::Value;
+use value::json_patch::JsonPatch;
+
+/// The most that `copy` operations of a patch may add to an object: the limit of a request's body.
+const COPY_BYTES_MAX: usize = 3 << 20;
+
+/// What the second round of mutation must know of the first: webhooks are asked again when somebody behind
+/// them changed the object.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reinvocation {
+    /// Whether this is the second round.
+    pub(crate) again: bool,
+    /// Whether there is to be one.
+    pub(crate) wanted: bool,
+    /// The object as the last webhook left it.
+    last: Option<Value>,
+    /// Webhooks that were asked and want to be asked again after changes.
+    asked: HashSet<String>,
+    /// Webhooks behind which something changed.
+    due: HashSet<String>,
+}
+
+impl Reinvocation {
+    fn changed(&mut self) {
+        self.due.extend(self.asked.drain());
+    }
+}
+
+pub(crate) struct MutatingWebhook(Compiled<Vec<Hook>>);
+
+impl Default for MutatingWebhook {
+    fn default() -> Self {
+        const RESOURCES: &[&str] = &["mutatingwebhookconfigurations"];
+        Self(Compiled::new("admissionregistration.k8s.io", RESOURCES, hook::compile))
+    }
+}
+
+impl AsyncPlugin for MutatingWebhook {
+    fn handles(&self, call: &Call, a: &Attributes) -> bool {
+        self.0.get(call).is_some_and(|hooks| !hooks.is_empty()) && is_relevant(a.operation) && !is_exempt(a)
+    }
+
+    fn admit<'a>(
+        &'a self,
+        call: &'a Call,
+        a: &'a mut Attributes,
+        object: &'a mut Value,
+        old: Option<&'a Value>,
+    ) -> BoxFuture<'a, Result<(), Status>> {
+        Box::pin(async move {
+            let Some(hooks) = self.0.get(call) else { return Ok(()) };
+            let mut state = std::mem::take(&mut a.reinvocation);
+            if state.again && state.last.as_ref() != Some(object) {
+                state.changed();
+            }
+            let result = mutate(call, a, &hooks, &mut state, object, old).await;
+            state.last = Some(object.clone());
+            a.reinvocation = state;
+            result
+        })
+    }
+
+    fn validate<'a>(
+        &'a self,
+        call: &'a Call,
+        a: &'a Attributes,
+        _object: Option<&'a Value>,
+        old: Option<&'a Value>,
+    ) -> BoxFuture<'a, Result<(), Status>> {
+        Box::pin(async move {
+            // Deletions have nothing to mutate, but webhooks may refuse them.
+            if a.operation != Operation::Delete {
+                return Ok(());
+            }
+            let Some(hooks) = self.0.get(call) else { return Ok(()) };
+            let mut nothing = Value::Null;
+            mutate(call, a, &hooks, &mut Reinvocation::default(), &mut nothing, old).await
+        })
+    }
+}
+
+async fn mutate(
+    call: &Call,
+    a: &Attributes,
+    hooks: &[Hook],
+    state: &mut Reinvocation,
+    object: &mut Value,
+    old: Option<&Value>,
+) -> Result<(), Status> {
+    let namespace = Namespace::of(call, a).await?;
+    for hook in hooks {
+        if state.again && !state.due.contains(&hook.uid) {
+            continue;
+        }
+        let new = Some(&*object).filter(|o| !o.is_null());
+        let Some((matched, shown)) = invocation(call, a, hook, new, old, &namespace)? else { continue };
+        let verdict = match review::ask(call, a, hook, &matched, &shown, Use::Mutate).await {
+            Ok(Some(patch)) => apply(call, a, hook, &matched, shown, &patch),
+            Ok(None) => Ok(None),
+            Err(failure) => Err(failure),
+        };
+        let verdict = match verdict {
+            Ok(Some(changed)) => {
+                *object = changed;
+                state.changed();
+                state.wanted = true;
+                Ok(())
+            }
+            Ok(None) => Ok(()),
+            Err(failure) => failure.status(hook).map_or(Ok(()), Err),
+        };
+        if hook.reinvoked_if_needed {
+            state.asked.insert(hook.uid.clone());
+        }
+        verdict?;
+    }
+    Ok(())
+}
+
+/// The object (of the hub version) with the patch; `None` if the patch changes nothing.
+fn apply(
+    call: &Call,
+    a: &Attributes,
+    hook: &Hook,
+    matched: &Matched,
+    shown: Shown,
+    patch: &Patch,
+) -> Result<Option<Value>, Failure> {
+    let internal = |why: String| Failure::Other(Box::new(Status::internal_error(why)));
+    let parsed = JsonPatch::parse(&patch.bytes)
+        .map_err(|e| Failure::call(format!("received undecodable patch in webhook response: {e}")))?;
+    if value::json::parse(&patch.bytes).is_ok_and(|p| p.is_empty()) {
+        return Ok(None);
+    }
+    if shown.object.is_null() {
+        return Err(internal(format!(
+            "admission webhook {} attempted to modify the object, which is not supported for this operation",
+            Quoted(&hook.name)
+        )));
+    }
+    if patch.kind != "JSONPatch" {
+        return Err(Failure::call(format!("unsupported patch type {}", Quoted(&patch.kind))));
+    }
+    let patched = parsed.apply(shown.object.clone(), COPY_BYTES_MAX).map_err(|e| internal(e.to_string()))?;
+    let Some(served) = matching::served(call, matched) else {
+        // The body of a subresource: there is but one version of it.
+        return Ok((patched != shown.object).then_some(patched));
+    };
+    let _ = a;
+    let decoded =
+        served.codec.decode_tree(&served.row, &patched, false).map_err(|status| internal(status.message))?;
+    let mut new = decoded.object;
+    if new == shown.object {
+        return Ok(None);
+    }
+    (served.row.hooks.default)(&mut new);
+    served.row.to_hub(&mut new).map_err(internal)?;
+    Ok(Some(new))
+}
