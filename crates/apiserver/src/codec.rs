@@ -395,6 +395,23 @@ impl Codec {
             Status::invalid(&GroupKind::default(), "", &errors)
         };
         let (api_version, kind) = (object.at("apiVersion").str(), object.at("kind").str());
+        if let Some(custom) = self.custom().filter(|_| api_version == self.api_version) {
+            let mut decoded = custom.accept(object, crd::prune::Track::Paths).map_err(|e| match e {
+                Unwritable::NoKind => {
+                    refuse(format!("Object 'Kind' is missing in '{}'", json::to_string(patched)))
+                }
+                Unwritable::Malformed(why) => refuse(why),
+            })?;
+            if strict && !decoded.strict.is_empty() {
+                return Err(refuse(format!("strict decoding error: {}", decoded.strict.join(", "))));
+            }
+            if resets_managed_fields(patched)
+                && let Some(metadata) = decoded.object.object_at("metadata")
+            {
+                metadata.set("managedFields", Value::Array(Vec::new()));
+            }
+            return Ok(decoded);
+        }
         let named = !(api_version.is_empty() && kind.is_empty());
         if named && (api_version, kind) != (self.api_version.as_str(), self.kind.as_str()) {
             return Err(refuse(self.foreign_kind(&object, api_version, kind)));

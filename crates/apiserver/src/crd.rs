@@ -16,6 +16,7 @@ mod kind;
 mod names;
 mod rows;
 mod scale;
+mod wire;
 mod worker;
 
 pub(crate) use kind::{Custom, Unwritable};

@@ -53,7 +53,7 @@ fn made_of(definition: &Value) -> Value {
 /// # Errors
 /// The store's.
 pub(super) async fn install(api: &Arc<Api>, definition: &Value) -> Result<Option<Installed>, store::Error> {
-    let kind = Arc::new(rows::kind_of(definition));
+    let kind = Arc::new(rows::kind_of(api, definition));
     let rows = rows::rows(definition, &kind);
     let Some((hub_row, _)) = rows.iter().find(|(row, _)| row.version == kind.storage) else {
         return Ok(None);

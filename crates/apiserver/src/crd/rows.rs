@@ -2,6 +2,7 @@
 
 use super::convert::Converter;
 use super::kind::{Kind, Version};
+use crate::api::Api;
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -16,7 +17,7 @@ use value::{Str, Value};
 const VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
 
 /// Reads the kind of a definition.
-pub(super) fn kind_of(definition: &Value) -> Kind {
+pub(super) fn kind_of(api: &Arc<Api>, definition: &Value) -> Kind {
     let spec = definition.at("spec");
     let versions = spec.at("versions").items();
     let storage = versions.iter().find(|v| v.at("storage").bool());
@@ -26,7 +27,7 @@ pub(super) fn kind_of(definition: &Value) -> Kind {
         versions: versions.iter().map(|v| (Str::from(v.at("name").str()), Version::new(v))).collect(),
         storage: storage.map_or("", |v| v.at("name").str()).into(),
         preserve_unknown: spec.at("preserveUnknownFields").bool(),
-        converter: Converter::new(spec.at("conversion")),
+        converter: Converter::new(api, spec.at("conversion")),
         terminating: crd::definition::is_condition_true(definition, "Terminating").into(),
     }
 }
