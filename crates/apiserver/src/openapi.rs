@@ -186,7 +186,15 @@ fn negotiate(accept: Option<&str>, version: &str) -> Option<Form> {
 
 /// The kinds of a registry.
 fn kinds(registry: &Registry) -> Vec<Kind<'_>> {
-    registry.iter().map(|served| Kind { row: &served.row, schema: None }).collect()
+    let kind = registry.iter().map(|served| {
+        let custom = served.codec.custom();
+        Kind {
+            row: &served.row,
+            schema: custom.and_then(|c| c.here()).map(|version| &version.tree),
+            preserves_unknown: custom.is_some_and(|c| c.all.preserve_unknown),
+        }
+    });
+    kind.collect()
 }
 
 /// The bytes of a document, and its hash.

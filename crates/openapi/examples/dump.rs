@@ -7,7 +7,8 @@ use value::json;
 
 fn main() -> std::io::Result<()> {
     let folder = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
-    let kinds: Vec<Kind<'_>> = Table::builtin().rows().iter().map(|row| Kind { row, schema: None }).collect();
+    let rows = Table::builtin().rows().iter();
+    let kinds: Vec<Kind<'_>> = rows.map(|row| Kind { row, schema: None, preserves_unknown: false }).collect();
     for path in openapi::paths(&kinds) {
         let Some(document) = openapi::v3(&kinds, &path) else { continue };
         let name = format!("{}_openapi.json", path.replace('/', "__"));

@@ -64,10 +64,10 @@ impl<'a> Definitions<'a> {
         reference(definition)
     }
 
-    /// A reference to a definition that is given.
-    pub(crate) fn custom(&mut self, definition: &str, schema: Value) -> Value {
+    /// A reference to a definition that the caller makes.
+    pub(crate) fn custom(&mut self, definition: &str, schema: impl FnOnce() -> Value) -> Value {
         if !self.custom.iter().any(|(name, _)| *name == definition) {
-            self.custom.push((definition.into(), schema));
+            self.custom.push((definition.into(), schema()));
         }
         reference(definition)
     }

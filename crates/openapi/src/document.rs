@@ -1,9 +1,10 @@
 //! Documents of version 3, one per group and version and for what is around them.
 
+use crate::custom;
 use crate::definitions::{Definitions, Packages, VERSION_INFO};
-use crate::names::{group_tag, group_version_id, reversed};
+use crate::names::{group_tag, group_version_id};
 use crate::operations::{self, responses};
-use crate::tree::{array, gvk, object, of_type, reference};
+use crate::tree::{array, object};
 use kinds::Row;
 use schema::types::Types;
 use value::{Map, Str, Value};
@@ -19,6 +20,8 @@ pub struct Kind<'a> {
     pub row: &'a Row,
     /// The schema of a custom resource in OpenAPI's form; `None` for built-in kinds.
     pub schema: Option<&'a Value>,
+    /// Whether a custom resource keeps fields that its schema does not know.
+    pub preserves_unknown: bool,
 }
 
 impl Kind<'_> {
@@ -28,17 +31,8 @@ impl Kind<'_> {
         if let Some(built_in) = definitions.go(&row.go_type) {
             return built_in;
         }
-        let name = self.custom_name();
-        let mut schema = self.schema.cloned().unwrap_or_else(|| of_type("object"));
-        let mut properties = schema.remove("properties").unwrap_or_else(Value::object);
-        for key in ["apiVersion", "kind"] {
-            properties.set(key, of_type("string"));
-        }
-        let metadata = definitions.meta("ObjectMeta");
-        properties.set("metadata", object([("allOf", array([metadata]))]));
-        schema.set("properties", properties);
-        schema.set("x-kubernetes-group-version-kind", array([gvk(&row.group, &row.version, &row.kind)]));
-        definitions.custom(&name, schema)
+        definitions.meta("ObjectMeta");
+        definitions.custom(&custom::name(self), || custom::v3(self))
     }
 
     /// A reference to the definition of its lists.
@@ -48,24 +42,15 @@ impl Kind<'_> {
             return built_in;
         }
         self.schema(definitions);
-        let name = self.custom_name();
-        let mut properties = Value::object();
-        for key in ["apiVersion", "kind"] {
-            properties.set(key, of_type("string"));
-        }
-        properties.set("metadata", object([("allOf", array([definitions.meta("ListMeta")]))]));
-        properties.set("items", object([("type", "array".into()), ("items", reference(&name))]));
-        let list = object([
-            ("type", "object".into()),
-            ("required", array(["items".into()])),
-            ("properties", properties),
-            ("x-kubernetes-group-version-kind", array([gvk(&row.group, &row.version, &row.list_kind)])),
-        ]);
-        definitions.custom(&format!("{name}List"), list)
+        definitions.meta("ListMeta");
+        let prefix = custom::name(self);
+        let name = prefix.strip_suffix(row.kind.as_str()).unwrap_or_default();
+        definitions.custom(&format!("{name}{}", row.list_kind), || custom::list(self))
     }
 
-    fn custom_name(&self) -> String {
-        format!("{}.{}.{}", reversed(&self.row.group), self.row.version, self.row.kind)
+    /// Whether it is a custom resource.
+    pub(crate) fn is_custom(&self) -> bool {
+        self.row.go_type.is_empty()
     }
 }
 
@@ -76,7 +61,9 @@ pub fn paths(kinds: &[Kind<'_>]) -> Vec<String> {
         if row.group.is_empty() {
             names.push(format!("api/{}", row.version));
         } else {
-            names.push(format!("apis/{}", row.group));
+            if !row.go_type.is_empty() {
+                names.push(format!("apis/{}", row.group));
+            }
             names.push(format!("apis/{}/{}", row.group, row.version));
         }
     }
@@ -93,7 +80,7 @@ pub fn v3(kinds: &[Kind<'_>], path: &str) -> Option<Value> {
         ["api"] => around(&packages, "/api/", "getCoreAPIVersions", "core", "APIVersions"),
         ["apis"] => around(&packages, "/apis/", "getAPIVersions", "apis", "APIGroupList"),
         ["apis", group] => {
-            kinds.iter().find(|k| k.row.group == *group && !group.is_empty())?;
+            kinds.iter().find(|k| k.row.group == *group && !group.is_empty() && !k.is_custom())?;
             let tag = group_tag(group);
             let id = format!("get{}APIGroup", crate::names::capital(&tag));
             around(&packages, &format!("/apis/{group}/"), &id, &tag, "APIGroup")
@@ -103,26 +90,27 @@ pub fn v3(kinds: &[Kind<'_>], path: &str) -> Option<Value> {
         ["apis", group, version] if !group.is_empty() => group_version(kinds, &packages, group, version)?,
         _ => return None,
     };
-    Some(document(paths, schemas))
+    let is_custom = |k: &Kind<'_>| k.is_custom() && segments == ["apis", &k.row.group, &k.row.version];
+    Some(document(paths, schemas, kinds.iter().any(is_custom)))
 }
 
-fn document(paths: Map, schemas: Map) -> Value {
+fn document(paths: Map, schemas: Map, custom: bool) -> Value {
     let bearer = object([
         ("type", "apiKey".into()),
         ("name", "authorization".into()),
         ("in", "header".into()),
         ("description", "Bearer Token authentication".into()),
     ]);
-    let mut components = object([("securitySchemes", object([("BearerToken", bearer)]))]);
+    let mut components = Value::object();
+    let mut info = object([("title", "Kubernetes CRD Swagger".into()), ("version", "v0.1.0".into())]);
+    if !custom {
+        components.set("securitySchemes", object([("BearerToken", bearer)]));
+        info = object([("title", "Kubernetes".into()), ("version", "unversioned".into())]);
+    }
     if !schemas.is_empty() {
         components.set("schemas", schemas);
     }
-    object([
-        ("openapi", "3.0.0".into()),
-        ("info", object([("title", "Kubernetes".into()), ("version", "unversioned".into())])),
-        ("paths", paths.into()),
-        ("components", components),
-    ])
+    object([("openapi", "3.0.0".into()), ("info", info), ("paths", paths.into()), ("components", components)])
 }
 
 /// Which group and version the structs of a Go package belong to.
@@ -165,10 +153,13 @@ fn group_version(kinds: &[Kind<'_>], packages: &Packages, group: &str, version: 
     let mut own = kinds.iter().filter(|k| k.row.group == group && k.row.version == version).peekable();
     let root = operations::root(own.peek()?.row);
     let mut definitions = Definitions::new(packages, group, version);
-    let list = definitions.meta("APIResourceList");
-    let id = format!("get{}APIResources", group_version_id(group, version));
-    let tag = format!("{}_{version}", group_tag(group));
-    let mut paths = single(&format!("{root}/"), &id, &tag, &list, RESOURCES).into_vec();
+    let mut paths = Vec::new();
+    if own.peek().is_some_and(|k| !k.is_custom()) {
+        let list = definitions.meta("APIResourceList");
+        let id = format!("get{}APIResources", group_version_id(group, version));
+        let tag = format!("{}_{version}", group_tag(group));
+        paths = single(&format!("{root}/"), &id, &tag, &list, RESOURCES).into_vec();
+    }
     for kind in own {
         paths.extend(operations::of_kind(kind, &mut definitions));
     }

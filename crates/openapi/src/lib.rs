@@ -7,6 +7,7 @@
 //! Upstream: `k8s.io/kube-openapi/pkg/builder3`, `k8s.io/apiserver/pkg/endpoints/installer.go`,
 //! `k8s.io/apiextensions-apiserver/pkg/controller/openapi`.
 
+mod custom;
 mod definitions;
 mod document;
 pub mod gnostic;

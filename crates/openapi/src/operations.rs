@@ -12,6 +12,7 @@ use value::{Map, Str, Value};
 
 const PLAIN: &[&str] =
     &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "application/cbor"];
+const CUSTOM: &[&str] = &["application/json", "application/yaml"];
 const STREAMS: &[&str] = &[
     "application/json",
     "application/yaml",
@@ -60,6 +61,21 @@ impl Subject<'_> {
         self.sub.map_or(&self.row().verbs, |s| &s.verbs)
     }
 
+    /// Media types of its objects.
+    fn media(&self) -> &'static [&'static str] {
+        if self.kind.is_custom() { CUSTOM } else { PLAIN }
+    }
+
+    /// Media types of its lists.
+    fn list_media(&self) -> &'static [&'static str] {
+        if self.kind.is_custom() { CUSTOM } else { STREAMS }
+    }
+
+    /// Media types of bodies that it takes.
+    fn body_media(&self) -> &'static [&'static str] {
+        if self.kind.is_custom() { CUSTOM } else { &["*/*"] }
+    }
+
     fn has(&self, verb: &str) -> bool {
         self.verbs().iter().any(|v| v == verb)
     }
@@ -68,6 +84,7 @@ impl Subject<'_> {
     fn gvk(&self) -> Value {
         let row = self.row();
         match self.sub {
+            Some(_) if self.kind.is_custom() => gvk(&row.group, &row.version, &row.kind),
             Some(sub) if !sub.version.is_empty() => gvk(&sub.group, &sub.version, &sub.kind),
             Some(sub) => gvk(&row.group, &row.version, &sub.kind),
             None => gvk(&row.group, &row.version, &row.kind),
@@ -171,12 +188,16 @@ impl Builder<'_, '_> {
                 "deletecollection",
                 subject.id("delete", "Collection", row.namespaced, ""),
                 &[("200", &status)],
-                PLAIN,
+                subject.media(),
             );
             let list = of_meta("ListOptions").into_iter();
-            let list = list.filter(|p| !matches!(p.at("name").str(), "watch" | "allowWatchBookmarks"));
-            set_parameters(&mut operation, list.chain(of_meta("DeleteOptions")));
-            set_body(&mut operation, &["*/*"], self.definitions.meta("DeleteOptions"), false);
+            if subject.kind.is_custom() {
+                set_parameters(&mut operation, list);
+            } else {
+                let list = list.filter(|p| !matches!(p.at("name").str(), "watch" | "allowWatchBookmarks"));
+                set_parameters(&mut operation, list.chain(of_meta("DeleteOptions")));
+                set_body(&mut operation, &["*/*"], self.definitions.meta("DeleteOptions"), false);
+            }
             operations.push(("delete", operation));
         }
         if subject.has("list") {
@@ -197,7 +218,7 @@ impl Builder<'_, '_> {
 
     fn list(&mut self, subject: Subject<'_>, id: String) -> Value {
         let schema = subject.kind.list_schema(self.definitions);
-        let mut operation = operation(subject, "list", id, &[("200", &schema)], STREAMS);
+        let mut operation = operation(subject, "list", id, &[("200", &schema)], subject.list_media());
         set_parameters(&mut operation, of_meta("ListOptions"));
         operation
     }
@@ -206,9 +227,9 @@ impl Builder<'_, '_> {
         let schema = self.schema(subject);
         let id = subject.id("create", "", subject.row().namespaced, "");
         let answers = [("200", &schema), ("201", &schema), ("202", &schema)];
-        let mut operation = operation(subject, "post", id, &answers, PLAIN);
+        let mut operation = operation(subject, "post", id, &answers, subject.media());
         set_parameters(&mut operation, of_meta("CreateOptions"));
-        set_body(&mut operation, &["*/*"], schema, true);
+        set_body(&mut operation, subject.body_media(), schema, true);
         operation
     }
 
@@ -220,9 +241,10 @@ impl Builder<'_, '_> {
             let schema = self.schema(subject);
             let options = subject.options();
             let with_text = [PLAIN, &["text/plain"]].concat();
-            let media = if options.is_some() { with_text.as_slice() } else { PLAIN };
+            let media = if options.is_some() { with_text.as_slice() } else { subject.media() };
             let mut operation = operation(subject, "get", id("read"), &[("200", &schema)], media);
-            set_parameters(&mut operation, options.map(of_options).unwrap_or_default());
+            let own = if subject.kind.is_custom() { of_meta("GetOptions") } else { Vec::new() };
+            set_parameters(&mut operation, options.map_or(own, of_options));
             operations.push(("get", operation));
         }
         // What is created at an item is a subresource; items themselves are created in their collection.
@@ -232,21 +254,21 @@ impl Builder<'_, '_> {
         if subject.has("update") {
             let schema = self.schema(subject);
             let answers = [("200", &schema), ("201", &schema)];
-            let mut operation = operation(subject, "put", id("replace"), &answers, PLAIN);
+            let mut operation = operation(subject, "put", id("replace"), &answers, subject.media());
             set_parameters(&mut operation, of_meta("UpdateOptions"));
-            set_body(&mut operation, &["*/*"], schema, true);
+            set_body(&mut operation, subject.body_media(), schema, true);
             operations.push(("put", operation));
         }
         if subject.has("patch") {
             let schema = self.schema(subject);
             let answers = [("200", &schema), ("201", &schema)];
-            let mut operation = operation(subject, "patch", id("patch"), &answers, PLAIN);
+            let is_custom = subject.kind.is_custom();
+            let answers = if is_custom { &answers[..1] } else { &answers };
+            let mut operation = operation(subject, "patch", id("patch"), answers, subject.media());
             set_parameters(&mut operation, of_meta("PatchOptions"));
-            let patches: Vec<&str> = PATCHES
-                .iter()
-                .copied()
-                .filter(|m| !row.go_type.is_empty() || *m != "application/strategic-merge-patch+json")
-                .collect();
+            let patches = PATCHES.iter().copied();
+            let not_custom = ["application/strategic-merge-patch+json", "application/apply-patch+cbor"];
+            let patches: Vec<&str> = patches.filter(|m| !is_custom || !not_custom.contains(m)).collect();
             set_body(&mut operation, &patches, self.definitions.extra(PATCH), true);
             operations.push(("patch", operation));
         }
@@ -255,9 +277,9 @@ impl Builder<'_, '_> {
             let says_so = row.returns_deleted && !row.subresources.iter().any(|s| s.name == "finalize");
             let schema = if says_so { self.schema(subject) } else { self.definitions.meta("Status") };
             let answers = [("200", &schema), ("202", &schema)];
-            let mut operation = operation(subject, "delete", id("delete"), &answers, PLAIN);
+            let mut operation = operation(subject, "delete", id("delete"), &answers, subject.media());
             set_parameters(&mut operation, of_meta("DeleteOptions"));
-            set_body(&mut operation, &["*/*"], self.definitions.meta("DeleteOptions"), false);
+            set_body(&mut operation, subject.body_media(), self.definitions.meta("DeleteOptions"), false);
             operations.push(("delete", operation));
         }
         self.push(path, variables, operations, true);

@@ -5,7 +5,7 @@ use kinds::Table;
 use value::{Value, json};
 
 fn kinds() -> Vec<Kind<'static>> {
-    Table::builtin().rows().iter().map(|row| Kind { row, schema: None }).collect()
+    Table::builtin().rows().iter().map(|row| Kind { row, schema: None, preserves_unknown: false }).collect()
 }
 
 /// Without sentences, which are not ours.

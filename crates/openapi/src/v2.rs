@@ -3,6 +3,7 @@
 //! Made from the documents of version 3: what version 2 cannot say (defaults beside references, choices of
 //! types) is left out, as upstream's builder does.
 
+use crate::custom;
 use crate::document::{Kind, name_of, paths, v3};
 use crate::operations::media_rank;
 use crate::tree::{array, object, strings};
@@ -26,6 +27,9 @@ pub fn v2(kinds: &[Kind<'_>]) -> Value {
                 merge(&mut definitions, name, schema(definition, 0));
             }
         }
+    }
+    for kind in kinds.iter().filter(|k| k.is_custom()) {
+        definitions.insert(custom::name(kind), custom::v2(kind));
     }
     let bearer = object([
         ("type", "apiKey".into()),
