@@ -73,6 +73,8 @@ fn hub(target: &Target) -> Option<&Arc<Hub>> {
 async fn main_resource(call: &Call, target: &Target, body: Body) -> Result<Reply, Status> {
     let row = &target.served.row;
     let named = !call.info.name_in_path().is_empty();
+    // A kind that is not stored and not read by name has no path with a name at all.
+    let unnamed_only = hub(target).is_none() && named && !row.has_verb("get");
     let verb = match (&call.method, named) {
         (&Method::GET, _) if call.info.legacy_watch => "watch",
         (&Method::GET, false) if call.info.verb == "watch" => "watch",
@@ -83,10 +85,10 @@ async fn main_resource(call: &Call, target: &Target, body: Body) -> Result<Reply
         (&Method::PATCH, true) => "patch",
         (&Method::DELETE, true) => "delete",
         (&Method::DELETE, false) => "deletecollection",
-        _ if hub(target).is_none() && named => return Err(not_found()),
+        _ if unnamed_only => return Err(not_found()),
         _ => return Err(method_not_allowed()),
     };
-    if hub(target).is_none() && named && !row.has_verb(verb) {
+    if unnamed_only && !row.has_verb(verb) {
         return Err(not_found());
     }
     let all_namespaces = row.namespaced && call.info.namespace.is_empty();

@@ -79,6 +79,20 @@ pub fn mark_deleted(row: &Row, object: &mut Value) {
     }
 }
 
+/// Refuses the deletion of what the server itself needs: the system's priority classes.
+///
+/// # Errors
+/// 403.
+pub fn may_delete(row: &Row, name: &str) -> Result<(), Status> {
+    let system = matches!(name, "system-node-critical" | "system-cluster-critical");
+    if system && row.group == "scheduling.k8s.io" && row.plural == "priorityclasses" {
+        let resource = GroupResource::new("scheduling.k8s.io", "priorityclasses");
+        let why = "this is a system priority class and cannot be deleted";
+        return Err(Status::forbidden(&resource, name, why));
+    }
+    Ok(())
+}
+
 /// A warning for who deletes an object without saying what becomes of its dependents.
 pub fn delete_warning(row: &Row) -> Option<&'static str> {
     (row.group == "batch" && row.plural == "jobs").then_some(

@@ -139,7 +139,11 @@ pub fn accept_decoded(
     if !strict.is_empty() {
         match validation {
             FieldValidation::Ignore => {}
-            FieldValidation::Warn => strict.iter().for_each(|text| call.warn(text.as_str())),
+            FieldValidation::Warn => strict.iter().for_each(|text| {
+                // What a YAML reader found is one error of several lines, but several warnings.
+                let faults = text.strip_prefix("yaml: unmarshal errors:\n");
+                faults.unwrap_or(text).lines().for_each(|fault| call.warn(fault.trim_start()));
+            }),
             FieldValidation::Strict => {
                 return Err(Status::bad_request(format!(
                     "{kind} in version {version:?} cannot be handled as a {kind}: strict decoding error: {}",

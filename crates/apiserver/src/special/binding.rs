@@ -71,6 +71,7 @@ async fn assign(call: &Call, hub: &Arc<Hub>, name: &str, binding: &Value, dry_ru
             return Err(Status::not_found(&GroupResource::new("", "pods"), name));
         };
         let mut pod = hub.tree(&entry);
+        same_uid(&pod, name, binding, call)?;
         bind(&mut pod, name, binding, call).map_err(|why| Status::conflict(&resource, name, why))?;
         match write::commit(call, hub, &mut pod, Expect::Revision(entry.revision), dry_run, None).await? {
             Committed::Done(_) => return Ok(()),
@@ -80,13 +81,23 @@ async fn assign(call: &Call, hub: &Arc<Hub>, name: &str, binding: &Value, dry_ru
     Err(Status::conflict(&resource, name, update::MODIFIED))
 }
 
-/// Gives the pod its node, its annotations and the condition; or says why it cannot have it.
-fn bind(pod: &mut Value, name: &str, binding: &Value, call: &Call) -> Result<(), String> {
+/// A binding that names a UID binds that pod only.
+fn same_uid(pod: &Value, name: &str, binding: &Value, call: &Call) -> Result<(), Status> {
     let uid = binding.at("metadata").at("uid").str();
     let own = pod.at("metadata").at("uid").str();
-    if !uid.is_empty() && uid != own {
-        return Err(format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {own}"));
+    if uid.is_empty() || uid == own {
+        return Ok(());
     }
+    let namespace = &call.info.namespace;
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: /registry/pods/{namespace}/{name}, ResourceVersion: 0, \
+         AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {own}"
+    );
+    Err(Status::conflict(&GroupResource::new("", "pods"), name, why))
+}
+
+/// Gives the pod its node, its annotations and the condition; or says why it cannot have it.
+fn bind(pod: &mut Value, name: &str, binding: &Value, call: &Call) -> Result<(), String> {
     if !pod.at("metadata").at("deletionTimestamp").is_null() {
         return Err(format!("pod {name} is being deleted, cannot be assigned to a host"));
     }

@@ -145,6 +145,7 @@ pub(crate) async fn delete_object(
     options: &DeleteOptions,
 ) -> Result<Deleted, Status> {
     let served = &target.served;
+    crate::special::may_delete(&served.row, name)?;
     let namespace = call.info.namespace.as_str();
     let mut attributes = Attributes::new(call, target, Operation::Delete, name, options.dry_run);
     attributes.options = options.tree.clone();
