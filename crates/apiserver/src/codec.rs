@@ -76,6 +76,15 @@ impl Codec {
         self.custom.as_ref().map(|c| &c.0)
     }
 
+    /// Which version a body says it is of, as far as that can be read.
+    pub fn said_version(encoding: Encoding, body: &[u8]) -> Option<Str> {
+        match encoding {
+            Encoding::Json => find_kind(body).ok().map(|(version, _)| Str::from(&*version)),
+            Encoding::Yaml => yaml::parse(body).ok().map(|v| v.at("apiVersion").str().into()),
+            Encoding::Protobuf => read_envelope(body).ok().map(|e| Str::from(&*e.api_version)),
+        }
+    }
+
     /// The codec of a subresource's body, with a row that names its kind and has no hooks.
     pub fn of_action(api_version: &str, kind: &str, go_type: &str) -> (Self, Row) {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));

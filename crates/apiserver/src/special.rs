@@ -170,16 +170,19 @@ fn component_statuses(call: &Call, target: &Target, verb: &str) -> Result<Reply,
     Ok(crate::render::typed_reply(200, accepted, &target.served.row.list_go_type, &list))
 }
 
-/// Reads the body of a subresource that has a kind of its own.
+/// Reads the body of a subresource that has a kind of its own, in one of the versions of the same shape; a body
+/// that names none is of the first.
 fn decode_action(
     call: &Call,
-    api_version: &str,
+    api_versions: &[&str],
     kind: &str,
     go_type: &str,
     body: &Bytes,
     validation: FieldValidation,
 ) -> Result<Value, Status> {
     let encoding = body_encoding(call.header(http::header::CONTENT_TYPE), &Encoding::ALL)?;
+    let said = Codec::said_version(encoding, body).unwrap_or_default();
+    let api_version = api_versions.iter().find(|v| **v == said).or(api_versions.first()).copied().unwrap_or_default();
     let (codec, row) = Codec::of_action(api_version, kind, go_type);
     let decoded = codec.decode(&row, encoding, body, validation != FieldValidation::Ignore)?;
     crate::write::accept_decoded(call, &row, decoded, validation)

@@ -23,7 +23,7 @@ pub(super) async fn create(call: &Call, target: &Target, hub: &Arc<Hub>, body: B
     let accepted = call.negotiate()?;
     let options = WriteOptions::read(call, OptionsKind::Create)?;
     let body = read_body(call, body).await?;
-    let mut binding = super::decode_action(call, "v1", "Binding", BINDING, &body, options.validation)?;
+    let mut binding = super::decode_action(call, &["v1"], "Binding", BINDING, &body, options.validation)?;
     write::match_namespace(call, &target.served, &mut binding)?;
     let name: Str = match call.info.name_in_path() {
         "" => binding.at("metadata").at("name").str().into(),

@@ -27,7 +27,7 @@ pub(super) async fn create(call: &Call, target: &Target, hub: &Arc<Hub>, body: B
     let write_options = WriteOptions::read(call, OptionsKind::Create)?;
     let body = read_body(call, body).await?;
     let eviction =
-        super::decode_action(call, "policy/v1", "Eviction", EVICTION, &body, write_options.validation)?;
+        super::decode_action(call, &["policy/v1", "policy/v1beta1"], "Eviction", EVICTION, &body, write_options.validation)?;
     let name = call.info.name.as_str();
     if eviction.at("metadata").at("name").str() != name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));

@@ -49,7 +49,7 @@ pub(super) async fn answer(
         let scale = if verb == "patch" {
             patched(call, &scale_for(target, live)?, &body)?
         } else {
-            super::decode_action(call, "autoscaling/v1", "Scale", SCALE, &body, options.validation)?
+            super::decode_action(call, &["autoscaling/v1"], "Scale", SCALE, &body, options.validation)?
         };
         scaled(call, target, live, &scale, &options)
     };

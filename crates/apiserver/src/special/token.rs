@@ -20,7 +20,7 @@ pub(super) async fn create(call: &Call, target: &Target, body: Body) -> Result<R
     let body = read_body(call, body).await?;
     let version = "authentication.k8s.io/v1";
     let mut request =
-        super::decode_action(call, version, "TokenRequest", TOKEN_REQUEST, &body, options.validation)?;
+        super::decode_action(call, &[version], "TokenRequest", TOKEN_REQUEST, &body, options.validation)?;
     kinds::reviews::default_token_request(&mut request);
     let (namespace, name) = (call.info.namespace.as_str(), call.info.name.as_str());
     let mut attributes = Attributes::new(call, target, Operation::Create, name, options.dry_run);
