@@ -212,8 +212,12 @@ async fn run<T: Default + Send + 'static>(
     let mut state = STATE.lock().await;
     if !std::ptr::eq(state.registry.as_ptr(), Arc::as_ptr(&registry)) {
         state.registry = Arc::downgrade(&registry);
-        state.hashes.clear();
-        state.documents.clear();
+        // Only custom resources come and go.
+        let built_in: Vec<Kind<'_>> =
+            kinds(&registry).into_iter().filter(|k| !k.row.go_type.is_empty()).collect();
+        let same = openapi::paths(&built_in);
+        state.hashes.retain(|name, _| same.contains(name));
+        state.documents.retain(|(name, _), _| same.contains(name));
     }
     let done = tokio::task::spawn_blocking(move || {
         let out = work(&mut state, &registry);

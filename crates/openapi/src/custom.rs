@@ -21,7 +21,7 @@ pub(crate) fn name(kind: &Kind<'_>) -> String {
 /// The definition in version 3.
 pub(crate) fn v3(kind: &Kind<'_>) -> Value {
     let mut schema = match author(kind) {
-        Some(schema) => with_native(unfolded(schema.clone(), 0)),
+        Some(schema) => with_native(unfolded(schema.clone(), 0), true),
         None => of_type("object"),
     };
     finish(kind, &mut schema);
@@ -32,7 +32,7 @@ pub(crate) fn v3(kind: &Kind<'_>) -> Value {
 pub(crate) fn v2(kind: &Kind<'_>) -> Value {
     let mut schema = match author(kind).filter(|_| !kind.preserves_unknown) {
         Some(schema) if !schema.at("x-kubernetes-preserve-unknown-fields").bool() => {
-            let mut schema = with_native(simple(schema.clone(), 0));
+            let mut schema = with_native(simple(schema.clone(), 0), false);
             rename_references(&mut schema, 0);
             schema
         }
@@ -63,8 +63,8 @@ fn finish(kind: &Kind<'_>, schema: &mut Value) {
 }
 
 /// `apiVersion`, `kind` and `metadata` of the object, and of objects embedded in it.
-fn with_native(schema: Value) -> Value {
-    let mut schema = embedded(schema, 0);
+fn with_native(schema: Value, everywhere: bool) -> Value {
+    let mut schema = embedded(schema, everywhere, 0);
     add_native(&mut schema);
     schema
 }
@@ -88,9 +88,11 @@ pub(crate) fn metadata(definition: &str, description: String) -> Value {
     metadata
 }
 
-fn embedded(schema: Value, depth: u8) -> Value {
-    let mut schema = inside(schema, depth, &embedded);
-    if schema.at("x-kubernetes-embedded-resource").bool() {
+/// `everywhere` also where unknown fields are kept, which readers of version 2 would then refuse.
+fn embedded(schema: Value, everywhere: bool, depth: u8) -> Value {
+    let mut schema = inside(schema, depth, &|s, d| embedded(s, everywhere, d));
+    let keeps = schema.at("x-kubernetes-preserve-unknown-fields").bool();
+    if schema.at("x-kubernetes-embedded-resource").bool() && (everywhere || !keeps) {
         add_native(&mut schema);
         let mut required: Vec<Value> = schema.at("required").items().to_vec();
         for key in ["kind", "apiVersion"] {

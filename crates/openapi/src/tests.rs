@@ -1,5 +1,5 @@
 use crate::names::definition as go_definition;
-use crate::{Kind, paths, v3};
+use crate::{Kind, paths, v2, v3};
 use expect_test::{Expect, expect};
 use kinds::Table;
 use value::{Value, json};
@@ -13,9 +13,11 @@ fn bare(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
             let mut out = Value::object();
-            for (key, value) in
-                map.iter().filter(|(k, v)| k.as_str() != "description" || v.as_str().is_none())
-            {
+            for (key, value) in map.iter().filter(|(k, v)| match k.as_str() {
+                "description" => v.as_str().is_none(),
+                "enum" => v.as_array().is_none(),
+                _ => true,
+            }) {
                 out.set(key, bare(value));
             }
             out
@@ -23,11 +25,6 @@ fn bare(value: &Value) -> Value {
         Value::Array(items) => Value::Array(items.iter().map(bare).collect()),
         other => other.clone(),
     }
-}
-
-fn check(document: &str, path: &[&str], expect: Expect) {
-    let document = v3(&kinds(), document).expect("is served");
-    expect.assert_eq(&json::to_string(&bare(document.path(path))));
 }
 
 #[test]
@@ -56,12 +53,89 @@ fn every_document_is_there_and_whole() {
     assert!(v3(&kinds, "apis/").is_none());
 }
 
+/// The structure of every document is upstream's: names, types, formats, required fields, extensions,
+/// defaults, paths, operations, parameters, answers. To see a difference, dump the document with the example
+/// and compare it with the file that upstream publishes.
 #[test]
-fn definitions() {
-    let schema = |name| ["components", "schemas", name];
+fn documents_have_upstreams_structure() {
+    let kinds = kinds();
+    let fnv = |text: &str| {
+        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
+    };
+    let mut names = Vec::new();
+    for line in include_str!("upstream.txt").lines().filter(|l| !l.starts_with('#')) {
+        let (name, hash) = line.split_once('\t').expect("two columns");
+        let document = v3(&kinds, name).expect("is served");
+        assert_eq!(format!("{:016x}", fnv(&json::to_string(&bare(&document)))), hash, "{name}");
+        names.push(name);
+    }
+    names.sort_unstable();
+    assert_eq!(names, paths(&kinds));
+}
+
+#[test]
+fn values_of_enums() {
+    let document = v3(&kinds(), "api/v1").expect("is served");
+    let check = |schema: &str, field: &str, expect: Expect| {
+        let property = document.path(&["components", "schemas", schema, "properties", field]);
+        expect.assert_eq(&json::to_string(property.at("enum")));
+    };
     check(
-        "apps/v1".replace("apps", "apis/apps").as_str(),
-        &schema("io.k8s.api.apps.v1.Deployment"),
-        expect![[""]],
+        "io.k8s.api.core.v1.PodSpec",
+        "dnsPolicy",
+        expect![[r#"["ClusterFirst","ClusterFirstWithHostNet","Default","None"]"#]],
     );
+    check("io.k8s.api.core.v1.PodSpec", "nodeName", expect!["null"]);
+    for line in include_str!("enums.txt").lines().filter(|l| !l.starts_with('#')) {
+        let (name, values) = line.split_once('\t').unwrap_or((line, ""));
+        let types = schema::types::Types::builtin();
+        let id = types.by_go_name(name).unwrap_or_else(|| panic!("{name} is no type"));
+        assert!(!values.is_empty() || types.get(id).values().next().is_some(), "{name} has no values");
+    }
+}
+
+/// A row and schema of a custom resource.
+fn custom(schema: &str) -> (kinds::Row, Value) {
+    let row = kinds::Row::custom("stable.example.com", "v1", "CronTab", "crontabs");
+    (row, json::parse(schema.as_bytes()).expect("is JSON"))
+}
+
+#[test]
+fn custom_resources() {
+    let (row, schema) = custom(
+        r#"{"type":"object","required":["spec"],"properties":{"spec":{"type":"object","properties":{
+            "port":{"x-kubernetes-int-or-string":true},
+            "maybe":{"type":"integer","nullable":true,"default":3},
+            "any":{"type":"object","x-kubernetes-preserve-unknown-fields":true},
+            "whole":{"type":"object","x-kubernetes-embedded-resource":true}}}}}"#,
+    );
+    let kinds = [Kind { row: &row, schema: Some(&schema), preserves_unknown: false }];
+    assert_eq!(paths(&kinds), ["api", "apis", "apis/stable.example.com/v1", "version"]);
+    let name = "com.example.stable.v1.CronTab";
+    let document = v3(&kinds, "apis/stable.example.com/v1").expect("is served");
+    expect![[r##"{"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"allOf":[{"$ref":"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}]},"spec":{"properties":{"any":{"type":"object","x-kubernetes-preserve-unknown-fields":true},"maybe":{"default":3,"nullable":true,"type":"integer"},"port":{"anyOf":[{"type":"integer"},{"type":"string"}],"x-kubernetes-int-or-string":true},"whole":{"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"allOf":[{"$ref":"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}]}},"required":["kind","apiVersion"],"type":"object","x-kubernetes-embedded-resource":true}},"type":"object"}},"required":["spec"],"type":"object","x-kubernetes-group-version-kind":[{"group":"stable.example.com","kind":"CronTab","version":"v1"}]}"##]]
+    .assert_eq(&json::to_string(&bare(document.path(&["components", "schemas", name]))));
+    let document = v2(&kinds);
+    expect![[r##"{"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"$ref":"#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"},"spec":{"properties":{"any":{"x-kubernetes-preserve-unknown-fields":true},"maybe":{},"port":{"x-kubernetes-int-or-string":true},"whole":{"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"$ref":"#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}},"required":["kind","apiVersion"],"type":"object","x-kubernetes-embedded-resource":true}},"type":"object"}},"required":["spec"],"type":"object","x-kubernetes-group-version-kind":[{"group":"stable.example.com","kind":"CronTab","version":"v1"}]}"##]]
+    .assert_eq(&json::to_string(&bare(document.path(&["definitions", name]))));
+}
+
+#[test]
+fn deep_schemas_and_odd_ones() {
+    let mut schema = Value::object();
+    for _ in 0..5_000 {
+        let mut outer = Value::object();
+        outer.set("items", schema);
+        schema = outer;
+    }
+    let row = kinds::Row::custom("g.example", "v1", "Deep", "deeps");
+    let kinds = [Kind { row: &row, schema: Some(&schema), preserves_unknown: false }];
+    let document = v2(&kinds);
+    assert!(!crate::gnostic::v2(&document).is_empty());
+    let document = v3(&kinds, "apis/g.example/v1").expect("is served");
+    assert!(!crate::gnostic::v3(&document).is_empty());
+    let (row, schema) = custom(r#"{"properties":7,"required":"x","items":[1],"type":{},"allOf":3}"#);
+    let kinds = [Kind { row: &row, schema: Some(&schema), preserves_unknown: false }];
+    assert!(!crate::gnostic::v2(&v2(&kinds)).is_empty());
 }
