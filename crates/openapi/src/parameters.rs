@@ -26,7 +26,7 @@ fn parameter(place: &str, name: &str, ty: &str) -> Value {
 /// The fields of an options type of `meta/v1` as parameters.
 pub(crate) fn of_meta(kind: &str) -> Vec<Value> {
     let types = Types::builtin();
-    types.by_go_name(&format!("meta/v1.{kind}")).map(|id| of_options(id)).unwrap_or_default()
+    types.by_go_name(&format!("meta/v1.{kind}")).map(of_options).unwrap_or_default()
 }
 
 /// The scalar fields of an options type as parameters; lists are given by repeating.
