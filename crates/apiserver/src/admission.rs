@@ -12,6 +12,7 @@ mod default_tolerations;
 mod expressions;
 mod limit_ranger;
 mod matching;
+mod mutating_policy;
 mod namespace_lifecycle;
 mod node_restriction;
 mod objects;
@@ -20,6 +21,7 @@ mod pod_resize;
 mod pod_security;
 mod pod_topology_labels;
 mod priority;
+mod reinvocation;
 mod resource_quota;
 mod runtime_class;
 mod service_account;
@@ -82,7 +84,7 @@ pub struct Attributes {
     /// Whether nothing is to be stored.
     pub dry_run: bool,
     /// What plugins of the first round leave for the second.
-    pub(crate) reinvocation: webhooks::Reinvocation,
+    pub(crate) reinvocation: reinvocation::Reinvocation,
 }
 
 impl Attributes {
@@ -111,7 +113,7 @@ impl Attributes {
             generate_name: Str::default(),
             options: Value::Null,
             dry_run,
-            reinvocation: webhooks::Reinvocation::default(),
+            reinvocation: reinvocation::Reinvocation::default(),
         }
     }
 
@@ -237,6 +239,7 @@ impl Admission {
         chain.now(default_class::INGRESS);
         chain.now(pod_topology_labels::PodTopologyLabels);
         chain.now(pod_resize::PodResizeValidator);
+        chain.later(mutating_policy::MutatingAdmissionPolicy::default());
         chain.later(webhooks::MutatingWebhook::default());
         chain.later(validating_policy::ValidatingAdmissionPolicy::default());
         chain.later(webhooks::ValidatingWebhook::default());

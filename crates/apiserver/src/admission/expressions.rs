@@ -44,6 +44,11 @@ impl Expression {
         Self { text: text.into(), program: compile(text, place, scope).map_err(failure) }
     }
 
+    /// Why it does not compile, if it does not.
+    pub(super) fn compile_error(&self) -> Option<&str> {
+        self.program.as_ref().err().map(String::as_str)
+    }
+
     /// The value, or what went wrong.
     pub(super) fn eval<'v>(
         &self,

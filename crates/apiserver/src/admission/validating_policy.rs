@@ -47,27 +47,47 @@ struct Validation {
     reason: Str,
 }
 
-struct Binding {
-    name: Str,
+/// A binding of a policy.
+pub(super) struct Binding {
+    pub(super) name: Str,
     matches: Option<Match>,
-    param_ref: Value,
+    pub(super) param_ref: Value,
     actions: Vec<Str>,
 }
 
-/// The policies that have bindings.
+impl Binding {
+    /// Whether the request is within its `matchResources`.
+    ///
+    /// # Errors
+    /// As [`Match::matches`].
+    pub(super) fn covers(
+        &self,
+        call: &Call,
+        a: &Attributes,
+        object: Option<&Value>,
+        old: Option<&Value>,
+        namespace: &Namespace,
+    ) -> Result<bool, Status> {
+        match &self.matches {
+            None => Ok(true),
+            Some(m) => Ok(m.matches(call, a, object, old, namespace)?.is_some()),
+        }
+    }
+}
+
 fn compile(objects: &Objects) -> Vec<Policy> {
+    bound(objects).into_iter().map(|(p, bindings)| policy(p, bindings)).collect()
+}
+
+/// The policies that have bindings.
+pub(super) fn bound(objects: &Objects) -> Vec<(&Value, Vec<Binding>)> {
     let [policies, bindings] = objects.as_slice() else { return Vec::new() };
     let bound = |policy: &Value| -> Vec<Binding> {
         let name = policy.at("metadata").at("name").str();
         let own = bindings.iter().filter(|b| b.at("spec").at("policyName").str() == name);
         own.map(binding).collect()
     };
-    policies
-        .iter()
-        .map(|p| (p, bound(p)))
-        .filter(|(_, bindings)| !bindings.is_empty())
-        .map(|(p, bindings)| policy(p, bindings))
-        .collect()
+    policies.iter().map(|p| (p, bound(p))).filter(|(_, bindings)| !bindings.is_empty()).collect()
 }
 
 fn binding(binding: &Value) -> Binding {
@@ -198,11 +218,7 @@ fn dispatch(
         };
         let mut shown: Option<(Value, Value, Value)> = None;
         for binding in &policy.bindings {
-            let in_scope = match &binding.matches {
-                None => Ok(true),
-                Some(m) => m.matches(call, a, object, old, namespace).map(|m| m.is_some()),
-            };
-            match in_scope {
+            match binding.covers(call, a, object, old, namespace) {
                 Ok(true) => {}
                 Ok(false) => continue,
                 Err(error) => {

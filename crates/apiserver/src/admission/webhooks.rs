@@ -9,7 +9,7 @@ mod review;
 mod service;
 mod validating;
 
-pub(super) use mutating::{MutatingWebhook, Reinvocation};
+pub(super) use mutating::MutatingWebhook;
 pub(super) use validating::ValidatingWebhook;
 
 use super::expressions::{self, Inputs};

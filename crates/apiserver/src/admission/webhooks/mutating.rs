@@ -7,39 +7,17 @@ use super::review::{self, Patch, Use};
 use super::{Failure, Shown, invocation, is_exempt, is_relevant};
 use crate::admission::compiled::Compiled;
 use crate::admission::matching::{self, Matched, Namespace};
+use crate::admission::reinvocation::Reinvocation;
 use crate::admission::{AsyncPlugin, Attributes, Operation};
 use crate::call::Call;
 use futures_util::future::BoxFuture;
 use meta::quote::Quoted;
 use meta::status::Status;
-use std::collections::HashSet;
 use value::Value;
 use value::json_patch::JsonPatch;
 
 /// The most that `copy` operations of a patch may add to an object: the limit of a request's body.
 const COPY_BYTES_MAX: usize = 3 << 20;
-
-/// What the second round of mutation must know of the first: webhooks are asked again when somebody behind
-/// them changed the object.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Reinvocation {
-    /// Whether this is the second round.
-    pub(crate) again: bool,
-    /// Whether there is to be one.
-    pub(crate) wanted: bool,
-    /// The object as the last webhook left it.
-    last: Option<Value>,
-    /// Webhooks that were asked and want to be asked again after changes.
-    asked: HashSet<String>,
-    /// Webhooks behind which something changed.
-    due: HashSet<String>,
-}
-
-impl Reinvocation {
-    fn changed(&mut self) {
-        self.due.extend(self.asked.drain());
-    }
-}
 
 pub(crate) struct MutatingWebhook(Compiled<Vec<Hook>>);
 
@@ -65,11 +43,11 @@ impl AsyncPlugin for MutatingWebhook {
         Box::pin(async move {
             let Some(hooks) = self.0.get(call) else { return Ok(()) };
             let mut state = std::mem::take(&mut a.reinvocation);
-            if state.again && state.last.as_ref() != Some(object) {
-                state.changed();
+            if state.again {
+                state.webhooks.resume(object);
             }
             let result = mutate(call, a, &hooks, &mut state, object, old).await;
-            state.last = Some(object.clone());
+            state.webhooks.leave(object);
             a.reinvocation = state;
             result
         })
@@ -104,20 +82,20 @@ async fn mutate(
 ) -> Result<(), Status> {
     let namespace = Namespace::of(call, a).await?;
     for hook in hooks {
-        if state.again && !state.due.contains(&hook.uid) {
+        if state.again && !state.webhooks.is_due(&hook.uid) {
             continue;
         }
         let new = Some(&*object).filter(|o| !o.is_null());
         let Some((matched, shown)) = invocation(call, a, hook, new, old, &namespace)? else { continue };
         let verdict = match review::ask(call, a, hook, &matched, &shown, Use::Mutate).await {
-            Ok(Some(patch)) => apply(call, a, hook, &matched, shown, &patch),
+            Ok(Some(patch)) => apply(call, hook, &matched, shown, &patch),
             Ok(None) => Ok(None),
             Err(failure) => Err(failure),
         };
         let verdict = match verdict {
             Ok(Some(changed)) => {
                 *object = changed;
-                state.changed();
+                state.webhooks.changed();
                 state.wanted = true;
                 Ok(())
             }
@@ -125,7 +103,7 @@ async fn mutate(
             Err(failure) => failure.status(hook).map_or(Ok(()), Err),
         };
         if hook.reinvoked_if_needed {
-            state.asked.insert(hook.uid.clone());
+            state.webhooks.asked(&hook.uid);
         }
         verdict?;
     }
@@ -135,7 +113,6 @@ async fn mutate(
 /// The object (of the hub version) with the patch; `None` if the patch changes nothing.
 fn apply(
     call: &Call,
-    a: &Attributes,
     hook: &Hook,
     matched: &Matched,
     shown: Shown,
@@ -161,7 +138,6 @@ fn apply(
         // The body of a subresource: there is but one version of it.
         return Ok((patched != shown.object).then_some(patched));
     };
-    let _ = a;
     let decoded =
         served.codec.decode_tree(&served.row, &patched, false).map_err(|status| internal(status.message))?;
     let mut new = decoded.object;
