@@ -40,7 +40,8 @@ impl Render {
     fn check_protobuf(&self, list: &str) -> Result<(), Status> {
         let plain = self.accepted.convert.is_none() && self.accepted.encoding == Encoding::Protobuf;
         if plain && !self.served.codec.is_typed() {
-            let text = codec::NOT_PROTOBUF.replacen("Unstructured does", &format!("Unstructured{list} does"), 1);
+            let text =
+                codec::NOT_PROTOBUF.replacen("Unstructured does", &format!("Unstructured{list} does"), 1);
             return Err(not_acceptable(&text));
         }
         Ok(())
@@ -49,6 +50,12 @@ impl Render {
     /// An answer of one object.
     pub fn one(&mut self, code: u16, entry: &Entry) -> Result<Reply, Status> {
         self.check_protobuf("")?;
+        if self.served.asks_webhook() {
+            let json = self.converted_json(entry)?;
+            if self.accepted.convert.is_none() {
+                return Ok(Reply::json(code, self.accepted, json.to_vec()));
+            }
+        }
         let Some(convert) = self.accepted.convert else {
             return Ok(match self.accepted.encoding {
                 Encoding::Protobuf => {
@@ -92,13 +99,18 @@ impl Render {
     /// An answer of a list.
     pub fn list(&mut self, entries: &[Arc<Entry>], meta: Value) -> Result<Reply, Status> {
         self.check_protobuf("List")?;
+        let ready: Option<Vec<Bytes>> = match self.served.asks_webhook() {
+            true => Some(entries.iter().map(|e| self.converted_json(e)).collect::<Result<_, _>>()?),
+            false => None,
+        };
+        let ready = ready.as_deref();
         let Some(convert) = self.accepted.convert else {
             return Ok(match self.accepted.encoding {
                 Encoding::Protobuf => self.list_protobuf(entries, &meta),
-                Encoding::Json if !self.accepted.pretty => self.list_json(entries, &meta),
+                Encoding::Json if !self.accepted.pretty => self.list_json(entries, ready, &meta),
                 _ => {
                     let mut whole = Vec::new();
-                    if let ResponseBody::Chunks { parts, .. } = self.list_json(entries, &meta).body {
+                    if let ResponseBody::Chunks { parts, .. } = self.list_json(entries, ready, &meta).body {
                         parts.iter().for_each(|p| whole.extend_from_slice(p));
                     }
                     Reply::json(200, self.accepted, whole)
@@ -133,6 +145,14 @@ impl Render {
 
     /// A row of a Table, of an object in hub form.
     fn row(&self, tree: &Value, beta: bool) -> Value {
+        let mut converted = Value::Null;
+        let tree = if self.served.codec.custom().is_some() && !self.served.is_hub() {
+            converted.clone_from(tree);
+            self.served.from_hub(&mut converted);
+            &converted
+        } else {
+            tree
+        };
         let mut row = Value::object();
         row.set("cells", table::cells(&self.served, tree, self.now));
         if let Some(conditions) = kinds::columns::conditions(&self.served.row, tree) {
@@ -169,7 +189,15 @@ impl Render {
         Ok(Reply::tree(code, self.accepted, object))
     }
 
-    fn list_json(&self, entries: &[Arc<Entry>], meta: &Value) -> Reply {
+    /// The JSON of an object of which a webhook makes this version.
+    fn converted_json(&self, entry: &Entry) -> Result<Bytes, Status> {
+        let mut object = self.hub.tree(entry);
+        self.served.try_from_hub(&mut object)?;
+        Ok(self.served.codec.to_json(&object).into())
+    }
+
+    /// `ready` is the JSON of the entries where it has been made before.
+    fn list_json(&self, entries: &[Arc<Entry>], ready: Option<&[Bytes]>, meta: &Value) -> Reply {
         let row = &self.served.row;
         let mut parts = VecDeque::new();
         let mut out = Vec::with_capacity(CHUNK_BYTES + 4096);
@@ -179,19 +207,22 @@ impl Render {
             json::write_str(&row.api_version(), &mut out);
             out.extend_from_slice(b",\"items\":[");
         } else {
-        out.extend_from_slice(b"{\"kind\":");
-        json::write_str(&row.list_kind, &mut out);
-        out.extend_from_slice(b",\"apiVersion\":");
-        json::write_str(&row.api_version(), &mut out);
-        out.extend_from_slice(b",\"metadata\":");
-        json::write(meta, &mut out);
-        out.extend_from_slice(b",\"items\":[");
+            out.extend_from_slice(b"{\"kind\":");
+            json::write_str(&row.list_kind, &mut out);
+            out.extend_from_slice(b",\"apiVersion\":");
+            json::write_str(&row.api_version(), &mut out);
+            out.extend_from_slice(b",\"metadata\":");
+            json::write(meta, &mut out);
+            out.extend_from_slice(b",\"items\":[");
         }
         for (i, entry) in entries.iter().enumerate() {
             if i > 0 {
                 out.push(b',');
             }
-            let json = self.served.json(&self.hub, entry);
+            let json = match ready.and_then(|r| r.get(i)) {
+                Some(json) => json.clone(),
+                None => self.served.json(&self.hub, entry),
+            };
             let rest = self.served.codec.list_item(&json, &mut out);
             out.extend_from_slice(rest);
             if out.len() >= CHUNK_BYTES {

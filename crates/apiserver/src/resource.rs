@@ -106,8 +106,8 @@ impl Served {
     pub fn json(&self, hub: &Hub, entry: &Entry) -> Bytes {
         let make = || {
             let mut object = hub.tree(entry);
-            self.codec.stamp(&mut object);
             self.from_hub(&mut object);
+            self.codec.stamp(&mut object);
             Bytes::from(self.codec.to_json(&object))
         };
         if self.is_hub() { entry.json.get_or_init(make).clone() } else { make() }
@@ -148,15 +148,27 @@ impl Served {
 
     /// Converts a hub tree to this version. A stored object that cannot be expressed is shown as it is.
     pub fn from_hub(&self, object: &mut Value) {
+        if let Err(error) = self.try_from_hub(object) {
+            tracing::error!(kind = %self.row.kind, error = %error.message, "cannot convert a stored object");
+        }
+    }
+
+    /// The same, where an object that cannot be expressed is better not shown at all.
+    ///
+    /// # Errors
+    /// 500 with the converter's text.
+    pub fn try_from_hub(&self, object: &mut Value) -> Result<(), meta::status::Status> {
         let converted = match self.codec.custom() {
-            Some(_) if self.is_hub() => Ok(()),
+            _ if self.is_hub() => Ok(()),
             Some(custom) => custom.convert(object).map(|()| custom.tidy(object)),
-            None if self.is_hub() => Ok(()),
             None => self.row.from_hub(object).map(|()| self.codec.normalize(object)),
         };
-        if let Err(error) = converted {
-            tracing::error!(kind = %self.row.kind, %error, "cannot convert a stored object");
-        }
+        converted.map_err(meta::status::Status::plain_error)
+    }
+
+    /// Whether its objects are converted by somebody else, who may fail.
+    pub fn asks_webhook(&self) -> bool {
+        !self.is_hub() && self.codec.custom().is_some_and(crate::crd::Custom::has_own_conversion)
     }
 }
 

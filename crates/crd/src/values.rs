@@ -248,16 +248,14 @@ impl Check {
         };
         let int_as_float = ty == "integer" && self.has_type("number");
         let sequence = matches!(value, Value::String(_) | Value::Array(_));
-        if !sequence
-            && !self.format.is_empty()
-            && !(self.has_type(ty) || self.format == format || float_as_int || int_as_float)
-        {
+        let fits_format = self.has_type(ty) || self.format == format || float_as_int || int_as_float;
+        if !(sequence || self.format.is_empty() || fits_format) {
             type_failure(at, &self.format, format, &mut out);
             return out;
         }
         let numeric = self.has_type("number") || self.has_type("integer");
         let passes = !numeric && !self.format.is_empty() && sequence;
-        if !passes && !(self.has_type(ty) || float_as_int || int_as_float) {
+        if !(passes || self.has_type(ty) || float_as_int || int_as_float) {
             type_failure(at, &wanted(), ty, &mut out);
             return out;
         }

@@ -174,7 +174,7 @@ async fn change_once(
     let served = &target.served;
     let old = hub.tree(entry);
     let mut live = old.clone();
-    served.from_hub(&mut live);
+    served.try_from_hub(&mut live)?;
     served.codec.stamp(&mut live);
     let mut new = make(Some(&live))?;
     served.to_hub(&mut new)?;
