@@ -12,6 +12,7 @@ mod range;
 use super::Reservation;
 use crate::call::Call;
 use crate::resource::Hub;
+use kinds::core::service_ips;
 use meta::field::{Error, ErrorList, Path};
 use meta::gvk::GroupKind;
 use meta::status::Status;
@@ -34,14 +35,19 @@ pub(super) async fn allocate(
     dry_run: bool,
 ) -> Result<Reservation, Status> {
     let ranges = ranges(call)?;
+    let own: Vec<&str> = ranges.iter().map(|r| r.family.as_str()).collect();
     if let Some(old) = old {
-        keep_allocated(service, old);
+        service_ips::patch_allocated(service, old);
     }
-    normalize_cluster_ips(service, old);
-    families(service, old, &ranges).map_err(|errors| invalid(service, &errors))?;
+    service_ips::normalize(service, old);
+    service_ips::init_families(service, old, &own).map_err(|errors| invalid(service, &errors))?;
     let mut txn = None;
     cluster_ips(call, service, old, &ranges, dry_run, &mut txn)?;
     ports::node_ports(call, service, old, dry_run, &mut txn).await?;
+    if service.at("spec").at("type").str() == "ExternalName" {
+        // What upstream drops whenever it shows the Service is not stored here in the first place.
+        service_ips::default_on_read(service, own.first().copied().unwrap_or_default());
+    }
     Ok(Reservation { txn: if dry_run { None } else { txn } })
 }
 
@@ -88,115 +94,6 @@ fn needs_health_port(service: &Value) -> bool {
 fn addresses(service: &Value) -> impl Iterator<Item = &str> {
     let list = service.at("spec").at("clusterIPs").items();
     list.iter().map(Value::str).filter(|ip| !matches!(*ip, "" | "None"))
-}
-
-/// What an update leaves out of what was allocated stays.
-fn keep_allocated(service: &mut Value, old: &Value) {
-    let (ip, node, health) = (
-        needs_cluster_ip(service) && needs_cluster_ip(old),
-        needs_node_port(service) && needs_node_port(old),
-        needs_health_port(service) && needs_health_port(old),
-    );
-    let old = old.at("spec");
-    let Some(spec) = service.object_at("spec") else { return };
-    if ip {
-        if spec.at("clusterIP").str().is_empty() {
-            spec.set("clusterIP", old.at("clusterIP").clone());
-        }
-        if spec.at("clusterIPs").items().is_empty() && spec.at("clusterIP") == old.at("clusterIP") {
-            spec.set("clusterIPs", old.at("clusterIPs").clone());
-        }
-    }
-    if node {
-        ports::keep(spec, old);
-    }
-    if health && spec.at("healthCheckNodePort").int() == 0 {
-        let port = old.at("healthCheckNodePort").int();
-        if port != 0 {
-            spec.set("healthCheckNodePort", port);
-        }
-    }
-}
-
-/// `clusterIP` and `clusterIPs` say the same, whichever the writer set.
-fn normalize_cluster_ips(service: &mut Value, old: Option<&Value>) {
-    let Some(spec) = service.object_at("spec") else { return };
-    let single = spec.at("clusterIP").str().to_owned();
-    let list_empty = spec.at("clusterIPs").items().is_empty();
-    let Some(old) = old.map(|o| o.at("spec")) else {
-        if !single.is_empty() && list_empty {
-            spec.set("clusterIPs", vec![single]);
-        }
-        return;
-    };
-    let (old_single, old_list) = (old.at("clusterIP").str(), old.at("clusterIPs"));
-    let list_same = spec.at("clusterIPs") == old_list;
-    if single.is_empty() && !old_single.is_empty() && list_same {
-        spec.remove("clusterIPs");
-    } else if !single.is_empty() && single != old_single && (list_same || list_empty) {
-        spec.set("clusterIPs", vec![single]);
-    }
-}
-
-/// Which address families the Service has: as asked, as its addresses say, else the cluster's first.
-fn families(service: &mut Value, old: Option<&Value>, ranges: &[ServiceRange]) -> Result<(), ErrorList> {
-    if !needs_cluster_ip(service) {
-        if let Some(spec) = service.object_at("spec").filter(|_| old.is_some_and(needs_cluster_ip)) {
-            for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-                spec.remove(field);
-            }
-        }
-        return Ok(());
-    }
-    let Some(spec) = service.object_at("spec") else { return Ok(()) };
-    let path = Path::new("spec");
-    let mut errors = ErrorList::new();
-    let ips: Vec<String> = spec.at("clusterIPs").items().iter().map(|v| v.str().to_owned()).collect();
-    let headless = ips.first().is_some_and(|ip| ip == "None");
-    let selectorless = headless && spec.at("selector").is_empty();
-    let mut families: Vec<Family> =
-        spec.at("ipFamilies").items().iter().filter_map(|f| Family::parse(f.str())).collect();
-    let policy = spec.at("ipFamilyPolicy").str().to_owned();
-    let dual = ranges.len() > 1;
-    if !dual && policy == "RequireDualStack" && !selectorless {
-        let text = "this cluster is not configured for dual-stack services";
-        errors.push(Error::invalid(&path.child("ipFamilyPolicy"), policy.as_str(), text).shown_as_json());
-    }
-    for (i, family) in families.iter().enumerate() {
-        if !ranges.iter().any(|r| r.family == *family) && !selectorless {
-            let path = path.child("ipFamilies");
-            let text = "not configured on this cluster";
-            errors.push(Error::invalid(&path.index(i), family.as_str(), text).shown_as_json());
-        }
-    }
-    if !errors.is_empty() {
-        return Err(errors);
-    }
-    let policy = match policy.as_str() {
-        "" if families.len() > 1 || ips.len() > 1 => "RequireDualStack",
-        "" if selectorless => "RequireDualStack",
-        "" => "SingleStack",
-        given => given,
-    }
-    .to_owned();
-    for ip in &ips {
-        if let Ok(address) = ip.parse::<IpAddr>() {
-            let family = Family::of(address);
-            if !families.contains(&family) {
-                families.push(family);
-            }
-        }
-    }
-    if families.is_empty() {
-        families.push(ranges.first().map_or(Family::V4, |r| r.family));
-    }
-    let both = (dual && policy != "SingleStack") || (selectorless && policy != "SingleStack");
-    if both && families.len() == 1 {
-        families.push(families[0].other());
-    }
-    spec.set("ipFamilyPolicy", policy);
-    spec.set("ipFamilies", families.iter().map(|f| f.as_str()).collect::<Vec<_>>());
-    Ok(())
 }
 
 fn cluster_ips(

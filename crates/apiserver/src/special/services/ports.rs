@@ -19,20 +19,6 @@ const RANGE_ALLOCATION: &str = "k8s.io/api/core/v1.RangeAllocation";
 /// Ports that are left for people to choose from (KEP-3668): the server takes them last.
 const STATIC_PORTS: i64 = 86;
 
-/// What an update leaves out of the node ports that were allocated stays, by port and protocol.
-pub(super) fn keep(spec: &mut Value, old: &Value) {
-    let used: Vec<i64> = spec.at("ports").items().iter().map(|p| p.at("nodePort").int()).collect();
-    let Some(ports) = spec.get_mut("ports").and_then(Value::as_array_mut) else { return };
-    let mut used: BTreeSet<i64> = used.into_iter().filter(|p| *p != 0).collect();
-    for port in ports.iter_mut().filter(|p| p.at("nodePort").int() == 0) {
-        let same = |o: &&Value| o.at("port") == port.at("port") && o.at("protocol") == port.at("protocol");
-        let node = old.at("ports").items().iter().find(same).map_or(0, |o| o.at("nodePort").int());
-        if node != 0 && used.insert(node) {
-            port.set("nodePort", node);
-        }
-    }
-}
-
 /// The node ports that a Service holds.
 fn held(service: &Value) -> BTreeSet<i64> {
     let spec = service.at("spec");

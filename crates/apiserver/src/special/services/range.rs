@@ -29,13 +29,6 @@ impl Family {
             Self::V6 => "IPv6",
         }
     }
-
-    pub(super) const fn other(self) -> Self {
-        match self {
-            Self::V4 => Self::V6,
-            Self::V6 => Self::V4,
-        }
-    }
 }
 
 /// A network.
