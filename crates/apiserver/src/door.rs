@@ -7,6 +7,7 @@ use crate::api::Api;
 use crate::body::ResponseBody;
 use crate::call::Call;
 use crate::listen::{Answer, Connection, Handler};
+use crate::metrics::Observation;
 use crate::query::Query;
 use crate::reply::Reply;
 use crate::request::RequestInfo;
@@ -96,11 +97,13 @@ async fn answer(api: Arc<Api>, origin: Origin, request: Request<Body>) -> Respon
         origin,
     };
     let head = call.method == Method::HEAD;
+    let observation = Observation::begin(&call.info);
     let result = pass(&mut call, body).await;
     let reply = match result {
         Ok(reply) => reply,
         Err(status) => Reply::error(&status, call.accept(), call.pretty()),
     };
+    observation.end(&call, reply.code);
     let mut response = reply.into_response(&call.warnings.lock());
     if head {
         *response.body_mut() = ResponseBody::empty();

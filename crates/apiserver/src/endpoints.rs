@@ -4,6 +4,7 @@ mod version;
 
 use crate::call::Call;
 use crate::discovery;
+use crate::metrics;
 use crate::openapi;
 use crate::door::Body;
 use crate::reply::Reply;
@@ -37,9 +38,15 @@ pub(crate) async fn answer(call: &Call, _body: Body) -> Result<Reply, Status> {
             Ok(Reply::bytes(200, "application/json", out))
         }
         "/version" | "/version/" => Err(method_not_allowed()),
+        "/metrics" => Ok(metrics::answer(call)),
         "/" => Ok(index(call)),
         _ => Ok(Reply::no_such_path()),
     }
+}
+
+/// What `/version` answers.
+pub(crate) fn version_document() -> Value {
+    version::document()
 }
 
 /// `/healthz` and its like: the server answers, so it is alive; what it needs to be ready was there before
@@ -79,7 +86,7 @@ fn index(call: &Call) -> Reply {
     for kind in HEALTH {
         paths.extend([format!("/{kind}"), format!("/{kind}/ping")]);
     }
-    paths.push("/version".to_owned());
+    paths.extend(["/metrics", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/version"].map(str::to_owned));
     paths.sort();
     let mut document = Value::object();
     document.set("paths", paths);

@@ -23,6 +23,7 @@ mod discovery;
 mod endpoints;
 pub mod listen;
 pub mod managed;
+mod metrics;
 pub mod negotiate;
 mod openapi;
 pub mod query;

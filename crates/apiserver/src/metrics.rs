@@ -1,0 +1,369 @@
+//! `/metrics`: what the server has done and uses, in Prometheus' text format with upstream's names.
+//!
+//! Counting costs a request one hash, one shared lock and a few atomic additions. Series exist only for
+//! resources that are served, so nobody can make them many by asking for nonsense. Help texts are left out.
+//!
+//! Upstream: `k8s.io/apiserver/pkg/endpoints/metrics`, `…/storage/etcd3/metrics`, client_golang's process
+//! collector.
+
+mod process;
+
+use crate::call::Call;
+use crate::reply::Reply;
+use crate::request::RequestInfo;
+use crate::resource::Registry;
+use http::Method;
+use parking_lot::RwLock;
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::fmt::Write as _;
+use std::hash::{BuildHasher, Hash};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
+
+/// Upper bounds of the duration buckets, in seconds.
+const BOUNDS: [f64; 23] = [
+    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0,
+    20.0, 30.0, 45.0, 60.0,
+];
+/// How many different codes a series tells apart; the rest is counted with the last.
+const CODES: usize = 12;
+/// How many series there may be; what comes later is not counted.
+const SERIES_MAX: usize = 4096;
+/// Subresources whose requests are connections whatever their method.
+const CONNECTIONS: [&str; 5] = ["attach", "exec", "log", "portforward", "proxy"];
+
+static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::default);
+
+#[derive(Default)]
+struct Metrics {
+    hasher: RandomState,
+    /// By the hash of the labels: the keys never come from outside alone, and two that collide are counted
+    /// as one.
+    series: RwLock<HashMap<u64, Series>>,
+    reading: AtomicI64,
+    mutating: AtomicI64,
+}
+
+/// Requests of one kind.
+struct Series {
+    labels: Labels,
+    buckets: [AtomicU64; BOUNDS.len() + 1],
+    nanoseconds: AtomicU64,
+    codes: [(AtomicU32, AtomicU64); CODES],
+}
+
+/// All labels but the code.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Labels {
+    verb: &'static str,
+    dry_run: &'static str,
+    group: String,
+    version: String,
+    resource: String,
+    subresource: String,
+    scope: &'static str,
+    component: &'static str,
+}
+
+/// A request on its way. Ends when it is dropped, also when the client goes away.
+pub(crate) struct Observation {
+    began: Instant,
+    /// Whether it mutates; `None` for what lasts.
+    mutates: Option<bool>,
+}
+
+impl Observation {
+    /// Notes that a request is there.
+    pub(crate) fn begin(info: &RequestInfo) -> Self {
+        let lasts = info.verb == "watch" || crate::route::is_long_running(info);
+        let mutates = (!lasts).then(|| !matches!(info.verb.as_str(), "get" | "list" | "head"));
+        if let Some(mutates) = mutates {
+            gauge(mutates).fetch_add(1, Relaxed);
+        }
+        Self { began: Instant::now(), mutates }
+    }
+
+    /// Notes how it was answered.
+    pub(crate) fn end(self, call: &Call, code: u16) {
+        METRICS.count(call, code, self.began.elapsed().as_nanos());
+    }
+}
+
+impl Drop for Observation {
+    fn drop(&mut self) {
+        if let Some(mutates) = self.mutates {
+            gauge(mutates).fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+fn gauge(mutates: bool) -> &'static AtomicI64 {
+    if mutates { &METRICS.mutating } else { &METRICS.reading }
+}
+
+impl Metrics {
+    fn count(&self, call: &Call, code: u16, nanoseconds: u128) {
+        let info = &call.info;
+        if !info.is_resource && !is_health(&call.path) {
+            return;
+        }
+        let (verb, scope, dry_run) = (verb(call), scope(info), dry_run(call));
+        let subresource = if info.is_resource { info.subresource.as_str() } else { call.path.as_str() };
+        let key = self.hasher.hash_one((
+            verb,
+            scope,
+            dry_run,
+            info.group.as_str(),
+            info.version.as_str(),
+            info.resource.as_str(),
+            subresource,
+        ));
+        let nanoseconds = u64::try_from(nanoseconds).unwrap_or(u64::MAX);
+        if let Some(series) = self.series.read().get(&key) {
+            return series.count(code, nanoseconds);
+        }
+        if info.is_resource && !is_served(&call.api.registry.load(), info) {
+            return;
+        }
+        let labels = Labels {
+            verb,
+            dry_run,
+            group: info.group.as_str().to_owned(),
+            version: info.version.as_str().to_owned(),
+            resource: info.resource.as_str().to_owned(),
+            subresource: subresource.to_owned(),
+            scope,
+            component: if info.is_resource { "apiserver" } else { "" },
+        };
+        let mut series = self.series.write();
+        if series.len() < SERIES_MAX {
+            series.entry(key).or_insert_with(|| Series::new(labels)).count(code, nanoseconds);
+        }
+    }
+}
+
+impl Series {
+    fn new(labels: Labels) -> Self {
+        Self {
+            labels,
+            buckets: std::array::from_fn(|_| AtomicU64::new(0)),
+            nanoseconds: AtomicU64::new(0),
+            codes: std::array::from_fn(|_| (AtomicU32::new(0), AtomicU64::new(0))),
+        }
+    }
+
+    fn count(&self, code: u16, nanoseconds: u64) {
+        let seconds = nanoseconds as f64 / 1e9;
+        let bucket = BOUNDS.iter().position(|b| seconds <= *b).unwrap_or(BOUNDS.len());
+        if let Some(bucket) = self.buckets.get(bucket) {
+            bucket.fetch_add(1, Relaxed);
+        }
+        self.nanoseconds.fetch_add(nanoseconds, Relaxed);
+        let code = u32::from(code);
+        for (i, (slot, count)) in self.codes.iter().enumerate() {
+            let mut there = slot.load(Relaxed);
+            if there == 0 {
+                there = slot.compare_exchange(0, code, Relaxed, Relaxed).map_or_else(|other| other, |_| code);
+            }
+            if there == code || i == CODES - 1 {
+                count.fetch_add(1, Relaxed);
+                return;
+            }
+        }
+    }
+}
+
+/// Whether a path names a resource that is served.
+fn is_served(registry: &Registry, info: &RequestInfo) -> bool {
+    let served = registry.find(&info.group, &info.version, &info.resource);
+    let has_sub = |sub: &str| {
+        sub.is_empty() || served.is_some_and(|s| s.row.subresources.iter().any(|known| known.name == sub))
+    };
+    served.is_some() && has_sub(&info.subresource)
+}
+
+fn is_health(path: &str) -> bool {
+    matches!(path, "/healthz" | "/livez" | "/readyz")
+}
+
+fn verb(call: &Call) -> &'static str {
+    if CONNECTIONS.contains(&call.info.subresource.as_str()) {
+        return "CONNECT";
+    }
+    match call.info.verb.as_str() {
+        "list" => "LIST",
+        "watch" | "watchlist" => "WATCH",
+        "deletecollection" => "DELETECOLLECTION",
+        _ => match call.method {
+            Method::POST => "POST",
+            Method::PUT => "PUT",
+            Method::PATCH => {
+                let apply = call.header(http::header::CONTENT_TYPE) == Some("application/apply-patch+yaml");
+                if apply { "APPLY" } else { "PATCH" }
+            }
+            Method::DELETE => "DELETE",
+            Method::HEAD => "HEAD",
+            Method::OPTIONS => "OPTIONS",
+            _ => "GET",
+        },
+    }
+}
+
+fn scope(info: &RequestInfo) -> &'static str {
+    if !info.name.is_empty() || info.verb == "create" {
+        "resource"
+    } else if !info.namespace.is_empty() {
+        "namespace"
+    } else if info.is_resource {
+        "cluster"
+    } else {
+        ""
+    }
+}
+
+fn dry_run(call: &Call) -> &'static str {
+    match call.query.get("dryRun") {
+        None => "",
+        Some(value) if value == "All" => "All",
+        Some(_) => "invalid",
+    }
+}
+
+/// Answers `/metrics`.
+pub(crate) fn answer(call: &Call) -> Reply {
+    let mut out = String::with_capacity(64 << 10);
+    requests(&mut out);
+    family(&mut out, "apiserver_current_inflight_requests", "gauge");
+    for (kind, gauge) in [("mutating", &METRICS.mutating), ("readOnly", &METRICS.reading)] {
+        let n = gauge.load(Relaxed).max(0);
+        _ = writeln!(out, "apiserver_current_inflight_requests{{request_kind=\"{kind}\"}} {n}");
+    }
+    objects(&call.api.registry.load(), &mut out);
+    build_info(&mut out);
+    process::write(&mut out);
+    Reply::bytes(200, "text/plain; version=0.0.4; charset=utf-8", out)
+}
+
+fn family(out: &mut String, name: &str, kind: &str) {
+    _ = writeln!(out, "# TYPE {name} {kind}");
+}
+
+fn requests(out: &mut String) {
+    let series = METRICS.series.read();
+    let mut all: Vec<(String, &Series)> = series.values().map(|s| (s.labels.to_string(), s)).collect();
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    const NAME: &str = "apiserver_request_duration_seconds";
+    family(out, NAME, "histogram");
+    for (labels, series) in all.iter().filter(|(_, s)| s.labels.verb != "WATCH") {
+        let mut total = 0;
+        for (i, bucket) in series.buckets.iter().enumerate() {
+            total += bucket.load(Relaxed);
+            match BOUNDS.get(i) {
+                Some(bound) => _ = writeln!(out, "{NAME}_bucket{{{labels},le=\"{bound}\"}} {total}"),
+                None => _ = writeln!(out, "{NAME}_bucket{{{labels},le=\"+Inf\"}} {total}"),
+            }
+        }
+        let seconds = series.nanoseconds.load(Relaxed) as f64 / 1e9;
+        _ = writeln!(out, "{NAME}_sum{{{labels}}} {seconds}\n{NAME}_count{{{labels}}} {total}");
+    }
+    family(out, "apiserver_request_total", "counter");
+    for (labels, series) in &all {
+        for (code, count) in series.codes.iter().map(|(c, n)| (c.load(Relaxed), n.load(Relaxed))) {
+            if code != 0 {
+                _ = writeln!(out, "apiserver_request_total{{code=\"{code}\",{labels}}} {count}");
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Labels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // In the order of their names. None needs quoting: they are names of resources and the like.
+        write!(
+            f,
+            "component=\"{}\",dry_run=\"{}\",group=\"{}\",resource=\"{}\",scope=\"{}\",subresource=\"{}\",verb=\"{}\",version=\"{}\"",
+            self.component,
+            self.dry_run,
+            self.group,
+            self.resource,
+            self.scope,
+            self.subresource,
+            self.verb,
+            self.version
+        )
+    }
+}
+
+/// How many objects there are of each kind.
+fn objects(registry: &Registry, out: &mut String) {
+    let hubs = registry.hubs().map(|h| (h.row.group.as_str(), h.row.plural.as_str(), h.cache.len()));
+    let mut hubs: Vec<(&str, &str, usize)> = hubs.collect();
+    hubs.sort_unstable();
+    hubs.dedup();
+    family(out, "apiserver_resource_objects", "gauge");
+    for (group, resource, n) in &hubs {
+        _ = writeln!(out, "apiserver_resource_objects{{group=\"{group}\",resource=\"{resource}\"}} {n}");
+    }
+    family(out, "apiserver_storage_objects", "gauge");
+    for (group, resource, n) in &hubs {
+        let dot = if group.is_empty() { "" } else { "." };
+        _ = writeln!(out, "apiserver_storage_objects{{resource=\"{resource}{dot}{group}\"}} {n}");
+    }
+}
+
+fn build_info(out: &mut String) {
+    let version = crate::endpoints::version_document();
+    let names = [
+        ("build_date", "buildDate"),
+        ("compiler", "compiler"),
+        ("git_commit", "gitCommit"),
+        ("git_tree_state", "gitTreeState"),
+        ("git_version", "gitVersion"),
+        ("go_version", "goVersion"),
+        ("major", "major"),
+        ("minor", "minor"),
+        ("platform", "platform"),
+    ];
+    let labels = names.map(|(label, key)| format!("{label}=\"{}\"", version.at(key).str()));
+    family(out, "kubernetes_build_info", "gauge");
+    _ = writeln!(out, "kubernetes_build_info{{{}}} 1", labels.join(","));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_count() {
+        let labels = Labels {
+            verb: "GET",
+            dry_run: "",
+            group: "apps".into(),
+            version: "v1".into(),
+            resource: "deployments".into(),
+            subresource: String::new(),
+            scope: "resource",
+            component: "apiserver",
+        };
+        let series = Series::new(labels);
+        series.count(200, 5_000_000);
+        series.count(200, 5_000_001);
+        series.count(404, 70_000_000_000);
+        let buckets: Vec<u64> = series.buckets.iter().map(|b| b.load(Relaxed)).collect();
+        assert_eq!((buckets[0], buckets[1], buckets[BOUNDS.len()]), (1, 1, 1));
+        let codes: Vec<_> = series.codes.iter().map(|(c, n)| (c.load(Relaxed), n.load(Relaxed))).collect();
+        assert_eq!(codes[..3], [(200, 2), (404, 1), (0, 0)]);
+        for code in 300..400 {
+            series.count(code, 1);
+        }
+        let total: u64 = series.codes.iter().map(|(_, n)| n.load(Relaxed)).sum();
+        assert_eq!(total, 103);
+        assert_eq!(
+            series.labels.to_string(),
+            "component=\"apiserver\",dry_run=\"\",group=\"apps\",resource=\"deployments\",scope=\"resource\",\
+             subresource=\"\",verb=\"GET\",version=\"v1\""
+        );
+    }
+}
