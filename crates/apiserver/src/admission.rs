@@ -229,14 +229,14 @@ impl Admission {
         chain.later(pod_security::PodSecurity);
         chain.now(priority::Priority::default());
         chain.now(default_tolerations::DefaultTolerationSeconds);
-        chain.now(default_class::STORAGE);
+        chain.now(default_class::storage());
         chain.now(storage_protection::StorageObjectInUseProtection);
         chain.now(claim_resize::PersistentVolumeClaimResize);
         chain.later(runtime_class::RuntimeClass);
         chain.now(certificates::CertificateApproval);
         chain.now(certificates::CertificateSigning);
         chain.now(certificates::CertificateSubjectRestriction);
-        chain.now(default_class::INGRESS);
+        chain.now(default_class::ingress());
         chain.now(pod_topology_labels::PodTopologyLabels);
         chain.now(pod_resize::PodResizeValidator);
         chain.later(mutating_policy::MutatingAdmissionPolicy::default());

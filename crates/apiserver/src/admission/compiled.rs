@@ -18,12 +18,15 @@ pub(super) type Objects = Vec<Vec<Value>>;
 
 pub(super) struct Compiled<T>(Arc<Inner<T>>);
 
+/// What was made, of which versions of the caches.
+type Made<T> = (Arc<[u64]>, Arc<T>);
+
 struct Inner<T> {
     group: &'static str,
     resources: &'static [&'static str],
     hubs: OnceLock<Vec<Arc<Hub>>>,
     make: fn(&Objects) -> T,
-    made: Mutex<Option<(Arc<[u64]>, Arc<T>)>>,
+    made: Mutex<Option<Made<T>>>,
     busy: AtomicBool,
 }
 

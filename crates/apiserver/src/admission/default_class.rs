@@ -21,25 +21,29 @@ pub(super) struct DefaultClass {
 }
 
 /// DefaultStorageClass.
-pub(super) const STORAGE: DefaultClass = DefaultClass {
-    of: ("", "persistentvolumeclaims"),
-    marks: &[
-        "storageclass.kubernetes.io/is-default-class",
-        "storageclass.beta.kubernetes.io/is-default-class",
-    ],
-    annotation: "volume.beta.kubernetes.io/storage-class",
-    field: "storageClassName",
-    default: Derived::new("storage.k8s.io", "storageclasses"),
-};
+pub(super) const fn storage() -> DefaultClass {
+    DefaultClass {
+        of: ("", "persistentvolumeclaims"),
+        marks: &[
+            "storageclass.kubernetes.io/is-default-class",
+            "storageclass.beta.kubernetes.io/is-default-class",
+        ],
+        annotation: "volume.beta.kubernetes.io/storage-class",
+        field: "storageClassName",
+        default: Derived::new("storage.k8s.io", "storageclasses"),
+    }
+}
 
 /// DefaultIngressClass.
-pub(super) const INGRESS: DefaultClass = DefaultClass {
-    of: ("networking.k8s.io", "ingresses"),
-    marks: &["ingressclass.kubernetes.io/is-default-class"],
-    annotation: "kubernetes.io/ingress.class",
-    field: "ingressClassName",
-    default: Derived::new("networking.k8s.io", "ingressclasses"),
-};
+pub(super) const fn ingress() -> DefaultClass {
+    DefaultClass {
+        of: ("networking.k8s.io", "ingresses"),
+        marks: &["ingressclass.kubernetes.io/is-default-class"],
+        annotation: "kubernetes.io/ingress.class",
+        field: "ingressClassName",
+        default: Derived::new("networking.k8s.io", "ingressclasses"),
+    }
+}
 
 impl Plugin for DefaultClass {
     fn handles(&self, a: &Attributes) -> bool {

@@ -20,11 +20,12 @@ impl Plugin for LimitRanger {
         if !a.resource.group.is_empty() {
             return false;
         }
-        match (a.resource.resource.as_str(), a.subresource.as_str(), a.operation) {
-            ("pods", "", Operation::Create) | ("pods", "resize", Operation::Update) => true,
-            ("persistentvolumeclaims", "", Operation::Create | Operation::Update) => true,
-            _ => false,
-        }
+        matches!(
+            (a.resource.resource.as_str(), a.subresource.as_str(), a.operation),
+            ("pods", "", Operation::Create)
+                | ("pods", "resize", Operation::Update)
+                | ("persistentvolumeclaims", "", Operation::Create | Operation::Update)
+        )
     }
 
     fn admit(
@@ -244,3 +245,6 @@ fn ratio(
     };
     (observed > max).then(|| format!("{head} provided ratio is {shown:.6}"))
 }
+
+#[cfg(test)]
+mod tests;

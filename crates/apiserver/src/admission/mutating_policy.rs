@@ -127,6 +127,15 @@ impl Failure<'_> {
     }
 }
 
+/// What does not change while policies run.
+struct Write<'a> {
+    call: &'a Call,
+    attributes: &'a Attributes,
+    old: Option<&'a Value>,
+    /// The namespace as expressions see it.
+    namespace: &'a Value,
+}
+
 /// A policy that is to run, with its parameters.
 struct Invocation<'p> {
     policy: &'p Policy,
@@ -150,8 +159,9 @@ fn dispatch(
     let is_namespace = a.kind.group.is_empty() && a.kind.kind == "Namespace";
     let namespace_object =
         if invocations.is_empty() || is_namespace { Value::Null } else { namespace.object(call) };
+    let write = Write { call, attributes: a, old, namespace: &namespace_object };
     for invocation in &invocations {
-        run(call, a, state, object, old, &namespace_object, invocation, &mut failures)?;
+        run(&write, state, object, invocation, &mut failures)?;
     }
     failures.retain(|f| !f.policy.ignores_failure);
     let Some(first) = failures.first() else { return Ok(()) };
@@ -223,15 +233,13 @@ fn invocations<'p>(
 
 /// Runs the mutations of one policy, each on what the one before it made.
 fn run<'p>(
-    call: &Call,
-    a: &Attributes,
+    write: &Write<'_>,
     state: &mut Reinvocation,
     object: &mut Value,
-    old: Option<&Value>,
-    namespace: &Value,
     invocation: &Invocation<'p>,
     failures: &mut Vec<Failure<'p>>,
 ) -> Result<(), Status> {
+    let Write { call, attributes: a, old, namespace } = *write;
     let Invocation { policy, binding, matched, params, uid } = invocation;
     let mut failed = |why: String| {
         failures.push(Failure { policy, binding: Some(binding), why, reason: reason::INVALID });

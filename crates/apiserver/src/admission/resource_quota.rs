@@ -44,11 +44,11 @@ impl Default for ResourceQuota {
     }
 }
 
-/// What is not stored, and events, are not counted.
+/// What is not stored, events, and namespaces (which are in no namespace) are not counted.
 fn ignored(a: &Attributes) -> bool {
     matches!(
         (a.resource.group.as_str(), a.resource.resource.as_str()),
-        ("", "bindings" | "componentstatuses" | "events")
+        ("", "bindings" | "componentstatuses" | "events" | "namespaces")
             | ("events.k8s.io", "events")
             | ("authentication.k8s.io", _)
             | (
@@ -67,7 +67,6 @@ impl AsyncPlugin for ResourceQuota {
             && !a.namespace.is_empty()
             && !self.quotas.is_empty(call)
             && !ignored(a)
-            && !(a.resource.group.is_empty() && a.resource.resource == "namespaces")
     }
 
     fn validate<'a>(

@@ -141,3 +141,6 @@ fn covers(wide: &Value, t: &Value) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

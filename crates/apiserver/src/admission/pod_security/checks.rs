@@ -210,3 +210,6 @@ fn bad_seccomp(pod: &Pod<'_>) -> Option<Violation> {
         ),
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,10 @@ pub(super) struct Evaluator {
 
 impl Evaluator {
     pub(super) fn of(a: &Attributes) -> Self {
-        let (group, resource) = (a.resource.group.as_str(), a.resource.resource.as_str());
+        Self::new(&a.resource.group, &a.resource.resource)
+    }
+
+    fn new(group: &str, resource: &str) -> Self {
         let kind = match (group, resource) {
             ("", "pods") => Kind::Pods,
             ("", "services") => Kind::Services,
@@ -192,7 +195,9 @@ fn pod(pod: &Value, now: Time, usage: &mut Amounts) {
         let known = matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage");
         if known || name.starts_with("hugepages-") {
             usage.insert(name.clone(), amount.clone());
-        } else if !name.contains('/') || name.contains("kubernetes.io/") {
+        } else if !name.starts_with("deviceclass.resource.kubernetes.io/")
+            && (!name.contains('/') || name.contains("kubernetes.io/"))
+        {
             continue;
         }
         usage.insert(format!("requests.{name}").into(), amount);
@@ -240,3 +245,6 @@ fn claim(claim: &Value, usage: &mut Amounts) {
     storage.round_up(0);
     put("requests.storage", &storage);
 }
+
+#[cfg(test)]
+mod tests;
