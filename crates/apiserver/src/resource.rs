@@ -141,7 +141,7 @@ impl Served {
                 .codec
                 .custom()
                 .map_or(Ok(()), |c| c.convert(object))
-                .map_err(meta::status::Status::internal_error),
+                .map_err(meta::status::Status::plain_error),
             _ => self.row.to_hub(object).map_err(meta::status::Status::bad_request),
         }
     }

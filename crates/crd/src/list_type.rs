@@ -2,6 +2,7 @@
 //!
 //! Upstream: `pkg/apiserver/schema/listtype/validation.go`.
 
+use crate::is_full;
 use crate::schema::Schema;
 use meta::field::{Error, ErrorList, Path};
 use std::collections::HashMap;
@@ -15,6 +16,9 @@ pub fn validate(path: &Path<'_>, s: &Schema, object: &Value) -> ErrorList {
 }
 
 fn walk(path: &Path<'_>, s: &Schema, x: &Value, errors: &mut ErrorList) {
+    if is_full(errors) {
+        return;
+    }
     match x {
         Value::Object(map) => {
             for (k, v) in map.iter() {
@@ -30,6 +34,9 @@ fn walk(path: &Path<'_>, s: &Schema, x: &Value, errors: &mut ErrorList) {
             match s.list_type.as_deref() {
                 Some("set") => {
                     for i in repeated(list.iter()) {
+                        if is_full(errors) {
+                            return;
+                        }
                         errors.push(Error::duplicate(&path.index(i), list[i].clone()));
                     }
                 }
@@ -73,6 +80,9 @@ fn map_list(path: &Path<'_>, s: &Schema, list: &[Value], errors: &mut ErrorList)
     }
     let keys: Vec<Value> = list.iter().map(|v| keys_of(s, v)).collect();
     for i in repeated(keys.iter()) {
+        if is_full(errors) {
+            return;
+        }
         errors.push(Error::duplicate(&path.index(i), keys[i].clone()));
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Upstream: `pkg/apiserver/schema/objectmeta`.
 
+use crate::is_full;
 use crate::prune::Track;
 use crate::schema::Schema;
 use meta::field::{Error, ErrorList, Path};
@@ -159,6 +160,9 @@ pub fn validate(path: &Path<'_>, object: &Value, s: &Schema, is_root: bool) -> E
 }
 
 fn check(path: &Path<'_>, x: &Value, s: &Schema, is_resource: bool, errors: &mut ErrorList) {
+    if is_full(errors) {
+        return;
+    }
     match x {
         Value::Object(map) => {
             if is_resource {

@@ -16,7 +16,12 @@ fn is_meta(field: &str) -> bool {
 struct Unknown {
     path: String,
     found: Option<Vec<String>>,
+    /// How long the texts of what was found are.
+    bytes: usize,
 }
+
+/// How many bytes of paths are told; what comes after is left out.
+const PATH_BYTES_MAX: usize = 4 << 20;
 
 impl Unknown {
     fn key(&mut self, key: &str) -> usize {
@@ -40,7 +45,10 @@ impl Unknown {
 
     fn record(&mut self, key: &str) {
         let len = self.key(key);
-        if let Some(found) = &mut self.found {
+        if let Some(found) = &mut self.found
+            && self.bytes <= PATH_BYTES_MAX
+        {
+            self.bytes += self.path.len();
             found.push(self.path.clone());
         }
         self.path.truncate(len);
@@ -60,7 +68,7 @@ pub enum Track {
 /// that every object has.
 pub fn prune(object: &mut Value, schema: &Schema, is_root: bool, track: Track) -> Vec<String> {
     let found = (track == Track::Paths).then(Vec::new);
-    let mut unknown = Unknown { path: String::new(), found };
+    let mut unknown = Unknown { path: String::new(), found, bytes: 0 };
     walk(object, Some(schema), is_root || schema.embedded_resource, &mut unknown, true);
     let mut found = unknown.found.unwrap_or_default();
     found.sort_unstable();

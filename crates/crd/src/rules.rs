@@ -5,6 +5,7 @@
 use crate::correlate::{ByKey, Pair};
 use crate::decl::decl_type;
 use crate::field_path::{self, Subscripts};
+use crate::is_full;
 use crate::schema::{Rule, Schema};
 use cel::{Activation, Budget, CompileError, DeclSizes, DeclType, Env, EvalError, Program, Type, Val};
 use meta::field::{Error, ErrorList, Path};
@@ -237,7 +238,7 @@ impl Run {
         old: Option<&Value>,
         ratchet: Ratchet<'_>,
     ) -> bool {
-        if value.is_null() {
+        if value.is_null() || is_full(&self.out.errors) {
             return true;
         }
         if !self.expressions(rules, path, s, value, old.filter(|o| !o.is_null()), ratchet) {

@@ -14,6 +14,7 @@ use meta::field::{Error, ErrorList, ErrorType, Path, Shown};
 use meta::quote::{go_float, quote};
 use regex::Regex;
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use value::{Number, Str, Value};
 
 /// Which formats count.
@@ -81,11 +82,61 @@ struct Failure {
 struct Outcome {
     failures: Vec<Failure>,
     matches: u64,
+    text_bytes: usize,
+}
+
+/// How many bytes the texts of one object's failures may take; what comes after is left out.
+const TEXT_BYTES_MAX: usize = 8 << 20;
+
+/// Where in an object a value stands; written out only where something is wrong.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    parent: Option<&'a At<'a>>,
+    step: Step<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Root,
+    /// A property: without dot at the root.
+    Field(&'a str),
+    /// An additional or missing property: with a dot always, as upstream.
+    Dotted(&'a str),
+    Index(usize),
+}
+
+impl At<'_> {
+    const ROOT: At<'static> = At { parent: None, step: Step::Root };
+
+    const fn step<'b>(&'b self, step: Step<'b>) -> At<'b> {
+        At { parent: Some(self), step }
+    }
+
+    const fn is_root(&self) -> bool {
+        matches!(self.step, Step::Root)
+    }
+}
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parent) = self.parent {
+            parent.fmt(f)?;
+        }
+        match self.step {
+            Step::Root => Ok(()),
+            Step::Field(name) if self.parent.is_none_or(Self::is_root) => f.write_str(name),
+            Step::Field(name) | Step::Dotted(name) => write!(f, ".{name}"),
+            Step::Index(i) => write!(f, "[{i}]"),
+        }
+    }
 }
 
 impl Outcome {
     fn merge(&mut self, other: Self) {
-        self.failures.extend(other.failures);
+        if self.text_bytes <= TEXT_BYTES_MAX {
+            self.failures.extend(other.failures);
+            self.text_bytes += other.text_bytes;
+        }
         self.matches += other.matches;
     }
 
@@ -93,12 +144,17 @@ impl Outcome {
         self.failures.is_empty()
     }
 
-    fn fail(&mut self, code: Code, name: &str, value: impl Into<Value>, message: String) {
-        self.failures.push(Failure { code, name: name.into(), value: value.into(), message });
+    fn fail(&mut self, code: Code, name: At<'_>, value: impl Into<Value>, message: String) {
+        // A long key above a long list would make the texts far longer than the request.
+        if self.text_bytes > TEXT_BYTES_MAX {
+            return;
+        }
+        self.text_bytes += 2 * message.len();
+        self.failures.push(Failure { code, name: name.to_string(), value: value.into(), message });
     }
 
     fn plain(&mut self, message: String) {
-        self.fail(Code::Plain, "", Value::Null, message);
+        self.fail(Code::Plain, At::ROOT, Value::Null, message);
     }
 }
 
@@ -156,7 +212,7 @@ impl Check {
 
     /// All errors of a value; those of parts that have not changed since `old` are left out.
     pub fn validate(&self, path: &Path<'_>, value: &Value, old: Option<Pair<'_>>) -> ErrorList {
-        let outcome = self.ratcheted(value, "", old);
+        let outcome = self.ratcheted(value, At::ROOT, old);
         let mut seen = HashSet::new();
         outcome
             .failures
@@ -166,7 +222,7 @@ impl Check {
             .collect()
     }
 
-    fn ratcheted(&self, value: &Value, at: &str, old: Option<Pair<'_>>) -> Outcome {
+    fn ratcheted(&self, value: &Value, at: At<'_>, old: Option<Pair<'_>>) -> Outcome {
         let mut outcome = self.check(value, at, old);
         if !outcome.is_valid() && old.is_some_and(|p| p.is_same()) {
             outcome.failures.clear();
@@ -178,7 +234,7 @@ impl Check {
         self.types.iter().any(|t| t == ty)
     }
 
-    fn check(&self, value: &Value, at: &str, old: Option<Pair<'_>>) -> Outcome {
+    fn check(&self, value: &Value, at: At<'_>, old: Option<Pair<'_>>) -> Outcome {
         let mut out = Outcome::default();
         if value.is_null() {
             out.merge(self.check_type(value, at));
@@ -222,7 +278,7 @@ impl Check {
         out
     }
 
-    fn check_type(&self, value: &Value, at: &str) -> Outcome {
+    fn check_type(&self, value: &Value, at: At<'_>) -> Outcome {
         let mut out = Outcome::default();
         let wanted = || self.types.iter().map(Str::as_str).collect::<Vec<_>>().join(",");
         let is_int = |n: &Number| n.as_i64().is_some();
@@ -263,7 +319,7 @@ impl Check {
         out
     }
 
-    fn alternatives(&self, value: &Value, at: &str, old: Option<Pair<'_>>) -> Outcome {
+    fn alternatives(&self, value: &Value, at: At<'_>, old: Option<Pair<'_>>) -> Outcome {
         let mut out = Outcome::default();
         if !self.any_of.is_empty() {
             let mut best: Option<Outcome> = None;
@@ -281,7 +337,10 @@ impl Check {
             match success {
                 Some(result) => out.merge(result),
                 None => {
-                    out.plain(format!("{} must validate at least one schema (anyOf)", quote(at)));
+                    out.plain(format!(
+                        "{} must validate at least one schema (anyOf)",
+                        quote(&at.to_string())
+                    ));
                     out.merge(best.unwrap_or_default());
                 }
             }
@@ -307,7 +366,10 @@ impl Check {
                     0 => "Found none valid".to_owned(),
                     n => format!("Found {n} valid alternatives"),
                 };
-                out.plain(format!("{} must validate one and only one schema (oneOf). {found}", quote(at)));
+                out.plain(format!(
+                    "{} must validate one and only one schema (oneOf). {found}",
+                    quote(&at.to_string())
+                ));
                 out.merge(best.unwrap_or_default());
             }
         }
@@ -320,19 +382,19 @@ impl Check {
             }
             if valid != self.all_of.len() {
                 let none = if valid == 0 { ". None validated" } else { "" };
-                out.plain(format!("{} must validate all the schemas (allOf){none}", quote(at)));
+                out.plain(format!("{} must validate all the schemas (allOf){none}", quote(&at.to_string())));
             }
         }
         if let Some(not) = &self.not
             && not.check(value, at, old).is_valid()
         {
-            out.plain(format!("{} must not validate the schema (not)", quote(at)));
+            out.plain(format!("{} must not validate the schema (not)", quote(&at.to_string())));
         }
         out.matches += 1;
         out
     }
 
-    fn check_string(&self, s: &str, at: &str, out: &mut Outcome) {
+    fn check_string(&self, s: &str, at: At<'_>, out: &mut Outcome) {
         let len = || int(s.chars().count());
         if let Some(max) = self.max_length
             && len() > max
@@ -357,7 +419,7 @@ impl Check {
         }
     }
 
-    fn check_number(&self, n: &Number, at: &str, out: &mut Outcome) {
+    fn check_number(&self, n: &Number, at: At<'_>, out: &mut Outcome) {
         let ty = match self.types.as_slice() {
             [one] if one == "integer" || one == "number" => one.as_str(),
             _ => "",
@@ -434,7 +496,7 @@ impl Check {
         }
     }
 
-    fn check_enum(&self, value: &Value, at: &str, out: &mut Outcome) {
+    fn check_enum(&self, value: &Value, at: At<'_>, out: &mut Outcome) {
         if self.enumeration.is_empty() || self.enumeration.iter().any(|e| is_enum_value(e, value)) {
             return;
         }
@@ -442,13 +504,13 @@ impl Check {
         out.fail(Code::Enum(self.enumeration.clone()), at, value.clone(), message);
     }
 
-    fn check_list(&self, list: &[Value], at: &str, old: Option<Pair<'_>>) -> Outcome {
+    fn check_list(&self, list: &[Value], at: At<'_>, old: Option<Pair<'_>>) -> Outcome {
         let mut out = Outcome::default();
         if let Some(item) = &self.item {
             let by_key = old.map(|p| p.by_key()).unwrap_or_default();
             for (i, v) in list.iter().enumerate() {
                 let below = old.and_then(|p| item_pair(&p, &by_key, i));
-                out.merge(item.ratcheted(v, &format!("{at}[{i}]"), below));
+                out.merge(item.ratcheted(v, at.step(Step::Index(i)), below));
             }
         }
         let size = int(list.len());
@@ -468,7 +530,7 @@ impl Check {
         out
     }
 
-    fn check_object(&self, object: &Value, at: &str, old: Option<Pair<'_>>) -> Outcome {
+    fn check_object(&self, object: &Value, at: At<'_>, old: Option<Pair<'_>>) -> Outcome {
         let mut out = Outcome::default();
         let size = int(object.entries().count());
         if let Some(min) = self.min_properties.filter(|min| size < *min) {
@@ -478,7 +540,7 @@ impl Check {
             let message = format!("{at} in body should have at most {max} properties");
             out.fail(Code::TooMany(max), at, size, message);
         }
-        let pair = |key: &str| old.filter(|_| !(at.is_empty() && is_type_meta(&key.into())))?.key(key);
+        let pair = |key: &str| old.filter(|_| !(at.is_root() && is_type_meta(&key.into())))?.key(key);
         for (key, v) in object.entries() {
             if self.properties.contains_key(key) {
                 continue;
@@ -487,19 +549,18 @@ impl Check {
                 let message = format!("{at}.{key} in body is a forbidden property");
                 out.fail(Code::Other, at, key.clone(), message);
             } else if let Some(additional) = &self.additional {
-                out.merge(additional.ratcheted(v, &format!("{at}.{key}"), pair(key)));
+                out.merge(additional.ratcheted(v, at.step(Step::Dotted(key)), pair(key)));
             }
         }
         for (key, check) in &self.properties {
             if let Some(v) = object.get(key) {
-                let name = if at.is_empty() { key.to_string() } else { format!("{at}.{key}") };
-                out.merge(check.ratcheted(v, &name, pair(key)));
+                out.merge(check.ratcheted(v, at.step(Step::Field(key)), pair(key)));
             }
         }
         for key in self.required.iter().filter(|k| object.get(k).is_none()) {
-            let name = format!("{at}.{key}");
+            let name = at.step(Step::Dotted(key));
             let message = format!("{name} in body is required");
-            out.fail(Code::Required, &name, Value::Null, message);
+            out.fail(Code::Required, name, Value::Null, message);
         }
         out
     }
@@ -509,7 +570,7 @@ fn item_pair<'a>(pair: &Pair<'a>, by_key: &ByKey<'a>, i: usize) -> Option<Pair<'
     pair.item(by_key, pair.new.items().get(i)?)
 }
 
-fn type_failure(at: &str, wanted: &str, found: &str, out: &mut Outcome) {
+fn type_failure(at: At<'_>, wanted: &str, found: &str, out: &mut Outcome) {
     out.fail(Code::Type, at, found, format!("{at} in body must be of type {wanted}: {}", quote(found)));
 }
 
@@ -522,7 +583,7 @@ fn as_integer(n: &Number) -> Option<i64> {
     })
 }
 
-fn multiple_of(at: &str, n: &Number, native: Option<i64>, factor: f64) -> Option<String> {
+fn multiple_of(at: At<'_>, n: &Number, native: Option<i64>, factor: f64) -> Option<String> {
     let not_positive =
         |shown: String| Some(format!("factor MultipleOf declared for {at} must be positive: {shown}"));
     if let Some(i) = native {

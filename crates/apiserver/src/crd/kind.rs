@@ -17,6 +17,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use value::jsonpath::JsonPath;
 use value::{Str, Value, json};
 
+/// How deep an object may nest. Upstream's JSON decoder stops at 10,000; every walk of this depth fits the
+/// stack of a server thread.
+const DEPTH_MAX: usize = 1000;
+
+fn is_deeper(v: &Value, max: usize) -> bool {
+    let Some(below) = max.checked_sub(1) else { return true };
+    match v {
+        Value::Array(list) => list.iter().any(|v| is_deeper(v, below)),
+        Value::Object(map) => map.values().any(|v| is_deeper(v, below)),
+        _ => false,
+    }
+}
+
 /// A kind, all versions.
 #[derive(Debug)]
 pub(crate) struct Kind {
@@ -134,6 +147,9 @@ impl Custom {
 
     /// Brings what a client sent into form: metadata, unknown fields, nulls, defaults.
     pub(crate) fn accept(&self, mut object: Value, track: Track) -> Result<Decoded, Unwritable> {
+        if is_deeper(&object, DEPTH_MAX) {
+            return Err(Unwritable::Malformed("exceeded max depth".into()));
+        }
         if let Some(number) = normalize_numbers(&mut object) {
             let why = format!("json: cannot unmarshal number {number} into Go value of type float64");
             return Err(Unwritable::Malformed(why));
