@@ -276,12 +276,19 @@ pub(super) fn served(call: &Call, matched: &Matched) -> Option<Arc<Served>> {
 }
 
 /// An object (of the hub version) in the version that matched; null for none.
-pub(super) fn shown(served: Option<&Served>, matched: &Matched, object: Option<&Value>) -> Value {
-    let Some(object) = object.filter(|o| !o.is_null()) else { return Value::Null };
+///
+/// # Errors
+/// It cannot be converted.
+pub(super) fn shown(
+    served: Option<&Served>,
+    matched: &Matched,
+    object: Option<&Value>,
+) -> Result<Value, Status> {
+    let Some(object) = object.filter(|o| !o.is_null()) else { return Ok(Value::Null) };
     let mut object = object.clone();
     match served {
         Some(served) => {
-            served.from_hub(&mut object);
+            served.try_from_hub(&mut object)?;
             served.codec.stamp(&mut object);
         }
         None => {
@@ -292,5 +299,5 @@ pub(super) fn shown(served: Option<&Served>, matched: &Matched, object: Option<&
             object.set("kind", matched.kind.kind.clone());
         }
     }
-    object
+    Ok(object)
 }

@@ -245,9 +245,12 @@ fn run<'p>(
         failures.push(Failure { policy, binding: Some(binding), why, reason: reason::INVALID });
     };
     let served = matching::served(call, matched);
-    let old = matching::shown(served.as_deref(), matched, old);
+    let show = |o: Option<&Value>| {
+        matching::shown(served.as_deref(), matched, o).map_err(|s| Status::internal_error(s.message))
+    };
+    let old = show(old)?;
     let request = expressions::request(call, a, matched);
-    let before = matching::shown(served.as_deref(), matched, Some(object));
+    let before = show(Some(object))?;
     let null = Value::Null;
     if !policy.conditions.is_empty() {
         let inputs = Inputs {
@@ -302,7 +305,7 @@ fn run<'p>(
     if current != before {
         if let Some(served) = &served {
             let mut new = current;
-            served.row.to_hub(&mut new).map_err(Status::internal_error)?;
+            served.to_hub(&mut new).map_err(|s| Status::internal_error(s.message))?;
             *object = new;
         } else {
             *object = current;

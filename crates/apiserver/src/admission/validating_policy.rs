@@ -234,11 +234,21 @@ fn dispatch(
                     continue;
                 }
             };
-            let (object, old, request) = &*shown.get_or_insert_with(|| {
+            if shown.is_none() && !found.is_empty() {
                 let served = matching::served(call, &matched);
                 let show = |o: Option<&Value>| matching::shown(served.as_deref(), &matched, o);
-                (show(object), show(old), expressions::request(call, a, &matched))
-            });
+                match (show(object), show(old)) {
+                    (Ok(object), Ok(old)) => {
+                        shown = Some((object, old, expressions::request(call, a, &matched)));
+                    }
+                    (Err(error), _) | (_, Err(error)) => {
+                        let why = format!("failed to convert object version: {}", error.message);
+                        misconfigured(Some(binding), &why);
+                        continue;
+                    }
+                }
+            }
+            let Some((object, old, request)) = &shown else { continue };
             let is_namespace = a.kind.group.is_empty() && a.kind.kind == "Namespace";
             let namespace_object = namespace_object
                 .get_or_insert_with(|| if is_namespace { Value::Null } else { namespace.object(call) });

@@ -88,8 +88,10 @@ fn invocation(
 ) -> Result<Option<(Matched, Shown)>, Status> {
     let Some(matched) = hook.matches.matches(call, a, object, old, namespace)? else { return Ok(None) };
     let served = matching::served(call, &matched);
-    let show = |o: Option<&Value>| matching::shown(served.as_deref(), &matched, o);
-    let shown = Shown { object: show(object), old: show(old) };
+    let show = |o: Option<&Value>| {
+        matching::shown(served.as_deref(), &matched, o).map_err(|s| Status::internal_error(s.message))
+    };
+    let shown = Shown { object: show(object)?, old: show(old)? };
     if hook.conditions.is_empty() {
         return Ok(Some((matched, shown)));
     }

@@ -145,6 +145,6 @@ fn apply(
         return Ok(None);
     }
     (served.row.hooks.default)(&mut new);
-    served.row.to_hub(&mut new).map_err(internal)?;
+    served.to_hub(&mut new).map_err(|status| internal(status.message))?;
     Ok(Some(new))
 }
