@@ -74,6 +74,16 @@ pub(crate) fn update(
     new: &mut Value,
     options: &WriteOptions,
 ) {
+    let served = &target.served;
+    if served.codec.is_typed() && !served.is_hub() {
+        // What the stored version adds or rewrites is seen, and so owned, in this version too. One that cannot be
+        // converted is refused by who converts it for good.
+        let mut through = new.clone();
+        if served.to_hub(&mut through).is_ok() && served.try_from_hub(&mut through).is_ok() {
+            served.codec.stamp(&mut through);
+            *new = through;
+        }
+    }
     with_write(call, target, options, |write| managed::update(write, live.unwrap_or(write.empty), new));
 }
 

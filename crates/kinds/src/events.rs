@@ -3,7 +3,7 @@
 //! Upstream: `pkg/apis/core/validation/events.go`, `pkg/registry/core/event`.
 
 use crate::check;
-use crate::hooks::Hooks;
+use crate::hooks::{Hooks, NameRule};
 use crate::internal;
 use meta::field::{Error, ErrorList, Path};
 use meta::names;
@@ -13,6 +13,7 @@ use value::Value;
 pub(crate) const CORE: Hooks = Hooks {
     validate_create: |_, event| validate_common(event, "reportingComponent"),
     validate_update: |_, event, _| validate_common(event, "reportingComponent"),
+    name: NameRule::PathSegment,
     ..Hooks::NONE
 };
 
