@@ -82,6 +82,8 @@ async fn v3(call: &Call, name: &str) -> Reply {
         let mut reply =
             Reply { code: 301, content_type: "", body: ResponseBody::empty(), headers: Vec::new() };
         add(&mut reply, header::LOCATION, &url(name, &hash));
+        add(&mut reply, header::ETAG, &format!("\"{hash}\""));
+        add(&mut reply, header::VARY, "Accept");
         return reply;
     }
     let media = if form == Form::Json { JSON } else { V3_PROTOBUF };

@@ -141,7 +141,14 @@ fn version(packages: &Packages) -> (Map, Map) {
 }
 
 fn single(path: &str, id: &str, tag: &str, schema: &Value, media: &[&str]) -> Map {
+    let phrase = match tag {
+        "version" => "get the version information for this server",
+        "core" | "apis" => "get available API versions",
+        _ if id.ends_with("APIGroup") => "get information of a group",
+        _ => "get available resources",
+    };
     let operation = object([
+        ("description", phrase.into()),
         ("operationId", id.into()),
         ("tags", array([tag.into()])),
         ("responses", responses(&[("200", schema)], media)),

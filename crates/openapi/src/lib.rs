@@ -14,6 +14,7 @@ pub mod gnostic;
 mod names;
 mod operations;
 mod parameters;
+mod phrases;
 #[cfg(test)]
 mod tests;
 mod tree;

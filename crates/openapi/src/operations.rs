@@ -4,7 +4,8 @@ use crate::definitions::{Definitions, PATCH};
 use crate::document::Kind;
 use crate::names::{capital, group_tag, group_version_id};
 use crate::parameters::{of_meta, of_options, of_path, of_query, sorted};
-use crate::tree::{array, gvk, object, of_type};
+use crate::phrases::{of_operation, of_variable};
+use crate::tree::{array, gvk, object, of_type, set_text};
 use kinds::Row;
 use kinds::table::Subresource;
 use schema::types::{TypeId, Types};
@@ -207,13 +208,13 @@ impl Builder<'_, '_> {
         if subject.has("create") {
             operations.push(("post", self.create(subject)));
         }
-        self.push(path, variables, operations, true);
+        self.push(path, variables, operations, subject.gvk().at("kind").str(), true);
     }
 
     fn all_namespaces(&mut self, subject: Subject<'_>, path: String) {
         let id = subject.id("list", "", false, "ForAllNamespaces");
         let list = self.list(subject, id);
-        self.push(path, Vec::new(), vec![("get", list)], true);
+        self.push(path, Vec::new(), vec![("get", list)], subject.gvk().at("kind").str(), true);
     }
 
     fn list(&mut self, subject: Subject<'_>, id: String) -> Value {
@@ -282,7 +283,7 @@ impl Builder<'_, '_> {
             set_body(&mut operation, subject.body_media(), self.definitions.meta("DeleteOptions"), false);
             operations.push(("delete", operation));
         }
-        self.push(path, variables, operations, true);
+        self.push(path, variables, operations, subject.gvk().at("kind").str(), true);
     }
 
     fn watch_list(&mut self, subject: Subject<'_>, path: String, variables: Vec<&'static str>) {
@@ -308,7 +309,7 @@ impl Builder<'_, '_> {
         let event = self.definitions.meta("WatchEvent");
         let mut operation = operation(subject, action, id, &[("200", &event)], STREAMS);
         set_parameters(&mut operation, of_meta("ListOptions"));
-        self.push(path, variables, vec![("get", operation)], true);
+        self.push(path, variables, vec![("get", operation)], subject.gvk().at("kind").str(), true);
     }
 
     /// A connection; those that pass on requests (they may also delete) take all methods, and a path.
@@ -333,9 +334,15 @@ impl Builder<'_, '_> {
         };
         if passes {
             let with_path = [variables.as_slice(), &["path"]].concat();
-            self.push(format!("{path}/{{path}}"), with_path, operations("WithPath"), false);
+            self.push(
+                format!("{path}/{{path}}"),
+                with_path,
+                operations("WithPath"),
+                subject.gvk().at("kind").str(),
+                false,
+            );
         }
-        self.push(path, variables, operations(""), false);
+        self.push(path, variables, operations(""), subject.gvk().at("kind").str(), false);
     }
 
     fn push(
@@ -343,6 +350,7 @@ impl Builder<'_, '_> {
         path: String,
         variables: Vec<&'static str>,
         mut operations: Vec<(&'static str, Value)>,
+        kind: &str,
         pretty: bool,
     ) {
         if operations.is_empty() {
@@ -351,7 +359,11 @@ impl Builder<'_, '_> {
         for (_, operation) in &mut operations {
             let own = operation.remove("parameters").unwrap_or_default();
             let mut all = own.items().to_vec();
-            all.extend(variables.iter().map(|v| of_path(v)));
+            all.extend(variables.iter().map(|v| {
+                let mut variable = of_path(v);
+                set_text(&mut variable, "description", of_variable(v, kind));
+                variable
+            }));
             if pretty {
                 all.push(of_query("pretty", "string"));
             }
@@ -398,7 +410,16 @@ fn operation(
     media: &[&str],
 ) -> Value {
     let row = subject.row();
+    let sub = subject.sub.map_or("", |s| &s.name);
+    // Connections name their method in their id: `connectCoreV1GetNamespacedPodExec`.
+    let prefix = format!("connect{}", group_version_id(&row.group, &row.version));
+    let methods =
+        METHODS.iter().filter(|m| id.strip_prefix(&prefix).is_some_and(|r| r.starts_with(&capital(m))));
+    let method = methods.copied().next().unwrap_or_default();
+    let watchable = subject.has("watch") && !subject.kind.is_custom();
+    let phrase = of_operation(action, method, sub, &row.kind, watchable);
     object([
+        ("description", phrase.into()),
         ("operationId", id.into()),
         ("tags", array([format!("{}_{}", group_tag(&row.group), row.version).into()])),
         ("x-kubernetes-action", action.into()),
