@@ -135,9 +135,11 @@ impl<'a> Definitions<'a> {
                 return Vec::new();
             }
             let mut kinds = vec![gvk("", "v1", name)];
-            // These are registered in every group.
+            // These are registered in every built-in group.
             let (group, version) = self.group_version;
-            if matches!(name, "DeleteOptions" | "WatchEvent") && (group, version) != ("", "v1") {
+            let built_in = self.packages.values().any(|(g, v)| g == group && v == version);
+            let everywhere = matches!(name, "DeleteOptions" | "WatchEvent");
+            if everywhere && built_in && (group, version) != ("", "v1") {
                 kinds.push(gvk(group, version, name));
             }
             return kinds;
