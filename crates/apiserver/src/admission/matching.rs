@@ -226,7 +226,10 @@ impl Match {
         if rules.iter().any(|rule| rule.matches(a, &a.resource)) {
             return Some(Matched { resource: a.resource.clone(), kind: a.kind.clone() });
         }
-        if !self.equivalent {
+        // The same objects are called the same in other versions and groups: mostly this ends here.
+        let resource = &a.resource.resource;
+        let named = |rule: &Rule| rule.resources.iter().any(|(r, _)| r == "*" || r == resource);
+        if !self.equivalent || !rules.iter().any(named) {
             return None;
         }
         let registry = call.api.registry.load();

@@ -17,11 +17,14 @@ use meta::status::Status;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 use usage::Evaluator;
 use value::{Str, Value};
 
 /// How often recording is tried again when a quota changes under it, as upstream.
 const RETRIES: usize = 3;
+/// How long a request waits for its turn, as upstream.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 /// Over how many locks namespaces are spread.
 const LOCKS: usize = 64;
 /// How many recorded quotas are remembered until the cache shows them.
@@ -86,7 +89,9 @@ impl AsyncPlugin for ResourceQuota {
             a.namespace.hash(&mut hasher);
             let lock = usize::try_from(hasher.finish() % LOCKS as u64).unwrap_or_default();
             let Some(lock) = self.locks.get(lock) else { return Ok(()) };
-            let _alone = lock.lock().await;
+            let Ok(_alone) = tokio::time::timeout(WAIT_MAX, lock.lock()).await else {
+                return Err(Status::internal_error("resource quota evaluation timed out"));
+            };
             let mut quotas = self.current(call, &a.namespace);
             for retries_left in (0..=RETRIES).rev() {
                 let changed = check(call, a, &evaluator, &quotas, object, old)?;

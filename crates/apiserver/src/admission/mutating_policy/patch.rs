@@ -126,7 +126,10 @@ fn check_names(v: &Val<'_>, path: &str, wrong: &mut Vec<String>) {
                 check_names(field, &format!("{path}.{name}"), wrong);
             }
         }
-        Val::List(list) => list.iter().flatten().for_each(|v| check_names(&v, path, wrong)),
+        // What comes from a tree has no types; it may be deep, and is not looked into.
+        Val::List(cel::List::Values(items, _)) => {
+            items.iter().for_each(|v| check_names(v, path, wrong));
+        }
         Val::Map(cel::Map::Entries(entries)) => {
             entries.iter().for_each(|(_, v)| check_names(v, path, wrong));
         }

@@ -132,10 +132,7 @@ impl Endpoint {
         // Small requests and answers: they are not to wait for each other.
         let _ = stream.set_nodelay(true);
         let connector = TlsConnector::from(self.tls.clone());
-        let stream = connector
-            .connect(self.server_name.clone(), stream)
-            .await
-            .map_err(|e| format!("tls: failed to verify certificate: {e}"))?;
+        let stream = connector.connect(self.server_name.clone(), stream).await.map_err(|e| tls_error(&e))?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -190,6 +187,18 @@ struct Broken {
     why: String,
     /// The request has not left, so that it can be sent again.
     sent_nothing: bool,
+}
+
+/// Why there is no TLS, in upstream's words for the usual mistake.
+fn tls_error(error: &std::io::Error) -> String {
+    use rustls::{CertificateError, Error};
+    match error.get_ref().and_then(|e| e.downcast_ref::<Error>()) {
+        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            "tls: failed to verify certificate: x509: certificate signed by unknown authority".into()
+        }
+        Some(Error::InvalidCertificate(why)) => format!("tls: failed to verify certificate: {why}"),
+        _ => error.to_string(),
+    }
 }
 
 /// Trusts the certificates of a bundle (base64 of PEM), and nobody without one.
