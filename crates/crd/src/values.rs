@@ -144,9 +144,14 @@ impl Outcome {
         self.failures.is_empty()
     }
 
+    /// Whether more failures would be left out.
+    fn is_full(&self) -> bool {
+        self.text_bytes > TEXT_BYTES_MAX
+    }
+
     fn fail(&mut self, code: Code, name: At<'_>, value: impl Into<Value>, message: String) {
         // A long key above a long list would make the texts far longer than the request.
-        if self.text_bytes > TEXT_BYTES_MAX {
+        if self.is_full() {
             return;
         }
         self.text_bytes += 2 * message.len();
@@ -509,6 +514,9 @@ impl Check {
         if let Some(item) = &self.item {
             let by_key = old.map(|p| p.by_key()).unwrap_or_default();
             for (i, v) in list.iter().enumerate() {
+                if out.is_full() {
+                    break;
+                }
                 let below = old.and_then(|p| item_pair(&p, &by_key, i));
                 out.merge(item.ratcheted(v, at.step(Step::Index(i)), below));
             }
@@ -544,6 +552,9 @@ impl Check {
         for (key, v) in object.entries() {
             if self.properties.contains_key(key) {
                 continue;
+            }
+            if out.is_full() {
+                break;
             }
             if self.closed {
                 let message = format!("{at}.{key} in body is a forbidden property");
