@@ -8,6 +8,7 @@ use super::scheduling;
 use super::util::{containers, descending_path};
 use meta::field::{Error, ErrorList, Path};
 use meta::strconv;
+use std::collections::HashSet;
 use value::{Value, json};
 
 pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
@@ -46,9 +47,12 @@ pub(super) fn validate(
     for (key, v) in annotations.entries().filter(|(k, _)| k.starts_with(SECCOMP_CONTAINER)) {
         seccomp(v.str(), &path.child(key), errors);
     }
+    let mut names: Option<HashSet<&str>> = None;
     for (key, v) in annotations.entries() {
         let Some(name) = key.strip_prefix(APP_ARMOR) else { continue };
-        if !containers(spec).any(|(_, _, c)| c.at("name").str() == name) {
+        let names =
+            names.get_or_insert_with(|| containers(spec).map(|(_, _, c)| c.at("name").str()).collect());
+        if !names.contains(name) {
             errors.push(Error::invalid(&path.key(key), name, "container not found"));
         }
         let profile = v.str();

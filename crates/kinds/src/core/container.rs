@@ -4,7 +4,7 @@
 //! `validateEphemeralContainers` in `pkg/apis/core/validation/validation.go`.
 
 use super::options::Allow;
-use super::resources::{self, Around};
+use super::resources::{self, Around, Claims};
 use super::util::{has_backsteps, is_set, is_sidecar, one_of, require, unsupported};
 use super::volumes::Volumes;
 use super::{env, probes, security};
@@ -12,14 +12,14 @@ use crate::check;
 use crate::internal;
 use meta::field::{Error, ErrorList, Path};
 use meta::names;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use value::Value;
 
 /// What the checks of a container look at around it.
 pub(super) struct Pod<'a> {
     pub(super) spec: &'a Value,
     pub(super) volumes: &'a Volumes<'a>,
-    pub(super) claims: &'a BTreeSet<&'a str>,
+    pub(super) claims: &'a Claims<'a>,
     pub(super) allow: &'a Allow,
 }
 
@@ -363,7 +363,7 @@ pub(super) fn claims<'a>(
     metadata: &Value,
     path: &Path<'_>,
     errors: &mut ErrorList,
-) -> BTreeSet<&'a str> {
+) -> Claims<'a> {
     let path = path.child("resourceClaims");
     let list = spec.at("resourceClaims").items();
     let mirror = metadata.at("annotations").get(super::annotations::MIRROR).is_some();
@@ -399,5 +399,5 @@ pub(super) fn claims<'a>(
             }
         }
     }
-    list.iter().map(|c| c.at("name").str()).filter(|n| !n.is_empty()).collect()
+    Claims::new(list.iter().map(|c| c.at("name").str()).filter(|n| !n.is_empty()))
 }

@@ -10,7 +10,7 @@ const CONTEXT: usize = 3;
 /// From this many lines on, lines that are more than a hundredth of all are no anchors.
 const POPULAR_FROM_LINES: usize = 200;
 /// Steps of comparing after which the rest counts as changed, so that hostile objects cost no minutes.
-const STEPS_MAX: usize = 20_000_000;
+const STEPS_MAX: usize = 2_000_000;
 
 /// The diff of two values of an internal type (see [`crate::internal`]).
 pub(super) fn diff(kind: &str, old: &value::Value, new: &value::Value) -> String {
@@ -192,6 +192,8 @@ fn longest(
     // Lengths of the runs that end in the line before, by their place in `b`.
     let mut lengths: HashMap<usize, usize> = HashMap::new();
     for (i, line) in a.iter().enumerate().take(a_high).skip(a_low) {
+        let Some(rest) = left.checked_sub(1) else { return Match::default() };
+        *left = rest;
         let mut next = HashMap::new();
         let at = places.get(line).map_or(&[][..], Vec::as_slice);
         let from = at.partition_point(|j| *j < b_low);

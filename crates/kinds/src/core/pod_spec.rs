@@ -4,14 +4,14 @@
 
 use super::container::{self, Pod};
 use super::options::Allow;
-use super::resources::{self, Around};
+use super::resources::{self, Around, Claims};
 use super::sums::aggregate;
 use super::util::{containers, is_set, one_of, quantity, strings};
 use super::{env, scheduling, security, volumes, windows};
 use crate::check;
 use meta::field::{Error, ErrorList, Path};
 use meta::names;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use value::Value;
 
 const NAMESERVERS_MAX: usize = 3;
@@ -104,7 +104,7 @@ fn last_texts(spec: &Value, path: &Path<'_>, errors: &mut ErrorList) {
 fn overhead(spec: &Value, allow: &Allow, path: &Path<'_>, errors: &mut ErrorList) {
     if is_set(spec, "overhead") {
         let limits = super::util::object([("limits", spec.at("overhead").clone())]);
-        let none = BTreeSet::new();
+        let none = Claims::new(std::iter::empty());
         let around = Around { claims: &none, indivisible_huge_pages: allow.indivisible_huge_pages };
         resources::requirements(&limits, resources::container_resource_name, &around, path, errors);
     }
@@ -126,13 +126,7 @@ fn scheduling_group(spec: &Value, path: &Path<'_>, errors: &mut ErrorList) {
 }
 
 /// What the pod as a whole asks for, and that its containers fit in.
-fn pod_resources(
-    spec: &Value,
-    claims: &BTreeSet<&str>,
-    allow: &Allow,
-    path: &Path<'_>,
-    errors: &mut ErrorList,
-) {
+fn pod_resources(spec: &Value, claims: &Claims<'_>, allow: &Allow, path: &Path<'_>, errors: &mut ErrorList) {
     let v = spec.at("resources");
     if v.is_null() {
         return;

@@ -17,6 +17,8 @@ const NULL_SELECTOR: &str = "a null labelSelector results in matching no pod";
 
 /// Most warnings about ports that clash: their number can grow with the square of that of the ports.
 const PORT_WARNINGS_MAX: usize = 1000;
+/// Most pairs of ports that are compared for them.
+const PORT_STEPS_MAX: usize = 500_000;
 
 const DEPRECATED_ANNOTATIONS: [(&str, &str); 3] = [
     (
@@ -293,7 +295,7 @@ fn ports(spec: &Value, path: &Path<'_>, out: &mut Vec<String>) {
     let mut known: HashMap<(i64, &str), Vec<Port<'_>>> = HashMap::new();
     let mut names: HashMap<&str, Port<'_>> = HashMap::new();
     let mut by_name = Vec::new();
-    let mut left = PORT_WARNINGS_MAX;
+    let (mut left, mut steps) = (PORT_WARNINGS_MAX, PORT_STEPS_MAX);
     for (list, container, c) in containers(spec) {
         for (index, port) in c.at("ports").items().iter().enumerate() {
             let own = Port { list, container, index, port };
@@ -318,7 +320,9 @@ fn ports(spec: &Value, path: &Path<'_>, out: &mut Vec<String>) {
             }
             let key = (port.at("containerPort").int(), port.at("protocol").str());
             let others = known.entry(key).or_default();
-            for other in others.iter().take(left) {
+            let seen = others.len().min(steps);
+            steps -= seen;
+            for other in others.iter().take(seen) {
                 let (other_ip, other_host) = (other.port.at("hostIP").str(), other.port.at("hostPort").int());
                 let what = if ip == other_ip && host == other_host {
                     "duplicate"
@@ -329,7 +333,10 @@ fn ports(spec: &Value, path: &Path<'_>, out: &mut Vec<String>) {
                 } else {
                     continue;
                 };
-                left = left.saturating_sub(1);
+                if left == 0 {
+                    break;
+                }
+                left -= 1;
                 out.push(format!("{}: {what} port definition with {}", own.path(path), other.path(path)));
             }
             others.push(own);

@@ -5,16 +5,13 @@
 
 use super::pod_defaults::round_up;
 use super::resources::{is_standard_for_quota, quota_resource_name, resource_quantity};
-use super::util::{finalizer_names, invalid_named, quantity};
+use super::util::{finalizer_names, invalid_named, quantity, repeats, shown_bytes};
 use crate::hooks::Hooks;
 use crate::internal;
 use crate::prepare;
 use meta::field::{Error, ErrorList, Path};
 use std::collections::{HashMap, HashSet};
 use value::Value;
-
-/// Most errors about one list of scopes: each shows the whole list.
-const SCOPE_ERRORS_MAX: usize = 200;
 
 pub(super) const HOOKS: Hooks = Hooks {
     default: |quota| {
@@ -115,6 +112,9 @@ impl<'a> Misfits<'a> {
     }
 
     fn count(&mut self, scope: &str) -> usize {
+        if !is_scope(scope) {
+            return 0;
+        }
         if let Some(count) = self.known.get(scope) {
             return *count;
         }
@@ -132,25 +132,19 @@ fn validate_spec(spec: &Value, errors: &mut ErrorList) {
     let scopes = spec.at("scopes");
     if !scopes.items().is_empty() {
         let path = path.child("scopes");
-        let mut left = SCOPE_ERRORS_MAX;
-        let mut refuse = |text: &str, errors: &mut ErrorList| {
-            if left > 0 {
+        let mut left = repeats(shown_bytes(scopes));
+        let mut refuse = |times: usize, text: &str, errors: &mut ErrorList| {
+            for _ in 0..times.min(left) {
                 left -= 1;
                 errors.push(Error::invalid(&path, scopes.clone(), text));
             }
         };
         for scope in scopes.items() {
-            if !is_scope(scope.str()) {
-                refuse("unsupported scope", errors);
-            }
-            for _ in 0..misfits.count(scope.str()) {
-                refuse("unsupported scope applied to resource", errors);
-            }
+            refuse(usize::from(!is_scope(scope.str())), "unsupported scope", errors);
+            refuse(misfits.count(scope.str()), "unsupported scope applied to resource", errors);
         }
         let names: HashSet<&str> = scopes.items().iter().map(Value::str).collect();
-        for _ in 0..conflicts(&names) {
-            refuse("conflicting scopes", errors);
-        }
+        refuse(conflicts(&names), "conflicting scopes", errors);
     }
     let selector = spec.at("scopeSelector");
     if !selector.is_null() {
@@ -174,7 +168,8 @@ fn selector_errors(
     path: &Path<'_>,
     errors: &mut ErrorList,
 ) {
-    let mut left = SCOPE_ERRORS_MAX;
+    let shown = selector.at("matchExpressions").items().iter().map(|r| 60 + shown_bytes(r.at("values")));
+    let mut left = repeats(shown.sum());
     let mut names = HashSet::new();
     for requirement in selector.at("matchExpressions").items() {
         let (scope, operator) = (requirement.at("scopeName").str(), requirement.at("operator").str());

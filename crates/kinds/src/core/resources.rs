@@ -175,9 +175,35 @@ pub(super) type NameCheck = fn(&str, &Path<'_>, &mut ErrorList);
 /// What `requirements` needs to know of the pod around.
 pub(super) struct Around<'a> {
     /// Names in `spec.resourceClaims`.
-    pub(super) claims: &'a BTreeSet<&'a str>,
+    pub(super) claims: &'a Claims<'a>,
     /// Whether amounts of huge pages may be broken ones, as those of the old object are.
     pub(super) indivisible_huge_pages: bool,
+}
+
+/// Names in `spec.resourceClaims`.
+#[derive(Debug, Default)]
+pub(super) struct Claims<'a> {
+    names: HashSet<&'a str>,
+    /// What is said of a claim that is none of them.
+    text: String,
+}
+
+/// Longest list of claims that is shown: every container may ask for one that is not there.
+const CLAIMS_SHOWN_MAX_BYTES: usize = 8 << 10;
+
+impl<'a> Claims<'a> {
+    pub(super) fn new(names: impl Iterator<Item = &'a str>) -> Self {
+        let names: BTreeSet<&str> = names.collect();
+        let shown = names.iter().copied().collect::<Vec<_>>().join(", ");
+        let mut text = "must be one of the names in pod.spec.resourceClaims".to_owned();
+        if names.is_empty() {
+            text.push_str(" which is empty");
+        } else if shown.len() <= CLAIMS_SHOWN_MAX_BYTES {
+            text.push_str(": ");
+            text.push_str(&shown);
+        }
+        Self { names: names.into_iter().collect(), text }
+    }
 }
 
 /// Limits, requests and claims (`validateResourceRequirements`).
@@ -245,7 +271,7 @@ pub(super) fn requirements(
 }
 
 /// The claims that a container uses (`validateResourceClaimNames`).
-fn claim_names(claims: &[Value], known: &BTreeSet<&str>, path: &Path<'_>, errors: &mut ErrorList) {
+fn claim_names(claims: &[Value], known: &Claims<'_>, path: &Path<'_>, errors: &mut ErrorList) {
     let mut seen: HashSet<String> = HashSet::new();
     // How many keys with a request there are for each claim.
     let mut requests: HashMap<String, usize> = HashMap::new();
@@ -277,16 +303,9 @@ fn claim_names(claims: &[Value], known: &BTreeSet<&str>, path: &Path<'_>, errors
             }
             seen.insert(key);
         }
-        if !known.contains(name) {
+        if !known.names.contains(name) {
             let mut error = Error::not_found(&path, name);
-            error.detail = "must be one of the names in pod.spec.resourceClaims".into();
-            if known.is_empty() {
-                error.detail.push_str(" which is empty");
-            } else {
-                let names: Vec<&str> = known.iter().copied().collect();
-                error.detail.push_str(": ");
-                error.detail.push_str(&names.join(", "));
-            }
+            error.detail.clone_from(&known.text);
             errors.push(error);
         }
     }

@@ -2,7 +2,6 @@
 
 use super::{options, pv, pvc, resources, scheduling};
 use meta::field::{ErrorList, Path};
-use std::collections::BTreeSet;
 use value::Value;
 
 /// Defaults of a claim in `volumeClaimTemplates`.
@@ -27,7 +26,7 @@ pub fn validate_container_resource_name(name: &str, path: &Path<'_>, errors: &mu
 
 /// Limits and requests (`ValidateContainerResourceRequirements`); `path` is that of the requirements.
 pub fn validate_resource_requirements(requirements: &Value, path: &Path<'_>, errors: &mut ErrorList) {
-    let none = BTreeSet::new();
+    let none = resources::Claims::new(std::iter::empty());
     let around = resources::Around { claims: &none, indivisible_huge_pages: false };
     resources::requirements(requirements, resources::container_resource_name, &around, path, errors);
 }

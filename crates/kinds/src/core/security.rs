@@ -4,7 +4,9 @@
 //! AppArmor rules in `pkg/apis/core/validation/validation.go`.
 
 use super::options::Allow;
-use super::util::{descending_path, invalid_named, invalid_number, optional_one_of, unsupported};
+use super::util::{
+    descending_path, invalid_named, invalid_number, optional_one_of, repeats, shown_bytes, unsupported,
+};
 use super::windows;
 use crate::internal;
 use meta::field::{Error, ErrorList, Path};
@@ -131,8 +133,8 @@ pub(super) fn of_container(v: &Value, host_users: bool, path: &Path<'_>, errors:
             errors.push(internal::invalid(path, "core.SecurityContext", v, text));
         }
         let added = v.at("capabilities").at("add").items();
-        // Each shows the whole context; more than a few of the same help nobody.
-        for _ in added.iter().filter(|c| c.str() == "CAP_SYS_ADMIN").take(SAME_CAPABILITY_ERRORS_MAX) {
+        let most = repeats(shown_bytes(v.at("capabilities").at("add")));
+        for _ in added.iter().filter(|c| c.str() == "CAP_SYS_ADMIN").take(most) {
             let text = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
             errors.push(internal::invalid(path, "core.SecurityContext", v, text));
         }
@@ -140,8 +142,6 @@ pub(super) fn of_container(v: &Value, host_users: bool, path: &Path<'_>, errors:
     windows::options(v.at("windowsOptions"), &path.child("windowsOptions"), errors);
     app_armor(v.at("appArmorProfile"), &path.child("appArmorProfile"), errors);
 }
-
-const SAME_CAPABILITY_ERRORS_MAX: usize = 100;
 
 fn seccomp(v: &Value, path: &Path<'_>, errors: &mut ErrorList) {
     if v.is_null() {

@@ -5,7 +5,9 @@
 //! `normalizeClusterIPs`, `patchAllocatedValues`, `initIPFamilyFields` in
 //! `pkg/registry/core/service/storage/{storage,alloc}.go`.
 
-use super::util::{is_dual_stack, is_ipv6_text, is_set, legacy_ip, strings, unsupported};
+use super::util::{
+    is_dual_stack, is_ipv6_text, is_set, legacy_ip, repeats, shown_bytes, strings, unsupported,
+};
 use meta::field::{Error, ErrorList, Path};
 use std::collections::{HashMap, HashSet};
 use value::Value;
@@ -118,9 +120,9 @@ fn ips_change(spec: &Value, before: &Value, errors: &mut ErrorList) {
     let (ips, were) = (strings(spec.at("clusterIPs")), strings(before.at("clusterIPs")));
     let invalid = |i: usize, text: &str| Error::invalid(&path.index(i), spec.at("clusterIPs").clone(), text);
     if ips.len() == were.len() {
-        // Each shows the whole list: more than a few help nobody.
         let changed = ips.iter().zip(&were).enumerate().filter(|(_, (new, old))| new != old);
-        errors.extend(changed.take(CHANGES_MAX).map(|(i, _)| invalid(i, ONCE)));
+        errors
+            .extend(changed.take(repeats(shown_bytes(spec.at("clusterIPs")))).map(|(i, _)| invalid(i, ONCE)));
         return;
     }
     let first_changed = matches!((ips.first(), were.first()), (Some(new), Some(old)) if new != old);
@@ -136,8 +138,6 @@ fn ips_change(spec: &Value, before: &Value, errors: &mut ErrorList) {
     }
 }
 
-const CHANGES_MAX: usize = 100;
-
 fn families_change(spec: &Value, before: &Value, errors: &mut ErrorList) {
     let path = Path::new("spec");
     let path = path.child("ipFamilies");
@@ -145,7 +145,10 @@ fn families_change(spec: &Value, before: &Value, errors: &mut ErrorList) {
     let invalid = |shown: &str, text: &str| Error::invalid(&path.index(0), spec.at(shown).clone(), text);
     if families.len() == were.len() {
         let changed = families.iter().zip(&were).filter(|(new, old)| new != old).count();
-        errors.extend((0..changed.min(CHANGES_MAX)).map(|_| invalid("ipFamilies", ONCE)));
+        errors.extend(
+            (0..changed.min(repeats(shown_bytes(spec.at("ipFamilies")))))
+                .map(|_| invalid("ipFamilies", ONCE)),
+        );
         return;
     }
     let reduced = were.len() > families.len();

@@ -234,3 +234,17 @@ pub(super) fn endpoint_ip(text: &str, path: &Path<'_>, errors: &mut ErrorList) {
         Some(ip) => crate::discovery::validate_endpoint_ip(ip.to_canonical(), text, path, errors),
     }
 }
+
+/// Most bytes that errors of one kind about one list may show together.
+const SHOWN_MAX_BYTES: usize = 4 << 20;
+
+/// How many errors may show a value of so many bytes: one at least, so that hostile lists do not make answers
+/// that grow with their square.
+pub(super) fn repeats(shown_bytes: usize) -> usize {
+    (SHOWN_MAX_BYTES / shown_bytes.max(1)).clamp(1, 1000)
+}
+
+/// About how many bytes a list of strings shows.
+pub(super) fn shown_bytes(list: &Value) -> usize {
+    list.items().iter().map(|v| v.str().len() + 3).sum()
+}

@@ -2,7 +2,7 @@
 //!
 //! Upstream: `validate*VolumeSource` in `pkg/apis/core/validation/validation.go`.
 
-use super::util::{is_set, no_backsteps, optional_one_of, require};
+use super::util::{is_set, no_backsteps, optional_one_of, repeats, require};
 use crate::check;
 use meta::field::{Error, ErrorList, Path};
 use meta::names;
@@ -165,16 +165,12 @@ pub(super) fn quobyte(v: &Value, path: &Path<'_>, errors: &mut ErrorList) {
         errors.push(Error::required(&path.child("tenant"), text));
     } else {
         let bad = registry.split(',').filter(|pair| !is_host_port(pair)).count();
-        // Each bad pair is an error that shows the whole: bounded, or a long list grows with its square.
         errors.extend(
-            (0..bad.min(QUOBYTE_ERRORS_MAX)).map(|_| Error::invalid(&registry_path, registry, PAIRS)),
+            (0..bad.min(repeats(registry.len()))).map(|_| Error::invalid(&registry_path, registry, PAIRS)),
         );
     }
     require(v, "volume", path, errors);
 }
-
-/// Most errors about one list of registries.
-const QUOBYTE_ERRORS_MAX: usize = 100;
 
 /// Whether Go's `net.SplitHostPort` takes it.
 fn is_host_port(text: &str) -> bool {
