@@ -226,7 +226,7 @@ fn scope(info: &RequestInfo) -> &'static str {
 fn dry_run(call: &Call) -> &'static str {
     match call.query.get("dryRun") {
         None => "",
-        Some(value) if value == "All" => "All",
+        Some("All") => "All",
         Some(_) => "invalid",
     }
 }

@@ -25,7 +25,7 @@ const JSON: &str = "application/json";
 const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 const V3_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
 /// The name of the document of version 2 among those of version 3.
-const V2: &str = "";
+const V2: &str = "v2";
 /// How long a document stays after its last request.
 const KEPT: Duration = Duration::from_secs(120);
 /// How many bytes of documents stay at most, but for the one that was asked for last.
@@ -76,6 +76,9 @@ async fn v2(call: &Call) -> Reply {
 
 async fn v3(call: &Call, name: &str) -> Reply {
     let Some(form) = negotiate(call.accept(), "v3") else { return not_acceptable() };
+    if name == V2 {
+        return not_found();
+    }
     let Some((bytes, hash)) = document(call, name, form).await else { return not_found() };
     let asked = call.query.get("hash").unwrap_or_default();
     if !asked.is_empty() && asked != hash {
