@@ -4,6 +4,7 @@ package clients
 
 import (
 	"context"
+	"io"
 	"os"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 )
 
 // deadline bounds each test: all waiting is for events, and an event that is missing fails the test.
@@ -26,6 +28,12 @@ var mediaTypes = map[string]string{
 	"protobuf": runtime.ContentTypeProtobuf,
 }
 
+func TestMain(m *testing.M) {
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
+	os.Exit(m.Run())
+}
+
 func config(t *testing.T) *rest.Config {
 	t.Helper()
 	path := os.Getenv("KUBECONFIG")
@@ -35,6 +43,7 @@ func config(t *testing.T) *rest.Config {
 	config, err := clientcmd.BuildConfigFromFlags("", path)
 	must(t, err)
 	config.QPS = -1
+	config.WarningHandler = rest.NoWarnings{}
 	return config
 }
 
@@ -107,6 +116,20 @@ func refused(t *testing.T, err error, class func(error) bool, text string) {
 		t.Errorf("error of another class: %#v", err)
 	case err.Error() != text:
 		t.Errorf("error\n got %q\nwant %q", err, text)
+	}
+}
+
+// until asks again and again for what the API gives no event of, until it is so; the asking is the pace.
+func until(t *testing.T, ctx context.Context, what string, so func() bool) {
+	t.Helper()
+	started := time.Now()
+	for asked := 1; !so(); asked++ {
+		if ctx.Err() != nil {
+			t.Fatalf("%s: not so after %d times", what, asked)
+		}
+	}
+	if took := time.Since(started); took > time.Second {
+		t.Logf("%s: took %v", what, took)
 	}
 }
 

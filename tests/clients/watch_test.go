@@ -3,6 +3,8 @@ package clients
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -82,7 +84,7 @@ func TestMetadataInformer(t *testing.T) {
 		resource := corev1.SchemeGroupVersion.WithResource("configmaps")
 		one, err := meta.Resource(resource).Namespace(ns).Get(ctx, "before", metav1.GetOptions{})
 		must(t, err)
-		equal(t, "kind", one.Kind, "PartialObjectMetadata")
+		equal(t, "name", one.Name, "before")
 		list, err := meta.Resource(resource).Namespace(ns).List(ctx, metav1.ListOptions{})
 		must(t, err)
 		equal(t, "listed", len(list.Items), 1)
@@ -192,37 +194,78 @@ func TestWatchResumes(t *testing.T) {
 	})
 }
 
-func TestTooOld(t *testing.T) {
+func TestRefusedVersions(t *testing.T) {
 	inEach(t, func(t *testing.T, ctx context.Context, client kubernetes.Interface, ns string) {
 		maps := client.CoreV1().ConfigMaps(ns)
-		_, err := maps.List(ctx, metav1.ListOptions{ResourceVersion: "1000000000", ResourceVersionMatch: metav1.ResourceVersionMatchExact})
-		if !errors.IsTimeout(err) && !errors.IsResourceExpired(err) {
-			t.Errorf("a version of the future: %v", err)
+		// client-go tries again on this answer, as its Retry-After asks; here once is enough.
+		for _, match := range []metav1.ResourceVersionMatch{metav1.ResourceVersionMatchExact, metav1.ResourceVersionMatchNotOlderThan} {
+			err := client.CoreV1().RESTClient().Get().Namespace(ns).Resource("configmaps").MaxRetries(0).
+				Param("resourceVersion", "1000000000").Param("resourceVersionMatch", string(match)).Do(ctx).Error()
+			if !errors.IsTimeout(err) || !errors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge) {
+				t.Errorf("a version of the future, %s: %v", match, err)
+			}
 		}
-		_, err = maps.Watch(ctx, metav1.ListOptions{ResourceVersion: "nonsense"})
-		if !errors.IsBadRequest(err) && !errors.IsInvalid(err) {
-			t.Errorf("a version that is none: %v", err)
-		}
-		// A field selector that the resource does not know is refused before the stream begins.
+		_, err := maps.Watch(ctx, metav1.ListOptions{ResourceVersion: "nonsense"})
+		refused(t, err, func(error) bool { return true }, `resourceVersion: Invalid value: "nonsense": strconv.ParseUint: parsing "nonsense": invalid syntax`)
+		// A field that the resource cannot select by is refused before the stream begins.
 		_, err = maps.Watch(ctx, metav1.ListOptions{FieldSelector: "spec.x=y"})
-		if !errors.IsBadRequest(err) {
-			t.Errorf("an unknown field: %v", err)
-		}
+		refused(t, err, errors.IsBadRequest, `"spec.x" is not a known field selector: only "metadata.name", "metadata.namespace"`)
 	})
+}
+
+// TestTooOld writes more than a server may keep of the history, and finds either all of it or 410: as the
+// event ERROR of a watch, and as the end of a RetryWatcher.
+func TestTooOld(t *testing.T) {
 	ctx := within(t)
 	client := typed(t, runtime.ContentTypeProtobuf)
-	// Version 1 is older than any server keeps after its start: upstream answers with the event ERROR of 410.
-	stream, err := client.CoreV1().ConfigMaps("default").Watch(ctx, metav1.ListOptions{ResourceVersion: "1"})
-	if err != nil {
-		if !errors.IsResourceExpired(err) && !errors.IsGone(err) {
-			t.Errorf("an old version: %v", err)
+	ns := namespace(t, ctx, client)
+	maps := client.CoreV1().ConfigMaps(ns)
+	first, err := maps.Create(ctx, configMap("a"), metav1.CreateOptions{})
+	must(t, err)
+	const changes = 24
+	noise := rand.New(rand.NewPCG(1, 2))
+	last := first
+	for range changes {
+		bytes := make([]byte, 900<<10)
+		for i := range bytes {
+			bytes[i] = byte(noise.Uint32())
+		}
+		last.BinaryData = map[string][]byte{"noise": bytes}
+		last, err = maps.Update(ctx, last, metav1.UpdateOptions{})
+		must(t, err)
+	}
+	stream, err := maps.Watch(ctx, metav1.ListOptions{ResourceVersion: first.ResourceVersion})
+	must(t, err)
+	defer stream.Stop()
+	event := next(t, ctx, "410", stream.ResultChan())
+	if event.Type == watch.Modified {
+		for range changes - 1 {
+			equal(t, "event", describe(t, next(t, ctx, "a change", stream.ResultChan())), "MODIFIED a")
 		}
 		return
 	}
-	defer stream.Stop()
-	event := next(t, ctx, "410", stream.ResultChan())
 	equal(t, "event", event.Type, watch.Error)
-	if err := errors.FromObject(event.Object); !errors.IsResourceExpired(err) {
+	if err := errors.FromObject(event.Object); !errors.IsResourceExpired(err) || !strings.HasPrefix(err.Error(), "too old resource version: "+first.ResourceVersion+" (") {
 		t.Errorf("an old version: %v", err)
 	}
+	if _, open := <-stream.ResultChan(); open {
+		t.Error("the stream goes on after 410")
+	}
+
+	retry, err := toolswatch.NewRetryWatcherWithContext(ctx, first.ResourceVersion, &cache.ListWatch{WatchFuncWithContext: maps.Watch})
+	must(t, err)
+	defer retry.Stop()
+	equal(t, "event", next(t, ctx, "410", retry.ResultChan()).Type, watch.Error)
+	select {
+	case <-retry.Done():
+	case <-ctx.Done():
+		t.Error("the retries go on after 410")
+	}
+
+	// What is recent still resumes.
+	recent, err := maps.Watch(ctx, metav1.ListOptions{ResourceVersion: last.ResourceVersion})
+	must(t, err)
+	defer recent.Stop()
+	must(t, maps.Delete(ctx, "a", metav1.DeleteOptions{}))
+	equal(t, "event", describe(t, next(t, ctx, "the end", recent.ResultChan())), "DELETED a")
 }
