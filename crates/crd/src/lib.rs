@@ -31,6 +31,6 @@ pub use schema::{Rule, Schema};
 /// Whether errors take so much room that the rest is left out: a long key above a long list would make them
 /// far longer than the request.
 pub(crate) fn is_full(errors: &[meta::field::Error]) -> bool {
-    const TEXT_BYTES_MAX: usize = 8 << 20;
+    const TEXT_BYTES_MAX: usize = 2 << 20;
     errors.last().is_some_and(|e| e.field.len().saturating_mul(errors.len()) > TEXT_BYTES_MAX)
 }

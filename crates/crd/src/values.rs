@@ -86,7 +86,7 @@ struct Outcome {
 }
 
 /// How many bytes the texts of one object's failures may take; what comes after is left out.
-const TEXT_BYTES_MAX: usize = 8 << 20;
+const TEXT_BYTES_MAX: usize = 2 << 20;
 
 /// Where in an object a value stands; written out only where something is wrong.
 #[derive(Clone, Copy)]
