@@ -2,13 +2,17 @@
 //!
 //! Upstream: `pkg/quota/v1/evaluator/core`, `k8s.io/apiserver/pkg/quota/v1/generic`.
 
-use crate::admission::amounts::{Amounts, of_pod_with_overhead, quantity};
+use crate::admission::amounts::{Amounts, add, of_pod_with_overhead, quantity, raise};
 use crate::admission::{Attributes, Operation};
 use meta::quantity::{Format, Quantity};
 use meta::time::{Duration, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use value::{Str, Value};
 
+/// Behind the name of a device class: how many of its devices claims ask for.
+const DEVICES: &str = ".deviceclass.resource.k8s.io/devices";
+/// What a claim of all devices counts as: the most it can be given.
+const ALL_DEVICES: i64 = 32;
 const BY_CLASS: &str = ".storageclass.storage.k8s.io/";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +20,7 @@ pub(super) enum Kind {
     Pods,
     Services,
     Claims,
+    DeviceClaims,
     Other,
 }
 
@@ -38,6 +43,7 @@ impl Evaluator {
             ("", "pods") => Kind::Pods,
             ("", "services") => Kind::Services,
             ("", "persistentvolumeclaims") => Kind::Claims,
+            ("resource.k8s.io", "resourceclaims") => Kind::DeviceClaims,
             _ => Kind::Other,
         };
         let legacy = match (group, resource) {
@@ -58,7 +64,7 @@ impl Evaluator {
             (Kind::Pods, "") => create || old.is_some_and(|old| is_terminating(old) != is_terminating(new)),
             (Kind::Pods, "resize") => !create,
             (Kind::Claims, "status") => old.is_some_and(|old| replenishes(new, old)),
-            (Kind::Services | Kind::Claims, "") => true,
+            (Kind::Services | Kind::Claims | Kind::DeviceClaims, "") => true,
             (Kind::Other, "") => create,
             _ => false,
         }
@@ -91,6 +97,7 @@ impl Evaluator {
             Kind::Claims => ["persistentvolumeclaims", "requests.storage"].iter().any(|base| {
                 name.strip_suffix(base).is_some_and(|rest| rest.is_empty() || rest.ends_with(BY_CLASS))
             }),
+            Kind::DeviceClaims => name.ends_with(DEVICES),
             Kind::Other => self.legacy == Some(name),
         }
     }
@@ -136,6 +143,7 @@ impl Evaluator {
             Kind::Pods => pod(object, now, &mut usage),
             Kind::Services => service(object.at("spec"), &mut usage),
             Kind::Claims => claim(object, &mut usage),
+            Kind::DeviceClaims => devices(object, &mut usage),
             Kind::Other => {
                 if let Some(name) = self.legacy {
                     usage.insert(name.into(), one());
@@ -244,6 +252,30 @@ fn claim(claim: &Value, usage: &mut Amounts) {
     }
     storage.round_up(0);
     put("requests.storage", &storage);
+}
+
+/// Devices by class. Of alternatives the largest number of each class counts.
+fn devices(claim: &Value, usage: &mut Amounts) {
+    let asked = |request: &Value| {
+        let count = match request.at("allocationMode").str() {
+            "ExactCount" => request.at("count").int(),
+            "All" => ALL_DEVICES,
+            _ => 0,
+        };
+        let name: Str = format!("{}{DEVICES}", request.at("deviceClassName").str()).into();
+        (name, Quantity::new(count, Format::DecimalSi))
+    };
+    for request in claim.path(&["spec", "devices", "requests"]).items() {
+        let alternatives = request.at("firstAvailable").items();
+        let mut wanted = Amounts::new();
+        if alternatives.is_empty() {
+            wanted.extend(Some(request.at("exactly")).filter(|e| !e.is_null()).map(asked));
+        }
+        for alternative in alternatives {
+            raise(&mut wanted, &Amounts::from([asked(alternative)]));
+        }
+        add(usage, &wanted);
+    }
 }
 
 #[cfg(test)]

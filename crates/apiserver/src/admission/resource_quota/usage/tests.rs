@@ -39,4 +39,14 @@ fn usage() {
             "count/persistentvolumeclaims=1 fast.storageclass.storage.k8s.io/persistentvolumeclaims=1 fast.storageclass.storage.k8s.io/requests.storage=2 persistentvolumeclaims=1 requests.storage=2"
         ],
     );
+    check(
+        "resource.k8s.io",
+        "resourceclaims",
+        r#"{"spec":{"devices":{"requests":[
+            {"exactly":{"deviceClassName":"a","allocationMode":"ExactCount","count":2}},
+            {"firstAvailable":[{"deviceClassName":"a","allocationMode":"ExactCount","count":3},{"deviceClassName":"b","allocationMode":"All"}]}]}}}"#,
+        expect![
+            "a.deviceclass.resource.k8s.io/devices=5 b.deviceclass.resource.k8s.io/devices=32 count/resourceclaims.resource.k8s.io=1"
+        ],
+    );
 }
