@@ -773,3 +773,40 @@ fn serviceaccounts_create() {
     "#]],
     );
 }
+
+/// Bytes of the errors and warnings about an object, on create and on an update of something else.
+fn answer_bytes(kind: &str, body: &str) -> usize {
+    let (target, mut new) = object(kind, body);
+    let (row, context) = (target.row, context(&target));
+    row.prepare_create(&context, &mut new);
+    let created =
+        show(&(row.hooks.validate_create)(&context, &new), &(row.hooks.warn_create)(&context, &new));
+    let mut old = new.clone();
+    old.object_at("spec").expect("an object").set("hostname", "before");
+    let updated = show(&(row.hooks.validate_update)(&context, &new, &old), &[]);
+    created.len() + updated.len()
+}
+
+#[test]
+fn hostile_lists() {
+    let list = |n: usize, f: &dyn Fn(usize) -> String| (0..n).map(f).collect::<Vec<_>>().join(",");
+    let ports = list(20_000, &|i| format!(r#"{{"containerPort":80,"hostPort":{}}}"#, i + 1));
+    let same = list(20_000, &|_| r#"{"containerPort":80}"#.to_owned());
+    let capabilities = list(20_000, &|_| r#""CAP_SYS_ADMIN""#.to_owned());
+    let claims = list(20_000, &|i| format!(r#"{{"name":"z","request":"r{i}"}}"#));
+    let hard = list(20_000, &|i| format!(r#""requests.hugepages-{i}":"1""#));
+    let scopes = list(20_000, &|i| format!(r#""s{i}","BestEffort""#));
+    let ips = list(20_000, &|i| format!(r#""10.0.{}.{}""#, i / 256, i % 256));
+    let limits = r#""securityContext":{"allowPrivilegeEscalation":false,"capabilities":{"add":["#;
+    for (kind, body) in [
+        ("pods", pod("", &format!(r#""ports":[{ports}]"#))),
+        ("pods", pod("", &format!(r#""ports":[{same}]"#))),
+        ("pods", pod("", &format!("{limits}{capabilities}]}}}}"))),
+        ("pods", pod("", &format!(r#""resources":{{"claims":[{claims}]}}"#))),
+        ("resourcequotas", format!(r#"{{"spec":{{"hard":{{{hard}}},"scopes":[{scopes}]}}}}"#)),
+        ("services", format!(r#"{{"spec":{{"clusterIPs":[{ips}],"externalIPs":[{ips}]}}}}"#)),
+    ] {
+        let bytes = answer_bytes(kind, &body);
+        assert!(bytes < 30 << 20, "{bytes} bytes about {} of a {kind}", body.len());
+    }
+}
