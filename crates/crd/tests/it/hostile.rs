@@ -66,6 +66,8 @@ fn long_lists_take_linear_time() {
     let list = Value::Array(items);
     let pair = crd::correlate::Pair { new: &list, old: &list, schema: &schema };
     assert_eq!(Check::new(&schema, Formats::Known).validate(&Path::ROOT, &list, Some(pair)).len(), 0);
-    assert_eq!(Check::new(&schema, Formats::Known).validate(&Path::ROOT, &list, None).len(), 50_000);
+    // Not all are told: their texts would grow without bound.
+    let told = Check::new(&schema, Formats::Known).validate(&Path::ROOT, &list, None).len();
+    assert!((5_000..50_000).contains(&told), "{told}");
     assert_eq!(list_type::validate(&Path::ROOT, &schema, &list).len(), 0);
 }
