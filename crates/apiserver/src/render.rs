@@ -167,7 +167,11 @@ impl Render {
                 self.served.codec.stamp(&mut object);
                 row.set("object", object);
             }
-            Include::Metadata => row.set("object", partial(tree, beta)),
+            Include::Metadata => {
+                let mut object = partial(tree, beta);
+                kinds::columns::hide_internal(&self.served.row, &mut object);
+                row.set("object", object);
+            }
         }
         row
     }
@@ -361,7 +365,8 @@ fn frame(kind: &str, object: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"}\n");
 }
 
-fn typed(kind: &str, beta: bool) -> Value {
+/// An object of `meta.k8s.io` that says what it is.
+pub(crate) fn typed(kind: &str, beta: bool) -> Value {
     let mut object = Value::object();
     object.set("kind", kind);
     object.set("apiVersion", if beta { "meta.k8s.io/v1beta1" } else { "meta.k8s.io/v1" });
@@ -369,7 +374,7 @@ fn typed(kind: &str, beta: bool) -> Value {
 }
 
 /// The metadata of an object, as `PartialObjectMetadata`.
-fn partial(tree: &Value, beta: bool) -> Value {
+pub(crate) fn partial(tree: &Value, beta: bool) -> Value {
     let mut object = typed("PartialObjectMetadata", beta);
     object.set("metadata", tree.at("metadata").clone());
     object

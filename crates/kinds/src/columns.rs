@@ -62,7 +62,22 @@ fn description(text: &str) -> String {
             let (definition, field) = field.split_once(' ').unwrap_or((field, ""));
             explain::of_field(definition, field)
         }
-        None => text.to_owned(),
+        // Texts of API versions that are no longer served stand here themselves.
+        None => text.replace("\\n", "\n"),
+    }
+}
+
+/// Takes out of a row's metadata what upstream keeps in its internal types instead: the generation of a
+/// DaemonSet's template.
+pub fn hide_internal(row: &Row, object: &mut Value) {
+    if row.group != "apps" || row.plural != "daemonsets" {
+        return;
+    }
+    let Some(metadata) = object.get_mut("metadata") else { return };
+    let Some(annotations) = metadata.get_mut("annotations") else { return };
+    annotations.remove("deprecated.daemonset.template.generation");
+    if annotations.is_empty() {
+        metadata.remove("annotations");
     }
 }
 
@@ -86,6 +101,10 @@ pub fn cells(row: &Row, object: &Value, now: Time) -> Vec<Value> {
         "controllerrevisions.apps" => workloads::controller_revision(o, now),
         "jobs.batch" => workloads::job(o, now),
         "cronjobs.batch" => workloads::cron_job(o, now),
+        "scale" => {
+            let replicas = |part: &str| o.at(part).at("replicas").int().into();
+            vec![name(o), replicas("spec"), replicas("status"), age(o, now)]
+        }
         "horizontalpodautoscalers.autoscaling" => workloads::autoscaler(o, now),
         "poddisruptionbudgets.policy" => workloads::disruption_budget(o, now),
         "services" => network::service(o, now),

@@ -4,7 +4,7 @@
 
 use crate::call::Call;
 use crate::door::{Body, read_body};
-use crate::negotiate::{Accepted, unsupported_media_type};
+use crate::negotiate::{Accepted, Convert, unsupported_media_type};
 use crate::render::typed_reply;
 use crate::reply::Reply;
 use crate::resource::{Hub, Target};
@@ -39,7 +39,7 @@ pub(super) async fn answer(
         {
             return Err(paths.missing());
         }
-        return reply(accepted, target, &object);
+        return reply(call, accepted, target, &object);
     }
     let body = read_body(call, body).await?;
     let kind = if verb == "patch" { OptionsKind::Patch { apply: false } } else { OptionsKind::Update };
@@ -57,11 +57,30 @@ pub(super) async fn answer(
     let whole = Target { served: target.served.clone(), sub: None };
     let (_, written) =
         update::change(call, &whole, hub, &mut make, &options, false, update::Create::No).await?;
-    reply(accepted, target, &target.served.tree(hub, &written.entry))
+    reply(call, accepted, target, &target.served.tree(hub, &written.entry))
 }
 
-fn reply(accepted: Accepted, target: &Target, object: &Value) -> Result<Reply, Status> {
-    Ok(typed_reply(200, accepted, SCALE, &scale_for(target, object)?))
+fn reply(call: &Call, accepted: Accepted, target: &Target, object: &Value) -> Result<Reply, Status> {
+    let scale = scale_for(target, object)?;
+    match accepted.convert {
+        Some(Convert::Table { beta }) => Ok(Reply::json(200, accepted, json::to_vec(&printed(call, &scale, beta)))),
+        _ => Ok(typed_reply(200, accepted, SCALE, &scale)),
+    }
+}
+
+/// The scale as a Table: `kubectl get --subresource=scale`.
+fn printed(call: &Call, scale: &Value, beta: bool) -> Value {
+    let row = kinds::Row::custom("", "v1", "Scale", "scale");
+    let mut line = Value::object();
+    line.set("cells", Value::Array(kinds::columns::cells(&row, scale, call.api.now())));
+    line.set("object", crate::render::partial(scale, beta));
+    let mut metadata = Value::object();
+    metadata.set("resourceVersion", scale.at("metadata").at("resourceVersion").clone());
+    let mut table = crate::render::typed("Table", beta);
+    table.set("metadata", metadata);
+    table.set("columnDefinitions", kinds::columns::definitions(&row));
+    table.set("rows", vec![line]);
+    table
 }
 
 /// The scale of an object; custom kinds say where its parts stand.

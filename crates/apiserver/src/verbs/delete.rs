@@ -150,16 +150,28 @@ pub(crate) async fn delete_object(
     let mut attributes = Attributes::new(call, target, Operation::Delete, name, options.dry_run);
     attributes.options = options.tree.clone();
     let mut current = hub.cache.get(&hub.cache_key(namespace, name));
+    let mut cached = true;
     for _ in 0..CONFLICT_ATTEMPTS {
         if current.is_none() {
             current = update::read_named(call, hub, namespace, name).await?;
+            cached = false;
         }
         let Some(entry) = current.take() else {
             return Err(Status::not_found(&served.group_resource(), name));
         };
         let old = hub.tree(&entry);
-        preconditions(target, name, &old, options)?;
-        call.api.admission.validate(call, &attributes, None, Some(&old)).await?;
+        let allowed = match preconditions(target, name, &old, options) {
+            Ok(()) => call.api.admission.validate(call, &attributes, None, Some(&old)).await,
+            refused => refused,
+        };
+        if allowed.is_err() && std::mem::take(&mut cached) {
+            // What the cache shows may be old: no refusal that rests on it is final.
+            current = update::read_named(call, hub, namespace, name).await?;
+            if current.as_ref().is_none_or(|now| now.revision != entry.revision) {
+                continue;
+            }
+        }
+        allowed?;
         match plan(call, hub, &old, options) {
             Step::Keep => return Ok(Deleted { entry: entry.twin(entry.revision), gone: false }),
             Step::Remove(last) => {

@@ -95,9 +95,12 @@ pub(crate) async fn change(
     let served = &target.served;
     let (namespace, name) = (&call.info.namespace, &call.info.name);
     let mut current = hub.cache.get(&hub.cache_key(namespace, name));
+    // What the cache shows may be old: neither an error nor a change of nothing that rests on it is final.
+    let mut cached = true;
     for attempt in 1.. {
         if current.is_none() {
             current = read_through(call, hub).await?;
+            cached = false;
         }
         let Some(entry) = current.take() else {
             let allowed = match create {
@@ -113,8 +116,20 @@ pub(crate) async fn change(
             let written = create::create_object(call, target, hub, object, options, false).await?;
             return Ok((201, written));
         };
-        match change_once(call, target, hub, &entry, make, options, versions_count).await? {
-            Tried::Done(written) => return Ok((200, written)),
+        let tried = change_once(call, target, hub, &entry, make, options, versions_count).await;
+        let unwritten = match &tried {
+            Ok(Tried::Done(written)) => written.entry.revision == entry.revision,
+            Ok(_) => false,
+            Err(_) => true,
+        };
+        if unwritten && std::mem::take(&mut cached) {
+            current = read_through(call, hub).await?;
+            if current.as_ref().is_none_or(|now| now.revision != entry.revision) {
+                continue;
+            }
+        }
+        match tried? {
+            Tried::Done(written) | Tried::Gone(written) => return Ok((200, written)),
             Tried::Raced if attempt < CONFLICT_ATTEMPTS => current = Some(entry),
             Tried::Raced => {
                 return Err(Status::server_timeout(&served.group_resource(), "update", 1));
@@ -136,6 +151,8 @@ pub(crate) async fn change(
 
 enum Tried {
     Done(Written),
+    /// Done as well: nothing held the object any more, and it is gone.
+    Gone(Written),
     /// What it needs besides its own key was taken by somebody else meanwhile.
     Raced,
     Conflict {
@@ -213,7 +230,7 @@ async fn change_once(
             // The answer shows the object as this update left it, under the version it was read at.
             Some(mut written) => {
                 written.entry.revision = entry.revision;
-                Ok(Tried::Done(written))
+                Ok(Tried::Gone(written))
             }
             None => Ok(Tried::Conflict { named_version }),
         };

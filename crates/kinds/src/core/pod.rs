@@ -56,7 +56,7 @@ pub fn validate_pod_template_update(new: &Value, old: &Value, path: &Path<'_>, e
     }
 }
 
-fn prepare_create(_: &Context, pod: &mut Value) {
+fn prepare_create(context: &Context, pod: &mut Value) {
     let mut status = object([
         ("phase", "Pending".into()),
         // A class that the writer gave is believed, as upstream does.
@@ -72,6 +72,7 @@ fn prepare_create(_: &Context, pod: &mut Value) {
         let condition = object([
             ("type", "PodScheduled".into()),
             ("status", "False".into()),
+            ("lastTransitionTime", context.now.clone().into()),
             ("reason", "SchedulingGated".into()),
             ("message", "Scheduling is blocked due to non-empty scheduling gates".into()),
         ]);
