@@ -1,7 +1,7 @@
 //! Fuzzing on stable Rust: a deterministic mutator drives targets that panic when something is wrong.
 //!
 //! ```text
-//! cargo run --release -- TARGET --runs N --seed S   mutated corpus; TARGET may be `all`
+//! cargo run --release -- TARGET --runs N --seed S   made inputs; TARGET may be `all`; also --seconds, --faults
 //! cargo run --release -- TARGET --file PATH         one input again
 //! cargo test                                        the corpus as it is
 //! ```
@@ -12,6 +12,7 @@
 
 pub mod mutate;
 pub mod targets;
+pub mod trees;
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -24,6 +25,21 @@ pub struct Target {
     pub run: fn(&[u8]),
     /// Pieces that inputs are likely made of.
     pub dictionary: &'static [&'static str],
+    /// Makes the input of a run, from corpus, dictionary, seed and number; [`mutate::input`] unless said.
+    pub make: fn(&[Vec<u8>], &[&str], u64, u64) -> Vec<u8>,
+}
+
+impl Target {
+    /// A target whose inputs are changed as bytes.
+    pub const fn new(name: &'static str, run: fn(&[u8]), dictionary: &'static [&'static str]) -> Self {
+        Self { name, run, dictionary, make: mutate::input }
+    }
+
+    /// The same with inputs made by another mutator.
+    #[must_use]
+    pub const fn made_by(self, make: fn(&[Vec<u8>], &[&str], u64, u64) -> Vec<u8>) -> Self {
+        Self { make, ..self }
+    }
 }
 
 /// Where the corpus of a target lies.
