@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= never
 
-.PHONY: help build fmt lint layers test golden ci generate
+.PHONY: help build fmt lint layers test golden test-clients ci generate
 
 help:      ## this text
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -29,5 +29,8 @@ test:      ## all tests; installs what they need
 
 golden:    ## replays the recorded requests of a real server against --only api
 	./scripts/golden
+
+test-clients: ## client-go and the Python client against --only api; needs Go
+	./scripts/test-clients
 
 ci: fmt lint layers test golden ## what .ci/run runs

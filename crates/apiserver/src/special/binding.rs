@@ -63,16 +63,24 @@ async fn assign(call: &Call, hub: &Arc<Hub>, name: &str, binding: &Value, dry_ru
     const ATTEMPTS: usize = 16;
     let resource = GroupResource::new("", "pods/binding");
     let mut current = hub.cache.get(&hub.cache_key(&call.info.namespace, name));
+    let mut cached = true;
     for _ in 0..ATTEMPTS {
         if current.is_none() {
             current = update::read_named(call, hub, &call.info.namespace, name).await?;
+            cached = false;
         }
         let Some(entry) = current.take() else {
             return Err(Status::not_found(&GroupResource::new("", "pods"), name));
         };
         let mut pod = hub.tree(&entry);
-        same_uid(&pod, name, binding, call)?;
-        bind(&mut pod, name, binding, call).map_err(|why| Status::conflict(&resource, name, why))?;
+        let judged = same_uid(&pod, name, binding, call)
+            .and_then(|()| bind(&mut pod, name, binding, call).map_err(|why| Status::conflict(&resource, name, why)));
+        if judged.is_err() && std::mem::take(&mut cached) {
+            // What the cache shows may be old: no refusal that rests on it is final.
+            current = update::read_named(call, hub, &call.info.namespace, name).await?;
+            continue;
+        }
+        judged?;
         match write::commit(call, hub, &mut pod, Expect::Revision(entry.revision), dry_run, None).await? {
             Committed::Done(_) => return Ok(()),
             Committed::Conflict | Committed::Raced => current = update::read_named(call, hub, &call.info.namespace, name).await?,

@@ -35,6 +35,8 @@ pub(super) async fn create(call: &Call, target: &Target, hub: &Arc<Hub>, body: B
     let mut options = delete::options_of(eviction.at("deleteOptions").clone())?;
     options.dry_run |= write_options.dry_run;
     let pods = Target { served: target.served.clone(), sub: None };
+    // Pod and budgets are those of now, as upstream reads them, not those the cache last heard of.
+    call.fresh(None).await?;
     let entry = get::find(&target.served, hub, &call.info.namespace, name)?;
     let pod = hub.tree(&entry);
     if !ignores_budgets(&pod) {

@@ -36,6 +36,8 @@ pub(super) async fn create(call: &Call, target: &Target, body: Body) -> Result<R
         extend_expiration: true,
     };
     let now = api.now().unix_seconds();
+    // The account and what the token is bound to may have been made just now, and the cache not know yet.
+    call.fresh(None).await?;
     let issued = issuer.issue(namespace, name, request, &**api, now, &mut |_| Ok(()))?;
     for warning in issued.warnings {
         call.warn(warning);
