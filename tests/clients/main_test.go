@@ -20,7 +20,7 @@ import (
 )
 
 // deadline bounds each test: all waiting is for events, and an event that is missing fails the test.
-const deadline = 30 * time.Second
+const deadline = 60 * time.Second
 
 // mediaTypes are the encodings each typed test runs in.
 var mediaTypes = map[string]string{
