@@ -25,7 +25,8 @@ fn main() {
     definitions.sort_by(|a, b| a.0.cmp(&b.0));
     let mut out = String::new();
     for (name, schema) in &definitions {
-        let line = |v: &Value| v["description"].as_str().unwrap_or("").replace('\\', "\\\\").replace('\n', "\\n");
+        let line =
+            |v: &Value| v["description"].as_str().unwrap_or("").replace('\\', "\\\\").replace('\n', "\\n");
         _ = writeln!(out, "={name}\n{}", line(schema));
         for (field, schema) in schema["properties"].as_object().into_iter().flatten() {
             _ = writeln!(out, ".{field}\n{}", line(schema));

@@ -173,7 +173,8 @@ async fn build_registry(
         if hubs.contains_key(&storage.prefix) {
             continue;
         }
-        let row = if storage.convert.is_none() { crate::crd::with_hooks(row) } else { Arc::new(stored_row(row)) };
+        let row =
+            if storage.convert.is_none() { crate::crd::with_hooks(row) } else { Arc::new(stored_row(row)) };
         let codec = Codec::typed(&row);
         let transform: Arc<dyn Transform> = Arc::new(Identity);
         let ingest = |key: &str, value: &bytes::Bytes, revision: u64| {

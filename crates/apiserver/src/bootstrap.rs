@@ -93,7 +93,12 @@ fn report(result: Result<(u16, Value), http::Error>, path: &str) {
     match result {
         Ok((200..=299, _)) => {}
         Ok((code, answer)) => {
-            tracing::error!(path, code, message = answer.at("message").str(), "cannot repair an object of the system");
+            tracing::error!(
+                path,
+                code,
+                message = answer.at("message").str(),
+                "cannot repair an object of the system"
+            );
         }
         Err(error) => tracing::error!(path, %error, "cannot repair an object of the system"),
     }

@@ -181,7 +181,7 @@ impl Cache {
         };
         let undo: Vec<(&Str, Option<&Arc<Entry>>)> =
             undo.into_iter().filter(|(k, _)| contains(&start, end.as_deref(), k)).collect();
-        Ok(collect(overlay(range.map(|(k, v)| (k, v)), undo.into_iter()), query, revision))
+        Ok(collect(overlay(range, undo.into_iter()), query, revision))
     }
 
     /// Follows the resource from `revision` on (events after it); `None` for "from now on".

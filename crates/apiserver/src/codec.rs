@@ -4,7 +4,7 @@
 //! JSON with sorted keys.
 
 use crate::cache::Template;
-use crate::crd::{Custom, Unwritable};
+use crate::crd::{Asking, Custom, Unwritable};
 use crate::negotiate::Encoding;
 use bytes::Bytes;
 use kinds::Row;
@@ -193,7 +193,7 @@ impl Codec {
     /// What is wrong with them.
     pub fn from_stored(&self, stored: &[u8]) -> Result<Value, String> {
         if let Some(custom) = self.custom() {
-            return custom.read_stored(stored);
+            return custom.read_stored(stored, Asking::Allowed);
         }
         match self.ty {
             Some(ty) if stored.starts_with(&MAGIC) => {
@@ -203,6 +203,17 @@ impl Codec {
                 .map(|d| d.value)
                 .map_err(|e| e.to_string()),
             None => json::parse(stored).map_err(|e| e.to_string()),
+        }
+    }
+
+    /// Reads of stored bytes what a cache must know, without waiting for anybody.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn peek_stored(&self, stored: &[u8]) -> Result<Value, String> {
+        match self.custom() {
+            Some(custom) => custom.read_stored(stored, Asking::Refused),
+            None => self.from_stored(stored),
         }
     }
 

@@ -19,7 +19,7 @@ mod scale;
 mod wire;
 mod worker;
 
-pub(crate) use kind::{Custom, Unwritable};
+pub(crate) use kind::{Asking, Custom, Unwritable};
 pub(crate) use scale::paths as scale_paths;
 pub use worker::{Queue, run};
 

@@ -29,11 +29,10 @@ pub(crate) fn answer(call: &Call) -> Option<Result<Reply, Status>> {
             }
             reply(call, "APIVersions", &versions(call))
         })),
-        ["apis"] => {
-            Some(aggregated(call, &registry, Core::Not).unwrap_or_else(|| {
-                reply(call, "APIGroupList", &group_list(&registry))
-            }))
-        }
+        ["apis"] => Some(
+            aggregated(call, &registry, Core::Not)
+                .unwrap_or_else(|| reply(call, "APIGroupList", &group_list(&registry))),
+        ),
         ["api", version] => Some(only_get(call).and_then(|()| version_list(call, &registry, "", version))),
         ["apis", group] => registry.has_group(group).then(|| {
             let mut document = self::group(&registry, group);

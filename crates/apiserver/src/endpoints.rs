@@ -4,9 +4,9 @@ mod version;
 
 use crate::call::Call;
 use crate::discovery;
+use crate::door::Body;
 use crate::metrics;
 use crate::openapi;
-use crate::door::Body;
 use crate::reply::Reply;
 use crate::route::method_not_allowed;
 use http::Method;
@@ -55,7 +55,9 @@ fn health(call: &Call, kind: &str, path: &str) -> Reply {
     let checks = ["ping"];
     match path.strip_prefix('/').and_then(|p| p.strip_prefix(kind)) {
         Some("") => {}
-        Some(rest) if checks.iter().any(|c| rest.strip_prefix('/') == Some(c)) => return Reply::text(200, "ok"),
+        Some(rest) if checks.iter().any(|c| rest.strip_prefix('/') == Some(c)) => {
+            return Reply::text(200, "ok");
+        }
         _ => return Reply::no_such_path(),
     }
     if !call.query.has("verbose") {

@@ -38,7 +38,7 @@ pub(crate) fn target(call: &Call) -> Result<Option<Target>, Status> {
         return if registry.has_builtin_group(&info.group) { Err(not_found()) } else { Ok(None) };
     };
     let row = &served.row;
-    let in_namespace = !info.namespace.is_empty() && !(row.group.is_empty() && row.plural == "namespaces");
+    let in_namespace = !(info.namespace.is_empty() || row.group.is_empty() && row.plural == "namespaces");
     let fits = if row.namespaced { in_namespace || info.name_in_path().is_empty() } else { !in_namespace };
     let custom = served.codec.custom().is_some();
     if !fits {

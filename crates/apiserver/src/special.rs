@@ -12,14 +12,14 @@ mod services;
 mod token;
 
 use crate::call::Call;
+use crate::codec::Codec;
 use crate::door::Body;
+use crate::negotiate::{Encoding, body_encoding};
 use crate::reply::Reply;
 use crate::resource::{Hub, Target};
-use kinds::Row;
-use crate::codec::Codec;
-use crate::negotiate::{Encoding, body_encoding};
 use crate::write::FieldValidation;
 use bytes::Bytes;
+use kinds::Row;
 use meta::gvk::GroupResource;
 use meta::status::Status;
 use store::Txn;
@@ -111,7 +111,12 @@ pub fn holds_deletion(row: &Row, object: &Value) -> bool {
 ///
 /// # Errors
 /// What the kind says.
-pub(crate) async fn virtual_kind(call: &Call, target: &Target, verb: &str, body: Body) -> Result<Reply, Status> {
+pub(crate) async fn virtual_kind(
+    call: &Call,
+    target: &Target,
+    verb: &str,
+    body: Body,
+) -> Result<Reply, Status> {
     let row = &target.served.row;
     if !call.info.name_in_path().is_empty() && !row.has_verb("get") {
         return Err(crate::route::not_found());
@@ -131,7 +136,12 @@ pub(crate) async fn virtual_kind(call: &Call, target: &Target, verb: &str, body:
 ///
 /// # Errors
 /// What the subresource says.
-pub(crate) async fn subresource(call: &Call, target: &Target, verb: &str, body: Body) -> Result<Reply, Status> {
+pub(crate) async fn subresource(
+    call: &Call,
+    target: &Target,
+    verb: &str,
+    body: Body,
+) -> Result<Reply, Status> {
     let row = &target.served.row;
     let (Some(sub), Some(hub)) = (&target.sub, &target.served.hub) else {
         return Err(crate::route::not_found());
@@ -182,7 +192,8 @@ fn decode_action(
 ) -> Result<Value, Status> {
     let encoding = body_encoding(call.header(http::header::CONTENT_TYPE), &Encoding::ALL)?;
     let said = Codec::said_version(encoding, body).unwrap_or_default();
-    let api_version = api_versions.iter().find(|v| **v == said).or(api_versions.first()).copied().unwrap_or_default();
+    let api_version =
+        api_versions.iter().find(|v| **v == said).or(api_versions.first()).copied().unwrap_or_default();
     let (codec, row) = Codec::of_action(api_version, kind, go_type);
     let decoded = codec.decode(&row, encoding, body, validation != FieldValidation::Ignore)?;
     crate::write::accept_decoded(call, &row, decoded, validation)

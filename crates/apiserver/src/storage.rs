@@ -106,6 +106,9 @@ impl Prepared {
     }
 }
 
+/// Told what has changed: the kind and the key.
+pub type Changed = Arc<dyn Fn(&Hub, &str) + Send + Sync>;
+
 /// The feed: follows the store from `revision` on and applies every change to its cache. Ends with the
 /// store's error.
 pub async fn feed(
@@ -113,7 +116,7 @@ pub async fn feed(
     registry: Arc<ArcSwap<Registry>>,
     published: Arc<Published>,
     prepared: Arc<Prepared>,
-    changed: Arc<dyn Fn(&Hub, &str) + Send + Sync>,
+    changed: Changed,
     revision: u64,
 ) -> store::Error {
     let mut watch =
@@ -212,7 +215,7 @@ pub fn ingest(
     let name = key.strip_prefix(prefix)?.strip_prefix('/')?;
     let read = || {
         let plain = transform.open(key, value)?;
-        let mut object = codec.from_stored(&plain)?;
+        let mut object = codec.peek_stored(&plain)?;
         if let Some(storage) = &row.storage {
             (storage.default)(&mut object);
         }

@@ -6,6 +6,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 
+/// Reserved, not used: pages are taken as they are touched.
+const WORKER_STACK_BYTES: usize = 8 << 20;
+
 /// Kubernetes for bare metal in one binary.
 #[derive(Debug, Parser)]
 #[command(name = "corten", version, about)]
@@ -86,6 +89,8 @@ pub(crate) fn run() -> Result<()> {
     match cli.command {
         Command::Server(args) => {
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
+            // Objects nest up to a hundred levels and more, and what walks them is recursive.
+            runtime.thread_stack_size(WORKER_STACK_BYTES);
             if args.threads > 0 {
                 runtime.worker_threads(args.threads);
             }

@@ -30,12 +30,14 @@ pub(crate) async fn run(args: &ServerArgs) -> Result<()> {
         .with_context(|| format!("cannot open the keys in {}", args.root.join("pki").display()))?;
     let server = format!("https://{}", std::net::SocketAddr::new(advertise, args.bind.port()));
     pki.kubeconfig(&pki::Client::SuperAdmin, &server, now).context("cannot write the admin's kubeconfig")?;
-    let certificate = HotCertificate::new(pki.leaf(Leaf::ApiServer)).context("the API server's certificate")?;
+    let certificate =
+        HotCertificate::new(pki.leaf(Leaf::ApiServer)).context("the API server's certificate")?;
     let authorities = [pki.authority().certificate(), pki.front_proxy_authority().certificate()];
     let tls = pki::server_config(certificate.clone(), AnyClientCertificate::new(&authorities))
         .context("cannot set up TLS")?;
     let keys = Arc::new(pki.service_account_keys().clone());
-    let access = Access::new(authenticator(&pki, keys.clone()).context("cannot set up authentication")?, keys);
+    let access =
+        Access::new(authenticator(&pki, keys.clone()).context("cannot set up authentication")?, keys);
     let store = open_store(args).await?;
     let listener = TcpListener::bind(args.bind)
         .await

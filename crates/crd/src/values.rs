@@ -91,7 +91,7 @@ const TEXT_BYTES_MAX: usize = 2 << 20;
 /// Where in an object a value stands; written out only where something is wrong.
 #[derive(Clone, Copy)]
 struct At<'a> {
-    parent: Option<&'a At<'a>>,
+    parent: Option<&'a Self>,
     step: Step<'a>,
 }
 

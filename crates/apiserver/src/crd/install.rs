@@ -117,7 +117,7 @@ pub(super) async fn install(api: &Arc<Api>, definition: &Value) -> Result<Option
 fn reread(old: &Hub, codec: &Codec, row: &Row) -> Vec<Entry> {
     let page = old.cache.list(crate::cache::Query { namespace: "", after: None, limit: 0, selection: None });
     let read = |entry: &Arc<Entry>| {
-        let object = codec.from_stored(&entry.stored).ok()?;
+        let object = codec.peek_stored(&entry.stored).ok()?;
         let head = crate::resource::head(row, &object);
         Some(Entry::new(entry.key.clone(), entry.revision, entry.stored.clone(), head))
     };

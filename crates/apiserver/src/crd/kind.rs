@@ -71,6 +71,15 @@ pub(crate) struct ScalePaths {
     pub(crate) selector: Option<Str>,
 }
 
+/// Whether a webhook may be asked to convert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asking {
+    /// It may.
+    Allowed,
+    /// It may not: the feed cannot wait for it. Labels and names are the same in all versions.
+    Refused,
+}
+
 /// Why an object cannot be read or written.
 #[derive(Debug)]
 pub(crate) enum Unwritable {
@@ -198,7 +207,8 @@ impl Custom {
     }
 
     /// Reads a stored object, of whichever version it was stored in.
-    pub(crate) fn read_stored(&self, bytes: &[u8]) -> Result<Value, String> {
+    pub(crate) fn read_stored(&self, bytes: &[u8], asking: Asking) -> Result<Value, String> {
+        let asking = if self.has_own_conversion() { asking } else { Asking::Allowed };
         let mut object = json::parse(bytes).map_err(|e| e.to_string())?;
         let api_version = object.at("apiVersion").str();
         let stored: Str = api_version.rsplit('/').next().unwrap_or_default().into();
@@ -215,7 +225,7 @@ impl Custom {
         {
             metadata.set("generation", 1);
         }
-        if stored != self.version {
+        if stored != self.version && asking == Asking::Allowed {
             self.convert(&mut object)?;
             self.tidy(&mut object);
         }

@@ -19,7 +19,12 @@ use value::{Str, Value};
 const BINDING: &str = "k8s.io/api/core/v1.Binding";
 
 /// Answers `POST` of a binding.
-pub(super) async fn create(call: &Call, target: &Target, hub: &Arc<Hub>, body: Body) -> Result<Reply, Status> {
+pub(super) async fn create(
+    call: &Call,
+    target: &Target,
+    hub: &Arc<Hub>,
+    body: Body,
+) -> Result<Reply, Status> {
     let accepted = call.negotiate()?;
     let options = WriteOptions::read(call, OptionsKind::Create)?;
     let body = read_body(call, body).await?;
@@ -59,7 +64,13 @@ fn validate(binding: &Value) -> ErrorList {
     errors
 }
 
-async fn assign(call: &Call, hub: &Arc<Hub>, name: &str, binding: &Value, dry_run: bool) -> Result<(), Status> {
+async fn assign(
+    call: &Call,
+    hub: &Arc<Hub>,
+    name: &str,
+    binding: &Value,
+    dry_run: bool,
+) -> Result<(), Status> {
     const ATTEMPTS: usize = 16;
     let resource = GroupResource::new("", "pods/binding");
     let mut current = hub.cache.get(&hub.cache_key(&call.info.namespace, name));
@@ -73,8 +84,9 @@ async fn assign(call: &Call, hub: &Arc<Hub>, name: &str, binding: &Value, dry_ru
             return Err(Status::not_found(&GroupResource::new("", "pods"), name));
         };
         let mut pod = hub.tree(&entry);
-        let judged = same_uid(&pod, name, binding, call)
-            .and_then(|()| bind(&mut pod, name, binding, call).map_err(|why| Status::conflict(&resource, name, why)));
+        let judged = same_uid(&pod, name, binding, call).and_then(|()| {
+            bind(&mut pod, name, binding, call).map_err(|why| Status::conflict(&resource, name, why))
+        });
         if judged.is_err() && std::mem::take(&mut cached) {
             // What the cache shows may be old: no refusal that rests on it is final.
             current = update::read_named(call, hub, &call.info.namespace, name).await?;
@@ -83,7 +95,9 @@ async fn assign(call: &Call, hub: &Arc<Hub>, name: &str, binding: &Value, dry_ru
         judged?;
         match write::commit(call, hub, &mut pod, Expect::Revision(entry.revision), dry_run, None).await? {
             Committed::Done(_) => return Ok(()),
-            Committed::Conflict | Committed::Raced => current = update::read_named(call, hub, &call.info.namespace, name).await?,
+            Committed::Conflict | Committed::Raced => {
+                current = update::read_named(call, hub, &call.info.namespace, name).await?
+            }
         }
     }
     Err(Status::conflict(&resource, name, update::MODIFIED))

@@ -22,12 +22,23 @@ const DISRUPTED_PODS_MAX: usize = 2_000;
 const ATTEMPTS: usize = 20;
 
 /// Answers `POST` of an eviction.
-pub(super) async fn create(call: &Call, target: &Target, hub: &Arc<Hub>, body: Body) -> Result<Reply, Status> {
+pub(super) async fn create(
+    call: &Call,
+    target: &Target,
+    hub: &Arc<Hub>,
+    body: Body,
+) -> Result<Reply, Status> {
     let accepted = call.negotiate()?;
     let write_options = WriteOptions::read(call, OptionsKind::Create)?;
     let body = read_body(call, body).await?;
-    let eviction =
-        super::decode_action(call, &["policy/v1", "policy/v1beta1"], "Eviction", EVICTION, &body, write_options.validation)?;
+    let eviction = super::decode_action(
+        call,
+        &["policy/v1", "policy/v1beta1"],
+        "Eviction",
+        EVICTION,
+        &body,
+        write_options.validation,
+    )?;
     let name = call.info.name.as_str();
     if eviction.at("metadata").at("name").str() != name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
@@ -124,14 +135,18 @@ fn decrement(object: &mut Value, budget: &str, pod: &str, now: &str) -> Result<(
     };
     let (metadata, status) = (object.at("metadata"), object.at("status"));
     if status.at("observedGeneration").int() < metadata.at("generation").int() {
-        return Err(refuse(format!("The disruption budget {budget} is still being processed by the server.")));
+        return Err(refuse(format!(
+            "The disruption budget {budget} is still being processed by the server."
+        )));
     }
     let allowed = status.at("disruptionsAllowed").int();
     if allowed < 0 {
         return Err(refuse(format!("pdb disruptions allowed is negative ({allowed})")));
     }
     if status.at("disruptedPods").entries().count() > DISRUPTED_PODS_MAX {
-        return Err(refuse("DisruptedPods map too big - too many evictions not confirmed by PDB controller".into()));
+        return Err(refuse(
+            "DisruptedPods map too big - too many evictions not confirmed by PDB controller".into(),
+        ));
     }
     if allowed == 0 {
         return Err(refuse(format!(

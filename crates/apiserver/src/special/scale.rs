@@ -63,7 +63,9 @@ pub(super) async fn answer(
 fn reply(call: &Call, accepted: Accepted, target: &Target, object: &Value) -> Result<Reply, Status> {
     let scale = scale_for(target, object)?;
     match accepted.convert {
-        Some(Convert::Table { beta }) => Ok(Reply::json(200, accepted, json::to_vec(&printed(call, &scale, beta)))),
+        Some(Convert::Table { beta }) => {
+            Ok(Reply::json(200, accepted, json::to_vec(&printed(call, &scale, beta))))
+        }
         _ => Ok(typed_reply(200, accepted, SCALE, &scale)),
     }
 }
@@ -107,7 +109,8 @@ fn scale_of(object: &Value) -> Value {
     let mut status = Value::object();
     status.set("replicas", object.at("status").at("replicas").int());
     let selector = object.at("spec").at("selector");
-    let is_label_selector = selector.get("matchLabels").is_some() || selector.get("matchExpressions").is_some();
+    let is_label_selector =
+        selector.get("matchLabels").is_some() || selector.get("matchExpressions").is_some();
     let text = if is_label_selector {
         meta::labels::Selector::from_label_selector(selector).map(|s| s.to_string()).unwrap_or_default()
     } else {
@@ -138,8 +141,12 @@ fn patched(call: &Call, scale: &Value, body: &Bytes) -> Result<Value, Status> {
             merge_patch::apply(scale.clone(), patch).map_err(|e| Status::bad_request(e.to_string()))
         }
         _ => Err(unsupported_media_type(
-            ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"]
-                .into_iter(),
+            [
+                "application/json-patch+json",
+                "application/merge-patch+json",
+                "application/strategic-merge-patch+json",
+            ]
+            .into_iter(),
         )),
     }
 }
@@ -182,9 +189,8 @@ fn scaled(
 /// Upstream's handler of scales knows only the times of the entries that were there before.
 fn keep_times(live: &Value, new: &mut Value) {
     let old = live.at("metadata").at("managedFields").items();
-    let facts = |e: &Value| {
-        ["operation", "manager", "apiVersion", "subresource"].map(|f| e.at(f).str().to_owned())
-    };
+    let facts =
+        |e: &Value| ["operation", "manager", "apiVersion", "subresource"].map(|f| e.at(f).str().to_owned());
     let Some(metadata) = new.object_at("metadata") else { return };
     let Some(entries) = metadata.get_mut("managedFields").and_then(Value::as_array_mut) else { return };
     for entry in entries.iter_mut().filter(|e| e.at("subresource").str() == "scale") {

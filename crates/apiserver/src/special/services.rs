@@ -62,7 +62,8 @@ pub(super) async fn release(call: &Call, service: &Value) -> Result<Option<Txn>,
 }
 
 fn ranges(call: &Call) -> Result<Vec<ServiceRange>, Status> {
-    let ranges: Option<Vec<_>> = call.api.config.service_ranges.iter().map(|r| ServiceRange::parse(r)).collect();
+    let ranges: Option<Vec<_>> =
+        call.api.config.service_ranges.iter().map(|r| ServiceRange::parse(r)).collect();
     ranges
         .filter(|r| !r.is_empty())
         .ok_or_else(|| Status::internal_error("the server's Service ranges are no networks"))
@@ -105,12 +106,18 @@ fn cluster_ips(
     txn: &mut Option<Txn>,
 ) -> Result<(), Status> {
     let held: Vec<String> = old.into_iter().flat_map(addresses).map(str::to_owned).collect();
-    let given: Vec<String> = service.at("spec").at("clusterIPs").items().iter().map(|v| v.str().to_owned()).collect();
+    let given: Vec<String> =
+        service.at("spec").at("clusterIPs").items().iter().map(|v| v.str().to_owned()).collect();
     let headless = given.first().is_some_and(|ip| ip == "None");
     let mut now: Vec<String> = Vec::new();
     if needs_cluster_ip(service) && !headless {
-        let families: Vec<Family> =
-            service.at("spec").at("ipFamilies").items().iter().filter_map(|f| Family::parse(f.str())).collect();
+        let families: Vec<Family> = service
+            .at("spec")
+            .at("ipFamilies")
+            .items()
+            .iter()
+            .filter_map(|f| Family::parse(f.str()))
+            .collect();
         for (i, family) in families.iter().enumerate() {
             let Some(range) = ranges.iter().find(|r| r.family == *family) else { continue };
             match given.get(i).filter(|ip| !ip.is_empty()) {
@@ -157,7 +164,9 @@ fn claim(call: &Call, range: &ServiceRange, ip: &str, all: &[String]) -> Result<
 }
 
 fn is_taken(call: &Call, address: IpAddr) -> bool {
-    call.api.hub("networking.k8s.io", "ipaddresses").is_some_and(|hub| hub.cache.get(&address.to_string()).is_some())
+    call.api
+        .hub("networking.k8s.io", "ipaddresses")
+        .is_some_and(|hub| hub.cache.get(&address.to_string()).is_some())
 }
 
 /// An address that nobody has: a random one of the upper part of the range, which upstream keeps for this.

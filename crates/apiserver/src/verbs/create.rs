@@ -105,8 +105,7 @@ async fn store_new(
     begin_create(call, served, hub, &context, &mut object)?;
     attributes.name = object.at("metadata").at("name").str().into();
     call.api.admission.validate(call, attributes, Some(&object), None).await?;
-    let result =
-        write::commit(call, hub, &mut object, Expect::Absent, options.dry_run, reserved.txn).await;
+    let result = write::commit(call, hub, &mut object, Expect::Absent, options.dry_run, reserved.txn).await;
     let name = attributes.name.as_str();
     match result {
         Ok(Committed::Done(written)) => {

@@ -138,7 +138,9 @@ pub(crate) async fn page(call: &Call, hub: &Hub, options: &ListOptions) -> Resul
     let mut query = Query { namespace, after: None, limit: options.limit, selection: Some(&selection) };
     if !options.continue_token.is_empty() {
         if !matches!(options.resource_version.as_str(), "" | "0") {
-            return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
+            return Err(Status::bad_request(
+                "specifying resource version is not allowed when using continue",
+            ));
         }
         let token = Continue::decode(&options.continue_token)?;
         let after = if namespace.is_empty() {
@@ -151,10 +153,7 @@ pub(crate) async fn page(call: &Call, hub: &Hub, options: &ListOptions) -> Resul
             call.fresh(None).await?;
             return Ok(hub.cache.list(query));
         }
-        return hub
-            .cache
-            .list_at(token.revision.unsigned_abs(), query)
-            .map_err(|_| token.expired());
+        return hub.cache.list_at(token.revision.unsigned_abs(), query).map_err(|_| token.expired());
     }
     let wanted = parse_revision(&options.resource_version)?;
     let exact = options.resource_version_match == "Exact"
@@ -192,7 +191,10 @@ pub(crate) async fn list(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> R
         && let Some(last) = page.entries.last()
     {
         let revision = i64::try_from(page.revision).unwrap_or(i64::MAX);
-        meta.set("continue", Continue { revision, start: start_of(&call.info.namespace, &last.key) }.encode());
+        meta.set(
+            "continue",
+            Continue { revision, start: start_of(&call.info.namespace, &last.key) }.encode(),
+        );
         if let Some(remaining) = page.remaining {
             meta.set("remainingItemCount", i64::try_from(remaining).unwrap_or(i64::MAX));
         }
@@ -235,9 +237,10 @@ impl Continue {
     }
 
     fn decode(token: &str) -> Result<Self, Status> {
-        let bad = |why: String| Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
-        let bytes =
-            CONTINUE_BASE64.decode(token).map_err(|e| bad(go_base64_error(&e)))?;
+        let bad = |why: String| {
+            Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
+        };
+        let bytes = CONTINUE_BASE64.decode(token).map_err(|e| bad(go_base64_error(&e)))?;
         let object = json::parse(&bytes).map_err(|e| bad(e.to_string()))?;
         if object.at("v").str() != "meta.k8s.io/v1" {
             return Err(bad(format!(

@@ -81,10 +81,7 @@ enum Patch {
 }
 
 impl Patch {
-    fn read(
-        form: Form,
-        body: &Bytes,
-    ) -> Result<Self, Status> {
+    fn read(form: Form, body: &Bytes) -> Result<Self, Status> {
         let decoding = |e: &dyn std::fmt::Display| Status::bad_request(format!("error decoding patch: {e}"));
         Ok(match form {
             Form::Json => {
@@ -111,7 +108,10 @@ impl Patch {
                 })?;
                 let duplicate = yaml::parse_strict(body).err().map(|e| {
                     let text = e.to_string();
-                    text.strip_prefix("yaml: ").unwrap_or(&text).trim_start_matches("unmarshal errors:\n  ").to_owned()
+                    text.strip_prefix("yaml: ")
+                        .unwrap_or(&text)
+                        .trim_start_matches("unmarshal errors:\n  ")
+                        .to_owned()
                 });
                 Self::Apply { config, duplicate }
             }
@@ -131,7 +131,8 @@ impl Patch {
             let object = managed::apply(call, target, live, config, options)?;
             check_config(call, target, config, duplicate.as_deref(), options)?;
             let live = live.unwrap_or(&Value::Null);
-            let decoded = served.codec.decode_patched(&served.row, live, &object, PatchedKind::Checked, false)?;
+            let decoded =
+                served.codec.decode_patched(&served.row, live, &object, PatchedKind::Checked, false)?;
             let mut object = write::accept_decoded(call, &served.row, decoded, FieldValidation::Ignore)?;
             self.place(call, target, &mut object)?;
             return Ok(object);
@@ -148,7 +149,8 @@ impl Patch {
             Self::Strategic(patch) => served.codec.strategic_merge(live, patch)?,
             Self::Apply { .. } => live.clone(),
         };
-        let kinds = if matches!(self, Self::Strategic(_)) { PatchedKind::Ignored } else { PatchedKind::Checked };
+        let kinds =
+            if matches!(self, Self::Strategic(_)) { PatchedKind::Ignored } else { PatchedKind::Checked };
         let strict = options.validation == FieldValidation::Strict;
         let decoded = served.codec.decode_patched(&served.row, live, &patched, kinds, strict)?;
         let mut object = write::accept_decoded(call, &served.row, decoded, options.validation)?;

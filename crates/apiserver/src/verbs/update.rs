@@ -238,7 +238,9 @@ async fn change_once(
     if write::is_same(hub, &mut new, entry) {
         return Ok(Tried::Done(write::unwritten(hub, &new, entry.revision)));
     }
-    match write::commit(call, hub, &mut new, Expect::Revision(entry.revision), options.dry_run, reserved.txn).await? {
+    match write::commit(call, hub, &mut new, Expect::Revision(entry.revision), options.dry_run, reserved.txn)
+        .await?
+    {
         Committed::Done(mut written) => {
             if options.dry_run {
                 written.entry.revision = entry.revision;

@@ -60,11 +60,7 @@ pub(crate) async fn watch(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> 
         let bookmark = options.send_initial_events == Some(true) && options.bookmarks;
         (Start::Initial { entries: entries.into_iter(), bookmark: bookmark.then_some(revision) }, Ok(watcher))
     } else {
-        let from = match wanted {
-            Some(revision) => Some(revision),
-            None => None,
-        };
-        (Start::Done, hub.cache.watch(options.selection, scope, from))
+        (Start::Done, hub.cache.watch(options.selection, scope, wanted))
     };
     let seconds = match options.timeout_seconds {
         Some(s) if s > 0 => u64::try_from(s).unwrap_or(WATCH_SECONDS_MIN),

@@ -146,7 +146,11 @@ pub(super) fn ip_address(o: &Value, now: Time) -> Vec<Value> {
         "<none>".to_owned()
     } else {
         let (resource, group) = (parent.at("resource").str(), parent.at("group").str());
-        let mut text = if group.is_empty() { resource.to_lowercase() } else { format!("{resource}.{group}").to_lowercase() };
+        let mut text = if group.is_empty() {
+            resource.to_lowercase()
+        } else {
+            format!("{resource}.{group}").to_lowercase()
+        };
         for part in [parent.at("namespace").str(), parent.at("name").str()].iter().filter(|p| !p.is_empty()) {
             text.push('/');
             text.push_str(part);

@@ -7,7 +7,11 @@ use value::Value;
 pub(super) fn event(o: &Value, now: Time) -> Vec<Value> {
     let at = |field: &str| o.at(field);
     let is_zero = |v: &Value| v.str().is_empty();
-    let first = if is_zero(at("firstTimestamp")) { since(at("eventTime"), now) } else { since(at("firstTimestamp"), now) };
+    let first = if is_zero(at("firstTimestamp")) {
+        since(at("eventTime"), now)
+    } else {
+        since(at("firstTimestamp"), now)
+    };
     let mut last = if is_zero(at("lastTimestamp")) { first.clone() } else { since(at("lastTimestamp"), now) };
     let mut count = at("count").int();
     let series = at("series");

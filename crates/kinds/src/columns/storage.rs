@@ -7,7 +7,12 @@ use value::Value;
 /// Access modes in their short forms, each once.
 fn access_modes(modes: &Value) -> String {
     let has = |mode: &str| modes.items().iter().any(|m| m.str() == mode);
-    let known = [("ReadWriteOnce", "RWO"), ("ReadOnlyMany", "ROX"), ("ReadWriteMany", "RWX"), ("ReadWriteOncePod", "RWOP")];
+    let known = [
+        ("ReadWriteOnce", "RWO"),
+        ("ReadOnlyMany", "ROX"),
+        ("ReadWriteMany", "RWX"),
+        ("ReadWriteOncePod", "RWOP"),
+    ];
     known.iter().filter(|(mode, _)| has(mode)).map(|(_, short)| *short).collect::<Vec<_>>().join(",")
 }
 
@@ -72,7 +77,8 @@ pub(super) fn claim(o: &Value, now: Time) -> Vec<Value> {
 /// The name, and whether the class is the default one.
 pub(super) fn name_with_default(o: &Value) -> Value {
     let annotations = o.at("metadata").at("annotations");
-    let keys = ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
+    let keys =
+        ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
     let default = keys.iter().any(|k| annotations.at(k).str() == "true");
     let name = o.at("metadata").at("name").str();
     if default { format!("{name} (default)").into() } else { name.into() }

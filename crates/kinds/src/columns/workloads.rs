@@ -78,13 +78,7 @@ pub(super) fn deployment(o: &Value, now: Time) -> Vec<Value> {
 pub(super) fn stateful_set(o: &Value, now: Time) -> Vec<Value> {
     let ready = o.at("status").at("readyReplicas").int();
     let [names, images] = containers(template(o));
-    vec![
-        name(o),
-        format!("{ready}/{}", o.at("spec").at("replicas").int()).into(),
-        age(o, now),
-        names,
-        images,
-    ]
+    vec![name(o), format!("{ready}/{}", o.at("spec").at("replicas").int()).into(), age(o, now), names, images]
 }
 
 pub(super) fn controller_revision(o: &Value, now: Time) -> Vec<Value> {
@@ -109,11 +103,12 @@ pub(super) fn job(o: &Value, now: Time) -> Vec<Value> {
         (None, parallel) if parallel > 1 => format!("{succeeded}/1 of {parallel}"),
         (None, _) => format!("{succeeded}/1"),
     };
-    let duration = match (Time::parse(status.at("startTime").str()), Time::parse(status.at("completionTime").str())) {
-        (Ok(start), Ok(end)) => human_duration(end.since(start)),
-        (Ok(start), Err(_)) => human_duration(now.since(start)),
-        (Err(_), _) => String::new(),
-    };
+    let duration =
+        match (Time::parse(status.at("startTime").str()), Time::parse(status.at("completionTime").str())) {
+            (Ok(start), Ok(end)) => human_duration(end.since(start)),
+            (Ok(start), Err(_)) => human_duration(now.since(start)),
+            (Err(_), _) => String::new(),
+        };
     let has = |ty: &str| {
         let conditions = status.at("conditions").items();
         conditions.iter().any(|c| c.at("type").str() == ty && c.at("status").str() == "True")

@@ -120,7 +120,8 @@ fn fill(call: &Call, service: &mut Value, taken: &mut BTreeSet<i64>) -> Result<(
         let (number, protocol) = (port.at("port").int(), port.at("protocol").str().to_owned());
         let mut node = port.at("nodePort").int();
         if node == 0 {
-            let shared = given.iter().find(|(n, p, _)| *n == number && *p != protocol).map(|(_, _, node)| *node);
+            let shared =
+                given.iter().find(|(n, p, _)| *n == number && *p != protocol).map(|(_, _, node)| *node);
             node = match shared {
                 Some(node) => node,
                 None => free(call, taken)?,
