@@ -195,7 +195,7 @@ impl Render {
 
     /// The JSON of an object of which a webhook makes this version.
     fn converted_json(&self, entry: &Entry) -> Result<Bytes, Status> {
-        let mut object = self.hub.tree(entry);
+        let mut object = self.hub.try_tree(entry)?;
         self.served.try_from_hub(&mut object)?;
         Ok(self.served.codec.to_json(&object).into())
     }

@@ -45,9 +45,25 @@ impl Hub {
         }
     }
 
+    /// The same as [`Self::tree`], where an object that cannot be read is better not shown at all.
+    ///
+    /// # Errors
+    /// 500 with the converter's text.
+    pub fn try_tree(&self, entry: &Entry) -> Result<Value, meta::status::Status> {
+        let object = self.codec.from_stored(&entry.stored);
+        Ok(self.finish(entry, object.map_err(meta::status::Status::plain_error)?))
+    }
+
     /// The tree of a cached object, with its `resourceVersion`.
     pub fn tree(&self, entry: &Entry) -> Value {
-        let mut object = self.codec.from_stored(&entry.stored).unwrap_or_default();
+        let object = self.codec.from_stored(&entry.stored).unwrap_or_else(|error| {
+            tracing::error!(kind = %self.row.kind, error, "cannot read a stored object");
+            self.codec.peek_stored(&entry.stored).unwrap_or_default()
+        });
+        self.finish(entry, object)
+    }
+
+    fn finish(&self, entry: &Entry, mut object: Value) -> Value {
         self.default(&mut object);
         if entry.revision > 0 {
             set_resource_version(&mut object, entry.revision);
@@ -166,9 +182,9 @@ impl Served {
         converted.map_err(meta::status::Status::plain_error)
     }
 
-    /// Whether its objects are converted by somebody else, who may fail.
+    /// Whether its objects may be converted by somebody else, who may fail.
     pub fn asks_webhook(&self) -> bool {
-        !self.is_hub() && self.codec.custom().is_some_and(crate::crd::Custom::has_own_conversion)
+        self.codec.custom().is_some_and(crate::crd::Custom::has_own_conversion)
     }
 }
 

@@ -189,7 +189,7 @@ async fn change_once(
     versions_count: bool,
 ) -> Result<Tried, Status> {
     let served = &target.served;
-    let old = hub.tree(entry);
+    let old = hub.try_tree(entry)?;
     let mut live = old.clone();
     served.try_from_hub(&mut live)?;
     served.codec.stamp(&mut live);
