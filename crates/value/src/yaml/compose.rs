@@ -3,6 +3,7 @@
 use super::{DEPTH_MAX, Error};
 use crate::Str;
 use libyaml_safer::{Encoding, ErrorKind, EventData, Mark, Parser, ScalarStyle};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::io::{BufReader, Read};
 use std::panic;
@@ -42,14 +43,26 @@ pub(super) struct Document {
 /// How many bytes are decoded at a time; as many as upstream.
 const READ_BYTES: usize = 512;
 
+thread_local! {
+    static READING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is where a panic is the library's, is caught and becomes an error: a panic hook should
+/// not report it, or every such document would write to the log.
+pub fn is_reading() -> bool {
+    READING.get()
+}
+
 /// Reads the first document.
 ///
 /// The library panics on a few malformed documents (tags in flow style followed by a comma, for one).
 /// Nothing of ours is half changed by then, so such a panic becomes the error that `yaml.v2` has for what it
 /// cannot name.
 pub(super) fn compose(data: &[u8]) -> Result<Document, Error> {
-    panic::catch_unwind(|| read_document(data))
-        .unwrap_or_else(|_| Err(Error { message: "yaml: unknown problem parsing YAML content".to_owned() }))
+    READING.set(true);
+    let read = panic::catch_unwind(|| read_document(data));
+    READING.set(false);
+    read.unwrap_or_else(|_| Err(Error { message: "yaml: unknown problem parsing YAML content".to_owned() }))
 }
 
 fn read_document(data: &[u8]) -> Result<Document, Error> {

@@ -17,6 +17,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use compose::is_reading;
 pub use write::write;
 
 use crate::Value;
