@@ -20,6 +20,12 @@ impl fmt::Display for ValidationError {
     }
 }
 
+/// How many errors are collected; upstream collects all.
+const ERRORS_MAX: usize = 1_000;
+/// How many bytes one step of a path may add to the texts of all errors below it; some errors are left out
+/// where it would be more. Without this, errors below a long key take memory by the square of the object.
+const PREFIX_BYTES_MAX: usize = 256 << 10;
+
 /// All that is wrong with a value; empty if nothing is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ValidationErrors(pub Vec<ValidationError>);
@@ -33,15 +39,27 @@ impl ValidationErrors {
         self.0.push(ValidationError { path: String::new(), message: message.into() });
     }
 
+    /// Whether enough is wrong to stop looking.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.len() >= ERRORS_MAX
+    }
+
     /// Takes over errors from below `prefix`.
     pub(super) fn extend_below(&mut self, prefix: impl fmt::Display, errors: Self) {
         if errors.0.is_empty() {
             return;
         }
-        let prefix = prefix.to_string();
-        for mut e in errors.0 {
-            e.path.insert_str(0, &prefix);
-            self.0.push(e);
+        let before = self.0.len();
+        self.0.extend(errors.0);
+        self.put_below(before, &prefix.to_string());
+    }
+
+    /// The errors from `first` on were found below `prefix`.
+    pub(super) fn put_below(&mut self, first: usize, prefix: &str) {
+        let fit = (PREFIX_BYTES_MAX / prefix.len().max(1)).max(1);
+        self.0.truncate(first + fit);
+        for e in self.0.iter_mut().skip(first) {
+            e.path.insert_str(0, prefix);
         }
     }
 

@@ -433,3 +433,22 @@ fn depth_is_bounded() {
     assert!(crate::order::equal(&deep, &deep.clone()));
     assert!(crate::order::plain(&deep).contains("..."));
 }
+
+#[test]
+fn errors_below_a_long_key_stay_small() {
+    let ty = everything();
+    let key = "k".repeat(100_000);
+    let items = vec!["1"; 50_000].join(",");
+    let errors = validate(
+        &ty.schema,
+        ty.id,
+        &tree(&format!(r#"{{"any":{{"{key}":1}},"list":[{items}]}}"#)),
+        Duplicates::Allowed,
+    )
+    .expect_err("numbers are no strings");
+    assert_eq!(errors.0.len(), 1_000);
+    let mut below = ValidationErrors::default();
+    below.extend_below(&key, errors);
+    assert_eq!(below.0.len(), 2);
+    assert!(below.0.iter().all(|e| e.path.starts_with(&key)));
+}

@@ -94,8 +94,11 @@ impl Walk<'_> {
             }
             let before = errors.0.len();
             self.value(entry, v, depth - 1, errors);
-            for e in errors.0.iter_mut().skip(before) {
-                e.path.insert_str(0, &format!(".{key}"));
+            if errors.0.len() > before {
+                errors.put_below(before, &format!(".{key}"));
+            }
+            if errors.is_full() {
+                return;
             }
         }
     }
@@ -124,6 +127,9 @@ impl Walk<'_> {
                 if !below.0.is_empty() {
                     errors.extend_below(element(), below);
                 }
+            }
+            if errors.is_full() {
+                return;
             }
         }
     }
