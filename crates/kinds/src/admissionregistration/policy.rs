@@ -134,35 +134,11 @@ impl<'a> Checker<'a> {
     }
 }
 
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
-
 fn is_identifier(name: &str) -> bool {
     let b = name.as_bytes();
     b.first().is_some_and(|c| *c == b'_' || c.is_ascii_alphabetic())
         && b.iter().all(|c| *c == b'_' || c.is_ascii_alphanumeric())
-        && !RESERVED.contains(&name)
+        && !cel::is_reserved(name)
 }
 
 fn validate_param_kind(kind: &Value, path: &Path<'_>, errors: &mut ErrorList) {
