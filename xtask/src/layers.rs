@@ -5,7 +5,7 @@ use std::process::Command;
 
 /// Every crate with its height. A crate may depend on lower ones; within a layer the first digit is the
 /// same and the second says who stands on whom.
-const HEIGHTS: [(&str, u32); 15] = [
+const HEIGHTS: [(&str, u32); 24] = [
     ("value", 10),
     ("explain", 10),
     ("meta", 11),
@@ -15,10 +15,19 @@ const HEIGHTS: [(&str, u32); 15] = [
     ("kinds", 14),
     ("crd", 15),
     ("openapi", 15),
+    ("api", 16),
     ("store", 20),
     ("pki", 20),
+    ("client", 21),
     ("auth", 30),
     ("apiserver", 31),
+    ("reconcile", 32),
+    ("controllers", 40),
+    ("scheduler", 40),
+    ("kubelet", 40),
+    ("network", 40),
+    ("dns", 40),
+    ("lifecycle", 40),
     ("corten", 50),
     ("xtask", 60),
 ];

@@ -1,0 +1,1 @@
+//! Talks to an API server: over HTTPS, or through the door in the same process.

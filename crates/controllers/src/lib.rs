@@ -1,0 +1,1 @@
+//! The controllers of Kubernetes: one controller is one file.

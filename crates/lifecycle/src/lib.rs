@@ -1,0 +1,1 @@
+//! Brings a machine's Corten up and down: supervisor, container runtime, installation.

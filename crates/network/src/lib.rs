@@ -1,0 +1,1 @@
+//! Pod network (CNI), Service rules (nftables).

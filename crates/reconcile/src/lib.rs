@@ -1,0 +1,1 @@
+//! What every controller stands on: work queue, workers, events, leader lease.
