@@ -4,12 +4,14 @@ use crate::access::Access;
 use crate::admission::Admission;
 use crate::cache::{Cache, Published};
 use crate::codec::Codec;
+use crate::encryption::Encryption;
 use crate::managed::Tracking;
 use crate::resource::{Hub, Registry, Served};
-use crate::storage::{self, HubLoader, Identity, Prepared, Transform};
+use crate::storage::{self, HubLoader, Prepared};
 use arc_swap::ArcSwap;
 use kinds::{Row, Table};
 use meta::time::Time;
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::future::Future;
 use std::net::IpAddr;
@@ -32,6 +34,32 @@ pub struct Config {
     pub issuer: String,
 }
 
+/// What the server may be given besides; without it, it does without.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Encryption at rest; `None` keeps everything plain.
+    pub encryption: Option<Arc<Encryption>>,
+}
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The store's.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// An object is encrypted with a key that is not there. Serving a world without it would be wrong.
+    #[error(
+        "cannot decrypt {key}: {error}; put the file with the key back, or restore it from the recovery key"
+    )]
+    Undecryptable {
+        /// The store's key.
+        key: String,
+        /// Which key was tried and is missing.
+        error: String,
+    },
+}
+
 /// The server.
 pub struct Api {
     /// What it was told.
@@ -48,6 +76,8 @@ pub struct Api {
     pub admission: Admission,
     /// Authentication and authorization.
     pub access: Access,
+    /// Encryption at rest.
+    pub encryption: Arc<Encryption>,
     /// Definitions of custom resources that have changed.
     pub definitions: crate::crd::Queue,
     /// Becomes true when the server is to stop.
@@ -65,11 +95,25 @@ impl Api {
         config: Config,
         store: Arc<dyn Store>,
         access: Access,
-    ) -> Result<Arc<Self>, store::Error> {
+    ) -> Result<Arc<Self>, StartError> {
+        Self::start_with(config, store, access, Options::default()).await
+    }
+
+    /// The same with what it may be given besides.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start_with(
+        config: Config,
+        store: Arc<dyn Store>,
+        access: Access,
+        options: Options,
+    ) -> Result<Arc<Self>, StartError> {
+        let encryption = options.encryption.unwrap_or_else(Encryption::none);
         let revision = store.revision().await?;
         let published = Arc::new(Published::default());
         published.advance(revision);
-        let registry = build_registry(&*store, &published, revision).await?;
+        let registry = build_registry(&*store, &published, &encryption, revision).await?;
         let registry = Arc::new(ArcSwap::from_pointee(registry));
         let api = Arc::new(Self {
             config,
@@ -79,6 +123,7 @@ impl Api {
             prepared: Arc::default(),
             admission: Admission::standard(),
             access,
+            encryption: encryption.clone(),
             definitions: crate::crd::Queue::default(),
             stopping: tokio::sync::watch::Sender::new(false),
             seed: AtomicU64::new(u64::from_le_bytes(
@@ -103,6 +148,7 @@ impl Api {
             tracing::error!(%error, "the store's feed has ended; stopping");
             stopping.send_replace(true);
         });
+        tokio::spawn(encryption.follow(api.stopping.subscribe()));
         crate::crd::run(&api).await;
         Ok(api)
     }
@@ -159,8 +205,9 @@ fn trigger(row: &Row) -> Option<Str> {
 async fn build_registry(
     store: &dyn Store,
     published: &Arc<Published>,
+    encryption: &Arc<Encryption>,
     revision: u64,
-) -> Result<Registry, store::Error> {
+) -> Result<Registry, StartError> {
     let table = Table::builtin();
     let mut hubs: HashMap<Str, Arc<Hub>> = HashMap::new();
     // Rows that are stored as they are come first: they are the hubs of the others.
@@ -176,12 +223,20 @@ async fn build_registry(
         let row =
             if storage.convert.is_none() { crate::crd::with_hooks(row) } else { Arc::new(stored_row(row)) };
         let codec = Codec::typed(&row);
-        let transform: Arc<dyn Transform> = Arc::new(Identity);
+        let transform = encryption.transform(&storage.group, &row.plural);
+        let undecryptable = Mutex::new(None);
         let ingest = |key: &str, value: &bytes::Bytes, revision: u64| {
+            if let Err(error) = transform.open(key, value) {
+                undecryptable.lock().get_or_insert((key.to_owned(), error));
+                return None;
+            }
             storage::ingest(&storage.prefix, &codec, &*transform, &row, key, value, revision)
         };
         let loader = HubLoader { prefix: &storage.prefix, ingest: &ingest };
         let entries = storage::load(store, &loader, revision).await?;
+        if let Some((key, error)) = undecryptable.lock().take() {
+            return Err(StartError::Undecryptable { key, error });
+        }
         let cache = Cache::new(published.clone(), trigger(&row), revision, entries);
         let hub = Hub { row, codec: codec.clone(), cache, transform: transform.clone() };
         hubs.insert(storage.prefix.clone(), Arc::new(hub));

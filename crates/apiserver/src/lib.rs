@@ -20,6 +20,7 @@ pub mod codec;
 pub mod crd;
 mod discovery;
 pub mod door;
+pub mod encryption;
 mod endpoints;
 pub mod listen;
 pub mod managed;

@@ -15,22 +15,25 @@ use value::Str;
 /// Encryption of stored values. `key` is authenticated with the value, so that values cannot be swapped.
 pub trait Transform: Send + Sync + Debug {
     /// From the store's bytes to the plain ones.
-    fn open(&self, key: &str, stored: &Bytes) -> Result<Bytes, String>;
+    fn open(&self, key: &str, stored: &Bytes) -> Result<Opened, String>;
     /// From plain bytes to the store's.
     fn seal(&self, key: &str, plain: Bytes) -> Result<Bytes, String>;
 }
 
-/// No encryption: upstream's `identity`.
-#[derive(Debug)]
-pub struct Identity;
+/// A stored value after decryption.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// The plain bytes.
+    pub plain: Bytes,
+    /// Whether it would be written otherwise today, so that the next write is to happen even if it changes
+    /// nothing.
+    pub stale: bool,
+}
 
-impl Transform for Identity {
-    fn open(&self, _key: &str, stored: &Bytes) -> Result<Bytes, String> {
-        Ok(stored.clone())
-    }
-
-    fn seal(&self, _key: &str, plain: Bytes) -> Result<Bytes, String> {
-        Ok(plain)
+impl Opened {
+    /// What is stored as it is meant to be.
+    pub const fn plain(plain: Bytes) -> Self {
+        Self { plain, stale: false }
     }
 }
 
@@ -214,13 +217,13 @@ pub fn ingest(
 ) -> Option<Entry> {
     let name = key.strip_prefix(prefix)?.strip_prefix('/')?;
     let read = || {
-        let plain = transform.open(key, value)?;
+        let Opened { plain, stale } = transform.open(key, value)?;
         let mut object = codec.peek_stored(&plain)?;
         if let Some(storage) = &row.storage {
             (storage.default)(&mut object);
         }
         let head = crate::resource::head(row, &object);
-        Ok::<_, String>(Entry::new(name.into(), revision, plain, head))
+        Ok::<_, String>(Entry { stale, ..Entry::new(name.into(), revision, plain, head) })
     };
     read().map_err(|error| tracing::error!(key, revision, error, "cannot read a stored object")).ok()
 }

@@ -480,6 +480,9 @@ pub fn unwritten(hub: &Hub, object: &Value, revision: u64) -> Written {
 
 /// Whether the object would be stored exactly as it is: then nothing is written.
 pub fn is_same(hub: &Hub, object: &mut Value, entry: &Entry) -> bool {
+    if entry.stale {
+        return false;
+    }
     if let Some(metadata) = object.object_at("metadata") {
         metadata.remove("resourceVersion");
     }

@@ -41,6 +41,8 @@ pub struct Entry {
     pub revision: u64,
     /// The stored form, decrypted, without `resourceVersion`.
     pub stored: Bytes,
+    /// Whether the store holds it in a form in which it would not be written today (another key).
+    pub stale: bool,
     /// Labels and selectable fields.
     pub head: Arc<Head>,
     /// Served JSON of the hub version, with `resourceVersion`.
@@ -52,7 +54,15 @@ pub struct Entry {
 impl Entry {
     /// A version whose encodings are made when first asked for.
     pub fn new(key: Str, revision: u64, stored: Bytes, head: Head) -> Self {
-        Self { key, revision, stored, head: Arc::new(head), json: OnceLock::new(), protobuf: OnceLock::new() }
+        Self {
+            key,
+            revision,
+            stored,
+            stale: false,
+            head: Arc::new(head),
+            json: OnceLock::new(),
+            protobuf: OnceLock::new(),
+        }
     }
 
     /// The namespace; empty for cluster-scoped objects.
@@ -71,6 +81,7 @@ impl Entry {
             key: self.key.clone(),
             revision,
             stored: self.stored.clone(),
+            stale: self.stale,
             head: self.head.clone(),
             json: OnceLock::new(),
             protobuf: OnceLock::new(),

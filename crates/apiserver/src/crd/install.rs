@@ -7,7 +7,7 @@ use crate::cache::{Cache, Entry};
 use crate::codec::Codec;
 use crate::managed::Tracking;
 use crate::resource::{Hub, Registry, Served};
-use crate::storage::{self, HubLoader, Identity, Transform};
+use crate::storage::{self, HubLoader};
 use kinds::Row;
 use std::sync::Arc;
 use value::{Str, Value};
@@ -66,7 +66,7 @@ pub(super) async fn install(api: &Arc<Api>, definition: &Value) -> Result<Option
         Codec::custom_kind(row, custom, ty)
     };
     let hub_codec = codec(hub_row);
-    let transform: Arc<dyn Transform> = Arc::new(Identity);
+    let transform = api.encryption.transform(&group, &plural);
     let Some(prefix) = hub_row.storage.as_ref().map(|s| s.prefix.clone()) else { return Ok(None) };
     // Nobody writes objects of a kind that is not served, so those can be read without haste.
     let loaded = match api.hub(&group, &plural) {

@@ -124,7 +124,7 @@ pub(crate) async fn change(
         };
         if unwritten && std::mem::take(&mut cached) {
             current = read_through(call, hub).await?;
-            if current.as_ref().is_none_or(|now| now.revision != entry.revision) {
+            if current.as_ref().is_none_or(|now| now.revision != entry.revision || now.stale) {
                 continue;
             }
         }

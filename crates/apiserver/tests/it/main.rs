@@ -1,0 +1,5 @@
+//! The server as a whole, over a store in memory.
+#![allow(clippy::unwrap_used)]
+
+mod encryption;
+mod server;
