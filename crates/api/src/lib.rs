@@ -7,6 +7,7 @@
 
 mod object;
 pub mod owners;
+pub mod partial;
 pub mod pods;
 mod selector;
 

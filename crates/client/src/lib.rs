@@ -1,1 +1,31 @@
-//! Talks to an API server: over HTTPS, or through the door in the same process.
+//! Talks to an API server: over HTTPS as every client, or through the door of a server in the same process.
+//!
+//! | what | where |
+//! |---|---|
+//! | how requests travel | [`Transport`]; [`Https`] is one, the binary has one for in-process callers |
+//! | verbs on typed objects | [`Client`] |
+//! | caches that follow the server | [`Informers`], [`Lister`] |
+//! | kubeconfig files | [`Kubeconfig`] |
+//!
+//! Invariants: no kind is named here; callers never see a connection; whatever waits has a limit.
+
+mod error;
+mod https;
+mod informer;
+mod informers;
+mod kubeconfig;
+mod lister;
+mod options;
+mod transport;
+mod typed;
+mod watch;
+
+pub use error::Error;
+pub use https::Https;
+pub use informers::Informers;
+pub use kubeconfig::Kubeconfig;
+pub use lister::{Change, Lister};
+pub use options::{List, ListOptions, Patch};
+pub use transport::{ByteBody, Transport};
+pub use typed::Client;
+pub use watch::{Event, EventStream};

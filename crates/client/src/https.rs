@@ -1,0 +1,163 @@
+//! HTTPS, with connections kept and shared: HTTP/2 where the server speaks it.
+
+use crate::transport::{ByteBody, Transport};
+use crate::{Error, Kubeconfig};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::TryStreamExt;
+use http::{HeaderValue, Request, Response, Uri, header};
+use http_body_util::{BodyExt, Full};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use parking_lot::RwLock;
+use pki::{Certificate, Identity, PrivateKey};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How often a quiet HTTP/2 connection is asked whether it lives, as client-go.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// How long the answer may take before the connection is given up.
+const PING_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a token read from a file is used before the file is read again, as client-go.
+const TOKEN_FILE_AGE_MAX: Duration = Duration::from_secs(60);
+
+/// An API server over HTTPS.
+pub struct Https {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    /// Scheme and authority, and a path that all paths are below (a proxy's).
+    base: String,
+    credentials: Credentials,
+}
+
+enum Credentials {
+    /// By the client certificate, or none.
+    Connection,
+    Token(HeaderValue),
+    TokenFile {
+        path: PathBuf,
+        last: RwLock<Option<(Instant, HeaderValue)>>,
+    },
+}
+
+impl Https {
+    /// As a kubeconfig says; nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`Error::Kubeconfig`] if keys, certificates, token or address cannot be used.
+    pub fn new(config: &Kubeconfig) -> Result<Self, Error> {
+        let failed = |what: &dyn std::fmt::Display| Error::Kubeconfig(what.to_string());
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let authorities = Certificate::all_from_pem(&text(&config.authorities)).map_err(|e| failed(&e))?;
+        let identity = match &config.identity {
+            Some((certificate, key)) => Some(Identity {
+                certificate: Certificate::all_from_pem(&text(certificate))
+                    .map_err(|e| failed(&e))?
+                    .into_iter()
+                    .next()
+                    .ok_or_else(|| failed(&"client-certificate holds no certificate"))?,
+                key: PrivateKey::from_pem(&text(key)).map_err(|e| failed(&e))?,
+            }),
+            None => None,
+        };
+        let roots: Vec<_> = authorities.iter().collect();
+        let mut tls = pki::client_config(&roots, identity.as_ref()).map_err(|e| failed(&e))?;
+        // The connector sets what it offers by ALPN.
+        tls.alpn_protocols.clear();
+        let uri: Uri =
+            config.server.parse().map_err(|e| failed(&format!("server {:?}: {e}", config.server)))?;
+        if uri.scheme_str() != Some("https") {
+            return Err(failed(&format!("server {:?} is not https://", config.server)));
+        }
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_only();
+        let builder = match &config.tls_server_name {
+            Some(name) => {
+                let name = rustls::pki_types::ServerName::try_from(name.clone())
+                    .map_err(|e| failed(&format!("tls-server-name {name:?}: {e}")))?;
+                builder.with_server_name_resolver(hyper_rustls::FixedServerNameResolver::new(name))
+            }
+            None => builder,
+        };
+        let connector = builder.enable_all_versions().wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .http2_keep_alive_timeout(PING_TIMEOUT)
+            .http2_keep_alive_while_idle(true)
+            .build(connector);
+        let credentials = match (&config.token, &config.token_file) {
+            (_, Some(path)) => Credentials::TokenFile { path: path.clone(), last: RwLock::new(None) },
+            (Some(token), None) => Credentials::Token(bearer(token)?),
+            (None, None) => Credentials::Connection,
+        };
+        let base = config.server.trim_end_matches('/').to_owned();
+        Ok(Self { client, base, credentials })
+    }
+
+    fn authorization(&self) -> Result<Option<HeaderValue>, Error> {
+        match &self.credentials {
+            Credentials::Connection => Ok(None),
+            Credentials::Token(value) => Ok(Some(value.clone())),
+            Credentials::TokenFile { path, last } => {
+                if let Some((at, value)) = &*last.read()
+                    && at.elapsed() < TOKEN_FILE_AGE_MAX
+                {
+                    return Ok(Some(value.clone()));
+                }
+                let token = std::fs::read_to_string(path)
+                    .map_err(|e| Error::Kubeconfig(format!("cannot read {}: {e}", path.display())))?;
+                let value = bearer(token.trim())?;
+                *last.write() = Some((Instant::now(), value.clone()));
+                Ok(Some(value))
+            }
+        }
+    }
+
+    async fn answer(&self, request: Request<Bytes>) -> Result<Response<ByteBody>, Error> {
+        let (mut parts, body) = request.into_parts();
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        parts.uri = format!("{}{path}", self.base)
+            .parse()
+            .map_err(|e| Error::Other(format!("cannot ask for {path:?}: {e}")))?;
+        if let Some(value) = self.authorization()? {
+            parts.headers.insert(header::AUTHORIZATION, value);
+        }
+        let request = Request::from_parts(parts, Full::new(body));
+        let response = self.client.request(request).await.map_err(|e| Error::Transport(chain(&e)))?;
+        Ok(response.map(|body| -> ByteBody {
+            Box::pin(body.into_data_stream().map_err(|e| Error::Transport(chain(&e))))
+        }))
+    }
+}
+
+impl Transport for Https {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<ByteBody>, Error>> {
+        Box::pin(self.answer(request))
+    }
+}
+
+fn bearer(token: &str) -> Result<HeaderValue, Error> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
+        .map_err(|_| Error::Kubeconfig("the token holds bytes that a header cannot".into()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// An error and what it is due to.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,63 @@
+//! One cache per resource for all who read in a process.
+
+use crate::informer::{Source, start};
+use crate::lister::Lister;
+use crate::options::ListOptions;
+use crate::typed::{Client, collection, path};
+use api::Object;
+use api::partial::Partial;
+use parking_lot::Mutex;
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+const JSON: &str = "application/json";
+/// Metadata only (`meta/v1` PartialObjectMetadata).
+const PARTIAL: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+
+/// The caches of a process. Clones share them.
+#[derive(Clone)]
+pub struct Informers {
+    client: Client,
+    shared: Arc<Mutex<HashMap<TypeId, Box<dyn Any + Send + Sync>>>>,
+}
+
+impl std::fmt::Debug for Informers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Informers").field("client", &self.client).finish_non_exhaustive()
+    }
+}
+
+impl Informers {
+    /// Caches that are filled through `client`.
+    pub fn new(client: Client) -> Self {
+        Self { client, shared: Arc::default() }
+    }
+
+    /// All objects of a kind. The first caller starts it (within an async runtime), the others share it.
+    pub fn get<K: Object>(&self) -> Lister<K> {
+        let mut shared = self.shared.lock();
+        let entry = shared.entry(TypeId::of::<K>()).or_insert_with(|| {
+            let lister: Lister<K> = self.filtered("", ListOptions::default());
+            Box::new(lister)
+        });
+        entry.downcast_ref::<Lister<K>>().cloned().expect("the entry of a type is a lister of that type")
+    }
+
+    /// Some objects of a kind, of one namespace or (if it is empty) of all: a cache of its own.
+    pub fn filtered<K: Object>(&self, namespace: &str, options: ListOptions) -> Lister<K> {
+        let source = Source { path: path::<K>(namespace, "", ""), options, accept: JSON };
+        start(self.client.clone(), source)
+    }
+
+    /// The metadata of all objects of a resource, whatever its kind: a cache of its own.
+    pub fn metadata(&self, group: &str, version: &str, plural: &str) -> Lister<Partial> {
+        let path = collection(group, version, plural, "");
+        start(self.client.clone(), Source { path, options: ListOptions::default(), accept: PARTIAL })
+    }
+
+    /// Fills the cache of a kind by hand: for simulations and tests.
+    pub fn insert<K: Object>(&self, lister: Lister<K>) {
+        self.shared.lock().insert(TypeId::of::<K>(), Box::new(lister));
+    }
+}
