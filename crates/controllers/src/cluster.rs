@@ -1,0 +1,8 @@
+//! Controllers.
+
+use crate::context::Row;
+
+/// All controllers of this folder.
+pub const fn controllers() -> &'static [Row] {
+    &[]
+}
