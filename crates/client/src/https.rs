@@ -144,7 +144,7 @@ impl Transport for Https {
     }
 }
 
-fn bearer(token: &str) -> Result<HeaderValue, Error> {
+pub(crate) fn bearer(token: &str) -> Result<HeaderValue, Error> {
     let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
         .map_err(|_| Error::Kubeconfig("the token holds bytes that a header cannot".into()))?;
     value.set_sensitive(true);

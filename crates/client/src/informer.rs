@@ -88,6 +88,7 @@ impl<K: Object> State<'_, K> {
         let mut events = client.watch_accept::<K>(&path, source.accept).await?;
         while let Some(event) = events.next().await {
             self.take(event?)?;
+            self.lister.reached(self.version.as_deref());
         }
         Ok(())
     }

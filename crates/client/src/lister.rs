@@ -5,6 +5,7 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 
 /// What happened to an object in a cache.
@@ -63,6 +64,7 @@ pub(crate) struct Shared<K> {
     contents: RwLock<Contents<K>>,
     /// Held while changes are told, so that a new subscriber is told of everything just once.
     subscribers: Mutex<Vec<Subscriber<K>>>,
+    revision: AtomicU64,
     pub(crate) synced: watch::Sender<bool>,
     pub(crate) stop: watch::Sender<bool>,
 }
@@ -97,6 +99,7 @@ impl<K: Object> Lister<K> {
         let shared = Shared {
             contents: RwLock::new(contents),
             subscribers: Mutex::default(),
+            revision: AtomicU64::new(0),
             synced: watch::Sender::new(false),
             stop: watch::Sender::new(false),
         };
@@ -164,6 +167,20 @@ impl<K: Object> Lister<K> {
     /// Whether all that was there at the start is in the cache.
     pub fn has_synced(&self) -> bool {
         *self.shared.synced.borrow()
+    }
+
+    /// The resource version up to which the cache has seen everything, as a number (KEP-5504: versions of a
+    /// resource compare as such); 0 before the first list, and in a cache that is filled by hand. Who wrote
+    /// at a version finds what came of it here once this is not below it.
+    pub fn revision(&self) -> u64 {
+        self.shared.revision.load(Ordering::Acquire)
+    }
+
+    /// The cache has seen everything up to a version.
+    pub(crate) fn reached(&self, version: Option<&str>) {
+        if let Some(version) = version.and_then(|version| version.parse().ok()) {
+            self.shared.revision.fetch_max(version, Ordering::Release);
+        }
     }
 
     /// Waits for [`Self::has_synced`].
