@@ -1,8 +1,20 @@
-//! Controllers.
+//! Controllers of the cluster itself: namespaces, garbage, accounts and certificates, endpoints, nodes,
+//! quotas, volumes.
+
+mod discovery;
+mod garbage_collector;
+mod namespace;
+mod root_ca;
+mod service_account;
 
 use crate::context::Row;
 
 /// All controllers of this folder.
 pub const fn controllers() -> &'static [Row] {
-    &[]
+    &[
+        Row { name: "serviceaccount-controller", start: service_account::start },
+        Row { name: "root-ca-certificate-publisher-controller", start: root_ca::start },
+        Row { name: "namespace-controller", start: namespace::start },
+        Row { name: "garbage-collector-controller", start: garbage_collector::start },
+    ]
 }
