@@ -188,6 +188,11 @@ fn refuse(call: &Call, attributes: &Attributes<'_>) -> Result<(), Status> {
     if verdict.allowed() { Ok(()) } else { Err(attributes.forbidden(&verdict.reason)) }
 }
 
+/// Whether the caller may do the same with another verb.
+pub(crate) fn verdict(call: &Call, verb: &str) -> Verdict {
+    call.api.access.authorize(&Attributes { verb, ..attributes(call) })
+}
+
 /// Refuses an update or apply that would create, if the caller may not create.
 pub(crate) fn authorize_create(call: &Call, target: &Target) -> Result<(), Status> {
     let subresource = target.sub.as_ref().map(|s| s.name.as_str()).unwrap_or_default();

@@ -80,6 +80,10 @@ pub struct Api {
     pub encryption: Arc<Encryption>,
     /// Definitions of custom resources that have changed.
     pub definitions: crate::crd::Queue,
+    /// The way to kubelets.
+    pub nodes: crate::nodes::Nodes,
+    /// Connections that are passed on to kubelets and pods.
+    pub streams: streaming::Streams,
     /// Becomes true when the server is to stop.
     pub stopping: tokio::sync::watch::Sender<bool>,
     seed: AtomicU64,
@@ -115,6 +119,7 @@ impl Api {
         published.advance(revision);
         let registry = build_registry(&*store, &published, &encryption, revision).await?;
         let registry = Arc::new(ArcSwap::from_pointee(registry));
+        let stopping = tokio::sync::watch::Sender::new(false);
         let api = Arc::new(Self {
             config,
             store: store.clone(),
@@ -125,7 +130,9 @@ impl Api {
             access,
             encryption: encryption.clone(),
             definitions: crate::crd::Queue::default(),
-            stopping: tokio::sync::watch::Sender::new(false),
+            nodes: crate::nodes::Nodes::default(),
+            streams: streaming::Streams::new(stopping.subscribe()),
+            stopping,
             seed: AtomicU64::new(u64::from_le_bytes(
                 *uuid::Uuid::new_v4().as_bytes().first_chunk().expect("16 bytes"),
             )),

@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
 use std::collections::VecDeque;
-use std::convert::Infallible;
+use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -26,6 +28,14 @@ pub enum ResponseBody {
     },
     /// Bytes that come over time.
     Stream(Box<dyn ByteStream>),
+    /// Bytes that another server sends (a kubelet, a pod). When it breaks off, so does this: what is not
+    /// whole must not look whole.
+    Remote {
+        /// What it sends.
+        body: Incoming,
+        /// Completes when this server is to stop.
+        stop: Pin<Box<dyn Future<Output = ()> + Send>>,
+    },
 }
 
 impl ResponseBody {
@@ -49,12 +59,12 @@ impl From<Vec<u8>> for ResponseBody {
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let next = match self.get_mut() {
             Self::Full(b) if b.is_empty() => None,
             Self::Full(b) => Some(std::mem::take(b)),
@@ -67,6 +77,7 @@ impl Body for ResponseBody {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(next) => next,
             },
+            Self::Remote { body, stop } => return poll_remote(body, stop.as_mut(), cx),
         };
         Poll::Ready(next.map(|b| Ok(Frame::data(b))))
     }
@@ -76,6 +87,7 @@ impl Body for ResponseBody {
             Self::Full(b) => b.is_empty(),
             Self::Chunks { parts, .. } => parts.is_empty(),
             Self::Stream(_) => false,
+            Self::Remote { body, .. } => body.is_end_stream(),
         }
     }
 
@@ -84,6 +96,25 @@ impl Body for ResponseBody {
             Self::Full(b) => SizeHint::with_exact(b.len() as u64),
             Self::Chunks { remaining, .. } => SizeHint::with_exact(*remaining),
             Self::Stream(_) => SizeHint::default(),
+            Self::Remote { body, .. } => body.size_hint(),
         }
     }
+}
+
+fn poll_remote(
+    body: &mut Incoming,
+    stop: Pin<&mut (dyn Future<Output = ()> + Send)>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    loop {
+        match Pin::new(&mut *body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) if frame.is_data() => return Poll::Ready(Some(Ok(frame))),
+            // Trailers.
+            Poll::Ready(Some(Ok(_))) => {}
+            Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(io::Error::other(error)))),
+            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Pending => break,
+        }
+    }
+    stop.poll(cx).map(|()| Some(Err(io::Error::other("the server is stopping"))))
 }

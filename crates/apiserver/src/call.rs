@@ -28,6 +28,8 @@ pub struct Call {
     pub api: Arc<Api>,
     /// The HTTP method.
     pub method: Method,
+    /// The URI as it was sent.
+    pub uri: http::Uri,
     /// The percent-decoded path.
     pub path: String,
     /// The query.
@@ -42,6 +44,8 @@ pub struct Call {
     pub warnings: Mutex<Vec<Str>>,
     /// Where it comes from.
     pub origin: Origin,
+    /// The connection itself, once the answer has told the client that it speaks another protocol from there.
+    pub upgrade: hyper::upgrade::OnUpgrade,
 }
 
 impl Call {

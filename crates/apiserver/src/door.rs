@@ -78,7 +78,8 @@ impl Handler for Api {
     }
 }
 
-async fn answer(api: Arc<Api>, origin: Origin, request: Request<Body>) -> Response<ResponseBody> {
+async fn answer(api: Arc<Api>, origin: Origin, mut request: Request<Body>) -> Response<ResponseBody> {
+    let upgrade = hyper::upgrade::on(&mut request);
     let (parts, body) = request.into_parts();
     let path = percent_decode_str(parts.uri.path()).decode_utf8_lossy().into_owned();
     let query = Query::parse(parts.uri.query());
@@ -88,6 +89,7 @@ async fn answer(api: Arc<Api>, origin: Origin, request: Request<Body>) -> Respon
     let mut call = Call {
         api,
         method: parts.method,
+        uri: parts.uri,
         path,
         query,
         headers: parts.headers,
@@ -95,6 +97,7 @@ async fn answer(api: Arc<Api>, origin: Origin, request: Request<Body>) -> Respon
         user: Arc::default(),
         warnings: Mutex::default(),
         origin,
+        upgrade,
     };
     let head = call.method == Method::HEAD;
     let observation = Observation::begin(&call.info);

@@ -26,6 +26,7 @@ pub mod listen;
 pub mod managed;
 mod metrics;
 pub mod negotiate;
+pub mod nodes;
 mod openapi;
 pub mod query;
 pub mod render;

@@ -88,7 +88,9 @@ impl Reply {
         if !self.content_type.is_empty() {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         }
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+        if self.code != 101 {
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+        }
         for (name, value) in self.headers {
             if name == header::CACHE_CONTROL {
                 headers.remove(&name);

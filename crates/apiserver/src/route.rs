@@ -124,6 +124,8 @@ async fn subresource(call: &Call, target: &Target, body: Body) -> Result<Reply, 
         Method::PUT => "update",
         Method::PATCH => "patch",
         Method::DELETE => "delete",
+        // What is passed on is passed on with any method.
+        Method::HEAD | Method::OPTIONS if sub.name == "proxy" => "get",
         _ => return Err(method_not_allowed()),
     };
     if !sub.verbs.iter().any(|v| v == verb) {

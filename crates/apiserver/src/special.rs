@@ -3,6 +3,7 @@
 //! This folder alone names kinds; its length is a figure that is tracked.
 
 mod binding;
+mod connect;
 mod eviction;
 pub mod pods;
 mod rbac;
@@ -151,7 +152,8 @@ pub(crate) async fn subresource(
         ("", "pods", "binding") => binding::create(call, target, hub, body).await,
         ("", "pods", "eviction") => eviction::create(call, target, hub, body).await,
         ("", "serviceaccounts", "token") => token::create(call, target, body).await,
-        _ => Err(Status::service_unavailable("the nodes of this cluster cannot be reached yet")),
+        ("", "pods" | "services" | "nodes", _) => connect::answer(call, target, hub, body).await,
+        _ => Err(crate::route::not_found()),
     }
 }
 
