@@ -1,0 +1,185 @@
+//! One question, one answer, on the wire.
+
+use crate::zone::{Found, Zone};
+use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::{DNSClass, RecordType};
+
+/// The largest answer over UDP to who does not say what it can take (RFC 1035 section 4.2.1), in bytes.
+const UDP_BYTES: usize = 512;
+/// The largest over UDP to anyone: what crosses every link unfragmented (DNS flag day 2020), in bytes.
+const UDP_BYTES_MAX: usize = 1_232;
+/// What a message has at least: its header, in bytes.
+const HEADER_BYTES: usize = 12;
+const SERVFAIL: u8 = 2;
+const FORMERR: u8 = 1;
+
+/// How a question came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    Udp,
+    Tcp,
+}
+
+/// What is to be done about a message.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Send these bytes back.
+    Reply(Vec<u8>),
+    /// Ask somebody else.
+    Forward(Query),
+    /// It is no question, or cannot be answered.
+    Drop,
+}
+
+/// Answers from the zone, or says who is to.
+pub(crate) fn answer(zone: &Zone, question: &[u8], by: By) -> Outcome {
+    if question.len() < HEADER_BYTES {
+        return Outcome::Drop;
+    }
+    // Whatever is a response already must not be responded to.
+    if question[2] & 0x80 != 0 {
+        return Outcome::Drop;
+    }
+    let Ok(message) = Message::from_vec(question) else {
+        return Outcome::Reply(failure(question, FORMERR));
+    };
+    if message.metadata.op_code != OpCode::Query {
+        return reply(&message, ResponseCode::NotImp, by, |_| {});
+    }
+    let [query] = message.queries.as_slice() else {
+        return reply(&message, ResponseCode::FormErr, by, |_| {});
+    };
+    if message.version() > 0 {
+        return reply(&message, ResponseCode::BADVERS, by, |_| {});
+    }
+    if query.query_class() != DNSClass::IN {
+        return reply(&message, ResponseCode::Refused, by, |_| {});
+    }
+    if matches!(query.query_type(), RecordType::AXFR | RecordType::IXFR) {
+        return reply(&message, ResponseCode::NotImp, by, |_| {});
+    }
+    let absent = |response: &mut Message| {
+        response.metadata.authoritative = true;
+        response.authorities.extend(zone.authority());
+    };
+    match zone.find(query.name(), query.query_type()) {
+        Found::NotOurs => Outcome::Forward(query.clone()),
+        Found::NoData => reply(&message, ResponseCode::NoError, by, absent),
+        Found::NoName => reply(&message, ResponseCode::NXDomain, by, absent),
+        Found::Records { answers, additionals } => reply(&message, ResponseCode::NoError, by, |response| {
+            response.metadata.authoritative = true;
+            response.answers = answers;
+            response.additionals = additionals;
+        }),
+    }
+}
+
+fn reply(question: &Message, code: ResponseCode, by: By, fill: impl FnOnce(&mut Message)) -> Outcome {
+    let mut response = Message::new(question.metadata.id, MessageType::Response, OpCode::Query);
+    response.metadata.op_code = question.metadata.op_code;
+    response.metadata.recursion_desired = question.metadata.recursion_desired;
+    response.metadata.recursion_available = true;
+    response.metadata.response_code = code;
+    response.queries.clone_from(&question.queries);
+    if question.edns.is_some() {
+        let mut edns = Edns::new();
+        edns.set_max_payload(u16::try_from(UDP_BYTES_MAX).unwrap_or(u16::MAX));
+        response.edns = Some(edns);
+    }
+    fill(&mut response);
+    let Ok(mut bytes) = response.to_vec() else { return Outcome::Drop };
+    if by == By::Udp && bytes.len() > udp_limit(question) {
+        // What the asker did not ask for goes first.
+        response.additionals.clear();
+        let Ok(shorter) = response.to_vec() else { return Outcome::Drop };
+        bytes = shorter;
+        if bytes.len() > udp_limit(question) {
+            let Ok(truncated) = response.truncate().to_vec() else { return Outcome::Drop };
+            bytes = truncated;
+        }
+    }
+    Outcome::Reply(bytes)
+}
+
+fn udp_limit(question: &Message) -> usize {
+    match &question.edns {
+        Some(edns) => usize::from(edns.max_payload()).clamp(UDP_BYTES, UDP_BYTES_MAX),
+        None => UDP_BYTES,
+    }
+}
+
+/// The header of a question that nobody could answer, turned into a response.
+pub(crate) fn server_failure(question: &[u8]) -> Vec<u8> {
+    failure(question, SERVFAIL)
+}
+
+fn failure(question: &[u8], code: u8) -> Vec<u8> {
+    let mut header = question[..HEADER_BYTES].to_vec();
+    // QR, with the opcode and RD as they came; RA and the code; no records.
+    header[2] = header[2] & 0x79 | 0x80;
+    header[3] = 0x80 | code;
+    header[4..].fill(0);
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::core::v1::{Service, ServiceSpec};
+    use api::discovery::v1::EndpointSlice;
+    use client::Lister;
+    use hickory_proto::rr::Name;
+
+    fn zone(addresses: usize) -> Zone {
+        let (services, slices) = (Lister::new(), Lister::new());
+        let mut service = Service::default();
+        service.metadata.namespace = Some("ns".into());
+        service.metadata.name = Some("web".into());
+        let ips = (0..addresses).map(|n| format!("10.96.{}.{}", n / 256, n % 256)).collect();
+        service.spec = Some(ServiceSpec { cluster_ips: Some(ips), ..ServiceSpec::default() });
+        services.put(service);
+        slices.put(EndpointSlice::default());
+        Zone::new("cluster.local", services, slices).expect("a zone")
+    }
+
+    fn ask(zone: &Zone, name: &str, by: By) -> Message {
+        let mut message = Message::query();
+        message.metadata.id = 77;
+        message.add_query(Query::query(Name::from_ascii(name).expect("a name"), RecordType::A));
+        match answer(zone, &message.to_vec().expect("bytes"), by) {
+            Outcome::Reply(bytes) => Message::from_vec(&bytes).expect("a message"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn answers_are_cut_for_udp_only() {
+        let zone = zone(100);
+        let udp = ask(&zone, "web.ns.svc.cluster.local.", By::Udp);
+        assert!(udp.metadata.truncation);
+        assert_eq!((udp.metadata.id, udp.answers.len()), (77, 0));
+        let tcp = ask(&zone, "web.ns.svc.cluster.local.", By::Tcp);
+        assert!(!tcp.metadata.truncation);
+        assert_eq!(tcp.answers.len(), 100);
+    }
+
+    #[test]
+    fn an_absence_says_how_long_it_holds() {
+        let response = ask(&zone(1), "none.ns.svc.cluster.local.", By::Udp);
+        assert_eq!(response.metadata.response_code, ResponseCode::NXDomain);
+        assert_eq!(response.authorities.len(), 1);
+    }
+
+    #[test]
+    fn what_is_no_question_gets_an_error_or_nothing() {
+        let zone = zone(1);
+        assert!(matches!(answer(&zone, b"short", By::Udp), Outcome::Drop));
+        let mut bytes = vec![0; 12];
+        bytes[2] = 0x80;
+        assert!(matches!(answer(&zone, &bytes, By::Udp), Outcome::Drop));
+        bytes[2] = 1;
+        bytes[5] = 9;
+        let Outcome::Reply(reply) = answer(&zone, &bytes, By::Udp) else { panic!("no reply") };
+        assert_eq!((reply[2], reply[3], reply.len()), (0x81, 0x81, 12));
+    }
+}
