@@ -1,8 +1,28 @@
-//! Controllers.
+//! Controllers of workloads: they make pods, and see to it that as many run as are wanted.
+//!
+//! Shared parts: [`claim`] says whose an object is, [`written`] shows a controller what it wrote, [`control`]
+//! makes and deletes pods, [`patch`] says only what changes.
+
+mod amounts;
+mod claim;
+mod control;
+mod deployment;
+mod hash;
+pub(crate) mod patch;
+mod pods;
+mod replicas;
+mod replicaset;
+#[cfg(test)]
+pub(crate) mod testing;
+pub(crate) mod written;
 
 use crate::context::Row;
+use api::apps::v1::ReplicaSet;
 
 /// All controllers of this folder.
 pub const fn controllers() -> &'static [Row] {
-    &[]
+    &[
+        Row { name: "replicaset-controller", start: replicas::start::<ReplicaSet> },
+        Row { name: "deployment-controller", start: deployment::start },
+    ]
 }
