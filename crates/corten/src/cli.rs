@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 
@@ -28,6 +28,10 @@ enum Command {
 pub(crate) enum Part {
     /// The API server and its store
     Api,
+    /// The controllers, by `--kubeconfig`
+    Controllers,
+    /// The scheduler, by `--kubeconfig`
+    Scheduler,
 }
 
 /// Where objects are kept.
@@ -49,6 +53,15 @@ fn parse_store(text: &str) -> Result<StoreKind, String> {
     }
 }
 
+fn parse_cidr(text: &str) -> Result<(IpAddr, u8), String> {
+    let wrong = || format!("{text:?} is no address range such as 10.244.0.0/16");
+    let (address, bits) = text.split_once('/').ok_or_else(wrong)?;
+    let address: IpAddr = address.parse().map_err(|_| wrong())?;
+    let bits: u8 = bits.parse().map_err(|_| wrong())?;
+    let max = if address.is_ipv4() { 32 } else { 128 };
+    if bits > max { Err(wrong()) } else { Ok((address, bits)) }
+}
+
 /// Options of `corten server`.
 #[derive(Debug, Args)]
 pub(crate) struct ServerArgs {
@@ -61,6 +74,18 @@ pub(crate) struct ServerArgs {
     /// Address and port to serve the API on
     #[arg(long, default_value = "0.0.0.0:6443")]
     pub(crate) bind: SocketAddr,
+    /// The address that others in the cluster reach this server by; that of the default route if unset
+    #[arg(long)]
+    pub(crate) advertise_address: Option<IpAddr>,
+    /// How controllers or scheduler reach the API server, where they run without it
+    #[arg(long)]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Addresses of pods, of which each node gets a part
+    #[arg(long, default_value = "10.244.0.0/16", value_delimiter = ',', value_parser = parse_cidr)]
+    pub(crate) cluster_cidr: Vec<(IpAddr, u8)>,
+    /// Controllers to run: `*` for all, `-NAME` for all but one
+    #[arg(long, default_value = "*", value_delimiter = ',', allow_hyphen_values = true)]
+    pub(crate) controllers: Vec<String>,
     /// Addresses of Services, the first range is primary
     #[arg(long, default_value = "10.96.0.0/16", value_delimiter = ',')]
     pub(crate) service_cluster_ip_range: Vec<String>,

@@ -2,6 +2,7 @@
 //!
 //! This crate reads the command line, puts the parts together, and nothing else.
 
+mod address;
 mod cli;
 mod server;
 

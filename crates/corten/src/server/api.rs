@@ -1,0 +1,146 @@
+//! The API server in this process: keys, store, listener.
+
+use crate::cli::{ServerArgs, StoreKind};
+use anyhow::{Context, Result};
+use apiserver::access::Access;
+use apiserver::api::{Api, Config};
+use auth::{Anonymous, Authenticator, FrontProxy};
+use pki::{AnyClientCertificate, ClientAuthorities, HotCertificate, Leaf, Pki, ServiceAccountKeys};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use store::etcd::EtcdOptions;
+use store::{EmbeddedStore, EtcdStore, Store};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// How often certificates are looked at: they are renewed months before they lapse.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(3_600);
+const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+
+/// The API server, serving.
+pub(crate) struct Running {
+    /// Its door.
+    pub(crate) api: Arc<Api>,
+    /// The PEM of the authority that its certificate is of.
+    pub(crate) authority: String,
+    /// The folder of keys and certificates.
+    pub(crate) pki_dir: PathBuf,
+    serving: JoinHandle<()>,
+    renewing: JoinHandle<()>,
+}
+
+/// Opens keys and store, and serves.
+pub(crate) async fn start(args: &ServerArgs) -> Result<Running> {
+    let now = jiff::Timestamp::now().as_second();
+    let advertise = args.advertise_address.unwrap_or_else(|| match args.bind.ip() {
+        ip if ip.is_unspecified() => crate::address::own(),
+        ip => ip,
+    });
+    let config = pki::Config { addresses: vec![advertise], ..pki::Config::default() };
+    let pki = Pki::open(&args.root, config, now)
+        .with_context(|| format!("cannot open the keys in {}", args.root.join("pki").display()))?;
+    let server = format!("https://{}", std::net::SocketAddr::new(advertise, args.bind.port()));
+    pki.kubeconfig(&pki::Client::SuperAdmin, &server, now).context("cannot write the admin's kubeconfig")?;
+    let certificate =
+        HotCertificate::new(pki.leaf(Leaf::ApiServer)).context("the API server's certificate")?;
+    let authorities = [pki.authority().certificate(), pki.front_proxy_authority().certificate()];
+    let tls = pki::server_config(certificate.clone(), AnyClientCertificate::new(&authorities))
+        .context("cannot set up TLS")?;
+    let keys = Arc::new(pki.service_account_keys().clone());
+    let access =
+        Access::new(authenticator(&pki, keys.clone()).context("cannot set up authentication")?, keys);
+    let store = open_store(args).await?;
+    let listener = TcpListener::bind(args.bind)
+        .await
+        .with_context(|| format!("cannot listen on {}; does something else use the port?", args.bind))?;
+    let config = Config {
+        advertise_address: advertise,
+        port: args.bind.port(),
+        service_ranges: args.service_cluster_ip_range.clone(),
+        issuer: ISSUER.into(),
+    };
+    let api = Api::start(config, store, access).await.context("cannot start the API server")?;
+    apiserver::bootstrap::run(&api).await;
+    let stop = api.stopping.subscribe();
+    let serving = tokio::spawn(apiserver::listen::serve(listener, Arc::new(tls), api.clone(), stop));
+    tracing::info!(address = %args.bind, "the API is served");
+    let authority = pki.authority().certificate().to_pem();
+    let renewing = tokio::spawn(renew(pki, certificate));
+    Ok(Running { api, authority, pki_dir: args.root.join("pki"), serving, renewing })
+}
+
+impl Running {
+    /// Ends it: open requests are answered first.
+    pub(crate) async fn stop(self) -> Result<()> {
+        self.api.stopping.send_replace(true);
+        self.renewing.abort();
+        self.serving.await.context("the listener ended badly")
+    }
+}
+
+async fn open_store(args: &ServerArgs) -> Result<Arc<dyn Store>> {
+    match &args.store {
+        StoreKind::Embedded => {
+            let directory = args.root.join("store");
+            let store = EmbeddedStore::open(&directory)
+                .with_context(|| format!("cannot open the store in {}", directory.display()))?;
+            Ok(Arc::new(store))
+        }
+        StoreKind::Etcd(endpoints) => {
+            let options = EtcdOptions {
+                ca_file: args.etcd_cafile.clone(),
+                client_files: args.etcd_certfile.clone().zip(args.etcd_keyfile.clone()),
+                ..EtcdOptions::new(endpoints.iter().cloned())
+            };
+            let store = EtcdStore::connect(&options)
+                .await
+                .with_context(|| format!("cannot connect to etcd at {}", endpoints.join(", ")))?;
+            Ok(Arc::new(store))
+        }
+    }
+}
+
+/// Renews what is due, and serves the new certificate to new connections.
+async fn renew(mut pki: Pki, certificate: Arc<HotCertificate>) {
+    loop {
+        tokio::time::sleep(RENEWAL_INTERVAL).await;
+        let renewed = match pki.renew(jiff::Timestamp::now().as_second()) {
+            Ok(renewed) => renewed,
+            Err(error) => {
+                tracing::error!(%error, "cannot renew certificates; trying again in an hour");
+                continue;
+            }
+        };
+        for (leaf, reason) in &renewed {
+            tracing::info!(?leaf, ?reason, "certificate renewed");
+        }
+        if renewed.iter().any(|(leaf, _)| *leaf == Leaf::ApiServer)
+            && let Err(error) = certificate.replace(pki.leaf(Leaf::ApiServer))
+        {
+            tracing::error!(%error, "the renewed certificate cannot be served");
+        }
+    }
+}
+
+fn authenticator(pki: &Pki, keys: Arc<ServiceAccountKeys>) -> Result<Authenticator, pki::Error> {
+    let client_authorities = ClientAuthorities::new(&[pki.authority().certificate()])?;
+    let lower = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+    let front_proxy = FrontProxy {
+        authorities: ClientAuthorities::new(&[pki.front_proxy_authority().certificate()])?,
+        allowed_names: lower(&["front-proxy-client"]),
+        username_headers: lower(&["x-remote-user"]),
+        uid_headers: lower(&["x-remote-uid"]),
+        group_headers: lower(&["x-remote-group"]),
+        extra_prefixes: lower(&["x-remote-extra-"]),
+    };
+    Authenticator::new(auth::Config {
+        client_authorities,
+        front_proxy: Some(front_proxy),
+        service_account_keys: keys,
+        issuers: vec![ISSUER.into()],
+        audiences: vec![ISSUER.into()],
+        bootstrap_tokens: true,
+        anonymous: Anonymous::Everywhere,
+    })
+}
