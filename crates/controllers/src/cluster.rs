@@ -2,10 +2,12 @@
 //! quotas, volumes.
 
 mod discovery;
+mod endpoint_slice;
 mod garbage_collector;
 mod namespace;
 mod root_ca;
 mod service_account;
+mod service_pods;
 
 use crate::context::Row;
 
@@ -16,5 +18,6 @@ pub const fn controllers() -> &'static [Row] {
         Row { name: "root-ca-certificate-publisher-controller", start: root_ca::start },
         Row { name: "namespace-controller", start: namespace::start },
         Row { name: "garbage-collector-controller", start: garbage_collector::start },
+        Row { name: "endpointslice-controller", start: endpoint_slice::start },
     ]
 }
