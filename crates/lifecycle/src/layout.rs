@@ -36,8 +36,6 @@ pub struct Layout {
     pub run_dir: PathBuf,
     /// Logs of Corten's own processes and of containerd.
     pub log_dir: PathBuf,
-    /// Where the supervisor listens for `status` and `down`.
-    pub control_socket: PathBuf,
     /// What the supervisor runs and how long each stage took, as JSON.
     pub supervisor_state: PathBuf,
     /// Datagram sockets by which children say that they are ready, one per child.
@@ -214,7 +212,6 @@ impl Layout {
         Self {
             marker: root.join(MARKER_FILE),
             lock: root.join("lock"),
-            control_socket: run.join("control.sock"),
             supervisor_state: run.join("supervisor.json"),
             notify_dir: run.join("notify"),
             cni_socket: run.join("cni.sock"),
@@ -245,13 +242,12 @@ impl Layout {
         }
     }
 
-    fn sockets(&self) -> [PathBuf; 4] {
+    fn sockets(&self) -> [PathBuf; 3] {
         [
-            self.control_socket.clone(),
             self.cni_socket.clone(),
             // containerd listens there too, for its shims.
             self.containerd_state.join("containerd.sock.ttrpc"),
-            // The longest of the sockets of children and of the kubelet.
+            // The longest of the kubelet's sockets.
             self.kubelet_dir.join("pod-resources/kubelet.sock"),
         ]
     }
@@ -316,7 +312,6 @@ mod tests {
                 lock: "/var/lib/corten/lock",
                 run_dir: "/run/corten",
                 log_dir: "/var/log/corten",
-                control_socket: "/run/corten/control.sock",
                 supervisor_state: "/run/corten/supervisor.json",
                 notify_dir: "/run/corten/notify",
                 cni_socket: "/run/corten/cni.sock",
@@ -355,7 +350,6 @@ mod tests {
                 lock: "/srv/two/lock",
                 run_dir: "/srv/two/run",
                 log_dir: "/srv/two/log",
-                control_socket: "/srv/two/run/control.sock",
                 supervisor_state: "/srv/two/run/supervisor.json",
                 notify_dir: "/srv/two/run/notify",
                 cni_socket: "/srv/two/run/cni.sock",

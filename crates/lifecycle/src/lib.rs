@@ -1,5 +1,13 @@
 //! Brings a machine's Corten up and down: supervisor, container runtime, installation.
-
+pub mod cgroups;
+pub mod containerd;
+pub mod image;
 pub mod layout;
+pub mod mounts;
+pub mod notify;
+pub mod pause;
+pub mod processes;
+mod spawn;
+pub mod supervisor;
 
 pub use layout::Layout;

@@ -1,0 +1,79 @@
+//! Images from files into the runtime, without a registry: the sandbox image, and what users have as archives.
+
+use crate::containerd::{Containerd, Options, Programs, running};
+use crate::layout::Layout;
+use crate::pause;
+use anyhow::{Context, Result, bail, ensure};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Imports the sandbox image if the runtime does not have it. Says whether it was imported.
+pub fn ensure_sandbox_image(containerd: &Containerd, layout: &Layout) -> Result<bool> {
+    let mut list = Containerd::ctr(&containerd.programs, layout);
+    list.args(["images", "list", "--quiet"]).arg(format!("name=={}", pause::IMAGE));
+    if !run(list, None).context("cannot list the runtime's images")?.trim().is_empty() {
+        return Ok(false);
+    }
+    let import = import_command(&containerd.programs, &containerd.snapshotter, layout);
+    run(import, Some(&pause::archive()?)).context("cannot import the sandbox image")?;
+    Ok(true)
+}
+
+/// Imports OCI and Docker archives (`docker save`, `podman save`, `skopeo copy`). Returns a line per image.
+pub fn import(options: &Options, layout: &Layout, files: &[impl AsRef<Path>]) -> Result<Vec<String>> {
+    ensure!(
+        running(layout).is_some(),
+        "no containerd listens on {}; start the cluster first (corten up)",
+        layout.containerd_socket.display()
+    );
+    let programs = Programs::find(options)?;
+    let snapshotter = programs.settings(options, layout)?.snapshotter;
+    let mut images = Vec::new();
+    for file in files.iter().map(AsRef::as_ref) {
+        // Opened here, so that a missing file is told from a bad one.
+        std::fs::File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
+        let mut command = import_command(&programs, snapshotter.name(), layout);
+        command.arg(std::path::absolute(file).with_context(|| format!("cannot resolve {}", file.display()))?);
+        let output = run(command, None)
+            .with_context(|| format!("cannot import {}; is it an OCI or Docker archive?", file.display()))?;
+        // `unpacking NAME (sha256:...)...done`, or `...saved` where a version does not unpack.
+        let named =
+            output.lines().filter_map(|l| l.strip_prefix("unpacking ").or_else(|| l.strip_suffix("\tsaved")));
+        let before = images.len();
+        images.extend(named.map(|l| l.split_whitespace().next().unwrap_or(l).to_owned()));
+        ensure!(
+            images.len() > before,
+            "{} holds no image for this machine that has a name; save it with a name (docker save NAME:TAG)",
+            file.display()
+        );
+    }
+    Ok(images)
+}
+
+fn import_command(programs: &Programs, snapshotter: &str, layout: &Layout) -> Command {
+    let mut command = Containerd::ctr(programs, layout);
+    command.args(["images", "import", "--snapshotter", snapshotter]);
+    command
+}
+
+/// Runs to the end; with input, `-` is the file that ctr reads.
+fn run(mut command: Command, input: Option<&[u8]>) -> Result<String> {
+    if input.is_some() {
+        command.arg("-").stdin(Stdio::piped());
+    }
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot run {}", command.get_program().to_string_lossy()))?;
+    if let (Some(bytes), Some(mut stdin)) = (input, child.stdin.take()) {
+        // If it ended early, its exit status and message say why.
+        let _broken_pipe = stdin.write_all(bytes);
+    }
+    let output = child.wait_with_output().context("cannot wait for ctr")?;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
