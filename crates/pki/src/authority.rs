@@ -183,7 +183,7 @@ fn key_id(key: &PublicKey) -> Vec<u8> {
     digest.as_ref().iter().take(20).copied().collect()
 }
 
-fn extension(arcs: &[u64], critical: bool, value: &[u8]) -> Vec<u8> {
+pub(crate) fn extension(arcs: &[u64], critical: bool, value: &[u8]) -> Vec<u8> {
     let mut parts = vec![der::oid(arcs)];
     if critical {
         parts.push(der::boolean_true());

@@ -1,6 +1,8 @@
 //! Certificate signing requests (PKCS #10, RFC 2986). Any bytes are safe.
 
-use crate::{Error, Name, Names, PublicKey};
+use crate::authority::extension;
+use crate::key::pem;
+use crate::{Error, Name, Names, PrivateKey, PublicKey, der, oid};
 use rustls_pki_types::CertificateSigningRequestDer;
 use rustls_pki_types::pem::{PemObject, SectionKind};
 use x509_parser::certification_request::X509CertificationRequest;
@@ -63,8 +65,52 @@ impl CertificateRequest {
         Ok(Self { subject: Name::read(&info.subject), names, spki, signed })
     }
 
+    /// A request for a certificate of `key` with this subject and these names, as PEM.
+    ///
+    /// # Errors
+    /// [`Error::Key`] when signing fails.
+    pub fn create(subject: &Name, names: &Names, key: &PrivateKey) -> Result<String, Error> {
+        let mut attributes = Vec::new();
+        if !names.is_empty() {
+            let extensions = der::sequence(&[extension(oid::SUBJECT_ALT_NAME, false, &names.to_der())]);
+            attributes = der::sequence(&[der::oid(oid::EXTENSION_REQUEST), der::set_of(vec![extensions])]);
+        }
+        let info = der::sequence(&[
+            der::integer(&[0]), // version 1
+            subject.to_der(),
+            key.public().spki().to_vec(),
+            der::explicit(0, &attributes),
+        ]);
+        let signature = key.sign_x509(&info)?;
+        let algorithm = key.public().algorithm().identifier();
+        Ok(pem("CERTIFICATE REQUEST", &der::sequence(&[info, algorithm, der::bits(&signature)])))
+    }
+
     /// Whether the request is signed by the key it asks a certificate for.
     pub const fn proves_possession(&self) -> bool {
         self.signed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_is_made_is_read() {
+        let key = PrivateKey::generate().unwrap();
+        let subject = Name::new("system:node:n1", &["system:nodes"]);
+        let names =
+            Names { dns: vec!["n1".into()], ips: vec!["10.0.0.1".parse().unwrap()], ..Names::default() };
+        for names in [names, Names::default()] {
+            let text = CertificateRequest::create(&subject, &names, &key).unwrap();
+            let read = CertificateRequest::from_pem(text.as_bytes()).unwrap();
+            assert!(read.proves_possession());
+            assert_eq!(
+                (read.subject, read.names, read.spki),
+                (subject.clone(), names, key.public().spki().to_vec())
+            );
+        }
     }
 }

@@ -25,6 +25,9 @@ pub(crate) const ECDSA_SHA384: &[u64] = &[1, 2, 840, 10045, 4, 3, 3];
 pub(crate) const ECDSA_SHA512: &[u64] = &[1, 2, 840, 10045, 4, 3, 4];
 pub(crate) const RSA_SHA256: &[u64] = &[1, 2, 840, 113_549, 1, 1, 11];
 
+/// The attribute of a request that holds the extensions it asks for (PKCS #9, RFC 2985 5.4.2).
+pub(crate) const EXTENSION_REQUEST: &[u64] = &[1, 2, 840, 113_549, 1, 9, 14];
+
 /// Extended key usages, in the order in which upstream's signer writes them.
 pub(crate) const ANY_USAGE: &[u64] = &[2, 5, 29, 37, 0];
 pub(crate) const SERVER_AUTH: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 3, 1];
