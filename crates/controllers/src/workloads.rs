@@ -8,6 +8,7 @@ mod claim;
 mod control;
 mod deployment;
 mod hash;
+mod job;
 pub(crate) mod patch;
 mod pods;
 mod replicas;
@@ -24,5 +25,6 @@ pub const fn controllers() -> &'static [Row] {
     &[
         Row { name: "replicaset-controller", start: replicas::start::<ReplicaSet> },
         Row { name: "deployment-controller", start: deployment::start },
+        Row { name: "job-controller", start: job::start },
     ]
 }

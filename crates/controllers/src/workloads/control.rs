@@ -11,6 +11,7 @@ use futures_util::{StreamExt, TryFutureExt, stream};
 use jiff::Timestamp;
 use reconcile::{Clock, EventKind, Queue, Recorder};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The most requests that one look at one object has under way at a time.
 pub(crate) const REQUESTS_AT_ONCE_MAX: usize = 32;
@@ -81,7 +82,10 @@ impl PodControl {
             Ok(()) => {
                 self.tell(owner, EventKind::Normal, "SuccessfulDelete", &format!("Deleted pod: {}", pod.name()));
             }
-            Err(error) if error.is_not_found() => {}
+            Err(error) if error.is_not_found() => {
+                self.pods.gone(&owner.key(), pod);
+                return Ok(());
+            }
             Err(error) => {
                 self.tell(owner, EventKind::Warning, "FailedDelete", &format!("Error deleting: {error}"));
                 return Err(Error::Other(format!("unable to delete pods: {error}")));
@@ -105,7 +109,10 @@ impl PodControl {
     ) -> Result<Option<Arc<Pod>>, Error> {
         match self.client.patch::<Pod>(pod.namespace(), pod.name(), &Patch::Strategic(patch)).await {
             Ok(patched) => Ok(Some(self.pods.stored(&owner.key(), patched))),
-            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) if error.is_not_found() => {
+                self.pods.gone(&owner.key(), pod);
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
@@ -230,6 +237,17 @@ pub(crate) fn follow_owned<K: Object, O: Object>(
     queue: &Queue,
     selector: fn(&O) -> Option<&LabelSelector>,
 ) {
+    follow_owned_after(Duration::ZERO, lister, owners, queue, selector);
+}
+
+/// Likewise, after a while in which changes gather.
+pub(crate) fn follow_owned_after<K: Object, O: Object>(
+    wait: Duration,
+    lister: &Lister<K>,
+    owners: &Lister<O>,
+    queue: &Queue,
+    selector: fn(&O) -> Option<&LabelSelector>,
+) {
     let (owners, queue) = (owners.clone(), queue.clone());
     lister.subscribe(move |change| {
         let object = change.object();
@@ -239,7 +257,7 @@ pub(crate) fn follow_owned<K: Object, O: Object>(
             _ => None,
         };
         for reference in [now, before].into_iter().flatten().filter(|reference| refers_to::<O>(reference)) {
-            queue.add(Key::new(object.namespace(), reference.name.as_str()));
+            queue.add_after(Key::new(object.namespace(), reference.name.as_str()), wait);
         }
         let strays = match change {
             Change::Added(_) => true,
@@ -249,7 +267,7 @@ pub(crate) fn follow_owned<K: Object, O: Object>(
         if now.is_none() && strays {
             for owner in owners.list_in(object.namespace()) {
                 if selector(&owner).is_some_and(|selector| selects(selector, object.meta())) {
-                    queue.add(owner.key());
+                    queue.add_after(owner.key(), wait);
                 }
             }
         }

@@ -26,6 +26,8 @@ enum Write<K> {
     Stored(Arc<K>, u64),
     /// Its deletion was asked for.
     Deleted(Arc<K>),
+    /// The server said that it is gone: the one of this UID.
+    Gone(String),
 }
 
 impl<K> Clone for Written<K> {
@@ -60,6 +62,11 @@ impl<K: Object> Written<K> {
         let mut going = object.clone();
         going.meta_mut().deletion_timestamp.get_or_insert(Time(now));
         self.note(owner, Write::Deleted(Arc::new(going)));
+    }
+
+    /// Notes that the server does not know an object any more.
+    pub(crate) fn gone(&self, owner: &Key, object: &K) {
+        self.note(owner, Write::Gone(object.uid().to_owned()));
     }
 
     fn note(&self, owner: &Key, write: Write<K>) {
@@ -117,6 +124,13 @@ fn apply<K: Object>(write: &Write<K>, seen: u64, objects: &mut Vec<Arc<K>>) -> b
             }
             _ => false,
         },
+        Write::Gone(uid) => match find(objects, uid) {
+            Some(place) => {
+                objects.remove(place);
+                true
+            }
+            None => false,
+        },
     }
 }
 
@@ -166,6 +180,19 @@ mod tests {
         lister.put(version("a", 1));
         written.deleted(&owner, &version("a", 1), at(5));
         assert_eq!(shown(&written), ["-a@1"]);
+        lister.remove(&Key::new("default", "a"));
+        assert_eq!(shown(&written), [""; 0]);
+        assert!(written.writes.lock().is_empty());
+    }
+
+    #[test]
+    fn what_is_gone_does_not_show() {
+        let (lister, owner) = (Lister::new(), Key::new("default", "owner"));
+        let written = Written::new(lister.clone());
+        lister.put(version("a", 1));
+        written.gone(&owner, &version("a", 1));
+        assert_eq!(shown(&written), [""; 0]);
+        assert!(!written.writes.lock().is_empty());
         lister.remove(&Key::new("default", "a"));
         assert_eq!(shown(&written), [""; 0]);
         assert!(written.writes.lock().is_empty());
