@@ -65,6 +65,10 @@ pub enum Patch {
     Strategic(Value),
     /// RFC 6902: an array of operations.
     Json(Value),
+    /// RFC 7396 too, but carried out here and put back (PUT), for callers whose roles have `update` and not
+    /// `patch`, as those of upstream's controllers. Nothing that the caller does not know is lost: it is done
+    /// on the object's JSON. `metadata.uid` and `metadata.resourceVersion` are preconditions, as in a patch.
+    Update(Value),
     /// Server-side apply.
     Apply {
         /// Who owns what is set.
@@ -83,12 +87,13 @@ impl Patch {
             Self::Strategic(_) => "application/strategic-merge-patch+json",
             Self::Json(_) => "application/json-patch+json",
             Self::Apply { .. } => "application/apply-patch+yaml",
+            Self::Update(_) => "application/json",
         }
     }
 
     pub(crate) const fn body(&self) -> &Value {
         match self {
-            Self::Merge(value) | Self::Strategic(value) | Self::Json(value) => value,
+            Self::Merge(value) | Self::Strategic(value) | Self::Json(value) | Self::Update(value) => value,
             Self::Apply { object, .. } => object,
         }
     }
@@ -103,9 +108,47 @@ impl Patch {
     }
 }
 
+/// Lays a merge patch over a document (RFC 7396 section 2).
+pub(crate) fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(fields) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(serde_json::Map::new());
+    }
+    let Value::Object(target) = target else { return };
+    for (name, change) in fields {
+        if change.is_null() {
+            target.remove(name);
+        } else {
+            merge(target.entry(name.clone()).or_insert(Value::Null), change);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn merge_patches_of_the_rfc() {
+        let cases = [
+            (r#"{"a":"b"}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
+            (r#"{"a":"b","b":"c"}"#, r#"{"a":null}"#, r#"{"b":"c"}"#),
+            (r#"{"a":["b"]}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
+            (r#"{"a":{"b":"c"}}"#, r#"{"a":{"b":"d","c":null}}"#, r#"{"a":{"b":"d"}}"#),
+            (r#"{"e":null}"#, r#"{"a":1}"#, r#"{"e":null,"a":1}"#),
+            ("[1,2]", r#"{"a":"b","c":null}"#, r#"{"a":"b"}"#),
+            ("{}", r#"{"a":{"bb":{"ccc":null}}}"#, r#"{"a":{"bb":{}}}"#),
+        ];
+        for (target, patch, expected) in cases {
+            let parse = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
+            let mut target = parse(target);
+            merge(&mut target, &parse(patch));
+            assert_eq!(target, parse(expected));
+        }
+    }
 
     #[test]
     fn queries_are_escaped() {

@@ -49,7 +49,8 @@ impl ServiceAccountTransport {
             "kind": "TokenRequest",
             "spec": { "expirationSeconds": TOKEN_SECONDS },
         });
-        let ask = || self.root.post_subresource::<ServiceAccount>(&self.namespace, &self.name, "token", &body);
+        let ask =
+            || self.root.post_subresource::<ServiceAccount>(&self.namespace, &self.name, "token", &body);
         let answer = match ask().await {
             Err(error) if error.is_not_found() => {
                 let metadata = ObjectMeta {

@@ -1,6 +1,6 @@
 //! Verbs on typed objects.
 
-use crate::options::{List, ListOptions, Patch};
+use crate::options::{List, ListOptions, Patch, merge};
 use crate::transport::{Transport, collect};
 use crate::watch::EventStream;
 use crate::{Error, Https, Kubeconfig};
@@ -19,6 +19,11 @@ use std::time::Duration;
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(70);
 /// How often a request that the server is too busy for is sent again, as client-go.
 const BUSY_TRIES_MAX: u32 = 10;
+/// How often an update is tried that somebody else comes before.
+const UPDATE_TRIES_MAX: u32 = 5;
+/// What the server says of a lost race.
+const CHANGED: &str =
+    "the object has been modified; please apply your changes to the latest version and try again";
 /// How many objects a page of a list holds, as client-go's pager.
 const PAGE_OBJECTS: u32 = 500;
 
@@ -121,9 +126,41 @@ impl Client {
         subresource: &str,
         patch: &Patch,
     ) -> Result<K, Error> {
+        if let Patch::Update(change) = patch {
+            return self.update(namespace, name, subresource, change).await;
+        }
         let path = format!("{}{}", path::<K>(namespace, name, subresource), patch.query());
         let body = (patch.content_type(), encode(patch.body())?);
         decode(&self.raw(Method::PATCH, &path, Some(body)).await?)
+    }
+
+    /// [`Patch::Update`]. Without a resource version in it, it is tried again where somebody else was faster.
+    async fn update<K: Object>(
+        &self,
+        namespace: &str,
+        name: &str,
+        subresource: &str,
+        change: &Value,
+    ) -> Result<K, Error> {
+        let metadata = &change["metadata"];
+        let mut tries = if metadata["resourceVersion"].is_null() { UPDATE_TRIES_MAX } else { 1 };
+        loop {
+            let read = self.raw(Method::GET, &path::<K>(namespace, name, ""), None).await?;
+            let mut object: Value = serde_json::from_slice(&read).map_err(unreadable::<K>)?;
+            for (field, what) in [("uid", "another object has this name"), ("resourceVersion", CHANGED)] {
+                let wanted = &metadata[field];
+                if !wanted.is_null() && *wanted != object["metadata"][field] {
+                    return Err(conflict::<K>(name, what));
+                }
+            }
+            merge(&mut object, change);
+            let body = Some(("application/json", encode(&object)?));
+            tries -= 1;
+            match self.raw(Method::PUT, &path::<K>(namespace, name, subresource), body).await {
+                Err(error) if error.is_conflict() && tries > 0 => {}
+                other => return decode(&other?),
+            }
+        }
     }
 
     /// Deletes the object. Its finalizers and its grace period may keep it for a while.
@@ -313,6 +350,15 @@ fn failure(code: u16, body: &[u8]) -> Error {
     });
     status.code.get_or_insert(code.into());
     Error::Status(Box::new(status))
+}
+
+fn conflict<K: Object>(name: &str, what: &str) -> Error {
+    Error::Status(Box::new(Status {
+        code: Some(409),
+        reason: Some("Conflict".into()),
+        message: Some(format!("Operation cannot be fulfilled on {} {name:?}: {what}", K::PLURAL)),
+        ..Status::default()
+    }))
 }
 
 fn encode<T: serde::Serialize>(object: &T) -> Result<Bytes, Error> {

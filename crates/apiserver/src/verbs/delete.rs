@@ -354,13 +354,14 @@ fn finalizers_for_deletion(hub: &Hub, old: &Value, options: &DeleteOptions) -> O
     (!same).then_some(new)
 }
 
-/// Whether an update takes away the last thing that held a deleted object.
-pub(crate) fn is_finished(new: &Value, old: &Value) -> bool {
-    let (new, old) = (new.at("metadata"), old.at("metadata"));
-    !old.at("deletionTimestamp").is_null()
-        && new.at("finalizers").items().is_empty()
-        && old.at("deletionGracePeriodSeconds").as_i64().unwrap_or(0) == 0
-        && !old.at("finalizers").items().is_empty()
+/// Whether nothing holds a deleted object any more after an update (`ShouldDeleteDuringUpdate` of
+/// `apiserver/pkg/registry/generic/registry/store.go`).
+pub(crate) fn is_finished(hub: &Hub, new: &Value, old: &Value) -> bool {
+    let metadata = old.at("metadata");
+    !metadata.at("deletionTimestamp").is_null()
+        && metadata.at("deletionGracePeriodSeconds").as_i64().unwrap_or(0) == 0
+        && new.at("metadata").at("finalizers").items().is_empty()
+        && !crate::special::holds_deletion(&hub.row, new)
 }
 
 /// Takes the object out of the store if it is still at `revision`; `None` if it is not.

@@ -222,7 +222,7 @@ async fn change_once(
     begin_update(call, target, hub, &context, &mut new, &old)?;
     call.api.admission.validate(call, &attributes, Some(&new), Some(&old)).await?;
     let named_version = !unconditional && versions_count;
-    if delete::is_finished(&new, &old) {
+    if delete::is_finished(hub, &new, &old) {
         if options.dry_run {
             return Ok(Tried::Done(write::unwritten(hub, &new, entry.revision)));
         }
