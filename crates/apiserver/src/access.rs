@@ -25,6 +25,10 @@ const NODE_GRAPH: [(&str, &str); 4] = [
     ("resource.k8s.io", "resourceslices"),
 ];
 
+/// Keys of the audit log's annotations about what was decided, and why.
+const DECISION: &str = "authorization.k8s.io/decision";
+const REASON: &str = "authorization.k8s.io/reason";
+
 /// Who may do what, kept current by the feed.
 pub struct Access {
     /// Who is calling.
@@ -137,6 +141,9 @@ pub(crate) fn impersonate(call: &mut Call) -> Result<(), Status> {
     let access = &call.api.access;
     let decide = |attributes: &Attributes<'_>| access.authorize(attributes);
     let found = access.impersonator.impersonate(&decide, &attributes(call), &wanted)?;
+    if let Some(audit) = &call.audit {
+        audit.impersonated(&found.user);
+    }
     call.user = Arc::new(found.user);
     Ok(())
 }
@@ -145,6 +152,8 @@ pub(crate) fn impersonate(call: &mut Call) -> Result<(), Status> {
 pub(crate) fn authorize(call: &Call) -> Result<(), Status> {
     // Superusers are the hot path of tests and of nothing else, but the selectors below cost something.
     if call.user.in_group(auth::user::SYSTEM_MASTERS) {
+        call.annotate(DECISION, "allow");
+        call.annotate(REASON, "");
         return Ok(());
     }
     let info = &call.info;
@@ -156,7 +165,10 @@ pub(crate) fn authorize(call: &Call) -> Result<(), Status> {
     let base = attributes(call);
     let attributes =
         Attributes { field_selector: selection(&field), label_selector: selection(&label), ..base };
-    refuse(call, &attributes)
+    let verdict = call.api.access.authorize(&attributes);
+    call.annotate(DECISION, if verdict.allowed() { "allow" } else { "forbid" });
+    call.annotate(REASON, &verdict.reason);
+    if verdict.allowed() { Ok(()) } else { Err(attributes.forbidden(&verdict.reason)) }
 }
 
 fn selection<'a, T, E>(parsed: &'a Option<(&'a str, Result<T, E>)>) -> Selection<'a, T> {

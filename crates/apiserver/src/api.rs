@@ -2,6 +2,7 @@
 
 use crate::access::Access;
 use crate::admission::Admission;
+use crate::audit::Audit;
 use crate::cache::{Cache, Published};
 use crate::codec::Codec;
 use crate::encryption::Encryption;
@@ -39,6 +40,8 @@ pub struct Config {
 pub struct Options {
     /// Encryption at rest; `None` keeps everything plain.
     pub encryption: Option<Arc<Encryption>>,
+    /// The audit log; `None` for none.
+    pub audit: Option<Arc<Audit>>,
 }
 
 /// Why the server cannot start.
@@ -78,6 +81,8 @@ pub struct Api {
     pub access: Access,
     /// Encryption at rest.
     pub encryption: Arc<Encryption>,
+    /// The audit log.
+    pub audit: Option<Arc<Audit>>,
     /// Definitions of custom resources that have changed.
     pub definitions: crate::crd::Queue,
     /// The way to kubelets.
@@ -129,6 +134,7 @@ impl Api {
             admission: Admission::standard(),
             access,
             encryption: encryption.clone(),
+            audit: options.audit,
             definitions: crate::crd::Queue::default(),
             nodes: crate::nodes::Nodes::default(),
             streams: streaming::Streams::new(stopping.subscribe()),

@@ -45,6 +45,15 @@ impl ResponseBody {
         Self::Chunks { parts, remaining }
     }
 
+    /// The bytes, where they are known.
+    pub fn to_vec(&self) -> Vec<u8> {
+        match self {
+            Self::Full(bytes) => bytes.to_vec(),
+            Self::Chunks { parts, .. } => parts.iter().flat_map(|p| p.iter().copied()).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// No bytes.
     pub const fn empty() -> Self {
         Self::Full(Bytes::new())

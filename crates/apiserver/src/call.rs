@@ -1,6 +1,7 @@
 //! One request on its way through the door: what the verbs need to know of it.
 
 use crate::api::Api;
+use crate::audit::{Level, Record};
 use crate::cache::Entry;
 use crate::door::Origin;
 use crate::negotiate::{Accepted, Allows, Convert, Encoding, negotiate, not_acceptable, wants_pretty};
@@ -44,6 +45,8 @@ pub struct Call {
     pub warnings: Mutex<Vec<Str>>,
     /// Where it comes from.
     pub origin: Origin,
+    /// What the audit log is told, if anything.
+    pub(crate) audit: Option<Record>,
     /// The connection itself, once the answer has told the client that it speaks another protocol from there.
     pub upgrade: hyper::upgrade::OnUpgrade,
 }
@@ -100,6 +103,25 @@ impl Call {
         }
     }
 
+    /// Whether it may last: it has no timeout, and the audit log tells of its beginning.
+    pub fn is_long_running(&self) -> bool {
+        self.info.verb == "watch" || crate::route::is_long_running(&self.info)
+    }
+
+    /// Adds an annotation to what the audit log is told.
+    pub fn annotate(&self, key: &str, value: &str) {
+        if let Some(audit) = &self.audit {
+            audit.annotate(key, value);
+        }
+    }
+
+    /// Tells the audit log which object a write is about. `object` is as the client sent it, with defaults.
+    pub(crate) fn audit_object(&self, codec: &crate::codec::Codec, object: &Value) {
+        if let Some(audit) = &self.audit {
+            audit.request_object(object.at("metadata"), || codec.to_json(object));
+        }
+    }
+
     /// Waits until the cache shows `revision`, or (for `None`) everything that was acknowledged before now.
     pub async fn fresh(&self, revision: Option<u64>) -> Result<(), Status> {
         let newest = self.api.store.revision().await.map_err(|e| crate::storage::status(&e))?;
@@ -127,7 +149,9 @@ impl Call {
         hub: &Arc<Hub>,
         entry: &Entry,
     ) -> Result<Reply, Status> {
-        Render::new(self, served.clone(), hub.clone(), accepted).one(code, entry)
+        let render = |accepted| Render::new(self, served.clone(), hub.clone(), accepted).one(code, entry);
+        self.audit_protobuf(accepted, render);
+        render(accepted)
     }
 
     /// An answer of several objects.
@@ -139,11 +163,27 @@ impl Call {
         entries: &[Arc<Entry>],
         meta: Value,
     ) -> Result<Reply, Status> {
-        Render::new(self, served.clone(), hub.clone(), accepted).list(entries, meta)
+        let render =
+            |accepted, meta| Render::new(self, served.clone(), hub.clone(), accepted).list(entries, meta);
+        self.audit_protobuf(accepted, |accepted| render(accepted, meta.clone()));
+        render(accepted, meta)
+    }
+
+    /// The audit log's answers are JSON, whatever the client gets.
+    fn audit_protobuf(&self, accepted: Accepted, json: impl FnOnce(Accepted) -> Result<Reply, Status>) {
+        if accepted.encoding == Encoding::Protobuf
+            && let Some(audit) = self.audit.as_ref().filter(|a| a.wants(Level::RequestResponse))
+            && let Ok(reply) = json(Accepted { encoding: Encoding::Json, pretty: false, ..accepted })
+        {
+            audit.response_object(&reply.body.to_vec());
+        }
     }
 
     /// An answer that is a Status, in the negotiated form.
     pub fn status_reply(&self, code: u16, accepted: Accepted, status: &Status) -> Result<Reply, Status> {
+        if let Some(audit) = &self.audit {
+            audit.status(status);
+        }
         if accepted.encoding == Encoding::Protobuf {
             let body = crate::codec::status_protobuf(status);
             return Ok(Reply::bytes(code, Encoding::Protobuf.media_type(), body));

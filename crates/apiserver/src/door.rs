@@ -97,6 +97,7 @@ async fn answer(api: Arc<Api>, origin: Origin, mut request: Request<Body>) -> Re
         user: Arc::default(),
         warnings: Mutex::default(),
         origin,
+        audit: None,
         upgrade,
     };
     let head = call.method == Method::HEAD;
@@ -104,10 +105,18 @@ async fn answer(api: Arc<Api>, origin: Origin, mut request: Request<Body>) -> Re
     let result = pass(&mut call, body).await;
     let reply = match result {
         Ok(reply) => reply,
-        Err(status) => Reply::error(&status, call.accept(), call.pretty()),
+        Err(status) => {
+            if let Some(audit) = &call.audit {
+                audit.status(&status);
+            }
+            Reply::error(&status, call.accept(), call.pretty())
+        }
     };
     observation.end(&call, reply.code);
     let mut response = reply.into_response(&call.warnings.lock());
+    if let Some(audit) = call.audit.take() {
+        response = audit.respond(response);
+    }
     if head {
         *response.body_mut() = ResponseBody::empty();
     }
@@ -116,10 +125,17 @@ async fn answer(api: Arc<Api>, origin: Origin, mut request: Request<Body>) -> Re
 
 /// A request's way from its headers to its answer.
 async fn pass(call: &mut Call, body: Body) -> Result<Reply, Status> {
-    access::authenticate(call)?;
+    let authenticated = access::authenticate(call);
+    if let Some(audit) = &call.api.audit {
+        match audit.begin(call, authenticated.is_ok()) {
+            Ok(record) => call.audit = record,
+            Err(refusal) => return Ok(refusal),
+        }
+    }
+    authenticated?;
     access::impersonate(call)?;
     access::authorize(call)?;
-    let long_running = call.info.verb == "watch" || route::is_long_running(&call.info);
+    let long_running = call.is_long_running();
     let work = async {
         if !call.info.is_resource {
             return endpoints::answer(call, body).await;

@@ -12,6 +12,7 @@
 pub mod access;
 pub mod admission;
 pub mod api;
+pub mod audit;
 pub mod body;
 pub mod bootstrap;
 pub mod cache;

@@ -198,5 +198,7 @@ fn decode_action(
         api_versions.iter().find(|v| **v == said).or(api_versions.first()).copied().unwrap_or_default();
     let (codec, row) = Codec::of_action(api_version, kind, go_type);
     let decoded = codec.decode(&row, encoding, body, validation != FieldValidation::Ignore)?;
-    crate::write::accept_decoded(call, &row, decoded, validation)
+    let object = crate::write::accept_decoded(call, &row, decoded, validation)?;
+    call.audit_object(&codec, &object);
+    Ok(object)
 }

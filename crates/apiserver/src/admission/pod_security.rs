@@ -126,6 +126,9 @@ fn pod(
         return Ok(());
     }
     let pod = Pod { metadata: pod.at("metadata"), spec: pod.at("spec") };
+    if call.audit.is_some() {
+        annotate(call, is_pod(a), &policy, &pod);
+    }
     if is_pod(a)
         && let Some(violations) = checks::run(policy.enforce, &pod)
     {
@@ -138,6 +141,18 @@ fn pod(
         call.warn(format!("would violate PodSecurity {}: {}", Quoted(&lv), checks::detail(&violations)));
     }
     Ok(())
+}
+
+/// What the audit log is told.
+fn annotate(call: &Call, enforced: bool, policy: &policy::Policy, pod: &Pod<'_>) {
+    if enforced {
+        call.annotate("pod-security.kubernetes.io/enforce-policy", &policy.enforce.to_string());
+    }
+    if let Some(violations) = checks::run(policy.audit, pod) {
+        let lv = policy.audit.to_string();
+        let text = format!("would violate PodSecurity {}: {}", Quoted(&lv), checks::detail(&violations));
+        call.annotate("pod-security.kubernetes.io/audit-violations", &text);
+    }
 }
 
 /// Whether an update of a pod changes what is checked: containers come or go, or their images change.

@@ -14,10 +14,13 @@ use futures_util::future::BoxFuture;
 use kinds::expressions::Place;
 use meta::status::{Cause, Status, reason};
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use value::{Str, Value};
 
 /// The longest message of an expression, in bytes, as upstream.
 const MESSAGE_BYTES_MAX: usize = 5 << 10;
+/// The longest value of an audit annotation, in bytes, as upstream.
+const ANNOTATION_BYTES_MAX: usize = 10 << 10;
 
 pub(super) struct ValidatingAdmissionPolicy(Compiled<Vec<Policy>>);
 
@@ -217,6 +220,7 @@ fn dispatch(
             }
         };
         let mut shown: Option<(Value, Value, Value)> = None;
+        let mut told: BTreeMap<Str, Vec<Str>> = BTreeMap::new();
         for binding in &policy.bindings {
             match binding.covers(call, a, object, old, namespace) {
                 Ok(true) => {}
@@ -257,8 +261,14 @@ fn dispatch(
                     Inputs { call, attributes: a, object, old, request, namespace: namespace_object, params };
                 for found in evaluate(policy, &inputs) {
                     match found {
+                        Finding::Told(key, text) => {
+                            let texts = told.entry(key).or_default();
+                            if call.audit.is_some() && !texts.contains(&text) {
+                                texts.push(text);
+                            }
+                        }
                         Finding::Annotation(message) => deny(Some(binding), message, ""),
-                        Finding::Denied(message, reason) => {
+                        Finding::Denied(message, reason, i) => {
                             for action in &binding.actions {
                                 match action.as_str() {
                                     "Deny" => deny(Some(binding), message.clone(), &reason),
@@ -266,6 +276,10 @@ fn dispatch(
                                         "Validation failed for ValidatingAdmissionPolicy '{}' with binding '{}': {message}",
                                         policy.name, binding.name
                                     )),
+                                    "Audit" if call.audit.is_some() => {
+                                        let key = "validation.policy.admission.k8s.io/validation_failure";
+                                        call.annotate(key, &failure(policy, binding, &message, i));
+                                    }
                                     _ => {}
                                 }
                             }
@@ -273,6 +287,9 @@ fn dispatch(
                     }
                 }
             }
+        }
+        for (key, texts) in told {
+            call.annotate(&format!("{}/{key}", policy.name), &texts.join(", "));
         }
     }
     let Some(denial) = first.into_inner() else { return Ok(()) };
@@ -288,10 +305,25 @@ fn dispatch(
     Err(status)
 }
 
-/// What an evaluation found wrong.
+/// A failed validation as the audit log tells it.
+fn failure(policy: &Policy, binding: &Binding, message: &str, i: usize) -> String {
+    let quote = |text: &str| value::json::to_string(&Value::from(text));
+    let actions: Vec<String> = binding.actions.iter().map(|a| quote(a)).collect();
+    format!(
+        r#"[{{"message":{},"policy":{},"binding":{},"expressionIndex":{i},"validationActions":[{}]}}]"#,
+        quote(message),
+        quote(&policy.name),
+        quote(&binding.name),
+        actions.join(",")
+    )
+}
+
+/// What an evaluation found, most of it wrong.
 enum Finding {
-    /// A validation failed or could not be told: message and reason.
-    Denied(String, Str),
+    /// A validation failed or could not be told: message and reason, and which it was.
+    Denied(String, Str, usize),
+    /// What the audit log is to be told, by key.
+    Told(Str, Str),
     /// An audit annotation could not be told.
     Annotation(String),
 }
@@ -299,7 +331,7 @@ enum Finding {
 /// One evaluation of a policy.
 fn evaluate(policy: &Policy, inputs: &Inputs<'_>) -> Vec<Finding> {
     let failed = |message: String| {
-        if policy.ignores_failure { Vec::new() } else { vec![Finding::Denied(message, Str::default())] }
+        if policy.ignores_failure { Vec::new() } else { vec![Finding::Denied(message, Str::default(), 0)] }
     };
     let null = Value::Null;
     if !policy.conditions.is_empty() {
@@ -347,7 +379,7 @@ fn evaluate(policy: &Policy, inputs: &Inputs<'_>) -> Vec<Finding> {
                 let computed = messages.get(i).and_then(Option::as_ref).and_then(Val::as_str);
                 let message = message(validation, computed);
                 let reason = if validation.reason.is_empty() { reason::INVALID } else { &validation.reason };
-                found.push(Finding::Denied(message, reason.into()));
+                found.push(Finding::Denied(message, reason.into(), i));
             }
         }
     }
@@ -366,7 +398,7 @@ fn message(validation: &Validation, computed: Option<&str>) -> String {
     }
 }
 
-/// Evaluates the audit annotations, for what goes wrong.
+/// Evaluates the audit annotations.
 fn annotations<'v>(
     policy: &Policy,
     scope: &cel::Activation<'v>,
@@ -378,10 +410,15 @@ fn annotations<'v>(
         let result = match expression.eval(scope, Some(variables), &mut remaining) {
             Ok(result) => result,
             Err(OutOfBudget) if policy.ignores_failure => return Vec::new(),
-            Err(OutOfBudget) => return vec![Finding::Denied(OUT_OF_BUDGET.into(), Str::default())],
+            Err(OutOfBudget) => return vec![Finding::Denied(OUT_OF_BUDGET.into(), Str::default(), 0)],
         };
         match result {
-            Ok(Val::String(text)) => tracing::debug!(policy = %policy.name, %key, %text, "audit annotation"),
+            Ok(Val::String(text)) => {
+                let mut text = text.to_string();
+                let end = text.floor_char_boundary(ANNOTATION_BYTES_MAX);
+                text.truncate(end);
+                found.push(Finding::Told(key.as_str().into(), text.into()));
+            }
             Ok(Val::Null) => {}
             Err(_) if policy.ignores_failure => {}
             Err(message) => found.push(Finding::Annotation(message)),

@@ -21,6 +21,7 @@ pub(super) async fn create(call: &Call, target: &Target, body: Body) -> Result<R
     let mut object = write::decode(call, served, &body, options.validation)?;
     write::wipe_system_fields(&mut object);
     write::match_namespace(call, served, &mut object)?;
+    call.audit_object(&served.codec, &object);
     if served.row.group == "authorization.k8s.io" && served.row.plural != "selfsubjectrulesreviews" {
         crate::managed::update(call, target, None, &mut object, &options);
     }

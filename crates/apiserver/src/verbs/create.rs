@@ -35,6 +35,7 @@ pub(crate) async fn create(
     let mut object = write::decode(call, &target.served, body, options.validation)?;
     write::wipe_system_fields(&mut object);
     write::match_namespace(call, &target.served, &mut object)?;
+    call.audit_object(&target.served.codec, &object);
     write::dedup_owner_references(call, &mut object, false);
     let written = create_object(call, target, hub, object, &options, true).await?;
     call.entry_reply(201, accepted, &target.served, hub, &written.entry)

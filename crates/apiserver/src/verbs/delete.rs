@@ -60,9 +60,22 @@ pub(crate) fn options(call: &Call, body: &Bytes) -> Result<DeleteOptions, Status
         tree
     } else {
         let encoding = body_encoding(call.header(header::CONTENT_TYPE), &Encoding::ALL)?;
-        crate::codec::decode_delete_options(encoding, body)?
+        let tree = crate::codec::decode_delete_options(encoding, body)?;
+        if let Some(audit) = &call.audit {
+            audit.request_object(&Value::Null, || audit_json(tree.clone()));
+        }
+        tree
     };
     options_of(std::mem::take(&mut tree))
+}
+
+/// The options as the audit log tells them.
+fn audit_json(mut tree: Value) -> Vec<u8> {
+    tree.set("kind", "DeleteOptions");
+    tree.set("apiVersion", "meta.k8s.io/v1");
+    let mut out = Vec::new();
+    crate::reply::write_kind_first(&tree, &mut out);
+    out
 }
 
 /// Checks options that are a tree already.

@@ -62,11 +62,24 @@ pub(crate) async fn patch(
     };
     let accepted = call.negotiate()?;
     let options = WriteOptions::read(call, OptionsKind::Patch { apply: form == Form::Apply })?;
+    if let Some(audit) = &call.audit {
+        audit.request_patch(|| as_json(form, body));
+    }
     let patch = Patch::read(form, body)?;
     let mut make = |live: Option<&Value>| patch.apply(call, target, live, &options);
     let create = if form == Form::Apply && target.sub.is_none() { Create::Yes } else { Create::No };
     let (code, written) = update::change(call, target, hub, &mut make, &options, false, create).await?;
     call.entry_reply(code, accepted, served, hub, &written.entry)
+}
+
+/// The patch as the audit log tells it.
+fn as_json(form: Form, body: &Bytes) -> Vec<u8> {
+    if form == Form::Apply
+        && let Ok(tree) = yaml::parse(body)
+    {
+        return json::to_vec(&tree);
+    }
+    body.to_vec()
 }
 
 enum Patch {

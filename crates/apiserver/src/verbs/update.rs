@@ -38,6 +38,7 @@ pub(crate) async fn update(
     let served = &target.served;
     let mut given = write::decode(call, served, body, options.validation)?;
     write::match_namespace(call, served, &mut given)?;
+    call.audit_object(&served.codec, &given);
     write::check_name(call, &given)?;
     write::dedup_owner_references(call, &mut given, false);
     let mut make = |live: Option<&Value>| {

@@ -1,5 +1,6 @@
 //! The server as a whole, over a store in memory.
 #![allow(clippy::unwrap_used)]
 
+mod audit;
 mod encryption;
 mod server;

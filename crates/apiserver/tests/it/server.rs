@@ -81,7 +81,7 @@ impl Server {
         let user = Arc::new(UserInfo::new(user[0], &user[1..]));
         let response: Response<_> = self.api.call(user, request.unwrap()).await;
         let (parts, body) = response.into_parts();
-        let Ok(body) = body.collect().await;
+        let body = body.collect().await.unwrap();
         (parts.status.as_u16(), parts.headers, body.to_bytes())
     }
 }

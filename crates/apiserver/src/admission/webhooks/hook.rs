@@ -11,6 +11,7 @@ use value::{Str, Value};
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) struct Hook {
+    pub(super) configuration: Str,
     pub(super) name: Str,
     /// Configuration, name and place: unique among the webhooks of one kind.
     pub(super) uid: String,
@@ -43,6 +44,7 @@ fn hook(configuration: &str, place: usize, webhook: &Value) -> Hook {
     let seconds = webhook.at("timeoutSeconds").as_i64().and_then(|s| u64::try_from(s).ok());
     let versions = webhook.at("admissionReviewVersions").items().iter().map(Value::str);
     Hook {
+        configuration: configuration.into(),
         name: name.into(),
         uid: format!("{configuration}/{name}/{place}"),
         matches: Match::of_webhook(webhook),

@@ -9,6 +9,7 @@ use crate::admission::compiled::Compiled;
 use crate::admission::matching::{self, Matched, Namespace};
 use crate::admission::reinvocation::Reinvocation;
 use crate::admission::{AsyncPlugin, Attributes, Operation};
+use crate::audit::Level;
 use crate::call::Call;
 use futures_util::future::BoxFuture;
 use meta::quote::Quoted;
@@ -81,17 +82,28 @@ async fn mutate(
     old: Option<&Value>,
 ) -> Result<(), Status> {
     let namespace = Namespace::of(call, a).await?;
-    for hook in hooks {
+    for (i, hook) in hooks.iter().enumerate() {
         if state.again && !state.webhooks.is_due(&hook.uid) {
             continue;
         }
         let new = Some(&*object).filter(|o| !o.is_null());
         let Some((matched, shown)) = invocation(call, a, hook, new, old, &namespace)? else { continue };
-        let verdict = match review::ask(call, a, hook, &matched, &shown, Use::Mutate).await {
-            Ok(Some(patch)) => apply(call, hook, &matched, shown, &patch),
+        let answer = review::ask(call, a, hook, &matched, &shown, Use::Mutate).await;
+        let audit = call.audit.as_ref().map(|_| Annotator { hook, round: usize::from(state.again), i });
+        let verdict = match answer {
+            Ok(Some(patch)) => {
+                let applied = apply(call, hook, &matched, shown, &patch);
+                if let (Some(audit), Ok(_)) = (&audit, &applied) {
+                    audit.patched(call, &patch.bytes);
+                }
+                applied
+            }
             Ok(None) => Ok(None),
             Err(failure) => Err(failure),
         };
+        if let Some(audit) = &audit {
+            audit.asked(call, &verdict);
+        }
         let verdict = match verdict {
             Ok(Some(changed)) => {
                 *object = changed;
@@ -108,6 +120,47 @@ async fn mutate(
         verdict?;
     }
     Ok(())
+}
+
+/// What the audit log is told of one call of a webhook.
+struct Annotator<'a> {
+    hook: &'a Hook,
+    round: usize,
+    i: usize,
+}
+
+impl Annotator<'_> {
+    fn key(&self, prefix: &str) -> String {
+        format!("{prefix}.admission.k8s.io/round_{}_index_{}", self.round, self.i)
+    }
+
+    /// An annotation's value, with more members behind the names.
+    fn value(&self, more: &str) -> String {
+        let quote = |text: &str| value::json::to_string(&Value::from(text));
+        let (configuration, webhook) = (quote(&self.hook.configuration), quote(&self.hook.name));
+        format!(r#"{{"configuration":{configuration},"webhook":{webhook},{more}}}"#)
+    }
+
+    fn asked<T>(&self, call: &Call, verdict: &Result<Option<T>, Failure>) {
+        match verdict {
+            Ok(changed) => {
+                let value = self.value(&format!("\"mutated\":{}", changed.is_some()));
+                call.annotate(&self.key("mutation.webhook"), &value);
+            }
+            Err(Failure::Call(_)) if self.hook.ignores_failure => {
+                call.annotate(&self.key("failed-open.mutation.webhook"), &self.hook.name);
+            }
+            Err(_) => call.annotate(&self.key("mutation.webhook"), &self.value("\"mutated\":false")),
+        }
+    }
+
+    fn patched(&self, call: &Call, patch: &[u8]) {
+        if call.audit.as_ref().is_some_and(|a| a.wants(Level::Request)) {
+            let patch = String::from_utf8_lossy(patch);
+            let value = self.value(&format!(r#""patch":{},"patchType":"JSONPatch""#, patch.trim()));
+            call.annotate(&self.key("patch.webhook"), &value);
+        }
+    }
 }
 
 /// The object (of the hub version) with the patch; `None` if the patch changes nothing.

@@ -80,6 +80,11 @@ pub(super) async fn ask(
     if version == "v1" {
         verify(&answer, &uid, usage).map_err(invalid)?;
     }
+    if call.audit.is_some() {
+        for (key, text) in response.at("auditAnnotations").entries() {
+            call.annotate(&format!("{}/{key}", hook.name), text.str());
+        }
+    }
     for warning in response.at("warnings").items() {
         call.warn(warning.str());
     }

@@ -38,14 +38,19 @@ impl AsyncPlugin for ValidatingWebhook {
             let Some(hooks) = self.0.get(call) else { return Ok(()) };
             let namespace = Namespace::of(call, a).await?;
             let mut wanted = Vec::new();
-            for hook in hooks.iter() {
+            for (i, hook) in hooks.iter().enumerate() {
                 if let Some((matched, shown)) = invocation(call, a, hook, object, old, &namespace)? {
-                    wanted.push((hook, matched, shown));
+                    wanted.push((i, hook, matched, shown));
                 }
             }
-            let asked = wanted.iter().map(|(hook, matched, shown)| async move {
-                let verdict = review::ask(call, a, hook, matched, shown, Use::Validate).await;
-                verdict.err().and_then(|failure| failure.status(hook))
+            let asked = wanted.iter().map(|(i, hook, matched, shown)| async move {
+                let failure = review::ask(call, a, hook, matched, shown, Use::Validate).await.err()?;
+                let status = failure.status(hook);
+                if status.is_none() && call.audit.is_some() {
+                    let key = format!("failed-open.validating.webhook.admission.k8s.io/round_0_index_{i}");
+                    call.annotate(&key, &hook.name);
+                }
+                status
             });
             join_all(asked).await.into_iter().flatten().next().map_or(Ok(()), Err)
         })
