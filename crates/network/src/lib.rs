@@ -4,7 +4,9 @@ pub mod cni;
 mod link;
 mod namespace;
 mod netlink;
+mod nft;
 mod protocol;
+pub mod proxy;
 
 pub use cidr::{Cidr, Family, NotACidr};
 pub use protocol::Protocol;

@@ -1,0 +1,18 @@
+//! Services: the rules by which packets to a Service reach an endpoint, as kube-proxy v1.36 has them.
+//!
+//! `plan` says what a Service becomes on a node, and is pure; `rules` compares; `kernel` makes it true. Layout:
+//! `element.rs` and `skeleton.rs`.
+
+mod conntrack;
+pub(crate) mod element;
+mod endpoints;
+mod kernel;
+mod plan;
+mod rules;
+mod service_rules;
+mod skeleton;
+
+pub use element::{Backend, Frontend};
+pub use plan::{Node, RuleSet, plan};
+pub use service_rules::{ProxyConfig, ServiceRules};
+pub(crate) use service_rules::remove_tables;
