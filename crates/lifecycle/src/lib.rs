@@ -2,12 +2,15 @@
 pub mod cgroups;
 pub mod containerd;
 pub mod image;
+pub mod install;
 pub mod layout;
 pub mod mounts;
 pub mod notify;
 pub mod pause;
 pub mod processes;
+mod root;
 mod spawn;
 pub mod supervisor;
+pub mod up;
 
 pub use layout::Layout;

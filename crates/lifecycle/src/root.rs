@@ -1,0 +1,73 @@
+//! The root directory: made, marked as Corten's, told from directories that are not.
+
+use crate::layout::Layout;
+use anyhow::{Context, Result, bail};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+/// What a server that ran without `up` may have left in a root; anything else is somebody's data.
+const KNOWN_NAMES: [&str; 8] = [
+    "pki",
+    "store",
+    "admin.conf",
+    "admin.kubeconfig",
+    "kubelet.conf",
+    "controller-manager.conf",
+    "scheduler.conf",
+    "registries",
+];
+
+/// Makes the root and what the supervisor itself needs.
+pub(crate) fn prepare(layout: &Layout) -> Result<()> {
+    let root = &layout.root;
+    make(root, 0o711)?;
+    if !layout.marker.exists() {
+        let entries = std::fs::read_dir(root).with_context(|| format!("cannot read {}", root.display()))?;
+        for entry in entries {
+            let name = entry.with_context(|| format!("cannot read {}", root.display()))?.file_name();
+            if !KNOWN_NAMES.iter().any(|known| name == *known) {
+                bail!(
+                    "{} is neither empty nor a Corten root: it holds {}; take another directory",
+                    root.display(),
+                    name.to_string_lossy()
+                );
+            }
+        }
+        let text = "The root of a Corten cluster. `corten reset` removes it, and refuses directories without this file.\n";
+        std::fs::write(&layout.marker, text)
+            .with_context(|| format!("cannot write {}", layout.marker.display()))?;
+    }
+    make(&layout.run_dir, 0o711)?;
+    make(&layout.log_dir, 0o755)?;
+    make(&layout.notify_dir, 0o700)
+}
+
+fn make(directory: &Path, mode: u32) -> Result<()> {
+    let make = DirBuilder::new().recursive(true).mode(mode).create(directory);
+    make.with_context(|| format!("cannot make the directory {}", directory.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_is_marked_and_foreign_directories_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::open(dir.path().join("a/b")).unwrap();
+        prepare(&layout).unwrap();
+        assert!(layout.marker.exists());
+        prepare(&layout).unwrap();
+
+        let server = Layout::open(dir.path().join("server")).unwrap();
+        std::fs::create_dir_all(&server.pki_dir).unwrap();
+        prepare(&server).unwrap();
+
+        let foreign = Layout::open(dir.path().join("foreign")).unwrap();
+        std::fs::create_dir_all(foreign.root.join("photos")).unwrap();
+        let error = prepare(&foreign).unwrap_err().to_string();
+        assert!(error.ends_with("it holds photos; take another directory"), "{error}");
+        assert!(!foreign.marker.exists());
+    }
+}

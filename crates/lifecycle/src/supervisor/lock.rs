@@ -1,0 +1,67 @@
+//! One supervisor per root: a lock that ends with its holder, however that ends.
+
+use crate::layout::Layout;
+use crate::processes::Identity;
+use anyhow::{Context, Result};
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+
+/// Held as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Lock(#[expect(dead_code, reason = "holding it is its use")] File);
+
+/// Takes the root's lock; gives the holder if there is one.
+pub(crate) fn take(layout: &Layout) -> Result<std::result::Result<Lock, Option<Identity>>> {
+    let path = &layout.lock;
+    let open = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path);
+    let mut file = open.with_context(|| format!("cannot open the lock {}", path.display()))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => return Ok(Err(read(&mut file))),
+        Err(error) => return Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    }
+    let own = Identity::own();
+    let write = |file: &mut File| {
+        file.set_len(0)?;
+        file.rewind()?;
+        writeln!(file, "{} {}", own.pid, own.start)
+    };
+    write(&mut file).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(Ok(Lock(file)))
+}
+
+/// The supervisor that runs on the root.
+pub fn holder(layout: &Layout) -> Option<Identity> {
+    let mut file = File::open(&layout.lock).ok()?;
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Err(rustix::io::Errno::WOULDBLOCK) => read(&mut file).filter(|identity| identity.process().is_some()),
+        _ => None,
+    }
+}
+
+fn read(file: &mut File) -> Option<Identity> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok()?;
+    let (pid, start) = text.trim().split_once(' ')?;
+    Some(Identity { pid: pid.parse().ok()?, start: start.parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_holder() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::open(dir.path()).unwrap();
+        assert_eq!(holder(&layout), None);
+        let lock = take(&layout).unwrap().unwrap();
+        assert_eq!(take(&layout).unwrap().unwrap_err(), Some(Identity::own()));
+        assert_eq!(holder(&layout), Some(Identity::own()));
+        drop(lock);
+        assert_eq!(holder(&layout), None);
+        take(&layout).unwrap().unwrap();
+    }
+}
