@@ -3,11 +3,15 @@
 
 mod discovery;
 mod endpoint_slice;
+mod endpoints;
 mod garbage_collector;
 mod namespace;
+mod node_ipam;
+mod node_lifecycle;
 mod root_ca;
 mod service_account;
 mod service_pods;
+mod taint_eviction;
 
 use crate::context::Row;
 
@@ -19,5 +23,9 @@ pub const fn controllers() -> &'static [Row] {
         Row { name: "namespace-controller", start: namespace::start },
         Row { name: "garbage-collector-controller", start: garbage_collector::start },
         Row { name: "endpointslice-controller", start: endpoint_slice::start },
+        Row { name: "endpoints-controller", start: endpoints::start },
+        Row { name: "node-ipam-controller", start: node_ipam::start },
+        Row { name: "node-lifecycle-controller", start: node_lifecycle::start },
+        Row { name: "taint-eviction-controller", start: taint_eviction::start },
     ]
 }

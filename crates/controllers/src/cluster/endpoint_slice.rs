@@ -147,7 +147,7 @@ impl EndpointSliceController {
         }
         for (old, new) in plan.update {
             let Some(change) = patch::update(&*old, &new) else { continue };
-            let patch = Patch::Merge(change);
+            let patch = Patch::Update(change);
             let slice = self.client.patch::<EndpointSlice>(&key.namespace, old.name(), &patch).await?;
             self.slices.stored(key, slice);
         }

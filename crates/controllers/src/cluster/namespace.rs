@@ -86,7 +86,7 @@ impl NamespaceController {
         let phase = namespace.status.as_ref().and_then(|status| status.phase.as_deref());
         if phase != Some("Terminating") {
             let patch = json!({"metadata": {"uid": namespace.uid()}, "status": {"phase": "Terminating"}});
-            namespace = self.client.patch_subresource("", name, "status", &Patch::Merge(patch)).await?;
+            namespace = self.client.patch_subresource("", name, "status", &Patch::Update(patch)).await?;
         }
         if namespace.spec.iter().flat_map(|spec| &spec.finalizers).flatten().next().is_none() {
             return Ok(Next::Done);
@@ -99,7 +99,7 @@ impl NamespaceController {
                 "status": {"conditions": conditions},
             });
             let patched: Result<Namespace, _> =
-                self.client.patch_subresource("", name, "status", &Patch::Merge(patch)).await;
+                self.client.patch_subresource("", name, "status", &Patch::Update(patch)).await;
             if let Err(error) = patched {
                 tracing::debug!(namespace = name, %error, "namespace: cannot write conditions");
             }

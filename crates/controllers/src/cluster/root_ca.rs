@@ -70,7 +70,7 @@ impl Reconcile for RootCaPublisher {
                 Some(map) => match correction(&map, &self.certificate) {
                     None => Ok(()),
                     Some(patch) => {
-                        let patch = Patch::Merge(patch);
+                        let patch = Patch::Update(patch);
                         self.client.patch::<ConfigMap>(&key.name, NAME, &patch).await.map(drop)
                     }
                 },
