@@ -202,7 +202,7 @@ impl Agent {
                         continue;
                     }
                 },
-                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                () = crate::stopped(&mut stop) => return Ok(()),
             };
             let Ok(slot) = slots.clone().acquire_owned().await else { return Ok(()) };
             let agent = self.clone();

@@ -69,8 +69,8 @@ pub(crate) enum Expression {
     Dispatch { map: &'static str, key: Register },
     /// Enters the key with its data into a dynamic map, or lets the entry live longer.
     Remember { map: &'static str, key: Register, data: Register, timeout_milliseconds: u64 },
-    /// Removes the key from a dynamic map.
-    Forget { map: &'static str, key: Register },
+    /// Removes the key from a dynamic map. The kernel wants a register of data, and does not read it.
+    Forget { map: &'static str, key: Register, data: Register },
     /// Sends the connection to the address and port in registers.
     DestinationNat { family: Family, address: Register, port: Register },
     /// Gives the connection the address of the outgoing interface, and any port.
@@ -142,10 +142,11 @@ impl Expression {
                 buffer.put_be32(DYNSET_SREG_DATA, number(data));
                 buffer.put(DYNSET_TIMEOUT, &timeout_milliseconds.to_be_bytes());
             }),
-            Self::Forget { map, key } => named(buffer, "dynset", |buffer| {
+            Self::Forget { map, key, data } => named(buffer, "dynset", |buffer| {
                 buffer.put_text(DYNSET_NAME, map);
                 buffer.put_be32(DYNSET_OPERATION, DYNSET_DELETE);
                 buffer.put_be32(DYNSET_SREG_KEY, number(key));
+                buffer.put_be32(DYNSET_SREG_DATA, number(data));
             }),
             Self::DestinationNat { family, address, port } => named(buffer, "nat", |buffer| {
                 buffer.put_be32(NAT_TYPE, NAT_DESTINATION);

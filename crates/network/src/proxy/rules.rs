@@ -178,12 +178,28 @@ mod tests {
         let mut step = |name, set: RuleSet, expected: Expect| {
             expected.assert_eq(&all.set(&owner(name), set).to_string());
         };
-        step("b", rules(&[(1, Action::Drop), (2, Action::Drop)]), expect![""]);
-        step("b", rules(&[(1, Action::Drop), (2, Action::Reject)]), expect![""]);
-        step("a", rules(&[(1, Action::Reject)]), expect![""]);
-        step("b", rules(&[(1, Action::Drop)]), expect![""]);
-        step("a", rules(&[]), expect![""]);
-        step("b", rules(&[]), expect![""]);
+        step("b", rules(&[(1, Action::Drop), (2, Action::Drop)]), expect![[r#"
+            + no-endpoints 203.0.113.1 udp 1: drop
+            + no-endpoints 203.0.113.1 udp 2: drop
+        "#]]);
+        step("b", rules(&[(1, Action::Drop), (2, Action::Reject)]), expect![[r#"
+            - no-endpoints 203.0.113.1 udp 2: drop
+            + no-endpoints 203.0.113.1 udp 2: reject
+        "#]]);
+        step("a", rules(&[(1, Action::Reject)]), expect![[r#"
+            - no-endpoints 203.0.113.1 udp 1: drop
+            + no-endpoints 203.0.113.1 udp 1: reject
+        "#]]);
+        step("b", rules(&[(1, Action::Drop)]), expect![[r#"
+            - no-endpoints 203.0.113.1 udp 2: reject
+        "#]]);
+        step("a", rules(&[]), expect![[r#"
+            - no-endpoints 203.0.113.1 udp 1: reject
+            + no-endpoints 203.0.113.1 udp 1: drop
+        "#]]);
+        step("b", rules(&[]), expect![[r#"
+            - no-endpoints 203.0.113.1 udp 1: drop
+        "#]]);
         assert_eq!(all.elements().count(), 0);
         assert_eq!(all.owners().count(), 0);
     }

@@ -331,7 +331,7 @@ fn pick_rules(family: Family, pick: Pick) -> Vec<Rule> {
             choice,
             Expression::Find { map: Set::Endpoints.name(), key: frontend_at, to: backend },
             // An entry that is there names an endpoint that is gone; updating it would not change that.
-            Expression::Forget { map: AFFINITY_MAP, key: R0 },
+            Expression::Forget { map: AFFINITY_MAP, key: R0, data: backend },
             remember.clone(),
             send.clone(),
         ]);

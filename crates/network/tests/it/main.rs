@@ -1,0 +1,8 @@
+//! The network for real: namespaces as a node and its pods, the plugin, the agent, the rules, and packets.
+//!
+//! Needs root; says so and does nothing otherwise.
+#![allow(clippy::unwrap_used)]
+
+mod pods;
+mod services;
+mod world;
