@@ -48,11 +48,14 @@ pub fn below(mounts: &[Mount], directories: &[&Path]) -> Vec<PathBuf> {
     points
 }
 
-/// Unmounts everything below the directories, which must be canonical. Returns how many mounts went.
+/// Unmounts everything below the directories. Returns how many mounts went.
 pub fn unmount_below(directories: &[&Path]) -> Result<usize> {
     let mut undone = 0;
+    // mountinfo has real paths; a directory that is not there has no mounts.
+    let real: Vec<PathBuf> = directories.iter().filter_map(|d| d.canonicalize().ok()).collect();
+    let directories: Vec<&Path> = real.iter().map(PathBuf::as_path).collect();
     for _ in 0..ROUNDS_MAX {
-        let points = below(&own()?, directories);
+        let points = below(&own()?, &directories);
         if points.is_empty() {
             return Ok(undone);
         }
@@ -68,7 +71,7 @@ pub fn unmount_below(directories: &[&Path]) -> Result<usize> {
             }
         }
     }
-    let left = below(&own()?, directories);
+    let left = below(&own()?, &directories);
     anyhow::ensure!(left.is_empty(), "{} is still mounted after {ROUNDS_MAX} attempts", left[0].display());
     Ok(undone)
 }

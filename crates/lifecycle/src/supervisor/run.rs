@@ -62,9 +62,10 @@ fn lock_or_replace(
         report(&Report::AlreadyUp { pid: holder.pid, kubeconfig: layout.admin_kubeconfig.clone() });
         return Ok(None);
     }
+    let unit = crate::install::unit_name(layout);
     let cgroup = std::fs::read_to_string(format!("/proc/{}/cgroup", holder.pid)).unwrap_or_default();
-    if cgroup.contains(crate::install::UNIT) {
-        bail!("systemd runs Corten on {}: systemctl restart {}", layout.root.display(), crate::install::UNIT);
+    if cgroup.contains(&unit) {
+        bail!("systemd runs Corten on {}: systemctl restart {unit}", layout.root.display());
     }
     report(&Report::Warning(format!("replacing the supervisor {}; containers run on", holder.pid)));
     holder.signal(Signal::TERM)?;
