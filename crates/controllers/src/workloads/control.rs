@@ -235,7 +235,7 @@ pub(crate) fn follow_owned<K: Object, O: Object>(
     lister: &Lister<K>,
     owners: &Lister<O>,
     queue: &Queue,
-    selector: fn(&O) -> Option<&LabelSelector>,
+    selector: fn(&O) -> Option<LabelSelector>,
 ) {
     follow_owned_after(Duration::ZERO, lister, owners, queue, selector);
 }
@@ -246,7 +246,7 @@ pub(crate) fn follow_owned_after<K: Object, O: Object>(
     lister: &Lister<K>,
     owners: &Lister<O>,
     queue: &Queue,
-    selector: fn(&O) -> Option<&LabelSelector>,
+    selector: fn(&O) -> Option<LabelSelector>,
 ) {
     let (owners, queue) = (owners.clone(), queue.clone());
     lister.subscribe(move |change| {
@@ -266,7 +266,7 @@ pub(crate) fn follow_owned_after<K: Object, O: Object>(
         };
         if now.is_none() && strays {
             for owner in owners.list_in(object.namespace()) {
-                if selector(&owner).is_some_and(|selector| selects(selector, object.meta())) {
+                if selector(&owner).is_some_and(|selector| selects(&selector, object.meta())) {
                     queue.add_after(owner.key(), wait);
                 }
             }

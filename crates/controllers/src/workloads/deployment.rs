@@ -37,7 +37,7 @@ pub(super) fn start(context: &Context, tasks: &mut Tasks) {
     let queue = Queue::new();
     control::follow(&deployments, &queue);
     control::follow_owned(&sets, &deployments, &queue, |deployment| {
-        deployment.spec.as_ref().map(|spec| &spec.selector)
+        deployment.spec.as_ref().map(|spec| spec.selector.clone())
     });
     follow_last_pods(&pods, &sets, &deployments, &queue);
     let controller = Controller {
@@ -170,7 +170,7 @@ impl Controller {
                 }
                 Action::Update(read, wanted, events) => {
                     let Some(patch) = patch::update(&**read, &**wanted) else { continue };
-                    let patch = Patch::Merge(patch);
+                    let patch = Patch::Update(patch);
                     let patched = self.client.patch::<ReplicaSet>(read.namespace(), read.name(), &patch);
                     self.sets.stored(&key, patched.await?);
                     events.iter().for_each(|event| self.scaled(deployment, Some(event)));
@@ -187,7 +187,7 @@ impl Controller {
                 }
                 Action::Replace(wanted) => {
                     if let Some(patch) = patch::update(deployment, &**wanted) {
-                        let patch = Patch::Merge(patch);
+                        let patch = Patch::Update(patch);
                         let patched = self.client.patch::<Deployment>(&key.namespace, &key.name, &patch);
                         self.deployments.stored(&key, patched.await?);
                     }
@@ -268,7 +268,7 @@ impl Controller {
         patch: Option<serde_json::Value>,
     ) -> std::result::Result<(), Error> {
         let Some(patch) = patch else { return Ok(()) };
-        let (key, patch) = (deployment.key(), Patch::Merge(patch));
+        let (key, patch) = (deployment.key(), Patch::Update(patch));
         let patched = self.client.patch_subresource(&key.namespace, &key.name, "status", &patch).await?;
         self.deployments.stored(&key, patched);
         Ok(())

@@ -53,7 +53,7 @@ pub(super) fn start(context: &Context, tasks: &mut Tasks) {
     let queue = Queue::new();
     control::follow(&jobs, &queue);
     control::follow_owned_after(GATHERING, &pods, &jobs, &queue, |job: &Job| {
-        job.spec.as_ref().and_then(|spec| spec.selector.as_ref())
+        job.spec.as_ref().and_then(|spec| spec.selector.clone())
     });
     let control = PodControl {
         client: context.client(ACCOUNT),
@@ -186,7 +186,7 @@ impl Controller {
 
     async fn write_status(&self, job: &Arc<Job>, status: &JobStatus) -> std::result::Result<Arc<Job>, Error> {
         let Some(patch) = patch::status(&**job, &status_of(job), status) else { return Ok(job.clone()) };
-        let (key, patch) = (job.key(), Patch::Merge(patch));
+        let (key, patch) = (job.key(), Patch::Update(patch));
         let client = &self.control.client;
         let written = client.patch_subresource(&key.namespace, &key.name, "status", &patch).await?;
         Ok(self.jobs.stored(&key, written))

@@ -28,7 +28,7 @@ pub(super) trait Replicated: Object {
     fn view(&self) -> ReplicaSet;
 
     /// The selector, for who watches pods that are nobody's.
-    fn selector(&self) -> Option<&LabelSelector>;
+    fn selector(&self) -> Option<LabelSelector>;
 
     /// The ReplicaSets of the same owner.
     fn siblings(lister: &Lister<Self>, set: &Self) -> Vec<Arc<Self>>;
@@ -94,7 +94,7 @@ impl<K: Replicated> Controller<K> {
         let terminating = K::COUNTS_TERMINATING.then_some(after.terminating.len());
         let status = replicaset::status(now, &set, &after.active, terminating, failure.as_deref());
         if let Some(patch) = patch::status(&*owner, &set.status.clone().unwrap_or_default(), &status) {
-            let patch = Patch::Merge(patch);
+            let patch = Patch::Update(patch);
             let patched = self.control.client.patch_subresource(&key.namespace, &key.name, "status", &patch);
             self.sets.stored(&key, patched.await?);
         }
@@ -132,8 +132,8 @@ impl Replicated for ReplicaSet {
         self.clone()
     }
 
-    fn selector(&self) -> Option<&LabelSelector> {
-        self.spec.as_ref().map(|spec| &spec.selector)
+    fn selector(&self) -> Option<LabelSelector> {
+        self.spec.as_ref().map(|spec| spec.selector.clone())
     }
 
     fn siblings(lister: &Lister<Self>, set: &Self) -> Vec<Arc<Self>> {
