@@ -1,0 +1,177 @@
+//! The serving certificate: given as files, or asked of the cluster and renewed.
+//!
+//! Upstream: `pkg/kubelet/certificate/kubelet.go` (`NewKubeletServerCertificateManager`).
+
+use api::Object;
+use api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestSpec};
+use client::Client;
+use pki::{
+    AUTHORITY_SECONDS, Authority, CertificateRequest, HotCertificate, Identity, LEAF_SECONDS, Name, Names,
+    PrivateKey, Usage, renew_after,
+};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Certificate and key in one file, as upstream's `kubelet-server-current.pem`.
+const FILE: &str = "kubelet-server-current.pem";
+/// How often certificates are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(3_600);
+/// How often the answer to a request is looked for, and how long.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
+const POLLS_MAX: usize = 450;
+/// After a request that came to nothing.
+const RETRY_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The certificate that is served.
+pub(super) struct Certificate {
+    hot: Arc<HotCertificate>,
+    files: Option<(PathBuf, PathBuf)>,
+    kept: PathBuf,
+    subject: Name,
+    names: Names,
+    /// From when a new one is to be asked for.
+    due: i64,
+}
+
+impl Certificate {
+    /// Takes what is there; else a certificate of our own, which nobody believes, until the cluster gives one.
+    ///
+    /// # Errors
+    /// The files cannot be read or used.
+    pub(super) fn open(kubelet: &crate::Config) -> Result<Self, pki::Error> {
+        let now = jiff::Timestamp::now().as_second();
+        let subject = Name::new(format!("system:node:{}", kubelet.node_name), &["system:nodes"]);
+        let names =
+            Names { dns: vec![kubelet.node_name.clone()], ips: kubelet.node_ips.clone(), ..Names::default() };
+        let kept = kubelet.server.certificate_dir.join(FILE);
+        let files = kubelet.server.certificate_files.clone();
+        let (identity, due) = match &files {
+            Some((certificate, key)) => (read(certificate, key)?, i64::MAX),
+            None => match read(&kept, &kept) {
+                Ok(identity) if serves(&identity, &names, now) => {
+                    let due = renew_after(identity.certificate.not_before, identity.certificate.not_after);
+                    (identity, due)
+                }
+                _ => (own(&subject, &names, now)?, now),
+            },
+        };
+        Ok(Self { hot: HotCertificate::new(&identity)?, files, kept, subject, names, due })
+    }
+
+    /// What TLS shows.
+    pub(super) fn hot(&self) -> Arc<HotCertificate> {
+        self.hot.clone()
+    }
+
+    /// Renews what is due, forever.
+    pub(super) async fn keep(mut self, client: Client) {
+        loop {
+            if let Some((certificate, key)) = &self.files {
+                tokio::time::sleep(LOOK_INTERVAL).await;
+                let replaced = read(certificate, key).and_then(|identity| self.hot.replace(&identity));
+                if let Err(error) = replaced {
+                    tracing::warn!(%error, "cannot read the serving certificate again; the old one is kept");
+                }
+                continue;
+            }
+            if jiff::Timestamp::now().as_second() < self.due {
+                tokio::time::sleep(LOOK_INTERVAL).await;
+                continue;
+            }
+            if let Err(error) = self.renew(&client).await {
+                tracing::warn!(error, "cannot get a serving certificate; trying again");
+                tokio::time::sleep(RETRY_INTERVAL).await;
+            }
+        }
+    }
+
+    async fn renew(&mut self, client: &Client) -> Result<(), String> {
+        let key = PrivateKey::generate().map_err(|e| e.to_string())?;
+        let request =
+            CertificateRequest::create(&self.subject, &self.names, &key).map_err(|e| e.to_string())?;
+        let pem = ask(client, request).await?;
+        let certificate = pki::Certificate::all_from_pem(&pem)
+            .map_err(|e| e.to_string())?
+            .into_iter()
+            .next()
+            .ok_or("the certificate that was issued is empty")?;
+        let due = renew_after(certificate.not_before, certificate.not_after);
+        let identity = Identity { certificate, key };
+        self.hot.replace(&identity).map_err(|e| e.to_string())?;
+        self.due = due;
+        let text = [identity.certificate_pem().as_bytes(), identity.key.to_pem().expose()].concat();
+        // Served it is already; unwritten it is asked for again at the next start.
+        if let Err(error) = pki::write_private(&self.kept, &text) {
+            tracing::warn!(%error, "cannot keep the serving certificate");
+        }
+        tracing::info!("the serving certificate is the cluster's");
+        Ok(())
+    }
+}
+
+/// Makes a CertificateSigningRequest and waits for its certificate.
+async fn ask(client: &Client, request: String) -> Result<String, String> {
+    let object = CertificateSigningRequest {
+        metadata: api::meta::v1::ObjectMeta { generate_name: Some("csr-".into()), ..Default::default() },
+        spec: CertificateSigningRequestSpec {
+            request: api::ByteString(request.into_bytes()),
+            signer_name: "kubernetes.io/kubelet-serving".into(),
+            usages: Some(vec!["digital signature".into(), "server auth".into()]),
+            ..Default::default()
+        },
+        status: None,
+    };
+    let made =
+        client.create(&object).await.map_err(|e| format!("cannot create a certificate request: {e}"))?;
+    let name = made.meta().name.clone().unwrap_or_default();
+    for _ in 0..POLLS_MAX {
+        let found: CertificateSigningRequest = client
+            .get("", &name)
+            .await
+            .map_err(|e| format!("cannot read certificate request {name}: {e}"))?;
+        let status = found.status.unwrap_or_default();
+        if let Some(certificate) = status.certificate {
+            return String::from_utf8(certificate.0).map_err(|_| "the certificate is no PEM".into());
+        }
+        let end =
+            status.conditions.iter().flatten().find(|c| matches!(c.type_.as_str(), "Denied" | "Failed"));
+        if let Some(end) = end {
+            return Err(format!(
+                "certificate request {name} is {}: {}",
+                end.type_,
+                end.message.as_deref().unwrap_or("")
+            ));
+        }
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+    Err(format!("certificate request {name} was not answered"))
+}
+
+fn read(certificate: &Path, key: &Path) -> Result<Identity, pki::Error> {
+    let text = |path: &Path| {
+        std::fs::read_to_string(path).map_err(|source| pki::Error::File {
+            action: "read",
+            path: path.to_owned(),
+            source,
+        })
+    };
+    let certificate = pki::Certificate::all_from_pem(&text(certificate)?)?
+        .into_iter()
+        .next()
+        .ok_or_else(|| pki::Error::Parse("no certificate found".into()))?;
+    Ok(Identity { certificate, key: PrivateKey::from_pem(&text(key)?)? })
+}
+
+fn serves(identity: &Identity, names: &Names, now: i64) -> bool {
+    let certificate = &identity.certificate;
+    certificate.spki() == identity.key.public().spki()
+        && certificate.names.cover(names)
+        && now < certificate.not_after
+}
+
+/// A certificate that nobody but ourselves vouches for.
+fn own(subject: &Name, names: &Names, now: i64) -> Result<Identity, pki::Error> {
+    let authority = Authority::create(&subject.common_name, PrivateKey::generate()?, now, AUTHORITY_SECONDS)?;
+    authority.issue(subject, names, Usage::Server, now, LEAF_SECONDS)
+}

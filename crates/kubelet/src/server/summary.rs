@@ -1,0 +1,151 @@
+//! `/stats/summary`: what the node and its pods use, as one document.
+//!
+//! Law: `k8s.io/kubelet/pkg/apis/stats/v1alpha1/types.go`.
+
+use super::Server;
+use super::metrics::pods;
+use super::node::Disk;
+use super::respond::{self, Answer};
+use super::usage::{self, Container, Sample};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use std::path::Path;
+
+/// Answers with the document.
+pub(super) async fn answer(server: &Server) -> Answer {
+    let sample = usage::sample(server).await;
+    let disk = Disk::read(&server.kubelet.root_dir);
+    respond::json(&document(&server.node_name, &sample, disk, Path::new("/proc/sys/kernel/pid_max")))
+}
+
+fn document(node_name: &str, sample: &Sample, disk: Option<Disk>, pid_max: &Path) -> Value {
+    let node = &sample.node;
+    let time = rfc3339(node.time);
+    let fs = disk.map(|d| {
+        json!({
+            "time": time,
+            "availableBytes": d.available,
+            "capacityBytes": d.capacity,
+            "usedBytes": d.capacity.saturating_sub(d.available),
+            "inodesFree": d.inodes_free,
+            "inodes": d.inodes,
+            "inodesUsed": d.inodes.saturating_sub(d.inodes_free),
+        })
+    });
+    let pid_max: Option<u64> = std::fs::read_to_string(pid_max).ok().and_then(|t| t.trim().parse().ok());
+    let whole = json!({
+        "nodeName": node_name,
+        "startTime": Timestamp::from_second(i64::try_from(node.started).unwrap_or_default()).ok(),
+        "cpu": {
+            "time": time,
+            "usageNanoCores": sample.node_nano_cores,
+            "usageCoreNanoSeconds": node.cpu_nanos,
+        },
+        "memory": {
+            "time": time,
+            "availableBytes": node.memory_available,
+            "usageBytes": node.memory_total.saturating_sub(node.memory_free),
+            "workingSetBytes": node.working_set(),
+            "rssBytes": node.memory_rss,
+            "pageFaults": node.page_faults,
+            "majorPageFaults": node.major_page_faults,
+        },
+        "swap": {"time": time, "swapAvailableBytes": node.swap_free, "swapUsageBytes": node.swap_used},
+        "fs": fs,
+        "runtime": {"imageFs": fs, "containerFs": fs},
+        "rlimit": {"time": time, "maxpid": pid_max, "curproc": node.processes},
+    });
+    let of_pod = |pod: &Container| {
+        let mine = sample.containers.iter().filter(|c| c.uid == pod.uid && !c.name.is_empty());
+        let containers: Vec<Value> = mine.clone().map(container).collect();
+        let started = mine.filter_map(|c| c.started).min().and_then(|s| Timestamp::from_second(s).ok());
+        let own = json!({
+            "podRef": {"name": pod.pod, "namespace": pod.namespace, "uid": pod.uid},
+            "startTime": started,
+            "containers": containers,
+            "ephemeral-storage": {"time": rfc3339(pod.time), "usedBytes": pod.fs_used, "inodesUsed": pod.inodes_used},
+        });
+        merged(own, usage_of(pod))
+    };
+    let pods: Vec<Value> = pods(sample).iter().map(of_pod).collect();
+    without_nulls(json!({"node": whole, "pods": pods}))
+}
+
+fn container(c: &Container) -> Value {
+    let own = json!({
+        "name": c.name,
+        "startTime": c.started.and_then(|s| Timestamp::from_second(s).ok()),
+        "rootfs": {"time": rfc3339(c.time), "usedBytes": c.fs_used, "inodesUsed": c.inodes_used},
+    });
+    merged(own, usage_of(c))
+}
+
+fn usage_of(c: &Container) -> Value {
+    let time = rfc3339(c.time);
+    json!({
+        "cpu": {"time": time, "usageNanoCores": c.nano_cores, "usageCoreNanoSeconds": c.cpu_nanos},
+        "memory": {
+            "time": time,
+            "availableBytes": c.available,
+            "usageBytes": c.memory_usage,
+            "workingSetBytes": c.working_set,
+            "rssBytes": c.rss,
+            "pageFaults": c.page_faults,
+            "majorPageFaults": c.major_page_faults,
+        },
+    })
+}
+
+fn merged(mut a: Value, b: Value) -> Value {
+    if let (Some(a), Value::Object(b)) = (a.as_object_mut(), b) {
+        a.extend(b);
+    }
+    a
+}
+
+fn rfc3339(nanos: u64) -> String {
+    let seconds = i64::try_from(nanos / 1_000_000_000).unwrap_or_default();
+    Timestamp::from_second(seconds).unwrap_or_default().to_string()
+}
+
+/// Fields that are not known are absent.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let kept = map.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, without_nulls(v)));
+            Value::Object(kept.collect::<Map<_, _>>())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(without_nulls).collect()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document() {
+        let c = Container {
+            name: "c".into(),
+            pod: "p".into(),
+            namespace: "ns".into(),
+            uid: "u".into(),
+            time: 1_700_000_000_000_000_000,
+            cpu_nanos: Some(7),
+            started: Some(1_600_000_000),
+            ..Container::default()
+        };
+        let sample = Sample { containers: vec![c], ..Sample::default() };
+        let got = document("n", &sample, None, Path::new("/nonexistent"));
+        assert_eq!(got["node"]["nodeName"], "n");
+        assert!(got["node"].get("fs").is_none());
+        let pod = &got["pods"][0];
+        assert_eq!(pod["podRef"], json!({"name": "p", "namespace": "ns", "uid": "u"}));
+        assert_eq!(
+            pod["containers"][0]["cpu"],
+            json!({"time": "2023-11-14T22:13:20Z", "usageCoreNanoSeconds": 7})
+        );
+        assert_eq!(pod["startTime"], "2020-09-13T12:26:40Z");
+    }
+}
