@@ -1,5 +1,6 @@
 //! The runtime itself, and small values.
 
+use bytes::Bytes;
 use prost::Message;
 
 use super::{CgroupDriver, Labels};
@@ -32,8 +33,8 @@ pub(crate) struct Int64Value {
 pub(crate) struct KeyValue {
     #[prost(string, tag = "1")]
     pub(crate) key: String,
-    #[prost(string, tag = "2")]
-    pub(crate) value: String,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(crate) value: Bytes,
 }
 
 #[derive(Clone, PartialEq, Message)]

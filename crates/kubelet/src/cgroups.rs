@@ -1,0 +1,255 @@
+//! The cgroups of pods: `kubepods` below the configured root, a child for each class but `Guaranteed`, one per pod.
+//!
+//! Works on v1, on hybrid machines (v1 controllers beside an empty v2 tree) and on v2; with the cgroupfs driver or,
+//! where the runtime says so, with systemd's names. Upstream counterpart: `pkg/kubelet/cm`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use api::core::v1::Pod;
+
+use crate::resources::{self, BEST_EFFORT, BURSTABLE, CPU_PERIOD, GUARANTEED};
+use crate::spec;
+
+const MOUNT: &str = "/sys/fs/cgroup";
+/// The v1 hierarchies in which pods have limits; in the others the runtime makes what it needs.
+const V1_LIMITED: [&str; 3] = ["cpu", "memory", "pids"];
+/// The v2 controllers that pods need.
+const V2_CONTROLLERS: [&str; 5] = ["cpu", "memory", "pids", "cpuset", "io"];
+
+/// How the machine's cgroups are and where ours begin.
+#[derive(Clone, Debug)]
+pub(crate) struct Cgroups {
+    mount: PathBuf,
+    is_unified: bool,
+    uses_systemd: bool,
+    /// Below which `kubepods` lies: `/` or `/corten-x`.
+    root: String,
+}
+
+impl Cgroups {
+    /// Looks at the machine. `uses_systemd`: the runtime leaves its cgroups to systemd.
+    pub(crate) fn read(root: &str, uses_systemd: bool) -> Self {
+        let mount = PathBuf::from(MOUNT);
+        let is_unified = mount.join("cgroup.controllers").exists();
+        let root = format!("/{}", root.trim_matches('/'));
+        Self { mount, is_unified, uses_systemd, root }
+    }
+
+    pub(crate) fn is_unified(&self) -> bool {
+        self.is_unified
+    }
+
+    /// The pod's cgroup as the runtime is to be told.
+    pub(crate) fn parent(&self, pod: &Pod) -> String {
+        if self.uses_systemd { self.slices(pod).pop().unwrap_or_default() } else { self.names(pod).pop().unwrap_or_default() }
+    }
+
+    /// Paths from `kubepods` to the pod's cgroup, as cgroupfs names them.
+    fn names(&self, pod: &Pod) -> Vec<String> {
+        let root = self.root.trim_end_matches('/');
+        let mut names = vec![format!("{root}/kubepods")];
+        if let Some(class) = class(pod) {
+            names.push(format!("{root}/kubepods/{class}"));
+        }
+        let parent = names.last().cloned().unwrap_or_default();
+        names.push(format!("{parent}/pod{}", spec::uid(pod)));
+        names
+    }
+
+    /// The same as systemd names slices, each below the one before it.
+    fn slices(&self, pod: &Pod) -> Vec<String> {
+        let prefix = self.root.trim_matches('/').replace('-', "_").replace('/', "-");
+        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}-") };
+        let mut slices = vec![format!("{prefix}kubepods.slice")];
+        let class = class(pod).map(|class| format!("-{class}")).unwrap_or_default();
+        if !class.is_empty() {
+            slices.push(format!("{prefix}kubepods{class}.slice"));
+        }
+        slices.push(format!("{prefix}kubepods{class}-pod{}.slice", spec::uid(pod).replace('-', "_")));
+        slices
+    }
+
+    /// Makes the pod's cgroup, with its limits. With systemd's names the runtime makes it.
+    pub(crate) fn create(&self, pod: &Pod) -> io::Result<()> {
+        if self.uses_systemd {
+            return Ok(());
+        }
+        let names = self.names(pod);
+        let own = names.last().map(String::as_str).unwrap_or_default();
+        if self.is_unified {
+            for name in &names {
+                self.make_v2(name)?;
+            }
+            return write_limits_v2(&join(&self.mount, own), pod);
+        }
+        for hierarchy in V1_LIMITED {
+            let base = self.mount.join(hierarchy);
+            if base.is_dir() {
+                std::fs::create_dir_all(join(&base, own))?;
+            }
+        }
+        write_limits_v1(&self.mount, own, pod)
+    }
+
+    /// A cgroup that hands all controllers to its children.
+    fn make_v2(&self, name: &str) -> io::Result<()> {
+        let mut path = self.mount.clone();
+        for part in name.split('/').filter(|part| !part.is_empty()) {
+            for controller in V2_CONTROLLERS {
+                // What the kernel lacks, nobody limits.
+                let _ = std::fs::write(path.join("cgroup.subtree_control"), format!("+{controller}"));
+            }
+            path.push(part);
+            match std::fs::create_dir(&path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+        }
+        for controller in V2_CONTROLLERS {
+            let _ = std::fs::write(path.join("cgroup.subtree_control"), format!("+{controller}"));
+        }
+        Ok(())
+    }
+
+    /// Removes the pod's cgroups, when all of its processes are gone.
+    pub(crate) fn remove(&self, pod: &Pod) {
+        if self.uses_systemd {
+            return;
+        }
+        let name = self.names(pod).pop().unwrap_or_default();
+        for base in self.hierarchies() {
+            remove_tree(&join(&base, &name));
+        }
+    }
+
+    /// Removes all that belongs to this instance.
+    pub(crate) fn remove_all(&self) {
+        let root = self.root.trim_end_matches('/');
+        for base in self.hierarchies() {
+            remove_tree(&join(&base, &format!("{root}/kubepods")));
+            if !root.is_empty() {
+                let _ = std::fs::remove_dir(join(&base, root));
+            }
+        }
+    }
+
+    fn hierarchies(&self) -> Vec<PathBuf> {
+        if self.is_unified {
+            return vec![self.mount.clone()];
+        }
+        let entries = std::fs::read_dir(&self.mount).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).filter(|path| path.is_dir() && !path.is_symlink()).collect()
+    }
+}
+
+fn class(pod: &Pod) -> Option<&'static str> {
+    match resources::qos_class(pod) {
+        BURSTABLE => Some("burstable"),
+        BEST_EFFORT => Some("besteffort"),
+        GUARANTEED => None,
+        _ => None,
+    }
+}
+
+fn join(base: &Path, name: &str) -> PathBuf {
+    base.join(name.trim_start_matches('/'))
+}
+
+struct Limits {
+    shares: i64,
+    quota: Option<i64>,
+    memory: Option<i64>,
+}
+
+/// What the pod as a whole may use: a limit only if every container has one.
+fn limits(pod: &Pod) -> Limits {
+    let limit = |name: &str| {
+        resources::pod_amount(pod, true, name).filter(|_| resources::is_limited(pod, name)).filter(|value| *value > 0)
+    };
+    Limits {
+        shares: resources::shares(resources::pod_amount(pod, false, "cpu").unwrap_or(0)),
+        quota: limit("cpu").map(resources::quota),
+        memory: limit("memory"),
+    }
+}
+
+fn write_limits_v1(mount: &Path, name: &str, pod: &Pod) -> io::Result<()> {
+    let limits = limits(pod);
+    let write = |hierarchy: &str, file: &str, value: i64| {
+        let path = join(&mount.join(hierarchy), name).join(file);
+        if path.exists() { std::fs::write(path, value.to_string()) } else { Ok(()) }
+    };
+    write("cpu", "cpu.shares", limits.shares)?;
+    if let Some(quota) = limits.quota {
+        write("cpu", "cpu.cfs_period_us", CPU_PERIOD)?;
+        write("cpu", "cpu.cfs_quota_us", quota)?;
+    }
+    if let Some(memory) = limits.memory {
+        write("memory", "memory.limit_in_bytes", memory)?;
+    }
+    Ok(())
+}
+
+fn write_limits_v2(path: &Path, pod: &Pod) -> io::Result<()> {
+    let limits = limits(pod);
+    let write = |file: &str, value: String| {
+        let path = path.join(file);
+        if path.exists() { std::fs::write(path, value) } else { Ok(()) }
+    };
+    write("cpu.weight", weight(limits.shares).to_string())?;
+    if let Some(quota) = limits.quota {
+        write("cpu.max", format!("{quota} {CPU_PERIOD}"))?;
+    }
+    if let Some(memory) = limits.memory {
+        write("memory.max", memory.to_string())?;
+    }
+    Ok(())
+}
+
+/// The weight of v2 for shares of v1: 2..262144 onto 1..10000.
+fn weight(shares: i64) -> i64 {
+    1 + (shares - 2) * 9999 / 262_142
+}
+
+/// Removes a cgroup with all below it; directories only, the files go with them.
+fn remove_tree(path: &Path) {
+    let Ok(entries) = std::fs::read_dir(path) else { return };
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_tree(&entry.path());
+        }
+    }
+    if let Err(error) = std::fs::remove_dir(path) {
+        tracing::debug!(path = %path.display(), %error, "cannot remove a cgroup");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::pod;
+    use serde_json::json;
+
+    #[test]
+    fn names_by_driver_and_class() {
+        let best = pod(json!({"containers": [{"name": "a"}]}));
+        let limits = json!({"limits": {"cpu": "1", "memory": "1Gi"}});
+        let guaranteed = pod(json!({"containers": [{"name": "a", "resources": limits}]}));
+        let cgroups = |root: &str, uses_systemd| Cgroups {
+            mount: PathBuf::from("/nowhere"),
+            is_unified: true,
+            uses_systemd,
+            root: format!("/{}", root.trim_matches('/')),
+        };
+        assert_eq!(cgroups("/", false).parent(&best), "/kubepods/besteffort/podu");
+        assert_eq!(cgroups("/corten-x", false).parent(&guaranteed), "/corten-x/kubepods/podu");
+        assert_eq!(cgroups("/", true).parent(&best), "kubepods-besteffort-podu.slice");
+        assert_eq!(cgroups("/corten", true).parent(&guaranteed), "corten-kubepods-podu.slice");
+    }
+
+    #[test]
+    fn weights() {
+        assert_eq!([2, 1024, 262_144].map(weight), [1, 39, 10_000]);
+    }
+}

@@ -1,0 +1,88 @@
+//! What all parts of a kubelet share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use api::core::v1::{ConfigMap, ObjectReference, Pod, Secret, Service};
+use client::{Client, Lister};
+use parking_lot::RwLock;
+use reconcile::{Clock, EventKind, Recorder};
+
+use crate::cgroups::Cgroups;
+use crate::config::Config;
+use crate::fields::Surroundings;
+use crate::machine::Machine;
+use crate::pods::Pods;
+use crate::runtime::Runtime;
+use crate::spec;
+
+/// The one of a process.
+pub(crate) struct Context {
+    pub(crate) config: Config,
+    pub(crate) runtime: Runtime,
+    /// The runtime's name (`containerd`): the scheme of container ids.
+    pub(crate) runtime_name: String,
+    pub(crate) client: Client,
+    pub(crate) pods: Pods,
+    pub(crate) services: Lister<Service>,
+    pub(crate) recorder: Recorder,
+    pub(crate) clock: Clock,
+    pub(crate) machine: Machine,
+    pub(crate) cgroups: Cgroups,
+    /// Why the runtime's network is not ready; `None` if it is.
+    pub(crate) network_error: RwLock<Option<String>>,
+    /// Image pulls, few at a time.
+    pub(crate) pulls: Arc<tokio::sync::Semaphore>,
+}
+
+impl Context {
+    /// `<root>/pods/UID`.
+    pub(crate) fn pod_dir(&self, uid: &str) -> PathBuf {
+        self.config.root_dir.join("pods").join(uid)
+    }
+
+    /// `<logs>/NAMESPACE_NAME_UID`.
+    pub(crate) fn log_dir(&self, pod: &Pod) -> PathBuf {
+        let name = format!("{}_{}_{}", spec::namespace(pod), spec::name(pod), spec::uid(pod));
+        self.config.pod_logs_dir.join(name)
+    }
+
+    /// What the pod's fields tell of its surroundings.
+    pub(crate) fn surroundings(&self, pod: &Pod, pod_ips: &[String]) -> Surroundings {
+        let node_ips: Vec<_> = self.config.node_ips.iter().map(ToString::to_string).collect();
+        let pod_ips = if spec::is_host_network(pod) { node_ips.clone() } else { pod_ips.to_vec() };
+        Surroundings { node_ips, pod_ips, allocatable: self.machine.allocatable(&self.config) }
+    }
+
+    pub(crate) async fn config_map(&self, namespace: &str, name: &str) -> Result<ConfigMap, client::Error> {
+        self.client.get(namespace, name).await
+    }
+
+    pub(crate) async fn secret(&self, namespace: &str, name: &str) -> Result<Secret, client::Error> {
+        self.client.get(namespace, name).await
+    }
+
+    /// Tells of the pod.
+    pub(crate) fn event(&self, pod: &Pod, kind: EventKind, reason: &str, message: impl Into<String>) {
+        self.recorder.event(&api::reference(pod), kind, reason, message);
+    }
+
+    /// Tells of a container of the pod.
+    pub(crate) fn container_event(
+        &self,
+        pod: &Pod,
+        container: &str,
+        kind: EventKind,
+        reason: &str,
+        message: impl Into<String>,
+    ) {
+        let list = match spec::find(pod, container).map(|(kind, _)| kind) {
+            Some(spec::Kind::Init | spec::Kind::Sidecar) => "initContainers",
+            Some(spec::Kind::Ephemeral) => "ephemeralContainers",
+            _ => "containers",
+        };
+        let field_path = Some(format!("spec.{list}{{{container}}}"));
+        let about = ObjectReference { field_path, ..api::reference(pod) };
+        self.recorder.event(&about, kind, reason, message);
+    }
+}

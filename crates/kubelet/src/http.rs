@@ -1,0 +1,251 @@
+//! One GET request to a container, as probes and hooks make it: no proxy, no verification of certificates, redirects
+//! only within the host.
+//!
+//! Upstream counterpart: `pkg/probe/http`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::IntOrString;
+use api::core::v1::{Container, HTTPGetAction};
+use bytes::Bytes;
+use http::header::{ACCEPT, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT};
+use http::{Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::rt::TokioIo;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::text::host_port;
+
+/// As Go's client.
+const REDIRECTS_MAX: usize = 10;
+/// As much of an answer is read as upstream reads: 10 KiB.
+const BODY_BYTES_MAX: usize = 10 << 10;
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+}
+
+/// The number of a port that may be given by its name.
+pub(crate) fn port(wanted: &IntOrString, container: &Container) -> Result<u16, String> {
+    let number = match wanted {
+        IntOrString::Int(number) => *number,
+        IntOrString::String(name) => {
+            let named = container.ports.iter().flatten().find(|port| port.name.as_deref() == Some(name));
+            match (named, name.parse()) {
+                (Some(port), _) => port.container_port,
+                (None, Ok(number)) => number,
+                (None, Err(_)) => return Err(format!("couldn't find port: {name}")),
+            }
+        }
+    };
+    match u16::try_from(number) {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err(format!("invalid port number: {number}")),
+    }
+}
+
+/// Does what an action says. `purpose` is part of the user agent: `probe` or `lifecycle`.
+pub(crate) async fn get(
+    action: &HTTPGetAction,
+    container: &Container,
+    pod_ip: &str,
+    purpose: &str,
+    limit: Duration,
+) -> Result<Answer, String> {
+    let is_tls = action.scheme.as_deref().is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
+    let host = action.host.as_deref().filter(|host| !host.is_empty()).unwrap_or(pod_ip);
+    let port = port(&action.port, container)?;
+    let path = action.path.as_deref().unwrap_or_default();
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    let headers = headers(action, purpose)?;
+    let target = Target { is_tls, host: host.to_owned(), port, path };
+    let shown = target.to_string();
+    tokio::time::timeout(limit, follow(target, headers))
+        .await
+        .unwrap_or_else(|_| Err("context deadline exceeded (Client.Timeout exceeded while awaiting headers)".into()))
+        .map_err(|error| format!("Get \"{shown}\": {error}"))
+}
+
+#[derive(Clone)]
+struct Target {
+    is_tls: bool,
+    host: String,
+    port: u16,
+    path: String,
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = if self.is_tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", host_port(&self.host, self.port), self.path)
+    }
+}
+
+fn headers(action: &HTTPGetAction, purpose: &str) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for header in action.http_headers.iter().flatten() {
+        let name: HeaderName = header.name.parse().map_err(|_| format!("invalid header name {}", header.name))?;
+        let value = HeaderValue::from_str(&header.value).map_err(|_| format!("invalid value of header {name}"))?;
+        headers.append(name, value);
+    }
+    if !headers.contains_key(USER_AGENT) {
+        let agent = HeaderValue::from_str(&format!("kube-{purpose}/1.36")).map_err(|error| error.to_string())?;
+        headers.insert(USER_AGENT, agent);
+    }
+    match headers.get(ACCEPT) {
+        None => {
+            headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        }
+        Some(value) if value.is_empty() => {
+            headers.remove(ACCEPT);
+        }
+        Some(_) => {}
+    }
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    Ok(headers)
+}
+
+async fn follow(mut target: Target, headers: HeaderMap) -> Result<Answer, String> {
+    for _ in 0..=REDIRECTS_MAX {
+        let (answer, location) = once(&target, &headers).await?;
+        let next = location.filter(|_| answer.status.is_redirection()).and_then(|to| redirect(&target, &to));
+        let Some(next) = next else { return Ok(answer) };
+        target = next;
+    }
+    Err(format!("stopped after {REDIRECTS_MAX} redirects"))
+}
+
+/// Where a redirect leads, if it is to the same host.
+fn redirect(from: &Target, to: &str) -> Option<Target> {
+    if to.starts_with('/') && !to.starts_with("//") {
+        return Some(Target { path: to.to_owned(), ..from.clone() });
+    }
+    let uri: Uri = to.parse().ok()?;
+    let is_tls = uri.scheme_str()? == "https";
+    let host = uri.host()?.trim_matches(['[', ']']);
+    let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+    let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    (host == from.host).then(|| Target { is_tls, host: host.to_owned(), port, path })
+}
+
+async fn once(target: &Target, headers: &HeaderMap) -> Result<(Answer, Option<String>), String> {
+    let stream = TcpStream::connect((target.host.as_str(), target.port))
+        .await
+        .map_err(|error| format!("dial tcp {}: {error}", host_port(&target.host, target.port)))?;
+    if target.is_tls {
+        let name = ServerName::try_from(target.host.clone()).map_err(|error| error.to_string())?;
+        let connector = TlsConnector::from(Arc::new(tls()?));
+        let stream = connector.connect(name, stream).await.map_err(|error| error.to_string())?;
+        return exchange(stream, target, headers).await;
+    }
+    exchange(stream, target, headers).await
+}
+
+async fn exchange<S>(stream: S, target: &Target, headers: &HeaderMap) -> Result<(Answer, Option<String>), String>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let text = |error: hyper::Error| error.to_string();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
+    let driver = tokio::spawn(connection);
+    let mut request =
+        Request::get(&target.path).body(Empty::<Bytes>::new()).map_err(|error| format!("invalid path: {error}"))?;
+    request.headers_mut().clone_from(headers);
+    if !headers.contains_key(HOST) {
+        let host = HeaderValue::from_str(&host_port(&target.host, target.port)).map_err(|error| error.to_string())?;
+        request.headers_mut().insert(HOST, host);
+    }
+    let response = sender.send_request(request).await.map_err(text)?;
+    let status = response.status();
+    let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    // Longer bodies are nobody's failure; what is beyond the limit is not read.
+    let body = Limited::new(response.into_body(), BODY_BYTES_MAX).collect().await;
+    let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    driver.abort();
+    Ok((Answer { status, body }, location))
+}
+
+/// TLS as probes have it: whoever answers is believed, because it is the container that is asked for its health.
+fn tls() -> Result<ClientConfig, String> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let verifier = Arc::new(NoVerification(provider));
+    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+}
+
+#[derive(Debug)]
+struct NoVerification(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for NoVerification {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_stay_on_the_host() {
+        let from = Target { is_tls: false, host: "10.0.0.1".into(), port: 80, path: "/a".into() };
+        let to = |text: &str| redirect(&from, text).map(|target| target.to_string());
+        assert_eq!(to("/b?x").as_deref(), Some("http://10.0.0.1:80/b?x"));
+        assert_eq!(to("https://10.0.0.1/c").as_deref(), Some("https://10.0.0.1:443/c"));
+        assert_eq!(to("http://10.0.0.2/c"), None);
+        assert_eq!(to("//10.0.0.2/c"), None);
+    }
+
+    #[test]
+    fn ports_by_name() {
+        let container: Container = serde_json::from_value(
+            serde_json::json!({"name": "a", "ports": [{"name": "web", "containerPort": 81}]}),
+        )
+        .unwrap();
+        assert_eq!(port(&IntOrString::String("web".into()), &container), Ok(81));
+        assert_eq!(port(&IntOrString::String("82".into()), &container), Ok(82));
+        assert_eq!(port(&IntOrString::Int(0), &container), Err("invalid port number: 0".into()));
+        assert!(port(&IntOrString::String("x".into()), &container).is_err());
+    }
+}

@@ -1,0 +1,276 @@
+//! Images: whether one is pulled, with which credentials, and what users are told.
+//!
+//! Upstream counterparts: `pkg/kubelet/images/image_manager.go`, `pkg/credentialprovider`.
+
+use std::time::Instant;
+
+use api::core::v1::{Container, Pod};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jiff::SignedDuration;
+use reconcile::EventKind;
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::runtime::messages::{AuthConfig, Image, ImageSpec, PodSandboxConfig};
+use crate::security::ImageUser;
+use crate::spec;
+use crate::text::go_duration;
+use crate::worker::backoff::Backoff;
+use crate::worker::status::Reason;
+
+/// An image that is here.
+#[derive(Clone, Debug)]
+pub(crate) struct Present {
+    /// The runtime's id of it.
+    pub(crate) id: String,
+    pub(crate) user: ImageUser,
+}
+
+/// What one pod remembers of its pulls.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pulls {
+    pub(crate) backoff: Backoff,
+    /// The last failure by image.
+    pub(crate) errors: std::collections::BTreeMap<String, (jiff::Timestamp, String)>,
+}
+
+/// Makes sure that the container's image is here.
+///
+/// # Errors
+/// Why it is not; events were sent.
+pub(crate) async fn ensure(
+    context: &Context,
+    pod: &Pod,
+    container: &Container,
+    sandbox: &PodSandboxConfig,
+    pulls: &mut Pulls,
+) -> Result<Present, Reason> {
+    let wanted = container.image.clone().unwrap_or_default();
+    let fail = |reason: &str, message: String| Reason { reason: reason.into(), message };
+    let tell = |kind, reason: &str, message: &str| {
+        context.container_event(pod, &container.name, kind, reason, message);
+    };
+    let Some(name) = with_tag(&wanted) else {
+        let message = format!("Failed to apply default image tag \"{wanted}\": couldn't parse image name");
+        tell(EventKind::Warning, "InspectFailed", &message);
+        return Err(fail("InvalidImageName", message));
+    };
+    let image = ImageSpec { image: name.clone(), ..ImageSpec::default() };
+    let policy = container.image_pull_policy.as_deref().unwrap_or("IfNotPresent");
+    let present = match context.runtime.image_status(image.clone()).await {
+        Ok(present) => present,
+        Err(error) => {
+            let message = format!("Failed to inspect image \"{name}\": {error}");
+            tell(EventKind::Warning, "InspectFailed", &message);
+            return Err(fail("ImageInspectError", message));
+        }
+    };
+    match (present, policy) {
+        (Some(present), "IfNotPresent" | "Never") => {
+            let text =
+                format!("Container image \"{wanted}\" already present on machine and can be accessed by the pod");
+            tell(EventKind::Normal, "Pulled", &text);
+            Ok(as_present(present))
+        }
+        (None, "Never") => {
+            let message = format!("Container image \"{wanted}\" is not present with pull policy of Never");
+            tell(EventKind::Warning, "ErrImageNeverPull", &message);
+            Err(fail("ErrImageNeverPull", message))
+        }
+        _ => pull(context, pod, container, &image, sandbox, pulls).await,
+    }
+}
+
+async fn pull(
+    context: &Context,
+    pod: &Pod,
+    container: &Container,
+    image: &ImageSpec,
+    sandbox: &PodSandboxConfig,
+    pulls: &mut Pulls,
+) -> Result<Present, Reason> {
+    let wanted = container.image.clone().unwrap_or_default();
+    let tell = |kind, reason: &str, message: &str| {
+        context.container_event(pod, &container.name, kind, reason, message);
+    };
+    if let Some((failed, error)) = pulls.errors.get(&wanted)
+        && pulls.backoff.wait(&wanted, *failed, context.clock.now()).is_some()
+    {
+        let text = format!("Back-off pulling image \"{wanted}\"");
+        tell(EventKind::Normal, "BackOff", &text);
+        return Err(Reason { reason: "ImagePullBackOff".into(), message: format!("{text}: {error}") });
+    }
+    tell(EventKind::Normal, "Pulling", &format!("Pulling image \"{wanted}\""));
+    let begun = Instant::now();
+    let permit = context.pulls.acquire().await;
+    let started = Instant::now();
+    let mut result = Err(String::from("no credentials to try"));
+    for auth in credentials(context, pod, &image.image).await {
+        result = context
+            .runtime
+            .pull_image(image.clone(), auth, sandbox.clone())
+            .await
+            .map_err(|error| error.to_string());
+        if result.is_ok() {
+            break;
+        }
+    }
+    drop(permit);
+    let present = match result {
+        Ok(_) => context.runtime.image_status(image.clone()).await.map_err(|error| error.to_string()),
+        Err(error) => Err(error),
+    };
+    match present.and_then(|image| image.ok_or_else(|| "the pulled image is not there".to_owned())) {
+        Ok(present) => {
+            pulls.backoff.reset(&wanted);
+            pulls.errors.remove(&wanted);
+            let text = |since: Instant| {
+                let millis = i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX);
+                go_duration(SignedDuration::from_millis(millis))
+            };
+            let message = format!(
+                "Successfully pulled image \"{wanted}\" in {} ({} including waiting). Image size: {} bytes.",
+                text(started),
+                text(begun),
+                present.size
+            );
+            tell(EventKind::Normal, "Pulled", &message);
+            Ok(as_present(present))
+        }
+        Err(error) => {
+            tell(EventKind::Warning, "Failed", &format!("Failed to pull image \"{wanted}\": {error}"));
+            let now = context.clock.now();
+            let before = pulls.errors.get(&wanted).map_or(now, |(failed, _)| *failed);
+            pulls.backoff.next(&wanted, before, now);
+            let reason = "ErrImagePull";
+            pulls.errors.insert(wanted, (now, format!("{reason}: {error}")));
+            Err(Reason { reason: reason.into(), message: error })
+        }
+    }
+}
+
+fn as_present(image: Image) -> Present {
+    let user = ImageUser { uid: image.uid.map(|uid| uid.value), name: image.username };
+    Present { id: image.id, user }
+}
+
+/// The name with a tag: `latest` for one without tag and digest. `None` for what is no name.
+fn with_tag(name: &str) -> Option<String> {
+    let last = name.rsplit('/').next().unwrap_or_default();
+    if last.is_empty() || name.contains(char::is_whitespace) || name.chars().any(char::is_uppercase) && !last.contains(':') && !name.contains('@') {
+        return None;
+    }
+    let has_tag = last.contains(':') || last.contains('@');
+    Some(if has_tag { name.to_owned() } else { format!("{name}:latest") })
+}
+
+/// The credentials to try, in order; the last is to have none.
+async fn credentials(context: &Context, pod: &Pod, image: &str) -> Vec<Option<AuthConfig>> {
+    let mut found = Vec::new();
+    for reference in spec::spec(pod).image_pull_secrets.iter().flatten() {
+        let secret = match context.secret(spec::namespace(pod), &reference.name).await {
+            Ok(secret) => secret,
+            Err(error) => {
+                let message = format!(
+                    "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
+                    reference.name
+                );
+                context.event(pod, EventKind::Warning, "FailedToRetrieveImagePullSecret", message);
+                tracing::debug!(%error, secret = reference.name, "cannot read a pull secret");
+                continue;
+            }
+        };
+        for (key, data) in secret.data.iter().flatten() {
+            if let ".dockerconfigjson" | ".dockercfg" = key.as_str() {
+                found.extend(matching(&data.0, image));
+            }
+        }
+    }
+    found.sort_by_key(|(registry, _)| std::cmp::Reverse(registry.len()));
+    found.into_iter().map(|(_, auth)| Some(auth)).chain([None]).collect()
+}
+
+/// The entries of a Docker configuration that are for an image.
+fn matching(config: &[u8], image: &str) -> Vec<(String, AuthConfig)> {
+    let Ok(config) = serde_json::from_slice::<Value>(config) else { return Vec::new() };
+    let entries = config.get("auths").unwrap_or(&config).as_object().cloned().unwrap_or_default();
+    let image = full_name(image);
+    entries
+        .into_iter()
+        .filter_map(|(registry, entry)| {
+            let place = registry.trim_start_matches("https://").trim_start_matches("http://");
+            let place = place.trim_end_matches('/').trim_end_matches("/v1").trim_end_matches("/v2");
+            let place = if place == "index.docker.io" { "docker.io" } else { place };
+            covers(place, &image).then(|| (place.to_owned(), auth(&entry)))
+        })
+        .collect()
+}
+
+/// Whether a registry, perhaps with `*` for labels of its host and with a path, covers an image.
+fn covers(registry: &str, image: &str) -> bool {
+    let (host, path) = registry.split_once('/').unwrap_or((registry, ""));
+    let (image_host, image_path) = image.split_once('/').unwrap_or((image, ""));
+    let (labels, image_labels): (Vec<_>, Vec<_>) = (host.split('.').collect(), image_host.split('.').collect());
+    labels.len() == image_labels.len()
+        && labels.iter().zip(&image_labels).all(|(label, own)| *label == "*" || label == own)
+        && image_path.starts_with(path)
+}
+
+/// The image's name with its registry.
+fn full_name(image: &str) -> String {
+    match image.split_once('/') {
+        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => image.to_owned(),
+        Some(_) => format!("docker.io/{image}"),
+        None => format!("docker.io/library/{image}"),
+    }
+}
+
+fn auth(entry: &Value) -> AuthConfig {
+    let text = |key: &str| entry[key].as_str().unwrap_or_default().to_owned();
+    let (mut username, mut password) = (text("username"), text("password"));
+    let decoded = STANDARD.decode(text("auth")).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    if let Some((user, secret)) = decoded.as_deref().and_then(|pair| pair.split_once(':')) {
+        (username, password) = (user.to_owned(), secret.to_owned());
+    }
+    AuthConfig { username, password, identity_token: text("identitytoken"), ..AuthConfig::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_registries() {
+        let tags = [
+            ("busybox", Some("busybox:latest")),
+            ("a.example:5000/b", Some("a.example:5000/b:latest")),
+            ("b:1", Some("b:1")),
+            ("b@sha256:0", Some("b@sha256:0")),
+            ("a b", None),
+            ("", None),
+        ];
+        for (name, expected) in tags {
+            assert_eq!(with_tag(name).as_deref(), expected, "{name}");
+        }
+        let cases = [
+            ("docker.io", "busybox:1", true),
+            ("*.example.com", "a.example.com/x", true),
+            ("*.example.com", "a.b.example.com/x", false),
+            ("r.example/team", "r.example/team/app", true),
+            ("r.example/team", "r.example/other/app", false),
+            ("r.example:5000", "r.example/x", false),
+        ];
+        for (registry, image, expected) in cases {
+            assert_eq!(covers(registry, &full_name(image)), expected, "{registry} {image}");
+        }
+    }
+
+    #[test]
+    fn credentials_of_a_docker_configuration() {
+        let config = br#"{"auths": {"https://r.example/v1/": {"auth": "dTpw"}, "x": {"username": "y"}}}"#;
+        let found = matching(config, "r.example/a:1");
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].1.username.as_str(), found[0].1.password.as_str()), ("u", "p"));
+    }
+}

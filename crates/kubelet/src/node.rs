@@ -1,0 +1,185 @@
+//! The Node object: registered, kept true, its lease renewed.
+//!
+//! Upstream counterparts: `pkg/kubelet/kubelet_node_status.go`, `pkg/kubelet/nodestatus/setters.go`, and
+//! `k8s.io/component-helpers/apimachinery/lease`.
+
+mod status;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::coordination::v1::{Lease, LeaseSpec};
+use api::core::v1::{Node, NodeSpec};
+use api::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
+use client::Patch;
+use reconcile::EventKind;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::context::Context;
+use crate::machine;
+use crate::manager::stopped;
+use status::{Findings, findings};
+
+/// The namespace of leases of nodes.
+const LEASES: &str = "kube-node-lease";
+/// As upstream's `nodeLeaseDurationSeconds`; it is renewed four times in it.
+const LEASE_SECONDS: i32 = 40;
+const LEASE_PERIOD: Duration = Duration::from_secs(10);
+/// How often the node is looked at, as upstream's `nodeStatusUpdateFrequency`...
+const STATUS_PERIOD: Duration = Duration::from_secs(10);
+/// ...and while something it needs is not ready.
+const STATUS_PERIOD_UNREADY: Duration = Duration::from_millis(500);
+/// A status in which nothing changed is written so often, as upstream's `nodeStatusReportFrequency`.
+const REPORT_PERIOD: jiff::SignedDuration = jiff::SignedDuration::from_secs(300);
+
+/// Labels that describe the machine.
+pub(crate) fn labels(context: &Context) -> BTreeMap<String, String> {
+    let mut labels = context.config.node_labels.clone();
+    let own = [
+        ("kubernetes.io/hostname", context.config.node_name.as_str()),
+        ("kubernetes.io/os", "linux"),
+        ("kubernetes.io/arch", machine::architecture()),
+        ("beta.kubernetes.io/os", "linux"),
+        ("beta.kubernetes.io/arch", machine::architecture()),
+    ];
+    for (key, value) in own {
+        labels.insert(key.to_owned(), value.to_owned());
+    }
+    labels
+}
+
+/// Keeps the Node object until told to stop.
+pub(crate) async fn run(context: Arc<Context>, mut stop: watch::Receiver<bool>) {
+    let node = tokio::select! {
+        node = register(&context) => node,
+        () = stopped(&mut stop) => return,
+    };
+    let about = api::reference(&node);
+    context.recorder.event(&about, EventKind::Normal, "Starting", "Starting kubelet.");
+    let both = async {
+        tokio::join!(renew(&context, &node), report(&context, &node));
+    };
+    tokio::select! {
+        () = both => {}
+        () = stopped(&mut stop) => {}
+    }
+}
+
+/// Makes the object, or takes over the one that is there.
+async fn register(context: &Context) -> Node {
+    let name = &context.config.node_name;
+    let taints = context.config.register_with_taints.clone();
+    let annotations = BTreeMap::from([(
+        "volumes.kubernetes.io/controller-managed-attach-detach".to_owned(),
+        "true".to_owned(),
+    )]);
+    let new = Node {
+        metadata: ObjectMeta {
+            name: Some(name.clone()),
+            labels: Some(labels(context)),
+            annotations: Some(annotations.clone()),
+            ..ObjectMeta::default()
+        },
+        spec: Some(NodeSpec { taints: Some(taints).filter(|taints| !taints.is_empty()), ..NodeSpec::default() }),
+        status: Some(findings(context, None).await.status),
+    };
+    let mut pause = Duration::from_millis(100);
+    loop {
+        let error = match context.client.create(&new).await {
+            Ok(node) => {
+                tracing::info!(node = name, "registered the node");
+                return node;
+            }
+            Err(error) if error.is_already_exists() => {
+                let patch = json!({"metadata": {"labels": labels(context), "annotations": annotations}});
+                match context.client.patch::<Node>("", name, &Patch::Merge(patch)).await {
+                    Ok(node) => return node,
+                    Err(error) => error,
+                }
+            }
+            Err(error) => error,
+        };
+        tracing::warn!(node = name, %error, "cannot register the node");
+        tokio::time::sleep(pause).await;
+        // As upstream: up to seven seconds.
+        pause = (pause * 2).min(Duration::from_secs(7));
+    }
+}
+
+async fn report(context: &Context, node: &Node) {
+    let name = &context.config.node_name;
+    let mut node = node.clone();
+    let mut written = context.clock.now();
+    let mut is_first = true;
+    loop {
+        let found = findings(context, node.status.as_ref()).await;
+        let old = node.status.clone().unwrap_or_default();
+        let is_due = context.clock.now().duration_since(written) >= REPORT_PERIOD;
+        let Findings { status, network_error, is_ready } = found;
+        *context.network_error.write() = network_error;
+        if is_first || is_due || !status::is_same(&old, &status) {
+            let patch = json!({"metadata": {"uid": node.metadata.uid}, "status": status::patch(&old, &status)});
+            match context.client.patch_subresource::<Node>("", name, "status", &Patch::Strategic(patch)).await {
+                Ok(new) => {
+                    status::tell(context, &old, &new);
+                    node = new;
+                    written = context.clock.now();
+                    is_first = false;
+                }
+                Err(error) if error.is_not_found() || error.is_conflict() => {
+                    tracing::info!(node = name, "the node's object is gone or another: registering again");
+                    node = register(context).await;
+                    continue;
+                }
+                Err(error) => tracing::warn!(node = name, %error, "cannot write the status of the node"),
+            }
+        }
+        tokio::time::sleep(if is_ready && !is_first { STATUS_PERIOD } else { STATUS_PERIOD_UNREADY }).await;
+    }
+}
+
+async fn renew(context: &Context, node: &Node) {
+    let name = &context.config.node_name;
+    loop {
+        let now = MicroTime(context.clock.now());
+        let spec = LeaseSpec {
+            holder_identity: Some(name.clone()),
+            lease_duration_seconds: Some(LEASE_SECONDS),
+            renew_time: Some(now),
+            ..LeaseSpec::default()
+        };
+        let patch = json!({"spec": serde_json::to_value(&spec).unwrap_or(Value::Null)});
+        let result = match context.client.patch::<Lease>(LEASES, name, &Patch::Merge(patch)).await {
+            Err(error) if error.is_not_found() => {
+                let owner = OwnerReference {
+                    api_version: "v1".into(),
+                    kind: "Node".into(),
+                    name: name.clone(),
+                    uid: node.metadata.uid.clone().unwrap_or_default(),
+                    ..OwnerReference::default()
+                };
+                let lease = Lease {
+                    metadata: ObjectMeta {
+                        name: Some(name.clone()),
+                        namespace: Some(LEASES.into()),
+                        owner_references: Some(vec![owner]),
+                        ..ObjectMeta::default()
+                    },
+                    spec: Some(spec),
+                };
+                context.client.create(&lease).await
+            }
+            result => result,
+        };
+        let wait = match result {
+            Ok(_) => LEASE_PERIOD,
+            Err(error) => {
+                tracing::warn!(node = name, %error, "cannot renew the lease of the node");
+                Duration::from_secs(1)
+            }
+        };
+        tokio::time::sleep(wait).await;
+    }
+}

@@ -1,0 +1,148 @@
+//! Beginning and end of a kubelet.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::{Client, Informers};
+use reconcile::{Clock, Recorder};
+use tokio::sync::{Semaphore, watch};
+
+use crate::cgroups::Cgroups;
+use crate::config::Config;
+use crate::context::Context;
+use crate::machine::Machine;
+use crate::pods::Pods;
+use crate::runtime::messages::{CgroupDriver, ContainerFilter, PodSandboxFilter};
+use crate::runtime::{self, Runtime};
+use crate::manager::stopped;
+use crate::volumes::mounts;
+use crate::{manager, node, server};
+
+/// Images that are pulled at once; the others wait.
+const PULLS_MAX: usize = 5;
+/// Between tries to reach the runtime when the kubelet starts.
+const RUNTIME_RETRY: Duration = Duration::from_millis(200);
+/// How long pods have to end when all of them are to.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// Why a kubelet cannot run.
+#[derive(Debug)]
+pub enum Error {
+    /// A directory cannot be made or taken away.
+    Directory(PathBuf, std::io::Error),
+    /// The container runtime cannot be used.
+    Runtime(String),
+    /// The HTTPS server failed.
+    Server(std::io::Error),
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Directory(path, error) => write!(f, "cannot use the directory {}: {error}", path.display()),
+            Self::Runtime(error) => write!(f, "cannot use the container runtime: {error}"),
+            Self::Server(error) => write!(f, "the kubelet's server failed: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<runtime::Error> for Error {
+    fn from(error: runtime::Error) -> Self {
+        Self::Runtime(format!("{}: {}", error.call, error))
+    }
+}
+
+/// Runs the kubelet until `stop` becomes true; pods go on running without it.
+///
+/// # Errors
+/// What it cannot do without is missing.
+pub async fn run(config: Config, client: Client, mut stop: watch::Receiver<bool>) -> Result<(), Error> {
+    for dir in [&config.root_dir, &config.pod_logs_dir, &config.container_logs_dir] {
+        std::fs::create_dir_all(dir).map_err(|error| Error::Directory(dir.clone(), error))?;
+    }
+    let runtime = Runtime::new(&config.runtime_endpoint)?;
+    let connected = tokio::select! {
+        connected = connect(&runtime) => connected,
+        () = stopped(&mut stop) => return Ok(()),
+    };
+    let (runtime_name, uses_systemd) = connected;
+    let clock = Clock::system();
+    let informers = Informers::new(client.clone());
+    let pods = Pods::default();
+    let context = Arc::new(Context {
+        machine: Machine::read(&config.root_dir),
+        cgroups: Cgroups::read(&config.cgroup_root, uses_systemd),
+        recorder: Recorder::new(client.clone(), "kubelet", &config.node_name, clock.clone()),
+        services: informers.get(),
+        network_error: parking_lot::RwLock::new(Some("not asked yet".into())),
+        pulls: Arc::new(Semaphore::new(PULLS_MAX)),
+        config: config.clone(),
+        runtime: runtime.clone(),
+        runtime_name,
+        client: client.clone(),
+        pods: pods.clone(),
+        clock,
+    });
+    let serve = server::serve(config, client, pods, runtime, stop.clone());
+    let work = async {
+        tokio::join!(
+            node::run(context.clone(), stop.clone()),
+            manager::run(context.clone(), &informers, stop.clone())
+        );
+        Ok(())
+    };
+    let serve = async { serve.await.map_err(Error::Server) };
+    tokio::try_join!(serve, work).map(|_| ())
+}
+
+/// Waits for the runtime; returns its name, and whether it leaves cgroups to systemd.
+async fn connect(runtime: &Runtime) -> (String, bool) {
+    let mut is_told = false;
+    loop {
+        match runtime.version().await {
+            Ok(version) => {
+                let driver = runtime.cgroup_driver().await.unwrap_or(None);
+                tracing::info!(name = version.runtime_name, version = version.runtime_version, "connected to the runtime");
+                return (version.runtime_name, driver == Some(CgroupDriver::Systemd));
+            }
+            Err(error) if !is_told => {
+                tracing::warn!(%error, "waiting for the container runtime");
+                is_told = true;
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(RUNTIME_RETRY).await;
+    }
+}
+
+/// Ends all pods of this node and takes away what they have on it: for the end of the whole cluster.
+///
+/// # Errors
+/// Something is left; it may be called again.
+pub async fn stop_all(config: &Config) -> Result<(), Error> {
+    let runtime = Runtime::new(&config.runtime_endpoint)?;
+    let containers = runtime.list_containers(ContainerFilter::default()).await?;
+    let stops = containers.iter().map(|container| runtime.stop_container(&container.id, STOP_GRACE));
+    for result in futures_util::future::join_all(stops).await {
+        if let Err(error) = result.or_else(ignore_absent) {
+            tracing::warn!(%error, "cannot stop a container");
+        }
+    }
+    for sandbox in runtime.list_sandboxes(PodSandboxFilter::default()).await? {
+        runtime.stop_sandbox(&sandbox.id).await.or_else(ignore_absent)?;
+        runtime.remove_sandbox(&sandbox.id).await.or_else(ignore_absent)?;
+    }
+    let dirs = [config.root_dir.join("pods"), config.pod_logs_dir.clone(), config.container_logs_dir.clone()];
+    for dir in dirs {
+        mounts::remove_dir(&dir).map_err(|error| Error::Directory(dir.clone(), error))?;
+    }
+    Cgroups::read(&config.cgroup_root, false).remove_all();
+    Ok(())
+}
+
+fn ignore_absent(error: runtime::Error) -> Result<(), runtime::Error> {
+    if error.is_not_found() { Ok(()) } else { Err(error) }
+}

@@ -1,0 +1,272 @@
+//! The volumes of pods: made before their containers, kept fresh, taken away after them.
+//!
+//! Directories lie as upstream's do, below `<root>/pods/UID/volumes/kubernetes.io~KIND/NAME`, where tools look for
+//! them. Upstream counterparts: `pkg/kubelet/volumemanager`, `pkg/volume`.
+
+pub(crate) mod atomic;
+mod host_path;
+pub(crate) mod mounts;
+mod ownership;
+mod payload;
+mod subpath;
+mod token;
+mod trust;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use api::amount;
+use api::core::v1::{Container, Pod, Volume};
+
+use crate::context::Context;
+use crate::env::{self, Variables};
+use crate::fields::Surroundings;
+use crate::runtime::messages::{Mount, MountPropagation};
+use crate::spec;
+pub(crate) use token::Tokens;
+
+/// Where the volumes of a pod lie, by their names.
+pub(crate) type Paths = BTreeMap<String, PathBuf>;
+
+/// Makes all volumes of the pod, or brings them up to date.
+///
+/// # Errors
+/// The texts for `FailedMount` events, one a volume.
+pub(crate) async fn mount(
+    context: &Context,
+    pod: &Pod,
+    around: &Surroundings,
+    tokens: &mut Tokens,
+) -> Result<Paths, Vec<String>> {
+    let mut paths = Paths::new();
+    let mut errors = Vec::new();
+    for volume in spec::spec(pod).volumes.iter().flatten() {
+        match mount_one(context, pod, volume, around, tokens).await {
+            Ok(path) => {
+                paths.insert(volume.name.clone(), path);
+            }
+            Err(error) => errors.push(format!("MountVolume.SetUp failed for volume \"{}\" : {error}", volume.name)),
+        }
+    }
+    if errors.is_empty() { Ok(paths) } else { Err(errors) }
+}
+
+async fn mount_one(
+    context: &Context,
+    pod: &Pod,
+    volume: &Volume,
+    around: &Surroundings,
+    tokens: &mut Tokens,
+) -> Result<PathBuf, String> {
+    let group = payload::fs_group(pod);
+    let dir = |kind: &str| volume_dir(context, spec::uid(pod), kind, &volume.name);
+    let text = |error: io::Error| error.to_string();
+    if let Some(host) = &volume.host_path {
+        let path = PathBuf::from(&host.path);
+        host_path::check(&path, host.type_.as_deref().unwrap_or_default())?;
+        return Ok(path);
+    }
+    if let Some(empty) = &volume.empty_dir {
+        let path = dir("empty-dir");
+        let limit = empty.size_limit.as_ref().map_or(0, |limit| amount(limit).max(0).cast_unsigned());
+        let in_memory = match empty.medium.as_deref().unwrap_or_default() {
+            "" => None,
+            "Memory" => Some(memory_limit(pod, limit)),
+            other => return Err(format!("unknown storage medium \"{other}\"")),
+        };
+        empty_dir(&path, in_memory, group, is_read_only(pod, &volume.name)).map_err(text)?;
+        return Ok(path);
+    }
+    if let Some(files) = payload::collect(context, pod, volume, around, tokens).await {
+        let files = files?;
+        let (kind, in_memory) = kind(volume);
+        let path = dir(kind);
+        make_dir(&path, 0o777).map_err(text)?;
+        if in_memory && !mounts::is_mount_point(&path).map_err(text)? {
+            mounts::tmpfs(&path, 0).map_err(text)?;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).map_err(text)?;
+        }
+        if let Some(group) = group
+            && !ownership::is_given(&path, group, true)
+        {
+            ownership::give(&path, group, true).map_err(text)?;
+        }
+        atomic::write(&path, &files, group, context.clock.now()).map_err(text)?;
+        return Ok(path);
+    }
+    Err("this node has no plugin for volumes of this kind".into())
+}
+
+/// The directory's kind, and whether it must not reach a disk.
+fn kind(volume: &Volume) -> (&'static str, bool) {
+    if volume.config_map.is_some() {
+        ("configmap", false)
+    } else if volume.secret.is_some() {
+        ("secret", true)
+    } else if volume.downward_api.is_some() {
+        ("downward-api", true)
+    } else {
+        ("projected", true)
+    }
+}
+
+fn volume_dir(context: &Context, uid: &str, kind: &str, name: &str) -> PathBuf {
+    context.pod_dir(uid).join("volumes").join(format!("kubernetes.io~{kind}")).join(name)
+}
+
+fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
+    if !path.is_dir() {
+        std::fs::create_dir_all(path)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    }
+    Ok(())
+}
+
+fn empty_dir(path: &Path, in_memory: Option<u64>, group: Option<u32>, read_only: bool) -> io::Result<()> {
+    make_dir(path, 0o777)?;
+    if let Some(limit) = in_memory
+        && !mounts::is_mount_point(path)?
+    {
+        mounts::tmpfs(path, limit)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777))?;
+    }
+    if let Some(group) = group
+        && !ownership::is_given(path, group, read_only)
+    {
+        ownership::give(path, group, read_only)?;
+    }
+    Ok(())
+}
+
+/// Memory counts for the containers that write it: no volume in memory is larger than what they may use.
+fn memory_limit(pod: &Pod, limit: u64) -> u64 {
+    let whole = Some("memory").filter(|name| crate::resources::is_limited(pod, name));
+    let whole = whole.and_then(|name| crate::resources::pod_amount(pod, true, name));
+    let whole = whole.map_or(0, |bytes| bytes.max(0).cast_unsigned());
+    match (limit, whole) {
+        (0, whole) => whole,
+        (limit, 0) => limit,
+        (limit, whole) => limit.min(whole),
+    }
+}
+
+/// Whether no container writes the volume.
+fn is_read_only(pod: &Pod, volume: &str) -> bool {
+    let mut mounts = spec::all(pod);
+    mounts.retain(|(_, container)| container.volume_mounts.iter().flatten().any(|mount| mount.name == volume));
+    !mounts.is_empty()
+        && mounts.iter().all(|(_, container)| {
+            let mut own = container.volume_mounts.iter().flatten().filter(|mount| mount.name == volume);
+            own.all(|mount| mount.read_only == Some(true))
+        })
+}
+
+/// Whether the pod has volumes whose content changes with time.
+pub(crate) fn are_live(pod: &Pod) -> bool {
+    spec::spec(pod).volumes.iter().flatten().any(|volume| {
+        volume.config_map.is_some()
+            || volume.secret.is_some()
+            || volume.projected.is_some()
+            || volume.downward_api.is_some()
+    })
+}
+
+/// What of the volumes a container sees, and where.
+///
+/// # Errors
+/// In upstream's words.
+pub(crate) fn container_mounts(
+    context: &Context,
+    pod: &Pod,
+    container: &Container,
+    paths: &Paths,
+    environment: &Variables,
+) -> Result<Vec<Mount>, String> {
+    let mut made = Vec::new();
+    for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
+        let Some(path) = paths.get(&mount.name) else {
+            return Err(format!(
+                "cannot find volume \"{}\" to mount into container \"{}\"",
+                mount.name, container.name
+            ));
+        };
+        let sub = match (&mount.sub_path_expr, &mount.sub_path) {
+            (Some(expression), _) if !expression.is_empty() => expand_sub_path(expression, environment)?,
+            (_, Some(sub)) => sub.clone(),
+            _ => String::new(),
+        };
+        let mut host_path = path.clone();
+        if !sub.is_empty() {
+            subpath::check(&sub)?;
+            let target = context
+                .pod_dir(spec::uid(pod))
+                .join("volume-subpaths")
+                .join(&mount.name)
+                .join(&container.name)
+                .join(index.to_string());
+            subpath::bind(path, &sub, &target).map_err(|error| {
+                tracing::debug!(%error, sub, "cannot bind a part of a volume");
+                format!("failed to prepare subPath for volumeMount \"{}\" of container \"{}\"", mount.name, container.name)
+            })?;
+            host_path = target;
+        }
+        let container_path = if mount.mount_path.starts_with('/') {
+            mount.mount_path.clone()
+        } else {
+            format!("/{}", mount.mount_path)
+        };
+        let propagation = match mount.mount_propagation.as_deref() {
+            Some("HostToContainer") => MountPropagation::HostToContainer,
+            Some("Bidirectional") => MountPropagation::Bidirectional,
+            _ => MountPropagation::Private,
+        };
+        made.push(Mount {
+            container_path,
+            host_path: host_path.to_string_lossy().into_owned(),
+            readonly: mount.read_only == Some(true) || is_always_read_only(pod, &mount.name),
+            propagation: propagation.into(),
+            ..Mount::default()
+        });
+    }
+    Ok(made)
+}
+
+/// Volumes made of objects cannot be written.
+fn is_always_read_only(pod: &Pod, name: &str) -> bool {
+    let mut volumes = spec::spec(pod).volumes.iter().flatten();
+    volumes.find(|volume| volume.name == name).is_some_and(|volume| {
+        volume.config_map.is_some()
+            || volume.secret.is_some()
+            || volume.projected.is_some()
+            || volume.downward_api.is_some()
+    })
+}
+
+/// As upstream, a variable that is missing is an error here.
+fn expand_sub_path(expression: &str, environment: &Variables) -> Result<String, String> {
+    let expanded = env::expand_text(expression, environment);
+    let is_open = expression.contains("$(") && {
+        let mut rest = expression;
+        let mut missing = false;
+        while let Some((_, after)) = rest.split_once("$(") {
+            let Some((name, after)) = after.split_once(')') else { break };
+            missing |= !environment.contains_key(name);
+            rest = after;
+        }
+        missing
+    };
+    if is_open {
+        return Err(format!("missing value for subPathExpr `{expression}`"));
+    }
+    Ok(expanded)
+}
+
+/// Unmounts and deletes all that the pod has on this node.
+pub(crate) fn remove_pod_dir(context: &Context, uid: &str) -> io::Result<()> {
+    if uid.is_empty() || uid.contains('/') {
+        return Ok(());
+    }
+    mounts::remove_dir(&context.pod_dir(uid))
+}

@@ -1,0 +1,567 @@
+//! One task per pod: looks how the pod stands, decides, acts, and tells.
+//!
+//! Level-triggered: whatever wakes it (a new specification, the end of a process, a probe, a timer), it looks anew.
+//! Upstream counterpart: `pkg/kubelet/pod_workers.go` with `SyncPod`, `SyncTerminatingPod`, `SyncTerminatedPod` of
+//! `pkg/kubelet/kubelet.go`.
+
+pub(crate) mod backoff;
+mod conditions;
+mod observe;
+mod patch;
+pub(crate) mod phase;
+pub(crate) mod plan;
+mod start;
+pub(crate) mod status;
+mod stop;
+mod terminate;
+mod writer;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::core::v1::{Pod, PodStatus};
+use jiff::{SignedDuration, Timestamp};
+use reconcile::EventKind;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+use crate::context::Context;
+use crate::exits::Exits;
+use crate::hooks;
+use crate::images::Pulls;
+use crate::pods::{Entry, Instance};
+use crate::probes::Probes;
+use crate::sandbox;
+use crate::spec::{self, Kind};
+use crate::state::PodState;
+use crate::volumes::{self, Paths, Tokens};
+use backoff::Backoff;
+use observe::Observer;
+use plan::{Action, Plan, World};
+use start::Start;
+use status::{Inputs, Reason};
+use writer::Writer;
+
+/// The net under all that wakes a worker: it looks at least so often.
+const LOOK: Duration = Duration::from_secs(60);
+/// A start that failed is tried again after this, as upstream's `backOffPeriod`.
+const RETRY: SignedDuration = SignedDuration::from_secs(10);
+/// Sandboxes that fail are often waiting for the network: soon, then ever later.
+const SANDBOX_RETRY_MAX: SignedDuration = SignedDuration::from_secs(10);
+/// How often volumes made of objects are compared with them; upstream's worst case is about this.
+const VOLUMES_FRESH: SignedDuration = SignedDuration::from_secs(45);
+/// Pauses between tries to make volumes that fail.
+const VOLUMES_RETRY_MAX: SignedDuration = SignedDuration::from_secs(122);
+/// After an error of the runtime itself.
+const RUNTIME_RETRY: Duration = Duration::from_secs(1);
+
+/// What is wanted of a pod.
+#[derive(Clone)]
+pub(crate) enum Wish {
+    /// As its object says.
+    Be(Arc<Pod>),
+    /// The object is gone; nothing may remain.
+    Vanish,
+}
+
+/// A worker seen from outside.
+pub(crate) struct Handle {
+    pub(crate) wishes: watch::Sender<Wish>,
+    pub(crate) wake: Arc<Notify>,
+    pub(crate) task: JoinHandle<()>,
+}
+
+/// Begins to care for a pod.
+pub(crate) fn begin(context: Arc<Context>, pod: Arc<Pod>) -> Handle {
+    let (wishes, received) = watch::channel(Wish::Be(pod.clone()));
+    let wake = Arc::new(Notify::new());
+    let worker = Worker::new(context, pod, wake.clone());
+    let task = tokio::spawn(worker.run(received));
+    Handle { wishes, wake, task }
+}
+
+struct Worker {
+    context: Arc<Context>,
+    pod: Arc<Pod>,
+    wake: Arc<Notify>,
+    observer: Observer,
+    state: PodState,
+    status: PodStatus,
+    writer: Writer,
+    probes: Probes,
+    exits: Exits,
+    crashes: Backoff,
+    failures: BTreeMap<String, Timestamp>,
+    reasons: BTreeMap<String, Reason>,
+    pulls: Pulls,
+    tokens: Tokens,
+    volumes: Option<(Paths, Timestamp)>,
+    volumes_retry: Option<(Timestamp, SignedDuration)>,
+    sandbox_retry: Option<(Timestamp, SignedDuration)>,
+    verdict: Option<Reason>,
+    /// Crashes that were told, so that each is told once.
+    told: BTreeSet<(String, u32)>,
+    has_cgroup: bool,
+}
+
+impl Worker {
+    fn new(context: Arc<Context>, pod: Arc<Pod>, wake: Arc<Notify>) -> Self {
+        Self {
+            observer: Observer::default(),
+            state: PodState::default(),
+            status: pod.status.clone().unwrap_or_default(),
+            writer: Writer::new(context.clone(), &pod),
+            probes: Probes::new(context.clone(), wake.clone()),
+            exits: Exits::new(context.clone(), wake.clone()),
+            crashes: Backoff::default(),
+            failures: BTreeMap::new(),
+            reasons: BTreeMap::new(),
+            pulls: Pulls::default(),
+            tokens: Tokens::default(),
+            volumes: None,
+            volumes_retry: None,
+            sandbox_retry: None,
+            verdict: None,
+            told: BTreeSet::new(),
+            has_cgroup: false,
+            context,
+            pod,
+            wake,
+        }
+    }
+
+    async fn run(mut self, mut wishes: watch::Receiver<Wish>) {
+        loop {
+            let wish = wishes.borrow_and_update().clone();
+            let is_gone = match wish {
+                Wish::Be(pod) => {
+                    self.pod = pod;
+                    false
+                }
+                Wish::Vanish => true,
+            };
+            if is_gone || self.is_ending() {
+                if self.terminate(is_gone, &mut wishes).await {
+                    self.context.pods.remove(spec::uid(&self.pod));
+                    return;
+                }
+                continue;
+            }
+            let wait = match self.step(&wishes).await {
+                Ok(Some(wait)) => wait,
+                // Something was done: look what came of it.
+                Ok(None) => continue,
+                Err(error) => {
+                    tracing::warn!(pod = spec::name(&self.pod), %error, "cannot ask the runtime for a pod");
+                    RUNTIME_RETRY
+                }
+            };
+            tokio::select! {
+                changed = wishes.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                }
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Whether nothing of the pod may start any more.
+    fn is_ending(&self) -> bool {
+        let phase = |status: Option<&PodStatus>| {
+            status.and_then(|status| status.phase.as_deref()).is_some_and(phase::is_terminal)
+        };
+        self.pod.metadata.deletion_timestamp.is_some()
+            || self.verdict.is_some()
+            || phase(self.pod.status.as_ref())
+            || phase(Some(&self.status))
+    }
+
+    async fn observe(&mut self, is_ending: bool) -> Result<(), crate::runtime::Error> {
+        self.state = self.observer.observe(&self.context, spec::uid(&self.pod)).await?;
+        self.exits.follow(&self.state);
+        self.probes.follow(&self.pod, &self.state, is_ending);
+        Ok(())
+    }
+
+    /// Makes the status anew and has it told.
+    fn publish(&mut self, is_ended: bool) {
+        let probes = self.probes.results();
+        let mut status = status::generate(&Inputs {
+            pod: &self.pod,
+            state: &self.state,
+            probes: &probes,
+            reasons: &self.reasons,
+            old: &self.status,
+            verdict: self.verdict.as_ref(),
+            is_ended,
+            node_ips: &self.context.config.node_ips,
+            runtime_name: &self.context.runtime_name,
+            now: self.context.clock.now(),
+        });
+        if is_ended {
+            status::end(&self.pod, &mut status);
+        }
+        self.status = status;
+        self.writer.set(&self.status);
+        self.share();
+    }
+
+    /// Tells the server of this process.
+    fn share(&self) {
+        let mut pod = Pod::clone(&self.pod);
+        pod.status = Some(self.status.clone());
+        let mut instances: BTreeMap<String, Vec<Instance>> = BTreeMap::new();
+        for run in &self.state.runs {
+            instances.entry(run.name.clone()).or_default().push(Instance {
+                id: run.id.clone(),
+                state: run.state,
+                attempt: run.restart_count,
+                log_path: observe::log_path(&self.context, &self.pod, run),
+            });
+        }
+        let sandbox = self.state.sandboxes.iter().find(|sandbox| sandbox.is_ready);
+        let sandbox = sandbox.map(|sandbox| sandbox.id.clone());
+        self.context.pods.set(spec::uid(&self.pod), Entry { pod: Arc::new(pod), sandbox, instances });
+    }
+
+    /// One look at a pod that is to run; returns how long to wait, or nothing if something was done.
+    async fn step(&mut self, wishes: &watch::Receiver<Wish>) -> Result<Option<Duration>, crate::runtime::Error> {
+        self.observe(false).await?;
+        let now = self.context.clock.now();
+        let plan = self.plan(now);
+        self.note_crashes(&plan);
+        self.check_deadline(now);
+        self.publish(false);
+        if self.is_ending() {
+            return Ok(None);
+        }
+        let mut wake = plan.wake;
+        let mut wake_at = |at: Timestamp| wake = Some(wake.map_or(at, |wake| wake.min(at)));
+        if let Some(deadline) = self.deadline() {
+            wake_at(deadline);
+        }
+        match self.prepare(&plan, now).await {
+            Ok(()) => {
+                if self.execute(plan.actions, wishes).await {
+                    return Ok(None);
+                }
+            }
+            Err(after) => wake_at(after),
+        }
+        if volumes::are_live(&self.pod)
+            && let Some((_, fresh)) = &self.volumes
+        {
+            wake_at(*fresh);
+        }
+        let now = self.context.clock.now();
+        let wait = wake.and_then(|wake| Duration::try_from(wake.duration_since(now)).ok());
+        let is_due = wake.is_some_and(|wake| wake <= now);
+        Ok(Some(if is_due { Duration::from_millis(10) } else { wait.unwrap_or(LOOK).min(LOOK) }))
+    }
+
+    fn plan(&self, now: Timestamp) -> Plan {
+        plan::plan(&World {
+            pod: &self.pod,
+            state: &self.state,
+            probes: &self.probes.results(),
+            crashes: &self.crashes,
+            failures: &self.failures,
+            sandbox_after: self.sandbox_retry.map(|(after, _)| after),
+            now,
+        })
+    }
+
+    fn note_crashes(&mut self, plan: &Plan) {
+        for (name, text) in &plan.crashed {
+            let attempt = self.state.run(name).map_or(0, |run| run.restart_count);
+            let reason = Reason { reason: "CrashLoopBackOff".into(), message: text.clone() };
+            self.reasons.insert(name.clone(), reason);
+            if self.told.insert((name.clone(), attempt)) {
+                let pod = format!(
+                    "{}_{}({})",
+                    spec::name(&self.pod),
+                    spec::namespace(&self.pod),
+                    spec::uid(&self.pod)
+                );
+                let text = format!("Back-off restarting failed container {name} in pod {pod}");
+                self.context.container_event(&self.pod, name, EventKind::Warning, "BackOff", text);
+            }
+        }
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        let seconds = spec::spec(&self.pod).active_deadline_seconds?;
+        let start = self.status.start_time.as_ref()?.0;
+        start.checked_add(SignedDuration::from_secs(seconds)).ok()
+    }
+
+    fn check_deadline(&mut self, now: Timestamp) {
+        if self.verdict.is_none() && self.deadline().is_some_and(|deadline| deadline <= now) {
+            let message = "Pod was active on the node longer than the specified deadline".to_owned();
+            self.context.event(&self.pod, EventKind::Normal, "DeadlineExceeded", message.clone());
+            self.verdict = Some(Reason { reason: "DeadlineExceeded".into(), message });
+        }
+    }
+
+    /// Makes what must be there before anything starts; or says when to try again.
+    async fn prepare(&mut self, plan: &Plan, now: Timestamp) -> Result<(), Timestamp> {
+        let starts = plan
+            .actions
+            .iter()
+            .any(|action| matches!(action, Action::CreateSandbox { .. } | Action::Start { .. }));
+        if starts {
+            self.check_network(now)?;
+            self.make_cgroup(now)?;
+        }
+        let is_stale = self.volumes.as_ref().is_none_or(|(_, fresh)| *fresh <= now);
+        if !is_stale || !(starts || volumes::are_live(&self.pod)) {
+            return Ok(());
+        }
+        if let Some((after, _)) = self.volumes_retry
+            && now < after
+        {
+            return Err(after);
+        }
+        self.mount(now, starts).await
+    }
+
+    fn check_network(&self, now: Timestamp) -> Result<(), Timestamp> {
+        let error = self.context.network_error.read().clone();
+        let Some(error) = error.filter(|_| !spec::is_host_network(&self.pod)) else { return Ok(()) };
+        let text = format!("network is not ready: {error}");
+        self.context.event(&self.pod, EventKind::Warning, "NetworkNotReady", text);
+        Err(now.saturating_add(SignedDuration::from_secs(1)).unwrap_or(now))
+    }
+
+    fn make_cgroup(&mut self, now: Timestamp) -> Result<(), Timestamp> {
+        if self.has_cgroup {
+            return Ok(());
+        }
+        match self.context.cgroups.create(&self.pod) {
+            Ok(()) => {
+                self.has_cgroup = true;
+                Ok(())
+            }
+            Err(error) => {
+                let text = format!("unable to ensure pod container exists: {error}");
+                self.context.event(&self.pod, EventKind::Warning, "FailedCreatePodContainer", text);
+                Err(now.saturating_add(RETRY).unwrap_or(now))
+            }
+        }
+    }
+
+    async fn mount(&mut self, now: Timestamp, is_needed: bool) -> Result<(), Timestamp> {
+        let dir = self.context.pod_dir(spec::uid(&self.pod));
+        let made = ["volumes", "containers", "plugins"].iter().try_for_each(|name| std::fs::create_dir_all(dir.join(name)));
+        if let Err(error) = made {
+            let text = format!("error making pod data directories: {error}");
+            self.context.event(&self.pod, EventKind::Warning, "Failed", text);
+            return Err(now.saturating_add(RETRY).unwrap_or(now));
+        }
+        let around = self.context.surroundings(&self.pod, self.state.ips());
+        match volumes::mount(&self.context, &self.pod, &around, &mut self.tokens).await {
+            Ok(paths) => {
+                let now = self.context.clock.now();
+                let fresh = now.saturating_add(VOLUMES_FRESH).unwrap_or(now);
+                let fresh = self.tokens.next().map_or(fresh, |renew| renew.min(fresh));
+                self.volumes = Some((paths, fresh));
+                self.volumes_retry = None;
+                Ok(())
+            }
+            Err(errors) => {
+                for error in errors {
+                    self.context.event(&self.pod, EventKind::Warning, "FailedMount", error);
+                }
+                let pause = next_pause(self.volumes_retry, SignedDuration::from_millis(500), VOLUMES_RETRY_MAX);
+                let after = now.saturating_add(pause).unwrap_or(now);
+                self.volumes_retry = Some((after, pause));
+                // What runs goes on with what it has.
+                if !is_needed && let Some((_, fresh)) = &mut self.volumes {
+                    *fresh = after;
+                    return Ok(());
+                }
+                Err(after)
+            }
+        }
+    }
+
+    /// Acts; returns whether anything was done.
+    async fn execute(&mut self, actions: Vec<Action>, wishes: &watch::Receiver<Wish>) -> bool {
+        let mut did_act = false;
+        for action in actions {
+            // A pod that is to end starts nothing more.
+            if wishes.has_changed().unwrap_or(true) && is_ended_by(&wishes.borrow()) {
+                return true;
+            }
+            did_act = true;
+            match action {
+                Action::KillPod => self.kill_pod().await,
+                Action::ForgetInit => self.forget_init().await,
+                Action::CreateSandbox { attempt, replaces } => self.create_sandbox(attempt, replaces).await,
+                Action::Kill { id, name, message, reason } => self.kill(&id, &name, &message, reason).await,
+                Action::Start { kind, name, restart_count } => {
+                    let is_started = self.start(&name, restart_count, wishes.clone()).await;
+                    if !is_started && kind == Kind::Init {
+                        return true;
+                    }
+                }
+            }
+        }
+        did_act
+    }
+
+    async fn kill_pod(&self) {
+        let grace = Duration::from_secs(u64::try_from(spec::grace_seconds(&self.pod)).unwrap_or(0));
+        if let Err(error) = stop::stop_all(&self.context, &self.pod, &self.state, grace).await {
+            let text = format!("error killing pod: {error}");
+            self.context.event(&self.pod, EventKind::Warning, "FailedKillPod", text);
+            tokio::time::sleep(RUNTIME_RETRY).await;
+        }
+    }
+
+    async fn forget_init(&self) {
+        for init in spec::init_containers(&self.pod) {
+            for run in self.state.runs_of(&init.name) {
+                if let Err(error) = self.context.runtime.remove_container(&run.id).await {
+                    tracing::warn!(container = run.name, %error, "cannot remove an init container");
+                }
+            }
+        }
+    }
+
+    async fn create_sandbox(&mut self, attempt: u32, replaces: bool) {
+        let (context, pod) = (self.context.clone(), self.pod.clone());
+        if replaces {
+            let text = "Pod sandbox changed, it will be killed and re-created.";
+            context.event(&pod, EventKind::Normal, "SandboxChanged", text);
+        }
+        let result = async {
+            std::fs::create_dir_all(context.log_dir(&pod)).map_err(|error| format!("create pod log directory: {error}"))?;
+            let config = sandbox::config(&context, &pod, attempt)?;
+            let handler = sandbox::handler(&context, &pod).await?;
+            context.runtime.run_sandbox(config, handler).await.map_err(|error| error.to_string())
+        };
+        match result.await {
+            Ok(_) => self.sandbox_retry = None,
+            Err(error) => {
+                let text = format!("Failed to create pod sandbox: {error}");
+                context.event(&pod, EventKind::Warning, "FailedCreatePodSandBox", text);
+                let pause = next_pause(self.sandbox_retry, SignedDuration::from_secs(1), SANDBOX_RETRY_MAX);
+                let now = context.clock.now();
+                self.sandbox_retry = Some((now.saturating_add(pause).unwrap_or(now), pause));
+            }
+        }
+    }
+
+    async fn kill(&mut self, id: &str, name: &str, message: &str, reason: plan::KillReason) {
+        let Some(run) = self.state.runs.iter().find(|run| run.id == id) else { return };
+        let Some((_, container)) = spec::find(&self.pod, name) else { return };
+        let grace = stop::single_grace(&self.pod, &container, reason);
+        let ip = self.state.ips().first().cloned().unwrap_or_default();
+        if let Err(error) = stop::stop_one(&self.context, &self.pod, run, &ip, grace, message).await {
+            tracing::warn!(container = name, %error, "cannot stop a container");
+        }
+    }
+
+    /// Starts a container; whether it went well.
+    async fn start(&mut self, name: &str, restart_count: u32, wishes: watch::Receiver<Wish>) -> bool {
+        let (context, pod) = (self.context.clone(), self.pod.clone());
+        let Some((_, container)) = spec::find(&pod, name) else { return false };
+        // What was killed just before is another run by now.
+        let Ok(sandbox) = self.state.sandbox(&pod).cloned() else { return false };
+        let sandbox_config = match sandbox::config(&context, &pod, sandbox.attempt) {
+            Ok(config) => config,
+            Err(message) => return self.fail(name, Reason { reason: "ConfigPodSandboxError".into(), message }),
+        };
+        let empty = Paths::new();
+        let start = Start {
+            context: &context,
+            pod: &pod,
+            container: &container,
+            restart_count,
+            state: &self.state,
+            sandbox: &sandbox.id,
+            sandbox_config: &sandbox_config,
+            volumes: self.volumes.as_ref().map_or(&empty, |(paths, _)| paths),
+        };
+        let now = context.clock.now();
+        if let Some(run) = self.state.run(name).filter(|run| run.is_exited() || run.is_running()) {
+            let failed = run.finished().unwrap_or(now);
+            self.crashes.next(name, failed, now);
+        }
+        let mut pulls = std::mem::take(&mut self.pulls);
+        // A pull may take long: the pod's end does not wait for it.
+        let image = tokio::select! {
+            image = start.image(&mut pulls) => Some(image),
+            () = until_ended(wishes.clone()) => None,
+        };
+        self.pulls = pulls;
+        let result = match image {
+            None => return false,
+            Some(Err(reason)) => Err(reason),
+            Some(Ok(image)) => start.run(&image).await,
+        };
+        let id = match result {
+            Ok(id) => id,
+            Err(reason) => return self.fail(name, reason),
+        };
+        self.reasons.remove(name);
+        self.failures.remove(name);
+        let hook = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.clone());
+        let Some(hook) = hook else { return true };
+        // Not ready before its hook is done; but everyone may see that it runs.
+        if self.observe(false).await.is_ok() {
+            self.publish(false);
+        }
+        let ip = self.state.ips().first().cloned().unwrap_or_default();
+        let result = tokio::select! {
+            result = hooks::run(&context, &pod, &container, &id, &ip, &hook) => result,
+            () = until_ended(wishes) => return false,
+        };
+        let Err(message) = result else { return true };
+        context.container_event(&pod, name, EventKind::Warning, "FailedPostStartHook", "PostStartHook failed");
+        if let Some(run) = self.state.runs.iter().find(|run| run.id == id) {
+            let grace = Duration::from_secs(u64::try_from(spec::grace_seconds(&pod)).unwrap_or(0));
+            let _ = stop::stop_one(&context, &pod, run, &ip, grace, "FailedPostStartHook").await;
+        }
+        self.fail(name, Reason { reason: "PostStartHookError".into(), message })
+    }
+
+    fn fail(&mut self, name: &str, reason: Reason) -> bool {
+        tracing::info!(
+            pod = spec::name(&self.pod),
+            namespace = spec::namespace(&self.pod),
+            container = name,
+            reason = reason.reason,
+            message = reason.message,
+            "a container could not be started"
+        );
+        let now = self.context.clock.now();
+        self.failures.insert(name.to_owned(), now.saturating_add(RETRY).unwrap_or(now));
+        self.reasons.insert(name.to_owned(), reason);
+        false
+    }
+}
+
+fn is_ended_by(wish: &Wish) -> bool {
+    match wish {
+        Wish::Vanish => true,
+        Wish::Be(pod) => pod.metadata.deletion_timestamp.is_some(),
+    }
+}
+
+/// Waits until the pod is to end.
+async fn until_ended(mut wishes: watch::Receiver<Wish>) {
+    if wishes.wait_for(is_ended_by).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Twice the pause before, within limits.
+fn next_pause(before: Option<(Timestamp, SignedDuration)>, first: SignedDuration, max: SignedDuration) -> SignedDuration {
+    before.map_or(first, |(_, pause)| (pause * 2).min(max))
+}
