@@ -53,7 +53,6 @@ pub fn unit(layout: &Layout, executable: &Path, arguments: &[String]) -> String 
         "\
 [Unit]
 Description=Corten: Kubernetes on {root}
-Documentation=https://corten.dev
 # Addresses are looked for at the start; certificates need the time.
 Wants=network-online.target time-sync.target
 After=network-online.target time-sync.target local-fs.target

@@ -2,9 +2,14 @@
 //! a mount namespace and a root directory of their own; without root or without a runtime they say so and pass.
 
 use lifecycle::containerd::{Containerd, Options, Origin, Programs, leftover_shims, running};
-use lifecycle::{Layout, image, mounts, pause};
+use lifecycle::notify::Notifier;
+use lifecycle::{Layout, image, mounts, pause, supervisor};
+use rustix::process::Signal;
+use signal_hook::consts::{SIGTERM, SIGUSR1};
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 /// Set for a test that was started again in namespaces of its own.
 const INSIDE: &str = "LIFECYCLE_TEST_INSIDE";
@@ -23,7 +28,10 @@ fn inside(name: &str) -> bool {
         return false;
     }
     let status = Command::new("unshare")
-        .args(["--mount", "--propagation", "private"])
+        .args(["--mount", "--propagation", "private", "sh", "-c"])
+        // Shims and ctr keep sockets and state there, whatever the containerd.
+        .arg("mkdir -p /run/containerd && mount -t tmpfs none /run/containerd && exec \"$@\"")
+        .arg("sh")
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env(INSIDE, "1")
@@ -131,4 +139,189 @@ fn archives_are_imported_by_their_names() {
     std::fs::write(&file, "no archive").unwrap();
     let error = image::import(&Options::default(), &layout, &[&file]).unwrap_err();
     assert!(format!("{error:#}").contains("is it an OCI or Docker archive?"), "{error:#}");
+}
+
+// A cluster of pretended processes: this binary again, as the supervisor and as its children. The role is a
+// test's name; without ROOT in the environment these are no tests.
+
+const ROOT: &str = "LIFECYCLE_TEST_ROOT";
+
+fn role_root() -> Option<Layout> {
+    Some(Layout::open(std::env::var_os(ROOT)?).unwrap())
+}
+
+fn say(layout: &Layout, what: &str) {
+    let mut file =
+        std::fs::OpenOptions::new().create(true).append(true).open(layout.root.join("said")).unwrap();
+    writeln!(file, "{what}").unwrap();
+}
+
+fn said(layout: &Layout) -> Vec<String> {
+    let text = std::fs::read_to_string(layout.root.join("said")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn arguments(role: &str) -> Vec<std::ffi::OsString> {
+    ["--exact", role, "--nocapture", "--test-threads=1"].map(Into::into).to_vec()
+}
+
+fn config(layout: Layout) -> supervisor::Config {
+    let child = |name: &str, needs: &[&str], drains| supervisor::Child {
+        name: name.into(),
+        title: name.into(),
+        arguments: arguments(&format!("role_{name}")),
+        needs: needs.iter().map(|n| (*n).to_owned()).collect(),
+        drains,
+    };
+    supervisor::Config {
+        layout,
+        version: "test".into(),
+        executable: std::env::current_exe().unwrap(),
+        runtime: supervisor::Runtime::Own(Options::default()),
+        children: vec![child("server", &[], false), child("node", &[supervisor::RUNTIME, "server"], true)],
+        drain_patience: Duration::from_secs(60),
+        systemd: Notifier::default(),
+    }
+}
+
+#[test]
+fn role_supervisor() {
+    let Some(layout) = role_root() else { return };
+    // The test harness has begun a line.
+    println!();
+    let result = lifecycle::up::supervise_for_waiting_parent(config(layout));
+    std::process::exit(i32::from(result.is_err()));
+}
+
+/// A child: says that it is ready, and what it is asked to do.
+fn role_child(name: &str) {
+    let Some(layout) = role_root() else { return };
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGUSR1]).unwrap();
+    say(&layout, &format!("{name} starts"));
+    let notifier = Notifier::new(std::env::var(lifecycle::notify::VARIABLE).ok().as_deref()).unwrap();
+    notifier.status("at your service");
+    notifier.ready();
+    let signal = signals.forever().next().unwrap();
+    say(&layout, &format!("{name} {}", if signal == SIGUSR1 { "drains" } else { "ends" }));
+    std::process::exit(0);
+}
+
+#[test]
+fn role_server() {
+    role_child("server");
+}
+
+#[test]
+fn role_node() {
+    role_child("node");
+}
+
+fn up(layout: &Layout) -> String {
+    let mut out = Vec::new();
+    lifecycle::up::detached(
+        layout,
+        &std::env::current_exe().unwrap(),
+        &arguments("role_supervisor"),
+        &mut out,
+    )
+    .unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn down(layout: &Layout) {
+    lifecycle::down::down(layout, Duration::from_secs(60), &mut (), &mut std::io::stdout()).unwrap();
+}
+
+/// Containers survive what they should survive, and nothing is left of what should go.
+#[test]
+fn what_survives_what() {
+    if !inside("what_survives_what") {
+        return;
+    }
+    let root = Root::new();
+    let layout = root.layout();
+    // Children find their root here. SAFETY: no other thread reads the environment: the only one waits for this test.
+    #[allow(unsafe_code)]
+    unsafe {
+        std::env::set_var(ROOT, &layout.root);
+    };
+
+    let text = up(&layout);
+    let names: Vec<&str> = text.lines().filter_map(|l| l.split_once("  ")).map(|(name, _)| name).collect();
+    assert!(
+        ["containerd", "sandbox image", "server", "node", "ready"].iter().all(|n| names.contains(n)),
+        "{text}"
+    );
+    assert!(text.contains("at your service") && text.ends_with("/admin.kubeconfig\n"), "{text}");
+    let containerd = Containerd::ensure(&Options::default(), &layout).unwrap();
+    ctr(
+        &containerd,
+        &layout,
+        &["run", "--detach", "--snapshotter", &containerd.snapshotter, pause::IMAGE, "pod"],
+    );
+    let shims = leftover_shims(&layout);
+    assert_eq!(shims.len(), 1);
+
+    // A second `up` finds everything in place.
+    let supervisor = supervisor::holder(&layout).unwrap();
+    assert!(up(&layout).starts_with("already up"));
+    assert_eq!(supervisor::holder(&layout), Some(supervisor));
+
+    // Killed: its children end with it, the rest runs on and is found again.
+    supervisor.signal(Signal::KILL).unwrap();
+    assert!(supervisor.wait(Duration::from_secs(60)));
+    assert!(up(&layout).contains("found running"));
+    assert_eq!((running(&layout), leftover_shims(&layout)), (Some(containerd.identity), shims.clone()));
+    let mut heard = said(&layout);
+    heard[2..4].sort();
+    let starts = ["server starts", "node starts"];
+    assert_eq!(heard, [&starts[..], &["node ends", "server ends"], &starts].concat());
+
+    // A child that is killed is started again.
+    let state = supervisor::State::read(&layout).unwrap();
+    let node = state.processes.iter().find(|p| p.name == "node").unwrap().identity.unwrap();
+    let watcher = inotify_said(&layout);
+    node.signal(Signal::KILL).unwrap();
+    watcher(&|said| said.len() == 7);
+    assert_eq!(said(&layout)[6], "node starts");
+
+    // Down: the node drains first, then nothing is left but the state.
+    down(&layout);
+    assert_eq!(said(&layout)[7..], ["node drains", "server ends"]);
+    assert_eq!((running(&layout), leftover_shims(&layout)), (None, vec![]));
+    assert_eq!(mounts::below(&mounts::own().unwrap(), &[&layout.root]), Vec::<std::path::PathBuf>::new());
+    let cgroups = lifecycle::cgroups::Cgroups::own().unwrap().unwrap();
+    assert!(cgroups.trees.iter().all(|t| !t.point.join(&layout.own_cgroup[1..]).exists()));
+    assert!(layout.marker.exists() && layout.containerd_root.exists());
+
+    // After all of Corten was killed, `down` finds what is left.
+    up(&layout);
+    let containerd = Containerd::ensure(&Options::default(), &layout).unwrap();
+    ctr(&containerd, &layout, &["container", "delete", "pod"]);
+    ctr(
+        &containerd,
+        &layout,
+        &["run", "--detach", "--snapshotter", &containerd.snapshotter, pause::IMAGE, "pod2"],
+    );
+    supervisor::holder(&layout).unwrap().signal(Signal::KILL).unwrap();
+    containerd.identity.signal(Signal::KILL).unwrap();
+    assert!(containerd.identity.wait(Duration::from_secs(60)));
+    down(&layout);
+    assert_eq!(leftover_shims(&layout), vec![]);
+
+    lifecycle::down::reset(&layout, Duration::from_secs(60), &mut (), &mut std::io::stdout()).unwrap();
+    assert!(!layout.root.exists());
+}
+
+/// Waits, by the kernel's word, until what was said satisfies a condition. Watches from now on.
+fn inotify_said(layout: &Layout) -> impl Fn(&dyn Fn(&[String]) -> bool) {
+    use rustix::fs::inotify;
+    let watch = inotify::init(inotify::CreateFlags::CLOEXEC).unwrap();
+    inotify::add_watch(&watch, layout.root.join("said"), inotify::WatchFlags::MODIFY).unwrap();
+    let layout = layout.clone();
+    move |condition| {
+        while !condition(&said(&layout)) {
+            rustix::io::read(&watch, &mut [0_u8; 4096]).unwrap();
+        }
+    }
 }
