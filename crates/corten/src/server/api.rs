@@ -61,12 +61,13 @@ pub(crate) async fn start(args: &ServerArgs) -> Result<Running> {
         issuer: ISSUER.into(),
     };
     let api = Api::start(config, store, access).await.context("cannot start the API server")?;
+    trust_kubelets(&api, &pki).context("cannot set up TLS towards kubelets")?;
     apiserver::bootstrap::run(&api).await;
     let stop = api.stopping.subscribe();
     let serving = tokio::spawn(apiserver::listen::serve(listener, Arc::new(tls), api.clone(), stop));
     tracing::info!(address = %args.bind, "the API is served");
     let authority = pki.authority().certificate().to_pem();
-    let renewing = tokio::spawn(renew(pki, certificate));
+    let renewing = tokio::spawn(renew(api.clone(), pki, certificate));
     Ok(Running { api, authority, pki_dir: args.root.join("pki"), serving, renewing })
 }
 
@@ -101,8 +102,13 @@ async fn open_store(args: &ServerArgs) -> Result<Arc<dyn Store>> {
     }
 }
 
+/// Tells the server who it is towards kubelets.
+fn trust_kubelets(api: &Api, pki: &Pki) -> Result<(), pki::Error> {
+    api.nodes.trust(pki.leaf(Leaf::ApiServerKubeletClient), pki.authority().certificate())
+}
+
 /// Renews what is due, and serves the new certificate to new connections.
-async fn renew(mut pki: Pki, certificate: Arc<HotCertificate>) {
+async fn renew(api: Arc<Api>, mut pki: Pki, certificate: Arc<HotCertificate>) {
     loop {
         tokio::time::sleep(RENEWAL_INTERVAL).await;
         let renewed = match pki.renew(jiff::Timestamp::now().as_second()) {
@@ -119,6 +125,9 @@ async fn renew(mut pki: Pki, certificate: Arc<HotCertificate>) {
             && let Err(error) = certificate.replace(pki.leaf(Leaf::ApiServer))
         {
             tracing::error!(%error, "the renewed certificate cannot be served");
+        }
+        if let Err(error) = trust_kubelets(&api, &pki) {
+            tracing::error!(%error, "the renewed certificate cannot be shown to kubelets");
         }
     }
 }
