@@ -15,7 +15,7 @@ mod tally;
 
 pub use domains::{Domains, NO_DOMAIN};
 pub use held::{HeldTerm, TermKind};
-pub use owners::Owners;
+pub use owners::{Controller, Owners};
 pub use tally::{Counted, Tally};
 
 use crate::labels::Labels;

@@ -81,7 +81,7 @@ pub struct Preemption<'a> {
     /// The pod's profile.
     pub profile: &'a Profile,
     /// Disruption budgets.
-    pub budgets: &'a [Budget],
+    pub budgets: Vec<&'a Budget>,
     /// The time: a pod that has not started yet counts as starting now.
     pub now: jiff::Timestamp,
 }

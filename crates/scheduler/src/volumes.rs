@@ -3,7 +3,7 @@
 
 mod objects;
 
-pub use objects::{Attachment, Capacity, Claim, CsiDriver, CsiNode, StorageClass, Volume};
+pub use objects::{Attachment, Capacity, Claim, CsiDriver, CsiNode, StorageClass, Topology, Volume};
 
 use crate::pod::Class;
 use api::Key;
@@ -67,6 +67,16 @@ impl Volumes {
     /// The node that a claim's volume is made for, or will be by a decision made here.
     pub fn selected_node(&self, claim: &Claim) -> Option<Arc<str>> {
         self.chosen_nodes.get(&claim.key).or(claim.selected_node.as_ref()).cloned()
+    }
+
+    /// Whether the node that was chosen for a claim here is not seen there yet.
+    pub fn is_node_pending(&self, claim: &Key) -> bool {
+        self.chosen_nodes.contains_key(claim)
+    }
+
+    /// Whether the claim that was chosen for a volume here is not seen there yet.
+    pub fn is_claim_pending(&self, volume: &str) -> bool {
+        self.chosen_claims.contains_key(volume)
     }
 
     /// A storage class.

@@ -4,6 +4,7 @@
 
 use super::MAX_NODE_SCORE;
 use crate::cluster::Slot;
+use crate::node::Node;
 use crate::resources::{Requests, Resources, is_extended};
 use crate::status::{Plugin, Reason, Reasons, Status};
 use std::sync::Arc;
@@ -23,6 +24,16 @@ impl Asked {
         resources.scalars.retain(|(name, amount)| *amount != 0 && !ignored.has(name));
         let texts = resources.scalars.iter().map(|(name, _)| Reason::Text(format!("Insufficient {name}").into()));
         Self { insufficient: texts.collect(), resources }
+    }
+
+    /// Whether a node has enough if it is empty.
+    pub fn fits_empty(&self, node: &Node) -> bool {
+        let (asked, has) = (&self.resources, &node.allocatable);
+        has.pods > 0
+            && asked.milli_cpu <= has.milli_cpu
+            && asked.memory <= has.memory
+            && asked.ephemeral_storage <= has.ephemeral_storage
+            && asked.scalars.iter().all(|(name, amount)| *amount <= has.scalar(name))
     }
 
     /// What a node lacks.
@@ -176,7 +187,6 @@ fn on_line(line: &[(i64, i64)], at: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::Node;
 
     fn slot(cpu: (i64, i64), memory: (i64, i64), pods: i64) -> Slot {
         let allocatable = Resources { milli_cpu: cpu.0, memory: memory.0, pods, ..Resources::default() };

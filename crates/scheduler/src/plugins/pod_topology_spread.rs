@@ -3,6 +3,7 @@
 use super::MAX_NODE_SCORE;
 use crate::cluster::{Cluster, Counted, NO_DOMAIN, NodeId};
 use crate::pod::{Class, Pod, SpreadConstraint};
+use crate::profile::Profile;
 use crate::schedule::FactsOf;
 use crate::status::{Plugin, Status};
 
@@ -67,6 +68,11 @@ fn constraints(cluster: &mut Cluster, class: &Class, defaults: &Defaults, hard: 
         return defaults.of(cluster, class, hard);
     }
     if hard { spread.hard.to_vec() } else { spread.soft.to_vec() }
+}
+
+/// The constraints of a pod that must hold.
+pub fn hard_constraints(cluster: &mut Cluster, class: &Class, profile: &Profile) -> Vec<SpreadConstraint> {
+    constraints(cluster, class, &profile.default_constraints, true)
 }
 
 /// Whether a node counts for a constraint.
