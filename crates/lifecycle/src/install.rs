@@ -192,7 +192,6 @@ mod tests {
         expect![[r#"
             [Unit]
             Description=Corten: Kubernetes on /var/lib/corten
-            Documentation=https://corten.dev
             # Addresses are looked for at the start; certificates need the time.
             Wants=network-online.target time-sync.target
             After=network-online.target time-sync.target local-fs.target

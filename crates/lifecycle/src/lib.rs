@@ -1,6 +1,7 @@
 //! Brings a machine's Corten up and down: supervisor, container runtime, installation.
 pub mod cgroups;
 pub mod containerd;
+pub mod doctor;
 pub mod down;
 pub mod image;
 pub mod install;

@@ -22,6 +22,7 @@ pub use run::run;
 pub use state::{Process, Stage, State};
 
 use crate::containerd;
+use crate::doctor;
 use crate::layout::Layout;
 use crate::notify::Notifier;
 use std::ffi::OsString;
@@ -48,6 +49,10 @@ pub struct Config {
     pub children: Vec<Child>,
     /// How long a child may drain at `down`; pods' grace periods count.
     pub drain_patience: Duration,
+    /// Where the processes listen: looked at before the start.
+    pub ports: Vec<doctor::Port>,
+    /// Which addresses are given out: looked at before the start.
+    pub ranges: Vec<doctor::Range>,
     /// Told when all is up, if systemd started the supervisor.
     pub systemd: Notifier,
 }

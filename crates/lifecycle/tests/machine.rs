@@ -180,6 +180,8 @@ fn config(layout: Layout) -> supervisor::Config {
         runtime: supervisor::Runtime::Own(Options::default()),
         children: vec![child("server", &[], false), child("node", &[supervisor::RUNTIME, "server"], true)],
         drain_patience: Duration::from_secs(60),
+        ports: vec![],
+        ranges: vec![],
         systemd: Notifier::default(),
     }
 }

@@ -5,6 +5,7 @@ use super::machine::{Action, Event, Goal, Machine, State as UnitState, Unit};
 use super::report::Report;
 use super::state::{Process, Stage, State};
 use super::{Config, DRAIN, RUNTIME, Runtime, lock, logs};
+use crate::doctor;
 use crate::notify::{self, Message};
 use crate::processes::{self, Identity};
 use crate::root;
@@ -41,6 +42,12 @@ fn prepare_and_supervise(config: Config, started: Instant, report: &mut dyn FnMu
     let fingerprint = fingerprint(&config)?;
     let Some(_lock) = lock_or_replace(&config, &fingerprint, report)? else { return Ok(()) };
     end_orphans(&config);
+    doctor::refuse(&doctor::Needs {
+        layout: config.layout.clone(),
+        runtime: config.runtime.clone(),
+        ports: config.ports.clone(),
+        ranges: config.ranges.clone(),
+    })?;
     let mut supervisor = Supervisor::new(config, started, fingerprint)?;
     supervisor.supervise(report)
 }
