@@ -42,6 +42,7 @@ const RTA_PRIORITY: u16 = 6;
 const RTNH_F_ONLINK: u32 = 4;
 const RT_TABLE_MAIN: u8 = 254;
 const RTN_UNICAST: u8 = 1;
+const RTN_BLACKHOLE: u8 = 6;
 const RTN_UNREACHABLE: u8 = 7;
 const NDA_DST: u16 = 1;
 const NDA_LLADDR: u16 = 2;
@@ -233,31 +234,35 @@ impl Links {
         Ok(routes)
     }
 
+    /// Whether there is any way to an address.
+    pub(crate) fn is_routed(&mut self, address: IpAddr) -> io::Result<bool> {
+        Ok(!self.way(address)?.is_empty())
+    }
+
     /// By which interface an address is reached without a gateway; none if a gateway is between, or no route.
     pub(crate) fn on_link(&mut self, address: IpAddr) -> io::Result<Option<u32>> {
-        let mut fixed = [0; 12];
-        fixed[0] = address_family(Family::of(address));
-        fixed[1] = Family::of(address).bits();
-        let answer =
-            self.socket.ask(RTM_GETROUTE, 0, &fixed, |buffer| buffer.put(RTA_DST, &octets(address)));
-        let messages = match answer {
-            Ok(messages) => messages,
-            Err(error)
-                if is(&error, Errno::NETUNREACH)
-                    || is(&error, Errno::HOSTUNREACH)
-                    || is(&error, Errno::ACCESS)
-                    || is(&error, Errno::INVAL) =>
-            {
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        };
+        let messages = self.way(address)?;
         Ok(messages.iter().find_map(|message| {
             let attributes = message.body.get(12..)?;
             (message.body.get(7) == Some(&RTN_UNICAST) && attribute(attributes, RTA_GATEWAY).is_none())
                 .then(|| attribute(attributes, RTA_OIF).and_then(u32_of))
                 .flatten()
         }))
+    }
+
+    /// What the kernel says of the way to an address; nothing if there is none.
+    fn way(&mut self, address: IpAddr) -> io::Result<Vec<Message>> {
+        let mut fixed = [0; 12];
+        fixed[0] = address_family(Family::of(address));
+        fixed[1] = Family::of(address).bits();
+        let answer =
+            self.socket.ask(RTM_GETROUTE, 0, &fixed, |buffer| buffer.put(RTA_DST, &octets(address)));
+        let no_way = [Errno::NETUNREACH, Errno::HOSTUNREACH, Errno::ACCESS, Errno::INVAL];
+        match answer {
+            Err(error) if no_way.into_iter().any(|number| is(&error, number)) => Ok(Vec::new()),
+            Ok(messages) => Ok(messages.into_iter().filter(|message| is_passable(message)).collect()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Tells an interface for good which Ethernet address has an IP address.
@@ -333,6 +338,11 @@ fn put_route(buffer: &mut Buffer, route: &Route) {
     if route.priority > 0 {
         buffer.put_u32(RTA_PRIORITY, route.priority);
     }
+}
+
+/// Whether an answer about a way is one: IPv6 answers with the unreachable route itself.
+fn is_passable(message: &Message) -> bool {
+    message.kind == RTM_NEWROUTE && message.body.get(7).is_some_and(|kind| *kind < RTN_BLACKHOLE)
 }
 
 fn route_of(message: &Message, family: Family) -> Option<Route> {

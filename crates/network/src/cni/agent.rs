@@ -152,19 +152,22 @@ impl Agent {
             }
         }
         forward_packets(pod_cidrs)?;
-        self.announce()
+        self.announce()?;
+        Ok(())
     }
 
     /// Writes the runtime's configuration if the node's ranges are known and no other network is configured.
-    pub fn announce(&self) -> io::Result<()> {
+    /// Returns whether Corten's is the pods' network.
+    pub fn announce(&self) -> io::Result<bool> {
         if self.pod_cidrs().is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let config = &self.shared.config;
-        if let Some(other) = install::write_configuration(&config.configurations, &config.socket)? {
+        let other = install::write_configuration(&config.configurations, &config.socket)?;
+        if let Some(other) = &other {
             tracing::debug!(other, "another network is configured; Corten's is not");
         }
-        Ok(())
+        Ok(other.is_none())
     }
 
     /// The ranges of the node's pods.
@@ -177,11 +180,10 @@ impl Agent {
         self.shared.host_ports.subscribe()
     }
 
-    /// Answers the plugin until told to stop.
-    pub async fn serve(&self, mut stop: watch::Receiver<bool>) -> io::Result<()> {
+    /// Installs the plugin and listens for it; from then on its requests wait. Within an async runtime.
+    pub fn listen(&self) -> io::Result<UnixListener> {
         let config = &self.shared.config;
         install::install(&config.plugins, &config.binary)?;
-        self.announce()?;
         if let Some(directory) = config.socket.parent() {
             std::fs::create_dir_all(directory)?;
         }
@@ -191,6 +193,12 @@ impl Agent {
         }
         let listener = UnixListener::bind(&config.socket)?;
         std::fs::set_permissions(&config.socket, std::fs::Permissions::from_mode(0o600))?;
+        self.announce()?;
+        Ok(listener)
+    }
+
+    /// Answers the plugin until told to stop.
+    pub async fn serve(&self, listener: UnixListener, mut stop: watch::Receiver<bool>) -> io::Result<()> {
         let slots = Arc::new(Semaphore::new(REQUESTS_AT_ONCE_MAX));
         loop {
             let stream = tokio::select! {

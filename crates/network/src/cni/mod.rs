@@ -12,6 +12,7 @@ mod plugin;
 mod record;
 mod spec;
 
+pub(crate) use agent::teardown;
 pub(crate) use record::fnv;
 pub use agent::{Agent, AgentConfig, HostPort};
 pub use install::CONFIGURATION_NAME;

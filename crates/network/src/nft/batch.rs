@@ -133,6 +133,7 @@ impl Batch {
     }
 
     /// What it does, in words.
+    #[cfg(test)]
     pub(crate) fn steps(&self) -> &[String] {
         &self.steps
     }
@@ -319,8 +320,13 @@ impl Batch {
     }
 }
 
-/// The types of the parts, six bits each, as `nft` understands them; only for its eyes.
+/// The types of the parts, six bits each, as `nft` understands them; only for its eyes. More than five do not
+/// fit: it shows a number then.
 fn type_of(parts: &[(u32, u8)]) -> u32 {
+    const INTEGER: u32 = 4;
+    if parts.len() > 5 {
+        return INTEGER;
+    }
     parts.iter().fold(0, |all, (kind, _)| (all << 6) | kind)
 }
 

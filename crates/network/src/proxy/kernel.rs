@@ -18,12 +18,17 @@ pub(crate) struct Kernel {
     /// The chains of picks that are there. They are never removed: there are few (one for each number of
     /// endpoints), and kernels before 6.2 think for a while that a chain is still in use.
     picks: BTreeSet<(Family, String)>,
+    /// The families that the machine has.
+    families: Vec<Family>,
 }
 
 impl Kernel {
     /// Of the namespace of this thread.
     pub(crate) fn open(table: String) -> io::Result<Self> {
-        Ok(Self { socket: Socket::netfilter()?, table, layout: Layout::default(), picks: BTreeSet::new() })
+        let has_v6 = std::path::Path::new("/proc/sys/net/ipv6").exists();
+        let families = Family::ALL.into_iter().filter(|family| has_v6 || *family == Family::V4).collect();
+        let socket = Socket::netfilter()?;
+        Ok(Self { socket, table, layout: Layout::default(), picks: BTreeSet::new(), families })
     }
 
     /// Makes the tables equal to what is wanted, whatever is in them now.
@@ -39,7 +44,7 @@ impl Kernel {
         self.layout = layout;
         self.picks.clear();
         let mut batch = Batch::new();
-        for family in Family::ALL {
+        for family in self.families.clone() {
             let reading = |source| Refused { step: format!("read table {}", self.table), source };
             let chains = Tables(&mut self.socket).chains(family, &self.table).map_err(reading)?;
             let keep = chains.contains(&layout_chain(family, &self.layout));
@@ -71,7 +76,7 @@ impl Kernel {
     pub(crate) fn apply(&mut self, changes: &Changes) -> Result<(), Refused> {
         let mut batch = Batch::new();
         self.add_picks(&mut batch, changes.added.iter().map(|(key, value)| (*key, *value)));
-        for family in Family::ALL {
+        for family in self.families.clone() {
             for set in Set::ALL {
                 let of = |elements: &BTreeMap<Key, Value>| -> Vec<Element> {
                     let wanted = elements.iter().filter(|(key, _)| key.set() == set && key.family() == family);
@@ -86,7 +91,7 @@ impl Kernel {
 
     /// Whether the tables are still there, with this layout: another program may have flushed all rules.
     pub(crate) fn is_whole(&mut self) -> io::Result<bool> {
-        for family in Family::ALL {
+        for family in self.families.clone() {
             let chains = Tables(&mut self.socket).chains(family, &self.table)?;
             if !chains.contains(&layout_chain(family, &self.layout)) {
                 return Ok(false);
@@ -98,7 +103,7 @@ impl Kernel {
     /// Removes the tables.
     pub(crate) fn remove(&mut self) -> Result<(), Refused> {
         let mut batch = Batch::new();
-        for family in Family::ALL {
+        for family in self.families.clone() {
             batch.add_table(family, &self.table);
             batch.delete_table(family, &self.table);
         }
@@ -119,6 +124,7 @@ impl Kernel {
     /// Adds the chains that elements go to and that are not there.
     fn add_picks(&mut self, batch: &mut Batch, elements: impl Iterator<Item = (Key, Value)>) {
         let wanted: BTreeSet<(Family, Pick)> = elements
+            .filter(|(key, _)| self.families.contains(&key.family()))
             .filter_map(|(key, value)| match value {
                 Value::Action(Action::Pick(pick)) => Some((key.family(), pick)),
                 _ => None,

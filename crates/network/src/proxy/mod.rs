@@ -6,6 +6,7 @@
 mod conntrack;
 pub(crate) mod element;
 mod endpoints;
+mod health;
 mod kernel;
 mod plan;
 mod rules;
@@ -15,4 +16,5 @@ mod skeleton;
 pub use element::{Backend, Frontend};
 pub use plan::{Node, RuleSet, plan};
 pub use service_rules::{ProxyConfig, ServiceRules};
+pub(crate) use health::{ServicePorts, Shared as HealthShared, serve_proxy as serve_health};
 pub(crate) use service_rules::remove_tables;

@@ -2,7 +2,7 @@
 //! Mirrors what kube-proxy's nftables mode does (pkg/proxy/nftables/proxier.go), by other means.
 
 use super::element::{
-    AFFINITY_MAP, Action, EXTERNAL_LOCAL_CHAIN, EXTERNAL_LOCAL_NODE_PORT_CHAIN, Group, Pick, REJECT_CHAIN,
+    AFFINITY_MAP, EXTERNAL_LOCAL_CHAIN, EXTERNAL_LOCAL_NODE_PORT_CHAIN, Group, Pick, REJECT_CHAIN,
     Set, affinity_definition,
 };
 use crate::cidr::{Cidr, Family, mask_octets, octets};
@@ -95,14 +95,6 @@ pub(crate) fn add_pick(batch: &mut Batch, family: Family, table: &str, pick: Pic
     batch.add_chain(family, table, &name);
     for rule in pick_rules(family, pick) {
         batch.add_rule(family, table, &name, &rule);
-    }
-}
-
-/// The chain that an action goes to and that has to be there, if it is one of a pick.
-pub(crate) fn pick_of(action: Action) -> Option<Pick> {
-    match action {
-        Action::Pick(pick) => Some(pick),
-        _ => None,
     }
 }
 

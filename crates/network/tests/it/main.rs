@@ -3,6 +3,7 @@
 //! Needs root; says so and does nothing otherwise.
 #![allow(clippy::unwrap_used)]
 
+mod follow;
 mod pods;
 mod services;
 mod world;

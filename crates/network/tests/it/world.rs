@@ -152,17 +152,23 @@ struct RunningAgent {
     thread: std::thread::JoinHandle<()>,
 }
 
+/// A namespace with an interface `up0` that has addresses, as if it were in a rack.
+pub(crate) fn new_node_space() -> Space {
+    let space = Space::new("node");
+    space.ip("link set lo up");
+    space.ip("link add up0 type veth peer name up1");
+    space.ip("addr add 192.0.2.1/24 dev up0");
+    space.ip("addr add 2001:db8::1/64 dev up0 nodad");
+    space.ip("link set up0 up");
+    space.ip("link set up1 up");
+    space.ip("route add default via 192.0.2.254");
+    space
+}
+
 impl NodeSpace {
     /// With an interface `up0` that has an address, as if it were in a rack.
     pub(crate) fn new() -> Self {
-        let space = Space::new("node");
-        space.ip("link set lo up");
-        space.ip("link add up0 type veth peer name up1");
-        space.ip("addr add 192.0.2.1/24 dev up0");
-        space.ip("addr add 2001:db8::1/64 dev up0 nodad");
-        space.ip("link set up0 up");
-        space.ip("link set up1 up");
-        space.ip("route add default via 192.0.2.254");
+        let space = new_node_space();
         let directory = tempfile::tempdir().unwrap();
         let mut node = Self { space, directory, agent: None };
         node.start();
@@ -191,14 +197,9 @@ impl NodeSpace {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let agent = Agent::open(config).unwrap();
-                let serving = tokio::spawn({
-                    let agent = agent.clone();
-                    async move { agent.serve(stopped).await }
-                });
-                // The listener is bound in the first poll.
-                tokio::task::yield_now().await;
-                started.send(agent).unwrap();
-                serving.await.unwrap().unwrap();
+                let listener = agent.listen().unwrap();
+                started.send(agent.clone()).unwrap();
+                agent.serve(listener, stopped).await.unwrap();
             });
         });
         let agent = start.recv().unwrap();

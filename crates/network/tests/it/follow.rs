@@ -1,0 +1,214 @@
+//! All of it at work, fed with objects.
+
+use crate::world::{Space, ask_udp, backend, frontend, is_root, new_node_space, run};
+use client::Lister;
+use network::{Config, Objects, Protocol, follow, teardown};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::path::Path;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+
+fn object<K: DeserializeOwned>(value: Value) -> K {
+    serde_json::from_value(value).unwrap()
+}
+
+fn config(root: &Path) -> Config {
+    Config {
+        node_name: "node".to_owned(),
+        instance: "t2".to_owned(),
+        state: root.join("attachments"),
+        socket: root.join("run/cni.sock"),
+        cni_configurations: root.join("net.d"),
+        cni_plugins: root.join("bin"),
+        binary: "/nonexistent/corten".into(),
+        cluster_cidrs: vec!["10.244.0.0/16".parse().unwrap()],
+        service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
+        local_addresses: vec!["169.254.20.10".parse().unwrap()],
+        redirects: vec![(frontend("10.96.0.10", Protocol::Udp, 53), backend("169.254.20.10", 53))],
+        health_address: Some("0.0.0.0:10256".parse().unwrap()),
+        node_ports_everywhere: false,
+    }
+}
+
+struct Running {
+    objects: Objects,
+    caught_up: watch::Receiver<u64>,
+    stop: watch::Sender<bool>,
+    thread: std::thread::JoinHandle<std::io::Result<()>>,
+    runtime: Runtime,
+}
+
+impl Running {
+    fn start(space: &Space, config: Config, objects: Objects) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let (caught_up, following) = watch::channel(0);
+        let to_follow = objects.clone();
+        let thread = space.spawn(move || {
+            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(follow(config, to_follow, caught_up, stopped))
+        });
+        let runtime = Builder::new_current_thread().build().unwrap();
+        Self { objects, caught_up: following, stop, thread, runtime }
+    }
+
+    /// Changes objects and waits until the kernel has followed.
+    fn change(&mut self, change: impl FnOnce(&Objects)) {
+        self.caught_up.borrow_and_update();
+        change(&self.objects);
+        self.runtime.block_on(self.caught_up.changed()).unwrap();
+    }
+
+    fn stop(self) -> Objects {
+        self.stop.send(true).unwrap();
+        self.thread.join().unwrap().unwrap();
+        self.objects
+    }
+}
+
+fn http(space: &Space, address: &'static str, path: &'static str) -> String {
+    space.enter(move || {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    })
+}
+
+#[test]
+fn a_node_at_work() {
+    if !is_root() {
+        return;
+    }
+    let space = new_node_space();
+    space.ip("route del default");
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    let objects = Objects { services: Lister::new(), slices: Lister::new(), nodes: Lister::new() };
+    objects.nodes.put(object(json!({
+        "metadata": { "name": "node" },
+        "spec": { "podCIDR": "10.244.1.0/24", "podCIDRs": ["10.244.1.0/24"] },
+        "status": { "addresses": [{ "type": "InternalIP", "address": "192.0.2.1" }] },
+    })));
+    objects.nodes.put(object(json!({
+        "metadata": { "name": "other" },
+        "spec": { "podCIDRs": ["10.244.2.0/24"] },
+        "status": { "addresses": [{ "type": "InternalIP", "address": "192.0.2.2" }] },
+    })));
+    let mut running = Running::start(&space, config.clone(), objects);
+    running.change(|objects| {
+        objects.nodes.set_synced();
+        objects.services.set_synced();
+        objects.slices.set_synced();
+    });
+    assert!(config.cni_configurations.join("10-corten.conflist").exists());
+    let routes = std::process::Command::new("ip").args(["-n", &space.name, "route"]).output().unwrap();
+    let routes = String::from_utf8(routes.stdout).unwrap();
+    assert!(routes.contains("10.244.2.0/24 via 192.0.2.2 dev up0"), "{routes}");
+    assert!(routes.contains("unreachable 10.244.1.0/24"), "{routes}");
+
+    // The cluster DNS on the node, for the node and for a pod; no default route is needed.
+    space.serve_udp("169.254.20.10:53", "dns");
+    let pod = Space::new("pod");
+    let add = |command: &'static str, pod: &Space, more: Value| {
+        let mut configuration = json!({ "cniVersion": "1.0.0", "type": "corten-cni", "socket": config.socket });
+        configuration["runtimeConfig"] = more;
+        let (name, path) = (pod.name.clone(), pod.path());
+        let environment = |variable: &str| match variable {
+            "CNI_COMMAND" => Some(command.to_owned()),
+            "CNI_CONTAINERID" => Some(name.clone()),
+            "CNI_NETNS" => Some(path.clone()),
+            "CNI_IFNAME" => Some("eth0".to_owned()),
+            _ => None,
+        };
+        let (code, output) = network::cni::plugin(&environment, configuration.to_string().as_bytes());
+        assert_eq!(code, 0, "{}", String::from_utf8_lossy(&output));
+    };
+    running.change(|_| {
+        let ports = json!([
+            { "hostPort": 8081, "containerPort": 8080, "protocol": "tcp" },
+            { "hostPort": 8082, "containerPort": 8080, "protocol": "tcp", "hostIP": "127.0.0.1" },
+        ]);
+        add("ADD", &pod, json!({ "portMappings": ports }));
+    });
+    assert_eq!(ask_udp(&pod.udp(), "10.96.0.10:53"), "dns 10.244.1.1");
+    assert_eq!(ask_udp(&space.udp(), "10.96.0.10:53"), "dns 192.0.2.1");
+
+    // Host ports, at any address and at the loopback address.
+    pod.serve_tcp("0.0.0.0:8080", "pod");
+    assert_eq!(space.ask("192.0.2.1:8081"), "pod 192.0.2.1");
+    assert_eq!(space.ask("127.0.0.1:8081"), "pod 192.0.2.1");
+    assert_eq!(space.ask("127.0.0.1:8082"), "pod 192.0.2.1");
+    assert_eq!(space.ask("192.0.2.1:8082"), "connection refused");
+    assert_eq!(pod.ask("192.0.2.1:8081"), "pod 192.0.2.1", "to itself");
+
+    // A Service, by its own address and from outside by that of a load balancer, with a health check.
+    running.change(|objects| {
+        objects.slices.put(object(json!({
+            "metadata": {
+                "namespace": "default", "name": "web-1", "labels": { "kubernetes.io/service-name": "web" },
+            },
+            "addressType": "IPv4",
+            "ports": [{ "name": "", "port": 8080, "protocol": "TCP" }],
+            "endpoints": [{ "addresses": ["10.244.1.1"], "nodeName": "node" }],
+        })));
+        objects.services.put(object(json!({
+            "metadata": { "namespace": "default", "name": "web" },
+            "spec": {
+                "type": "LoadBalancer", "clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1"],
+                "externalTrafficPolicy": "Local", "healthCheckNodePort": 32000,
+                "ports": [{ "port": 80, "nodePort": 30080, "protocol": "TCP" }],
+            },
+            "status": { "loadBalancer": { "ingress": [{ "ip": "203.0.113.1", "ipMode": "VIP" }] } },
+        })));
+    });
+    assert_eq!(space.ask("10.96.0.1:80"), "pod 192.0.2.1");
+    assert_eq!(space.ask("192.0.2.1:30080"), "pod 192.0.2.1");
+    let health = http(&space, "127.0.0.1:32000", "/");
+    assert!(health.starts_with("HTTP/1.1 200 OK") && health.contains("\"localEndpoints\": 1"), "{health}");
+    assert!(health.contains("x-load-balancing-endpoint-weight: 1"), "{health}");
+    let health = http(&space, "127.0.0.1:10256", "/healthz");
+    assert!(health.starts_with("HTTP/1.1 200 OK") && health.contains("\"nodeEligible\":true"), "{health}");
+
+    // Stopped, all stays; another takes over.
+    let objects = running.stop();
+    assert_eq!(space.ask("10.96.0.1:80"), "pod 192.0.2.1");
+    let mut running = Running::start(&space, config.clone(), objects);
+    running.change(|_| {});
+    assert_eq!(space.ask("10.96.0.1:80"), "pod 192.0.2.1");
+    assert_eq!(space.ask("127.0.0.1:8082"), "pod 192.0.2.1", "host ports are remembered");
+
+    // Another network takes over.
+    std::fs::write(config.cni_configurations.join("05-other.conflist"), "{}").unwrap();
+    running.change(|objects| {
+        objects.nodes.put(object(json!({
+            "metadata": { "name": "other" },
+            "spec": { "podCIDRs": ["10.244.2.0/24"] },
+            "status": { "addresses": [{ "type": "InternalIP", "address": "192.0.2.3" }] },
+        })));
+    });
+    assert!(!config.cni_configurations.join("10-corten.conflist").exists());
+    running.stop();
+
+    let (of_space, of_config) = (config.clone(), config);
+    space.enter(move || {
+        teardown(&of_space).unwrap();
+        teardown(&of_space).unwrap();
+    });
+    for arguments in [["route", "show"], ["-brief", "link"], ["address", "show"]] {
+        let output = std::process::Command::new("ip").args(["-n", &space.name]).args(arguments).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        for ours in ["10.244.", "10.96.", "crt", "169.254.20.10"] {
+            assert!(!text.contains(ours), "{arguments:?} {ours}: {text}");
+        }
+    }
+    let rules = std::process::Command::new("ip")
+        .args(["netns", "exec", &space.name, "nft", "list", "tables"])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(rules.stdout).unwrap(), "");
+    assert!(!of_config.state.exists());
+    run("ip", &["-n", &space.name, "link", "show", "up0"]);
+}
