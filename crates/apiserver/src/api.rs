@@ -6,6 +6,7 @@ use crate::audit::Audit;
 use crate::cache::{Cache, Published};
 use crate::codec::Codec;
 use crate::encryption::Encryption;
+use crate::flowcontrol::{self, FlowControl};
 use crate::managed::Tracking;
 use crate::resource::{Hub, Registry, Served};
 use crate::storage::{self, HubLoader, Prepared};
@@ -42,6 +43,23 @@ pub struct Options {
     pub encryption: Option<Arc<Encryption>>,
     /// The audit log; `None` for none.
     pub audit: Option<Arc<Audit>>,
+    /// Priority and fairness.
+    pub fairness: Fairness,
+}
+
+/// Whether requests are sorted and queued (`--enable-priority-and-fairness`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fairness {
+    /// All are served at once.
+    Off,
+    /// With so many seats for all requests together.
+    On(u32),
+}
+
+impl Default for Fairness {
+    fn default() -> Self {
+        Self::On(crate::flowcontrol::SEATS)
+    }
 }
 
 /// Why the server cannot start.
@@ -83,6 +101,8 @@ pub struct Api {
     pub encryption: Arc<Encryption>,
     /// The audit log.
     pub audit: Option<Arc<Audit>>,
+    /// Priority and fairness.
+    pub flow: Option<Arc<FlowControl>>,
     /// Definitions of custom resources that have changed.
     pub definitions: crate::crd::Queue,
     /// The way to kubelets.
@@ -135,6 +155,10 @@ impl Api {
             access,
             encryption: encryption.clone(),
             audit: options.audit,
+            flow: match options.fairness {
+                Fairness::Off => None,
+                Fairness::On(seats) => Some(FlowControl::new(seats)),
+            },
             definitions: crate::crd::Queue::default(),
             nodes: crate::nodes::Nodes::default(),
             streams: streaming::Streams::new(stopping.subscribe()),
@@ -148,6 +172,9 @@ impl Api {
         let changed = Arc::new(move |hub: &Hub, key: &str| {
             if let Some(api) = weak.upgrade() {
                 api.access.changed(hub, key);
+                if let Some(flow) = api.flow.as_ref().filter(|_| hub.row.group == flowcontrol::GROUP) {
+                    flow.changed.notify_one();
+                }
                 if crate::crd::is_definition(&hub.row) {
                     api.definitions.add(key);
                 }
@@ -162,6 +189,9 @@ impl Api {
             stopping.send_replace(true);
         });
         tokio::spawn(encryption.follow(api.stopping.subscribe()));
+        if let Some(flow) = api.flow.clone() {
+            tokio::spawn(flowcontrol::follow(api.clone(), flow));
+        }
         crate::crd::run(&api).await;
         Ok(api)
     }

@@ -100,6 +100,8 @@ pub struct Query<'a> {
 #[derive(Debug, Default)]
 struct State {
     objects: BTreeMap<Str, Arc<Entry>>,
+    /// The length of all objects as they are stored.
+    bytes: usize,
     history: VecDeque<Arc<Event>>,
     history_bytes: usize,
     /// Events up to this revision may have been forgotten.
@@ -126,8 +128,9 @@ impl Cache {
         revision: u64,
         objects: impl IntoIterator<Item = Entry>,
     ) -> Self {
-        let objects = objects.into_iter().map(|e| (e.key.clone(), Arc::new(e))).collect();
-        let state = State { objects, forgotten: revision, ..State::default() };
+        let objects: BTreeMap<_, _> = objects.into_iter().map(|e| (e.key.clone(), Arc::new(e))).collect();
+        let bytes = objects.values().map(|e| e.stored.len()).sum();
+        let state = State { objects, bytes, forgotten: revision, ..State::default() };
         Self { state: RwLock::new(state), watchers: Mutex::default(), trigger, published }
     }
 
@@ -144,6 +147,31 @@ impl Cache {
     /// How many objects there are.
     pub fn len(&self) -> usize {
         self.state.read().objects.len()
+    }
+
+    /// How many objects there are, and how many bytes they have as they are stored.
+    pub fn size(&self) -> (usize, usize) {
+        let state = self.state.read();
+        (state.objects.len(), state.bytes)
+    }
+
+    /// How many follow changes of this object (or, without a name, of a new one), but for those who follow by
+    /// a field.
+    pub fn followers(&self, namespace: &str, name: &str) -> usize {
+        let watchers = self.watchers.lock();
+        let count = |scope: &Scope| watchers.get(scope).map_or(0, Vec::len);
+        if watchers.is_empty() {
+            return 0;
+        }
+        let mut total = count(&Scope::All);
+        if !namespace.is_empty() {
+            total += count(&Scope::Namespace(namespace.into()));
+        }
+        if !name.is_empty() {
+            let key = if namespace.is_empty() { name.into() } else { format!("{namespace}/{name}").into() };
+            total += count(&Scope::Object(key));
+        }
+        total
     }
 
     /// Whether there is none.
@@ -303,11 +331,14 @@ impl State {
         let event = match change {
             Change::Put(entry) => {
                 let prev = self.objects.insert(entry.key.clone(), entry.clone());
+                self.bytes += entry.stored.len();
+                self.bytes -= prev.as_ref().map_or(0, |p| p.stored.len());
                 let kind = if prev.is_some() { EventKind::Modified } else { EventKind::Added };
                 Event { kind, revision: entry.revision, entry, prev }
             }
             Change::Delete { key, revision } => {
                 let prev = self.objects.remove(&key)?;
+                self.bytes -= prev.stored.len();
                 let entry = Arc::new(prev.at_revision(revision));
                 Event { kind: EventKind::Deleted, revision, entry, prev: Some(prev) }
             }

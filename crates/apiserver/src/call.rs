@@ -4,6 +4,7 @@ use crate::api::Api;
 use crate::audit::{Level, Record};
 use crate::cache::Entry;
 use crate::door::Origin;
+use crate::flowcontrol::Sorted;
 use crate::negotiate::{Accepted, Allows, Convert, Encoding, negotiate, not_acceptable, wants_pretty};
 use crate::query::Query;
 use crate::render::Render;
@@ -45,6 +46,8 @@ pub struct Call {
     pub warnings: Mutex<Vec<Str>>,
     /// Where it comes from.
     pub origin: Origin,
+    /// By what priority and fairness have sorted it, if they have.
+    pub(crate) sorted: Option<Sorted>,
     /// What the audit log is told, if anything.
     pub(crate) audit: Option<Record>,
     /// The connection itself, once the answer has told the client that it speaks another protocol from there.

@@ -11,7 +11,7 @@ use crate::metrics::Observation;
 use crate::query::Query;
 use crate::reply::Reply;
 use crate::request::RequestInfo;
-use crate::{access, endpoints, route};
+use crate::{access, endpoints, flowcontrol, route};
 use auth::UserInfo;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
@@ -97,6 +97,7 @@ async fn answer(api: Arc<Api>, origin: Origin, mut request: Request<Body>) -> Re
         user: Arc::default(),
         warnings: Mutex::default(),
         origin,
+        sorted: None,
         audit: None,
         upgrade,
     };
@@ -114,6 +115,9 @@ async fn answer(api: Arc<Api>, origin: Origin, mut request: Request<Body>) -> Re
     };
     observation.end(&call, reply.code);
     let mut response = reply.into_response(&call.warnings.lock());
+    if let Some(sorted) = call.sorted.take() {
+        sorted.write(response.headers_mut());
+    }
     if let Some(audit) = call.audit.take() {
         response = audit.respond(response);
     }
@@ -134,6 +138,13 @@ async fn pass(call: &mut Call, body: Body) -> Result<Reply, Status> {
     }
     authenticated?;
     access::impersonate(call)?;
+    let _ticket = match call.api.flow.clone() {
+        Some(flow) if flowcontrol::concerns(call) => match flow.enter(call).await {
+            Ok(ticket) => Some(ticket),
+            Err(refusal) => return Ok(refusal),
+        },
+        _ => None,
+    };
     access::authorize(call)?;
     let long_running = call.is_long_running();
     let work = async {

@@ -5,6 +5,7 @@ mod version;
 use crate::call::Call;
 use crate::discovery;
 use crate::door::Body;
+use crate::flowcontrol;
 use crate::metrics;
 use crate::openapi;
 use crate::reply::Reply;
@@ -23,6 +24,9 @@ pub(crate) async fn answer(call: &Call, _body: Body) -> Result<Reply, Status> {
     }
     if let Some(reply) = openapi::answer(call).await {
         return reply;
+    }
+    if let Some(reply) = call.api.flow.as_ref().and_then(|flow| flowcontrol::debug(call, flow)) {
+        return Ok(reply);
     }
     let path = call.path.as_str();
     let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();

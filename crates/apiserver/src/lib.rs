@@ -23,6 +23,7 @@ mod discovery;
 pub mod door;
 pub mod encryption;
 mod endpoints;
+pub mod flowcontrol;
 pub mod listen;
 pub mod managed;
 mod metrics;

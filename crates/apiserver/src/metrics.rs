@@ -241,6 +241,9 @@ pub(crate) fn answer(call: &Call) -> Reply {
         _ = writeln!(out, "apiserver_current_inflight_requests{{request_kind=\"{kind}\"}} {n}");
     }
     objects(&call.api.registry.load(), &mut out);
+    if let Some(flow) = &call.api.flow {
+        crate::flowcontrol::write_metrics(flow, &mut out);
+    }
     build_info(&mut out);
     process::write(&mut out);
     Reply::bytes(200, "text/plain; version=0.0.4; charset=utf-8", out)

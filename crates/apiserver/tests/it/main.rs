@@ -3,4 +3,5 @@
 
 mod audit;
 mod encryption;
+mod flowcontrol;
 mod server;

@@ -1,0 +1,68 @@
+//! Objects of priority and fairness have an effect.
+
+use crate::server::Server;
+use apiserver::api::Options;
+use http::Method;
+use std::time::Duration;
+
+const GROUP: &str = "/apis/flowcontrol.apiserver.k8s.io/v1";
+const LEVEL: &str = r#"{"apiVersion":"flowcontrol.apiserver.k8s.io/v1","kind":"PriorityLevelConfiguration","metadata":{"name":"few"},"spec":{"type":"Limited","limited":{"nominalConcurrencyShares":1,"limitResponse":{"type":"Reject"}}}}"#;
+const SCHEMA: &str = r#"{"apiVersion":"flowcontrol.apiserver.k8s.io/v1","kind":"FlowSchema","metadata":{"name":"visitors"},"spec":{"priorityLevelConfiguration":{"name":"few"},"matchingPrecedence":100,"rules":[{"subjects":[{"kind":"User","user":{"name":"visitor"}}],"nonResourceRules":[{"verbs":["get"],"nonResourceURLs":["*"]}]}]}}"#;
+
+/// Waits until something that follows from a write has happened.
+async fn until<F: Future<Output = bool>>(mut done: impl FnMut() -> F) {
+    let done = async {
+        while !done().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), done).await.unwrap();
+}
+
+#[tokio::test]
+async fn schemas_sort_requests_and_know_their_level() {
+    let server = Server::start(Options::default()).await;
+    let uid_of =
+        |headers: &http::HeaderMap| headers["x-kubernetes-pf-flowschema-uid"].to_str().unwrap().to_owned();
+    let visit = || server.call_as(&["visitor", "system:authenticated"], Method::GET, "/version", "");
+    // The imagined catch-all has no UID.
+    assert_eq!(uid_of(&visit().await.1), "");
+
+    let (code, schema) = server.call(Method::POST, &format!("{GROUP}/flowschemas"), SCHEMA).await;
+    assert_eq!(code, 201);
+    let path = format!("{GROUP}/flowschemas/visitors");
+    let dangling = || async {
+        let (_, schema) = server.call(Method::GET, &path, "").await;
+        let condition = schema.at("status").at("conditions").items().first().cloned().unwrap_or_default();
+        format!("{} {}", condition.at("status").str(), condition.at("reason").str())
+    };
+    until(|| async { dangling().await == "True NotFound" }).await;
+    assert_eq!(uid_of(&visit().await.1), "");
+
+    let levels = format!("{GROUP}/prioritylevelconfigurations");
+    assert_eq!(server.call(Method::POST, &levels, LEVEL).await.0, 201);
+    until(|| async { dangling().await == "False Found" }).await;
+    let uid = schema.at("metadata").at("uid").str().to_owned();
+    assert_eq!(uid_of(&visit().await.1), uid);
+
+    let dump = |what: &str| {
+        let path = format!("/debug/api_priority_and_fairness/{what}");
+        let (server, user) = (&server, ["admin", "system:masters"]);
+        async move {
+            let (code, _, body) = server.call_as(&user, Method::GET, &path, "").await;
+            assert_eq!(code, 200);
+            String::from_utf8(body.to_vec()).unwrap()
+        }
+    };
+    let levels = dump("dump_priority_levels").await;
+    let few = levels.lines().find(|l| l.starts_with("few,")).unwrap();
+    let columns: Vec<&str> = few.split(',').map(str::trim).collect();
+    assert_eq!(columns, ["few", "0", "true", "false", "0", "0", "1", "0", "0", "0"]);
+    assert!(dump("dump_queues").await.starts_with("PriorityLevelName, Index, "));
+    assert!(dump("dump_requests?includeRequestDetails=1").await.contains("SubResource"));
+    let (_, _, metrics) = server.call_as(&["admin", "system:masters"], Method::GET, "/metrics", "").await;
+    let metrics = String::from_utf8(metrics.to_vec()).unwrap();
+    let line =
+        "apiserver_flowcontrol_dispatched_requests_total{flow_schema=\"visitors\",priority_level=\"few\"} 1";
+    assert!(metrics.lines().any(|l| l == line));
+}
