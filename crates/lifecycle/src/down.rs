@@ -6,6 +6,7 @@
 
 use crate::cgroups::Cgroups;
 use crate::containerd::{Containerd, leftover_shims, running};
+use crate::doctor;
 use crate::layout::Layout;
 use crate::mounts;
 use crate::processes::{self, Identity, Process};
@@ -50,6 +51,7 @@ pub fn down(
     hooks: &mut dyn Hooks,
     out: &mut dyn Write,
 ) -> Result<()> {
+    doctor::refuse_others_than_root()?;
     let mut told = Told { out, started: Instant::now() };
     if let Some(supervisor) = supervisor::holder(layout) {
         supervisor.signal(DRAIN)?;

@@ -12,6 +12,7 @@ pub mod pause;
 pub mod processes;
 mod root;
 mod spawn;
+pub mod status;
 pub mod supervisor;
 pub mod up;
 

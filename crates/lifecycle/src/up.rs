@@ -1,5 +1,6 @@
 //! `corten up`: in the foreground, or detached with somebody who waits until all is up.
 
+use crate::doctor;
 use crate::layout::Layout;
 use crate::root;
 use crate::spawn::{Ties, tie};
@@ -56,6 +57,7 @@ pub fn detached(
     arguments: &[OsString],
     out: &mut dyn Write,
 ) -> Result<()> {
+    doctor::refuse_others_than_root()?;
     root::prepare(layout)?;
     let log_path = layout.log_file("supervisor");
     let mut command = Command::new(executable);

@@ -76,8 +76,12 @@ impl Facts {
         let system = rustix::system::uname();
         let text = |name: &std::ffi::CStr| name.to_string_lossy().into_owned();
         let cgroups = Cgroups::own().ok().flatten();
+        let probe = format!("{}/probe", needs.layout.own_cgroup);
         let cgroups_unwritable =
-            cgroups.as_ref().and_then(|c| c.enter(&needs.layout.own_cgroup).err()).map(|e| format!("{e:#}"));
+            cgroups.as_ref().and_then(|c| c.enter(&probe).err()).map(|error| format!("{error:#}"));
+        if let Some(cgroups) = &cgroups {
+            cgroups.remove(&probe);
+        }
         let mut listeners = ports::listeners();
         listeners.retain(|l| needs.ports.iter().any(|p| l.blocks(p.address, p.port, p.transport)));
         ports::name_processes(&mut listeners.iter_mut().collect::<Vec<_>>());

@@ -38,6 +38,7 @@ pub fn run(config: Config, report: &mut dyn FnMut(&Report)) -> Result<()> {
 }
 
 fn prepare_and_supervise(config: Config, started: Instant, report: &mut dyn FnMut(&Report)) -> Result<()> {
+    doctor::refuse_others_than_root()?;
     root::prepare(&config.layout)?;
     let fingerprint = fingerprint(&config)?;
     let Some(_lock) = lock_or_replace(&config, &fingerprint, report)? else { return Ok(()) };

@@ -1,0 +1,369 @@
+//! `corten status`: what runs, whether the API and the node are ready, when certificates lapse.
+
+use crate::containerd::{leftover_shims, running};
+use crate::doctor::size;
+use crate::layout::Layout;
+use crate::processes::Identity;
+use crate::supervisor::{self, Stage, State};
+use client::{Client, Kubeconfig};
+use pki::Certificate;
+use serde::Serialize;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// An API server that does not answer in this time is not ready.
+const API_PATIENCE: Duration = Duration::from_secs(5);
+const DAY_SECONDS: i64 = 24 * 60 * 60;
+/// The server renews its certificates long before; who sees fewer days should look why it did not.
+const LAPSES_SOON_DAYS: i64 = 30;
+
+/// How an instance fares.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// Its root.
+    pub root: PathBuf,
+    /// Corten's version, while it runs.
+    pub version: Option<String>,
+    /// Supervisor, children and containerd, as far as they run.
+    pub processes: Vec<ProcessStatus>,
+    /// How long the start took, stage by stage.
+    pub stages: Vec<Stage>,
+    /// Shims: one for each pod.
+    pub pods: usize,
+    /// The API server.
+    pub api: ApiStatus,
+    /// When each certificate ends, the first first.
+    pub certificates: Vec<CertificateStatus>,
+}
+
+/// One process.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProcessStatus {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub pid: i32,
+    /// Seconds since its start.
+    pub uptime_seconds: u64,
+    /// Proportional set size.
+    pub memory_bytes: Option<u64>,
+    /// Whether it said that it is ready.
+    pub ready: bool,
+    /// How often it was started again.
+    pub restarts: u32,
+    /// What it last said about itself.
+    pub said: String,
+}
+
+/// What the API server answers.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ApiStatus {
+    /// Why it is not ready; nothing if it is.
+    pub error: Option<String>,
+    /// Its version, `v1.36.0`.
+    pub version: Option<String>,
+    /// The cluster's nodes.
+    pub nodes: Vec<NodeStatus>,
+}
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NodeStatus {
+    /// Its name.
+    pub name: String,
+    /// Condition Ready.
+    pub ready: bool,
+    /// Its kubelet's version.
+    pub version: String,
+    /// The condition's message, if it is not ready.
+    pub message: String,
+}
+
+/// A certificate in a file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct CertificateStatus {
+    /// Days until it lapses; negative if it has.
+    pub days: i64,
+    /// Where it is.
+    pub file: PathBuf,
+}
+
+impl Status {
+    /// Asks around. `now` is in Unix seconds.
+    pub fn collect(layout: &Layout, now: i64) -> Self {
+        let holder = supervisor::holder(layout);
+        let state = State::read(layout).filter(|s| Some(s.supervisor) == holder);
+        let mut processes = Vec::new();
+        processes.extend(holder.and_then(|identity| process("supervisor", identity, true, 0, "")));
+        for child in state.iter().flat_map(|s| &s.processes) {
+            let found = child
+                .identity
+                .and_then(|i| process(&child.name, i, child.ready, child.restarts, &child.said));
+            processes.extend(found);
+        }
+        if !processes.iter().any(|p| p.name == CONTAINERD)
+            && let Some(identity) = running(layout)
+        {
+            processes.extend(process(CONTAINERD, identity, true, 0, ""));
+        }
+        Self {
+            root: layout.root.clone(),
+            version: state.as_ref().map(|s| s.version.clone()),
+            processes,
+            stages: state.map(|s| s.stages).unwrap_or_default(),
+            pods: leftover_shims(layout).len(),
+            api: ask_api(&layout.admin_kubeconfig),
+            certificates: certificates(layout, now),
+        }
+    }
+
+    /// Whether everything that should run does.
+    pub fn is_healthy(&self) -> bool {
+        self.version.is_some() && self.api.error.is_none() && self.api.nodes.iter().all(|n| n.ready)
+    }
+}
+
+const CONTAINERD: &str = "containerd";
+
+fn process(name: &str, identity: Identity, ready: bool, restarts: u32, said: &str) -> Option<ProcessStatus> {
+    let process = identity.process()?;
+    Some(ProcessStatus {
+        name: name.to_owned(),
+        pid: identity.pid,
+        uptime_seconds: process.age().as_secs(),
+        memory_bytes: process.memory(),
+        ready,
+        restarts,
+        said: said.to_owned(),
+    })
+}
+
+fn ask_api(kubeconfig: &Path) -> ApiStatus {
+    if !kubeconfig.exists() {
+        return ApiStatus {
+            error: Some(format!("there is no {} yet", kubeconfig.display())),
+            ..ApiStatus::default()
+        };
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let asked = async {
+        let client = Client::from_kubeconfig(kubeconfig, "corten-status").map_err(|e| e.to_string())?;
+        let get =
+            async |path: &str| client.raw(http::Method::GET, path, None).await.map_err(|e| e.to_string());
+        get("/readyz").await?;
+        let json = |bytes: bytes::Bytes| serde_json::from_slice(&bytes).map_err(|e| e.to_string());
+        let version: serde_json::Value = json(get("/version").await?)?;
+        let nodes: serde_json::Value = json(get("/api/v1/nodes").await?)?;
+        let version = version["gitVersion"].as_str().map(str::to_owned);
+        Ok::<_, String>(ApiStatus { error: None, version, nodes: parse_nodes(&nodes) })
+    };
+    let answer = match runtime {
+        Ok(runtime) => runtime.block_on(async {
+            let late = || Err(format!("no answer in {} s", API_PATIENCE.as_secs()));
+            tokio::time::timeout(API_PATIENCE, asked).await.unwrap_or_else(|_| late())
+        }),
+        Err(error) => Err(format!("cannot start the async runtime: {error}")),
+    };
+    answer.unwrap_or_else(|error| ApiStatus { error: Some(error), ..ApiStatus::default() })
+}
+
+fn parse_nodes(list: &serde_json::Value) -> Vec<NodeStatus> {
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let node = |node: &serde_json::Value| {
+        let conditions = node["status"]["conditions"].as_array();
+        let ready = conditions.and_then(|c| c.iter().find(|c| c["type"] == "Ready"));
+        let is_ready = ready.is_some_and(|c| c["status"] == "True");
+        NodeStatus {
+            name: text(&node["metadata"]["name"]),
+            ready: is_ready,
+            version: text(&node["status"]["nodeInfo"]["kubeletVersion"]),
+            message: ready.filter(|_| !is_ready).map(|c| text(&c["message"])).unwrap_or_default(),
+        }
+    };
+    list["items"].as_array().into_iter().flatten().map(node).collect()
+}
+
+/// All certificates of the instance: those below `pki`, the kubelet's, and those inside kubeconfigs.
+fn certificates(layout: &Layout, now: i64) -> Vec<CertificateStatus> {
+    let mut found = Vec::new();
+    let mut add = |file: &Path, pem: &str| {
+        let ends = Certificate::all_from_pem(pem).ok().and_then(|all| all.iter().map(|c| c.not_after).min());
+        found.extend(ends.map(|end| CertificateStatus {
+            days: (end - now).div_euclid(DAY_SECONDS),
+            file: file.to_owned(),
+        }));
+    };
+    for directory in [&layout.pki_dir, &layout.kubelet_dir.join("pki")] {
+        for file in files(directory) {
+            let is_certificate = matches!(file.extension().and_then(|e| e.to_str()), Some("crt" | "pem"));
+            if is_certificate && let Ok(pem) = std::fs::read_to_string(&file) {
+                add(&file, &pem);
+            }
+        }
+    }
+    for file in files(&layout.root) {
+        let is_kubeconfig = matches!(file.extension().and_then(|e| e.to_str()), Some("conf" | "kubeconfig"));
+        if is_kubeconfig
+            && let Some((certificate, _key)) = Kubeconfig::read(&file).ok().and_then(|k| k.identity)
+        {
+            add(&file, &String::from_utf8_lossy(&certificate));
+        }
+    }
+    found.sort();
+    found
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|e| e.path()).filter(|p| p.is_file()).collect()
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let root = self.root.display();
+        match &self.version {
+            Some(version) => writeln!(f, "Corten {version} on {root}")?,
+            None => writeln!(f, "Corten does not run on {root}")?,
+        }
+        for process in &self.processes {
+            let memory = process.memory_bytes.map(size).unwrap_or_default();
+            let mut notes = vec![if process.ready { "ready".to_owned() } else { "starting".to_owned() }];
+            if process.restarts > 0 {
+                notes.push(format!("{} restarts", process.restarts));
+            }
+            notes.extend((!process.said.is_empty()).then(|| process.said.clone()));
+            writeln!(
+                f,
+                "{:<14}process {:<8}up {:<10}{:>10}  {}",
+                process.name,
+                process.pid,
+                duration(process.uptime_seconds),
+                memory,
+                notes.join(", ")
+            )?;
+        }
+        if self.pods > 0 {
+            writeln!(f, "{:<14}{}", "pods", self.pods)?;
+        }
+        match &self.api.error {
+            None => writeln!(
+                f,
+                "{:<14}ready, {}",
+                "API",
+                self.api.version.as_deref().unwrap_or("of unknown version")
+            )?,
+            Some(error) => writeln!(f, "{:<14}not ready: {error}", "API")?,
+        }
+        for node in &self.api.nodes {
+            let state = if node.ready { "Ready".to_owned() } else { format!("NotReady: {}", node.message) };
+            writeln!(f, "{:<14}{} {} {state}", "node", node.name, node.version)?;
+        }
+        for (place, certificate) in self.certificates.iter().enumerate() {
+            // The first to lapse says how it stands; more only if they need somebody.
+            if place > 0 && certificate.days >= LAPSES_SOON_DAYS {
+                break;
+            }
+            let file = certificate.file.strip_prefix(&self.root).unwrap_or(&certificate.file).display();
+            match certificate.days {
+                days if days < 0 => writeln!(f, "{:<14}{file} LAPSED {} days ago", "certificate", -days)?,
+                days => writeln!(f, "{:<14}{file} lapses in {days} days", "certificate")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn duration(seconds: u64) -> String {
+    match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60) {
+        (0, 0, 0, s) => format!("{s}s"),
+        (0, 0, m, s) => format!("{m}m{s}s"),
+        (0, h, m, _) => format!("{h}h{m}m"),
+        (d, h, _, _) => format!("{d}d{h}h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+    use serde_json::json;
+
+    fn status() -> Status {
+        let process = |name: &str, pid, uptime_seconds, restarts| ProcessStatus {
+            name: name.into(),
+            pid,
+            uptime_seconds,
+            memory_bytes: Some(33 << 20),
+            ready: restarts == 0,
+            restarts,
+            said: if restarts == 0 { String::new() } else { "waits for the API".into() },
+        };
+        let certificate = |file: &str, days| CertificateStatus { days, file: file.into() };
+        Status {
+            root: "/var/lib/corten".into(),
+            version: Some("0.1.0".into()),
+            processes: vec![process("supervisor", 1, 90_061, 0), process("node", 12_345, 59, 2)],
+            stages: vec![],
+            pods: 3,
+            api: ApiStatus {
+                error: None,
+                version: Some("v1.36.0".into()),
+                nodes: parse_nodes(&json!({"items": [
+                    {"metadata": {"name": "a"}, "status": {"nodeInfo": {"kubeletVersion": "v1.36.0"},
+                        "conditions": [{"type": "Ready", "status": "True", "message": "fine"}]}},
+                    {"metadata": {"name": "b"}, "status": {
+                        "conditions": [{"type": "Ready", "status": "Unknown", "message": "it went away"}]}},
+                    {},
+                ]})),
+            },
+            certificates: vec![
+                certificate("/var/lib/corten/pki/a.crt", -2),
+                certificate("/var/lib/kubelet/pki/b.crt", 29),
+                certificate("/var/lib/corten/pki/c.crt", 300),
+            ],
+        }
+    }
+
+    #[test]
+    fn for_people() {
+        let mut status = status();
+        expect![[r#"
+            Corten 0.1.0 on /var/lib/corten
+            supervisor    process 1       up 1d1h        33.0 MiB  ready
+            node          process 12345   up 59s         33.0 MiB  starting, 2 restarts, waits for the API
+            pods          3
+            API           ready, v1.36.0
+            node          a v1.36.0 Ready
+            node          b  NotReady: it went away
+            node            NotReady: 
+            certificate   pki/a.crt LAPSED 2 days ago
+            certificate   /var/lib/kubelet/pki/b.crt lapses in 29 days
+        "#]]
+        .assert_eq(&status.to_string());
+        assert!(!status.is_healthy());
+        status.version = None;
+        status.processes.clear();
+        status.pods = 0;
+        status.api = ApiStatus { error: Some("no answer in 5 s".into()), ..ApiStatus::default() };
+        status.certificates.drain(..2);
+        expect![[r#"
+            Corten does not run on /var/lib/corten
+            API           not ready: no answer in 5 s
+            certificate   pki/c.crt lapses in 300 days
+        "#]]
+        .assert_eq(&status.to_string());
+    }
+
+    #[test]
+    fn times() {
+        assert_eq!([0, 61, 3_661, 90_061].map(duration), ["0s", "1m1s", "1h1m", "1d1h"]);
+    }
+
+    #[test]
+    fn nothing_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let status = Status::collect(&Layout::open(dir.path()).unwrap(), 0);
+        assert!(status.processes.is_empty() && status.certificates.is_empty() && !status.is_healthy());
+    }
+}
