@@ -153,7 +153,7 @@ impl Controller {
         let status = plan::status(&world, revisions.collisions);
         if let Some(patch) = patch::status(&**set, &set.status.clone().unwrap_or_default(), &status) {
             let client = &self.control.client;
-            let patch = Patch::Merge(patch);
+            let patch = Patch::Update(patch);
             let patched = client.patch_subresource(&key.namespace, &key.name, "status", &patch).await?;
             self.sets.stored(key, patched);
         }
