@@ -10,7 +10,7 @@ pub mod mounts;
 pub mod notify;
 pub mod pause;
 pub mod processes;
-mod root;
+pub mod root;
 mod spawn;
 pub mod status;
 pub mod supervisor;

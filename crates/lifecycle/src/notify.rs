@@ -5,6 +5,7 @@ use anyhow::{Context, Result};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
+use std::sync::Arc;
 
 /// The environment variable that names the socket; only the binary reads the environment.
 pub const VARIABLE: &str = "NOTIFY_SOCKET";
@@ -12,8 +13,8 @@ pub const VARIABLE: &str = "NOTIFY_SOCKET";
 const MESSAGE_BYTES_MAX: usize = 4_096;
 
 /// Tells the service manager above this process how it fares. Without a socket nothing is told.
-#[derive(Debug, Default)]
-pub struct Notifier(Option<(UnixDatagram, SocketAddr)>);
+#[derive(Clone, Debug, Default)]
+pub struct Notifier(Option<Arc<(UnixDatagram, SocketAddr)>>);
 
 impl Notifier {
     /// For the value of [`VARIABLE`]: a path, or an abstract name after `@`.
@@ -26,7 +27,8 @@ impl Notifier {
             };
             Ok((UnixDatagram::unbound()?, address))
         };
-        Ok(Self(Some(open().with_context(|| format!("cannot use the notification socket {name}"))?)))
+        let socket = open().with_context(|| format!("cannot use the notification socket {name}"))?;
+        Ok(Self(Some(Arc::new(socket))))
     }
 
     /// The process does what it is for.
@@ -46,9 +48,8 @@ impl Notifier {
 
     fn send(&self, message: &str) {
         // Nobody listening is no reason to fail: the manager may be restarting.
-        if let Some((socket, address)) = &self.0
-            && let Err(error) = socket.send_to_addr(message.as_bytes(), address)
-        {
+        let Some((socket, address)) = self.0.as_deref() else { return };
+        if let Err(error) = socket.send_to_addr(message.as_bytes(), address) {
             tracing::debug!(%error, message, "nobody heard the notification");
         }
     }

@@ -3,11 +3,12 @@
 use crate::layout::Layout;
 use anyhow::{Context, Result, bail};
 use std::fs::DirBuilder;
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 /// What a server that ran without `up` may have left in a root; anything else is somebody's data.
-const KNOWN_NAMES: [&str; 8] = [
+const KNOWN_NAMES: [&str; 9] = [
     "pki",
     "store",
     "admin.conf",
@@ -15,11 +16,12 @@ const KNOWN_NAMES: [&str; 8] = [
     "kubelet.conf",
     "controller-manager.conf",
     "scheduler.conf",
+    "kube-proxy.conf",
     "registries",
 ];
 
 /// Makes the root and what the supervisor itself needs.
-pub(crate) fn prepare(layout: &Layout) -> Result<()> {
+pub fn prepare(layout: &Layout) -> Result<()> {
     let root = &layout.root;
     make(root, 0o711)?;
     if !layout.marker.exists() {
@@ -45,7 +47,11 @@ pub(crate) fn prepare(layout: &Layout) -> Result<()> {
 
 fn make(directory: &Path, mode: u32) -> Result<()> {
     let make = DirBuilder::new().recursive(true).mode(mode).create(directory);
-    make.with_context(|| format!("cannot make the directory {}", directory.display()))
+    let hint = match &make {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => "; this takes root (sudo)",
+        _ => "",
+    };
+    make.with_context(|| format!("cannot make the directory {}{hint}", directory.display()))
 }
 
 #[cfg(test)]

@@ -57,6 +57,18 @@ pub struct Config {
     pub systemd: Notifier,
 }
 
+impl Config {
+    /// What the machine must have and leave free.
+    pub fn needs(&self) -> doctor::Needs {
+        doctor::Needs {
+            layout: self.layout.clone(),
+            runtime: self.runtime.clone(),
+            ports: self.ports.clone(),
+            ranges: self.ranges.clone(),
+        }
+    }
+}
+
 /// The container runtime.
 #[derive(Clone, Debug)]
 pub enum Runtime {

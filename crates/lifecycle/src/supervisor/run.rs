@@ -43,12 +43,7 @@ fn prepare_and_supervise(config: Config, started: Instant, report: &mut dyn FnMu
     let fingerprint = fingerprint(&config)?;
     let Some(_lock) = lock_or_replace(&config, &fingerprint, report)? else { return Ok(()) };
     end_orphans(&config);
-    doctor::refuse(&doctor::Needs {
-        layout: config.layout.clone(),
-        runtime: config.runtime.clone(),
-        ports: config.ports.clone(),
-        ranges: config.ranges.clone(),
-    })?;
+    doctor::refuse(&config.needs())?;
     let mut supervisor = Supervisor::new(config, started, fingerprint)?;
     supervisor.supervise(report)
 }
