@@ -5,10 +5,11 @@ use std::process::Command;
 
 /// Every crate with its height. A crate may depend on lower ones; within a layer the first digit is the
 /// same and the second says who stands on whom.
-const HEIGHTS: [(&str, u32); 25] = [
+const HEIGHTS: [(&str, u32); 26] = [
     ("value", 10),
     ("explain", 10),
     ("meta", 11),
+    ("quota", 12),
     ("schema", 12),
     ("merge", 13),
     ("cel", 13),

@@ -1,6 +1,8 @@
 //! Controllers of the cluster itself: namespaces, garbage, accounts and certificates, endpoints, nodes,
 //! quotas, volumes.
 
+mod certificates;
+mod cluster_role_aggregation;
 mod discovery;
 mod endpoint_slice;
 mod endpoints;
@@ -8,6 +10,7 @@ mod garbage_collector;
 mod namespace;
 mod node_ipam;
 mod node_lifecycle;
+mod resource_quota;
 mod root_ca;
 mod service_account;
 mod service_pods;
@@ -27,5 +30,10 @@ pub const fn controllers() -> &'static [Row] {
         Row { name: "node-ipam-controller", start: node_ipam::start },
         Row { name: "node-lifecycle-controller", start: node_lifecycle::start },
         Row { name: "taint-eviction-controller", start: taint_eviction::start },
+        Row { name: "certificatesigningrequest-approving-controller", start: certificates::start_approver },
+        Row { name: "certificatesigningrequest-signing-controller", start: certificates::start_signer },
+        Row { name: "certificatesigningrequest-cleaner-controller", start: certificates::start_cleaner },
+        Row { name: "resourcequota-controller", start: resource_quota::start },
+        Row { name: "clusterrole-aggregation-controller", start: cluster_role_aggregation::start },
     ]
 }

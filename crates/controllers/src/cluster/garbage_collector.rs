@@ -22,9 +22,10 @@ use decide::{Decision, FOREGROUND, Item, ORPHAN, OwnerState};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt as _};
 use graph::{Change, Deletion, Graph, Identity, Node, Uid, Work};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use reconcile::{EventKind, Next, Queue, Reconcile, Recorder};
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -104,12 +105,11 @@ impl Reconcile for Orphanings {
 
 impl Shared {
     fn graph(&self) -> MutexGuard<'_, Graph> {
-        // A panic of another holder leaves the graph as it was before or after one change: still a graph.
-        self.graph.lock().unwrap_or_else(PoisonError::into_inner)
+        self.graph.lock()
     }
 
     fn catalog(&self) -> Arc<Catalog> {
-        self.catalog.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.catalog.read().clone()
     }
 
     fn apply(&self, change: Change) {

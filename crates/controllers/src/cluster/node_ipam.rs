@@ -12,11 +12,12 @@ use api::networking::v1::ServiceCIDR;
 use api::{Key, Object};
 use client::{Change, Client, Error, Lister, Patch};
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use ranges::{Pool, Range};
 use reconcile::{EventKind, Next, Queue, Reconcile, Recorder};
 use serde_json::json;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// One, as what is handed out depends on what was handed out before.
 const WORKERS: usize = 1;
@@ -76,8 +77,16 @@ struct NodeIpam {
     nodes: Lister<Node>,
     services: Lister<ServiceCIDR>,
     pools: Mutex<Vec<Pool>>,
-    /// What was given to nodes that do not show it yet: by name, with the UID.
-    given: Mutex<HashMap<String, (String, Vec<Range>)>>,
+    /// What was given to nodes that do not show it yet, by their names.
+    given: Mutex<HashMap<String, Given>>,
+}
+
+/// What was given to a node.
+struct Given {
+    uid: String,
+    ranges: Vec<Range>,
+    /// Whether the API server has it for certain.
+    written: bool,
 }
 
 impl Reconcile for NodeIpam {
@@ -99,7 +108,8 @@ impl Reconcile for NodeIpam {
                 return Ok(Next::Done);
             }
             let ranges = match self.give(&node) {
-                Ok(ranges) => ranges,
+                Ok(Some(ranges)) => ranges,
+                Ok(None) => return Ok(Next::Done),
                 Err(error) => {
                     let message = format!("Node {} status is now: CIDRNotAvailable", node.name());
                     let about = api::reference(&*node);
@@ -113,6 +123,9 @@ impl Reconcile for NodeIpam {
                 "spec": {"podCIDR": texts.first(), "podCIDRs": texts},
             });
             let node: Node = self.client.patch("", &key.name, &Patch::Strategic(patch)).await?;
+            if let Some(given) = self.given.lock().get_mut(&key.name) {
+                given.written = true;
+            }
             tracing::info!(node = node.name(), ranges = texts.join(","), "pod addresses given");
             Ok(Next::Done)
         })
@@ -121,15 +134,14 @@ impl Reconcile for NodeIpam {
 
 impl NodeIpam {
     fn forget(&self, name: &str) {
-        self.given.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.given.lock().remove(name);
     }
 
-    fn give(&self, node: &Node) -> Result<Vec<Range>, String> {
-        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((uid, ranges)) = given.get(node.name())
-            && uid == node.uid()
-        {
-            return Ok(ranges.clone());
+    /// The node's ranges; nothing if it has them and the cache only lags behind.
+    fn give(&self, node: &Node) -> Result<Option<Vec<Range>>, String> {
+        let mut given = self.given.lock();
+        if let Some(given) = given.get(node.name()).filter(|given| given.uid == node.uid()) {
+            return Ok((!given.written).then(|| given.ranges.clone()));
         }
         let nodes = self.nodes.list();
         let services = self.services.list();
@@ -140,10 +152,10 @@ impl NodeIpam {
         let used: Vec<Range> = nodes
             .iter()
             .flat_map(|node| ranges_of(node))
-            .chain(given.values().flat_map(|(_, ranges)| ranges.iter().copied()))
+            .chain(given.values().flat_map(|given| given.ranges.iter().copied()))
             .chain(service_ranges)
             .collect();
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pools = self.pools.lock();
         let ranges = pools
             .iter_mut()
             .map(|pool| {
@@ -156,7 +168,8 @@ impl NodeIpam {
                 })
             })
             .collect::<Result<Vec<Range>, String>>()?;
-        given.insert(node.name().to_owned(), (node.uid().to_owned(), ranges.clone()));
-        Ok(ranges)
+        let entry = Given { uid: node.uid().to_owned(), ranges: ranges.clone(), written: false };
+        given.insert(node.name().to_owned(), entry);
+        Ok(Some(ranges))
     }
 }

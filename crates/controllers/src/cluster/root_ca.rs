@@ -8,10 +8,10 @@ use crate::context::{Context, Tasks, spawn};
 use api::core::v1::{ConfigMap, Namespace};
 use api::meta::v1::ObjectMeta;
 use api::{Key, Object};
-use client::{Client, ListOptions, Lister, Patch};
+use client::{Client, ListOptions, Lister};
 use futures_util::future::BoxFuture;
 use reconcile::{Next, Queue, Reconcile};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -69,9 +69,10 @@ impl Reconcile for RootCaPublisher {
                 None => self.client.create(&new(&key.name, &self.certificate)).await.map(drop),
                 Some(map) => match correction(&map, &self.certificate) {
                     None => Ok(()),
-                    Some(patch) => {
-                        let patch = Patch::Update(patch);
-                        self.client.patch::<ConfigMap>(&key.name, NAME, &patch).await.map(drop)
+                    // The role has no `get`, so the map is put as the cache has it: it has no fields but these.
+                    Some(right) => {
+                        let right = json!(right);
+                        self.client.put_subresource::<ConfigMap>(&key.name, NAME, "", &right).await.map(drop)
                     }
                 },
             };
@@ -96,24 +97,15 @@ fn new(namespace: &str, certificate: &str) -> ConfigMap {
     }
 }
 
-/// What makes the map right; nothing if it is.
-fn correction(map: &ConfigMap, certificate: &str) -> Option<Value> {
-    let data = map.data.iter().flatten();
-    let mut wanted = serde_json::Map::new();
-    for (key, _) in data.filter(|(key, _)| *key != DATA) {
-        wanted.insert(key.clone(), Value::Null);
+/// The map as it is to be; nothing if it is so.
+fn correction(map: &ConfigMap, certificate: &str) -> Option<ConfigMap> {
+    let mut right = map.clone();
+    right.data = Some(BTreeMap::from([(DATA.into(), certificate.into())]));
+    let annotations = right.metadata.annotations.get_or_insert_default();
+    if annotations.get(ANNOTATION).is_none_or(String::is_empty) {
+        annotations.insert(ANNOTATION.into(), DESCRIPTION.into());
     }
-    if map.data.as_ref().and_then(|data| data.get(DATA)).map(String::as_str) != Some(certificate) {
-        wanted.insert(DATA.into(), certificate.into());
-    }
-    let described = map.metadata.annotations.iter().flatten().any(|(k, v)| k == ANNOTATION && !v.is_empty());
-    if wanted.is_empty() && described {
-        return None;
-    }
-    Some(json!({
-        "metadata": {"uid": map.uid(), "annotations": {ANNOTATION: DESCRIPTION}},
-        "data": wanted,
-    }))
+    (right != *map).then_some(right)
 }
 
 #[cfg(test)]
@@ -126,12 +118,12 @@ mod tests {
         assert_eq!(correction(&right, "PEM"), None);
         let mut other = right.clone();
         other.data = Some(BTreeMap::from([("mine".into(), "x".into())]));
-        let data = correction(&other, "PEM").map(|patch| patch["data"].clone());
-        assert_eq!(data, Some(json!({"mine": null, "ca.crt": "PEM"})));
-        let mut bare = right;
+        assert_eq!(correction(&other, "PEM"), Some(right.clone()));
+        let mut bare = right.clone();
         bare.metadata.annotations = None;
-        let patch = correction(&bare, "PEM").expect("a patch");
-        assert_eq!(patch["data"], json!({}));
-        assert_eq!(patch["metadata"]["annotations"][ANNOTATION], DESCRIPTION);
+        assert_eq!(correction(&bare, "PEM"), Some(right.clone()));
+        let mut described = right;
+        described.metadata.annotations.get_or_insert_default().insert(ANNOTATION.into(), "mine".into());
+        assert_eq!(correction(&described, "PEM"), None);
     }
 }

@@ -11,10 +11,11 @@ use api::{Key, Object, pods};
 use client::{Change, Client, Error, Lister, Patch};
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 use reconcile::{Clock, EventKind, Next, Queue, Reconcile, Recorder};
 use serde_json::json;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 const WORKERS: usize = 8;
@@ -177,12 +178,12 @@ impl Reconcile for TaintEviction {
 
 impl TaintEviction {
     fn forget(&self, key: &Key) -> bool {
-        self.tolerated.lock().unwrap_or_else(PoisonError::into_inner).remove(key).is_some()
+        self.tolerated.lock().remove(key).is_some()
     }
 
     fn since(&self, key: &Key, uid: &str) -> Timestamp {
         let now = self.clock.now();
-        let mut all = self.tolerated.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.tolerated.lock();
         let entry = all.entry(key.clone()).or_insert_with(|| (uid.to_owned(), now));
         if entry.0 != uid {
             *entry = (uid.to_owned(), now);

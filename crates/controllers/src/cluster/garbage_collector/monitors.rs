@@ -8,7 +8,7 @@ use api::meta::v1::{ObjectMeta, OwnerReference};
 use api::partial::Partial;
 use client::Lister;
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -27,7 +27,7 @@ pub(super) async fn run(shared: Arc<Shared>, whole: watch::Sender<bool>, mut sto
         match discovery::discover(&shared.client).await {
             Ok(catalog) => {
                 sync(&shared, &mut monitors, &catalog);
-                *shared.catalog.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
+                *shared.catalog.write() = Arc::new(catalog);
             }
             Err(error) => tracing::warn!(%error, "garbage collector: cannot find out what is served"),
         }
