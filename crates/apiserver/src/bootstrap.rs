@@ -1,7 +1,13 @@
 //! The objects that every cluster has: made when the server starts and put back when somebody deletes them.
 //!
-//! Upstream: `pkg/controlplane/controller/systemnamespaces`, `pkg/registry/rbac/rest`,
-//! `pkg/controlplane/controller/kubernetesservice`.
+//! Upstream: `pkg/controlplane/controller`, `pkg/registry/rbac/rest`, `pkg/registry/flowcontrol/rest`, and what
+//! kubeadm adds.
+
+mod configmaps;
+mod endpoints;
+mod flow;
+mod identity;
+mod services;
 
 use crate::api::Api;
 use auth::UserInfo;
@@ -9,8 +15,28 @@ use auth::policy::Action;
 use bytes::Bytes;
 use http::{Method, Request, header};
 use http_body_util::BodyExt;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use value::{Value, json};
+
+/// How often it is looked after what must stay, as upstream's endpoint reconciler.
+const KEEP_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What the server may be told of the cluster, for the objects that say it.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The name of this machine; empty for no Lease of this server's own.
+    pub host_name: String,
+    /// The address of the cluster's DNS, where it is built in: the Service `kube-dns` then has no selector.
+    pub cluster_dns: Option<IpAddr>,
+    /// The authority of client certificates (PEM).
+    pub client_ca: String,
+    /// The authority of front proxies (PEM).
+    pub request_header_ca: String,
+    /// Where new nodes find the server (`https://HOST:PORT`); empty for no `cluster-info`.
+    pub server_url: String,
+}
 
 const NAMESPACES: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "default"];
 
@@ -33,8 +59,13 @@ pub fn loopback() -> Arc<UserInfo> {
     Arc::new(UserInfo::new("system:apiserver", &[auth::user::SYSTEM_MASTERS, auth::user::AUTHENTICATED]))
 }
 
-/// Makes what is missing.
+/// Makes what is missing, as far as the server knows it alone.
 pub async fn run(api: &Arc<Api>) {
+    run_with(api, &Options::default()).await;
+}
+
+/// Makes what is missing.
+pub async fn run_with(api: &Arc<Api>, options: &Options) {
     for name in NAMESPACES {
         let mut metadata = Value::object();
         metadata.set("name", name);
@@ -56,6 +87,34 @@ pub async fn run(api: &Arc<Api>) {
         ensure(api, "/apis/scheduling.k8s.io/v1/priorityclasses", &class).await;
     }
     policy(api).await;
+    flow::ensure(api).await;
+    services::ensure(api, options).await;
+    configmaps::ensure(api, options).await;
+}
+
+/// Keeps the endpoints of the Service `kubernetes` and this server's Lease current until the server stops.
+/// To be started once the server listens.
+pub async fn keep(api: Arc<Api>, options: Options) {
+    let holder = format!("{}_{}", identity::name(&options.host_name), api.new_uid());
+    loop {
+        services::ensure(&api, &options).await;
+        if let Err(error) = endpoints::reconcile(&api, endpoints::Here::Yes).await {
+            tracing::warn!(error, "cannot reconcile the endpoints of the Service kubernetes");
+        }
+        identity::renew(&api, &options.host_name, &holder).await;
+        tokio::select! {
+            () = tokio::time::sleep(KEEP_INTERVAL) => {}
+            () = api.shutdown_signal() => return,
+        }
+    }
+}
+
+/// Takes this server out of the endpoints: clients go to others, or are refused at once. To be called before
+/// the server stops, when `keep` no longer runs.
+pub async fn leave(api: &Arc<Api>) {
+    if let Err(error) = endpoints::reconcile(api, endpoints::Here::No).await {
+        tracing::warn!(error, "cannot take this server out of the endpoints of the Service kubernetes");
+    }
 }
 
 /// Makes and repairs the RBAC policy.
@@ -104,6 +163,36 @@ fn report(result: Result<(u16, Value), http::Error>, path: &str) {
     }
 }
 
+/// An object with a name, and a namespace unless that is empty.
+fn object(api_version: &str, kind: &str, namespace: &str, name: &str) -> Value {
+    let mut metadata = Value::object();
+    metadata.set("name", name);
+    if !namespace.is_empty() {
+        metadata.set("namespace", namespace);
+    }
+    let mut object = Value::object();
+    object.set("apiVersion", api_version);
+    object.set("kind", kind);
+    object.set("metadata", metadata);
+    object
+}
+
+/// An object of maps with these entries.
+fn map<const N: usize>(entries: [(&str, Value); N]) -> Value {
+    let mut map = Value::object();
+    for (key, value) in entries {
+        map.set(key, value);
+    }
+    map
+}
+
+/// An object as the cache has it.
+fn find(api: &Api, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Value> {
+    let hub = api.hub(group, resource)?;
+    let entry = hub.cache.get(&hub.cache_key(namespace, name))?;
+    Some(hub.tree(&entry))
+}
+
 /// Makes an object unless it is there.
 async fn ensure(api: &Arc<Api>, collection: &str, object: &Value) {
     match call(api, Method::POST, collection, Some(object)).await {
@@ -122,7 +211,7 @@ async fn ensure(api: &Arc<Api>, collection: &str, object: &Value) {
     }
 }
 
-/// Sends a JSON request through the door as the server itself.
+/// Sends a JSON request through the door as the server itself; a patch is a merge patch.
 ///
 /// # Errors
 /// When request or answer make no sense, which is a bug.
@@ -133,10 +222,12 @@ pub async fn call(
     body: Option<&Value>,
 ) -> Result<(u16, Value), http::Error> {
     let bytes = body.map(json::to_vec).unwrap_or_default();
+    let content_type =
+        if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
     let request = Request::builder()
         .method(method)
         .uri(path)
-        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::CONTENT_TYPE, content_type)
         .header(header::USER_AGENT, "kube-apiserver/v1.36")
         .body(Bytes::from(bytes))?;
     let response = api.call(loopback(), request).await;

@@ -1,0 +1,64 @@
+//! What others must know to trust the cluster: aggregated API servers its authorities, new nodes its address.
+//!
+//! Upstream: `pkg/controlplane/controller/clusterauthenticationtrust`, `cmd/kubeadm/app/phases/bootstraptoken`.
+
+use super::{Options, call, ensure as make, find, map, object, report};
+use crate::api::Api;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::Method;
+use std::sync::Arc;
+use value::Value;
+
+/// Makes them, and brings the authorities up to date.
+pub(super) async fn ensure(api: &Arc<Api>, options: &Options) {
+    if !options.client_ca.is_empty() {
+        put(api, "kube-system", "extension-apiserver-authentication", authentication(options)).await;
+    }
+    if !options.server_url.is_empty() {
+        let kubeconfig = map([("kubeconfig", kubeconfig(options).into())]);
+        put(api, "kube-public", "cluster-info", kubeconfig).await;
+    }
+}
+
+/// Sets the given keys; others (signatures of bootstrap tokens) are left alone.
+async fn put(api: &Arc<Api>, namespace: &str, name: &str, data: Value) {
+    let collection = format!("/api/v1/namespaces/{namespace}/configmaps");
+    let Some(found) = find(api, "", "configmaps", namespace, name) else {
+        let mut map = object("v1", "ConfigMap", namespace, name);
+        map.set("data", data);
+        return make(api, &collection, &map).await;
+    };
+    if data.entries().all(|(key, value)| found.at("data").at(key) == value) {
+        return;
+    }
+    let path = format!("{collection}/{name}");
+    report(call(api, Method::PATCH, &path, Some(&map([("data", data)]))).await, &path);
+}
+
+fn authentication(options: &Options) -> Value {
+    let mut data = map([("client-ca-file", options.client_ca.as_str().into())]);
+    if !options.request_header_ca.is_empty() {
+        for (key, value) in [
+            ("requestheader-client-ca-file", options.request_header_ca.as_str()),
+            ("requestheader-allowed-names", r#"["front-proxy-client"]"#),
+            ("requestheader-extra-headers-prefix", r#"["X-Remote-Extra-"]"#),
+            ("requestheader-group-headers", r#"["X-Remote-Group"]"#),
+            ("requestheader-uid-headers", r#"["X-Remote-Uid"]"#),
+            ("requestheader-username-headers", r#"["X-Remote-User"]"#),
+        ] {
+            data.set(key, value);
+        }
+    }
+    data
+}
+
+/// A kubeconfig without a user, as kubeadm writes it.
+fn kubeconfig(options: &Options) -> String {
+    format!(
+        "apiVersion: v1\nclusters:\n- cluster:\n    certificate-authority-data: {}\n    server: {}\n  name: \"\"\n\
+         contexts: null\ncurrent-context: \"\"\nkind: Config\nusers: null\n",
+        STANDARD.encode(&options.client_ca),
+        options.server_url
+    )
+}

@@ -1,0 +1,135 @@
+//! The Service range, the Service by which pods reach the API server, and the Service of the cluster's DNS.
+//!
+//! Upstream: `pkg/controlplane/controller/{defaultservicecidr,kubernetesservice}`,
+//! `cmd/kubeadm/app/phases/addons/dns`.
+
+use super::{Options, call, ensure as make, find, map, object};
+use crate::api::Api;
+use http::Method;
+use std::net::IpAddr;
+use std::sync::Arc;
+use value::{Str, Value};
+
+const SERVICES: &str = "/api/v1/namespaces";
+const NETWORKING: &str = "networking.k8s.io";
+/// The port of the Service `kubernetes`.
+const HTTPS_PORT: i64 = 443;
+/// Of the default ServiceCIDR, `status.conditions`.
+const READY_MESSAGE: &str = "Kubernetes default Service CIDR is ready";
+
+/// Makes what is missing.
+pub(super) async fn ensure(api: &Arc<Api>, options: &Options) {
+    range(api).await;
+    if find(api, "", "services", "default", "kubernetes").is_none()
+        && let Some(address) = first_address(&api.config.service_ranges)
+    {
+        make(api, &format!("{SERVICES}/default/services"), &kubernetes(address, api.config.port)).await;
+    }
+    if let Some(address) = options.cluster_dns
+        && find(api, "", "services", "kube-system", "kube-dns").is_none()
+    {
+        make(api, &format!("{SERVICES}/kube-system/services"), &dns(address)).await;
+    }
+}
+
+/// The default range, from the server's settings.
+async fn range(api: &Arc<Api>) {
+    const COLLECTION: &str = "/apis/networking.k8s.io/v1/servicecidrs";
+    let cidrs: Vec<Value> =
+        api.config.service_ranges.iter().map(|r| Value::from(Str::from(r.as_str()))).collect();
+    let cidrs = Value::Array(cidrs);
+    let found = find(api, NETWORKING, "servicecidrs", "", "kubernetes");
+    if found.is_none() {
+        let mut range = object("networking.k8s.io/v1", "ServiceCIDR", "", "kubernetes");
+        range.set("spec", map([("cidrs", cidrs.clone())]));
+        make(api, COLLECTION, &range).await;
+    }
+    let is_other = found.as_ref().is_some_and(|f| *f.at("spec").at("cidrs") != cidrs);
+    let knows =
+        |f: &Value| f.at("status").at("conditions").items().iter().any(|c| c.at("type").str() == "Ready");
+    if is_other || found.as_ref().is_some_and(knows) {
+        return;
+    }
+    let ready = map([
+        ("type", "Ready".into()),
+        ("status", "True".into()),
+        ("reason", "".into()),
+        ("message", READY_MESSAGE.into()),
+        ("lastTransitionTime", api.now().to_string().into()),
+    ]);
+    let patch = map([("status", map([("conditions", Value::Array(vec![ready]))]))]);
+    let path = format!("{COLLECTION}/kubernetes/status");
+    super::report(call(api, Method::PATCH, &path, Some(&patch)).await, &path);
+}
+
+/// The first address of the first range that is no network's own.
+fn first_address(ranges: &[String]) -> Option<IpAddr> {
+    let (address, _) = ranges.first()?.split_once('/')?;
+    match address.parse().ok()? {
+        IpAddr::V4(ip) => Some(IpAddr::V4((u32::from(ip) + 1).into())),
+        IpAddr::V6(ip) => Some(IpAddr::V6((u128::from(ip) + 1).into())),
+    }
+}
+
+fn port(name: &str, protocol: &str, port: i64, target: i64) -> Value {
+    map([
+        ("name", name.into()),
+        ("protocol", protocol.into()),
+        ("port", port.into()),
+        ("targetPort", target.into()),
+    ])
+}
+
+fn service(namespace: &str, name: &str, labels: Value, address: IpAddr, ports: Vec<Value>) -> Value {
+    let mut service = object("v1", "Service", namespace, name);
+    if let Some(metadata) = service.object_at("metadata") {
+        metadata.set("labels", labels);
+    }
+    service.set(
+        "spec",
+        map([
+            ("ports", Value::Array(ports)),
+            ("clusterIP", address.to_string().into()),
+            ("ipFamilyPolicy", "SingleStack".into()),
+            ("sessionAffinity", "None".into()),
+            ("type", "ClusterIP".into()),
+        ]),
+    );
+    service
+}
+
+fn kubernetes(address: IpAddr, target: u16) -> Value {
+    let labels = map([("provider", "kubernetes".into()), ("component", "apiserver".into())]);
+    service("default", "kubernetes", labels, address, vec![port("https", "TCP", HTTPS_PORT, target.into())])
+}
+
+/// Without a selector: the DNS is on every node, not in pods.
+fn dns(address: IpAddr) -> Value {
+    let labels = map([
+        ("k8s-app", "kube-dns".into()),
+        ("kubernetes.io/cluster-service", "true".into()),
+        ("kubernetes.io/name", "CoreDNS".into()),
+    ]);
+    let ports =
+        vec![port("dns", "UDP", 53, 53), port("dns-tcp", "TCP", 53, 53), port("metrics", "TCP", 9153, 9153)];
+    let mut service = service("kube-system", "kube-dns", labels, address, ports);
+    if let Some(metadata) = service.object_at("metadata") {
+        let annotations =
+            map([("prometheus.io/port", "9153".into()), ("prometheus.io/scrape", "true".into())]);
+        metadata.set("annotations", annotations);
+    }
+    service
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_addresses() {
+        let of = |range: &str| first_address(&[range.to_owned()]).map(|a| a.to_string());
+        assert_eq!(of("10.96.0.0/16").as_deref(), Some("10.96.0.1"));
+        assert_eq!(of("fd00:10:96::/112").as_deref(), Some("fd00:10:96::1"));
+        assert_eq!((of("nonsense"), first_address(&[])), (None, None));
+    }
+}
