@@ -3,10 +3,29 @@
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= never
 
-.PHONY: help build fmt lint layers test golden test-clients ci generate
+# Where the cluster of `make up` keeps its state, and further options of `corten up`.
+ROOT ?= /var/lib/corten
+UP_OPTIONS ?=
+CORTEN = target/release/corten
+# Building need not be root's, running must.
+SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
+
+.PHONY: help up down reset status build fmt lint layers test golden test-clients ci generate
 
 help:      ## this text
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+up:        ## a cluster on this machine, from a fresh Debian 12: installs what is missing, builds, starts; ROOT=DIR
+	@./scripts/up --root $(ROOT) $(UP_OPTIONS)
+
+down:      ## stops everything that `make up` started; state stays
+	@$(SUDO) $(CORTEN) down --root $(ROOT)
+
+reset:     ## stops everything and removes its state
+	@$(SUDO) $(CORTEN) reset --root $(ROOT)
+
+status:    ## what runs, and how it fares
+	@$(SUDO) $(CORTEN) status --root $(ROOT)
 
 build:     ## the binary, optimised: target/release/corten
 	$(CARGO) build --release -p corten
