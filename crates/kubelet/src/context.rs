@@ -16,6 +16,16 @@ use crate::pods::Pods;
 use crate::runtime::Runtime;
 use crate::spec;
 
+/// How the network of pods stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Network {
+    /// The runtime was not asked yet.
+    Unknown,
+    Ready,
+    /// Why there is none.
+    Missing(String),
+}
+
 /// The one of a process.
 pub(crate) struct Context {
     pub(crate) config: Config,
@@ -29,8 +39,8 @@ pub(crate) struct Context {
     pub(crate) clock: Clock,
     pub(crate) machine: Machine,
     pub(crate) cgroups: Cgroups,
-    /// Why the runtime's network is not ready; `None` if it is.
-    pub(crate) network_error: RwLock<Option<String>>,
+    /// Whether pods can have a network.
+    pub(crate) network: RwLock<Network>,
     /// Image pulls, few at a time.
     pub(crate) pulls: Arc<tokio::sync::Semaphore>,
 }
@@ -54,12 +64,27 @@ impl Context {
         Surroundings { node_ips, pod_ips, allocatable: self.machine.allocatable(&self.config) }
     }
 
-    pub(crate) async fn config_map(&self, namespace: &str, name: &str) -> Result<ConfigMap, client::Error> {
-        self.client.get(namespace, name).await
+    /// A ConfigMap; `None` if it is not there and need not be.
+    ///
+    /// # Errors
+    /// In upstream's words, which say what is missing.
+    pub(crate) async fn config_map(
+        &self,
+        namespace: &str,
+        name: &str,
+        is_optional: bool,
+    ) -> Result<Option<ConfigMap>, String> {
+        found(self.client.get(namespace, name).await, "configmap", name, is_optional)
     }
 
-    pub(crate) async fn secret(&self, namespace: &str, name: &str) -> Result<Secret, client::Error> {
-        self.client.get(namespace, name).await
+    /// A Secret; as [`Self::config_map`].
+    pub(crate) async fn secret(
+        &self,
+        namespace: &str,
+        name: &str,
+        is_optional: bool,
+    ) -> Result<Option<Secret>, String> {
+        found(self.client.get(namespace, name).await, "secret", name, is_optional)
     }
 
     /// Tells of the pod.
@@ -84,5 +109,14 @@ impl Context {
         let field_path = Some(format!("spec.{list}{{{container}}}"));
         let about = ObjectReference { field_path, ..api::reference(pod) };
         self.recorder.event(&about, kind, reason, message);
+    }
+}
+
+fn found<K>(result: Result<K, client::Error>, kind: &str, name: &str, is_optional: bool) -> Result<Option<K>, String> {
+    match result {
+        Ok(object) => Ok(Some(object)),
+        Err(error) if error.is_not_found() && is_optional => Ok(None),
+        Err(error) if error.is_not_found() => Err(format!("{kind} \"{name}\" not found")),
+        Err(error) => Err(error.to_string()),
     }
 }

@@ -108,13 +108,11 @@ impl Sources<'_> {
         if let Some(known) = self.config_maps.get(name) {
             return Ok(known.clone());
         }
-        let data = match self.context.config_map(self.namespace, name).await {
-            Ok(map) => Some(Arc::new(
-                map.data.into_iter().flatten().map(|(key, value)| (key, Bytes::from(value))).collect::<Variables>(),
-            )),
-            Err(error) if is_optional && error.is_not_found() => None,
-            Err(error) => return Err(error.to_string()),
-        };
+        let map = self.context.config_map(self.namespace, name, is_optional).await?;
+        let data = map.map(|map| {
+            let data = map.data.into_iter().flatten();
+            Arc::new(data.map(|(key, value)| (key, Bytes::from(value))).collect::<Variables>())
+        });
         self.config_maps.insert(name.to_owned(), data.clone());
         Ok(data)
     }
@@ -123,13 +121,11 @@ impl Sources<'_> {
         if let Some(known) = self.secrets.get(name) {
             return Ok(known.clone());
         }
-        let data = match self.context.secret(self.namespace, name).await {
-            Ok(secret) => Some(Arc::new(
-                secret.data.into_iter().flatten().map(|(key, value)| (key, Bytes::from(value.0))).collect::<Variables>(),
-            )),
-            Err(error) if is_optional && error.is_not_found() => None,
-            Err(error) => return Err(error.to_string()),
-        };
+        let secret = self.context.secret(self.namespace, name, is_optional).await?;
+        let data = secret.map(|secret| {
+            let data = secret.data.into_iter().flatten();
+            Arc::new(data.map(|(key, value)| (key, Bytes::from(value.0))).collect::<Variables>())
+        });
         self.secrets.insert(name.to_owned(), data.clone());
         Ok(data)
     }

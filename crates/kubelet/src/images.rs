@@ -169,15 +169,15 @@ fn with_tag(name: &str) -> Option<String> {
 async fn credentials(context: &Context, pod: &Pod, image: &str) -> Vec<Option<AuthConfig>> {
     let mut found = Vec::new();
     for reference in spec::spec(pod).image_pull_secrets.iter().flatten() {
-        let secret = match context.secret(spec::namespace(pod), &reference.name).await {
-            Ok(secret) => secret,
-            Err(error) => {
+        let secret = match context.secret(spec::namespace(pod), &reference.name, true).await {
+            Ok(Some(secret)) => secret,
+            missing => {
                 let message = format!(
                     "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
                     reference.name
                 );
                 context.event(pod, EventKind::Warning, "FailedToRetrieveImagePullSecret", message);
-                tracing::debug!(%error, secret = reference.name, "cannot read a pull secret");
+                tracing::debug!(error = ?missing.err(), secret = reference.name, "cannot read a pull secret");
                 continue;
             }
         };

@@ -17,7 +17,7 @@ use reconcile::EventKind;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::context::Context;
+use crate::context::{Context, Network};
 use crate::machine;
 use crate::manager::stopped;
 use status::{Findings, findings};
@@ -118,7 +118,7 @@ async fn report(context: &Context, node: &Node) {
         let old = node.status.clone().unwrap_or_default();
         let is_due = context.clock.now().duration_since(written) >= REPORT_PERIOD;
         let Findings { status, network_error, is_ready } = found;
-        *context.network_error.write() = network_error;
+        *context.network.write() = network_error.map_or(Network::Ready, Network::Missing);
         if is_first || is_due || !status::is_same(&old, &status) {
             let patch = json!({"metadata": {"uid": node.metadata.uid}, "status": status::patch(&old, &status)});
             match context.client.patch_subresource::<Node>("", name, "status", &Patch::Strategic(patch)).await {

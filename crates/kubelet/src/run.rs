@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::cgroups::Cgroups;
 use crate::config::Config;
-use crate::context::Context;
+use crate::context::{Context, Network};
 use crate::machine::Machine;
 use crate::pods::Pods;
 use crate::runtime::messages::{CgroupDriver, ContainerFilter, PodSandboxFilter};
@@ -77,7 +77,7 @@ pub async fn run(config: Config, client: Client, mut stop: watch::Receiver<bool>
         cgroups: Cgroups::read(&config.cgroup_root, uses_systemd),
         recorder: Recorder::new(client.clone(), "kubelet", &config.node_name, clock.clone()),
         services: informers.get(),
-        network_error: parking_lot::RwLock::new(Some("not asked yet".into())),
+        network: parking_lot::RwLock::new(Network::Unknown),
         pulls: Arc::new(Semaphore::new(PULLS_MAX)),
         config: config.clone(),
         runtime: runtime.clone(),

@@ -81,8 +81,13 @@ impl PodState {
     }
 
     /// All runs of a container, the newest first.
-    pub(crate) fn runs_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Run> {
+    pub(crate) fn runs_of<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Run> {
         self.runs.iter().filter(move |run| run.name == name)
+    }
+
+    /// When the newest run of a container that has ended did so.
+    pub(crate) fn ended(&self, name: &str) -> Option<Timestamp> {
+        self.runs_of(name).find(|run| run.is_exited())?.finished()
     }
 
     /// What is running or may be.

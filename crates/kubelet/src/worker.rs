@@ -26,7 +26,7 @@ use reconcile::EventKind;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-use crate::context::Context;
+use crate::context::{Context, Network};
 use crate::exits::Exits;
 use crate::hooks;
 use crate::images::Pulls;
@@ -45,6 +45,8 @@ use writer::Writer;
 
 /// The net under all that wakes a worker: it looks at least so often.
 const LOOK: Duration = Duration::from_secs(60);
+/// How many runs of a container there are: this one, and the one that `logs --previous` shows.
+const RUNS_KEPT: usize = 2;
 /// A start that failed is tried again after this, as upstream's `backOffPeriod`.
 const RETRY: SignedDuration = SignedDuration::from_secs(10);
 /// Sandboxes that fail are often waiting for the network: soon, then ever later.
@@ -52,7 +54,9 @@ const SANDBOX_RETRY_MAX: SignedDuration = SignedDuration::from_secs(10);
 /// How often volumes made of objects are compared with them; upstream's worst case is about this.
 const VOLUMES_FRESH: SignedDuration = SignedDuration::from_secs(45);
 /// Pauses between tries to make volumes that fail.
-const VOLUMES_RETRY_MAX: SignedDuration = SignedDuration::from_secs(122);
+const VOLUMES_RETRY_MAX: SignedDuration = SignedDuration::from_secs(10);
+/// How often a pod that waits for the node's network looks.
+const NETWORK_RETRY: SignedDuration = SignedDuration::from_millis(500);
 /// After an error of the runtime itself.
 const RUNTIME_RETRY: Duration = Duration::from_secs(1);
 
@@ -228,6 +232,32 @@ impl Worker {
         self.context.pods.set(spec::uid(&self.pod), Entry { pod: Arc::new(pod), sandbox, instances });
     }
 
+    /// Removes what is too old to be asked for: runs before the last but one, sandboxes before the last.
+    ///
+    /// Upstream keeps one dead run of each container (`--maximum-dead-containers-per-container`), and the newest
+    /// sandbox.
+    async fn prune(&mut self) {
+        let mut kept: BTreeMap<&str, usize> = BTreeMap::new();
+        for run in &self.state.runs {
+            let kept = kept.entry(&run.name).or_default();
+            *kept += 1;
+            if *kept <= RUNS_KEPT || !run.is_exited() {
+                continue;
+            }
+            if let Err(error) = self.context.runtime.remove_container(&run.id).await {
+                tracing::debug!(container = run.name, %error, "cannot remove an old container");
+                continue;
+            }
+            let _ = std::fs::remove_file(observe::log_path(&self.context, &self.pod, run));
+        }
+        for sandbox in self.state.sandboxes.iter().skip(1) {
+            let is_used = self.state.runs.iter().any(|run| run.sandbox == sandbox.id);
+            if !sandbox.is_ready && !is_used {
+                let _ = self.context.runtime.remove_sandbox(&sandbox.id).await;
+            }
+        }
+    }
+
     /// One look at a pod that is to run; returns how long to wait, or nothing if something was done.
     async fn step(&mut self, wishes: &watch::Receiver<Wish>) -> Result<Option<Duration>, crate::runtime::Error> {
         self.observe(false).await?;
@@ -244,6 +274,7 @@ impl Worker {
         if let Some(deadline) = self.deadline() {
             wake_at(deadline);
         }
+        self.prune().await;
         match self.prepare(&plan, now).await {
             Ok(()) => {
                 if self.execute(plan.actions, wishes).await {
@@ -330,11 +361,19 @@ impl Worker {
     }
 
     fn check_network(&self, now: Timestamp) -> Result<(), Timestamp> {
-        let error = self.context.network_error.read().clone();
-        let Some(error) = error.filter(|_| !spec::is_host_network(&self.pod)) else { return Ok(()) };
-        let text = format!("network is not ready: {error}");
-        self.context.event(&self.pod, EventKind::Warning, "NetworkNotReady", text);
-        Err(now.saturating_add(SignedDuration::from_secs(1)).unwrap_or(now))
+        if spec::is_host_network(&self.pod) {
+            return Ok(());
+        }
+        let network = self.context.network.read().clone();
+        match network {
+            Network::Ready => return Ok(()),
+            Network::Unknown => {}
+            Network::Missing(error) => {
+                let text = format!("network is not ready: container runtime network not ready: {error}");
+                self.context.event(&self.pod, EventKind::Warning, "NetworkNotReady", text);
+            }
+        }
+        Err(now.saturating_add(NETWORK_RETRY).unwrap_or(now))
     }
 
     fn make_cgroup(&mut self, now: Timestamp) -> Result<(), Timestamp> {
@@ -489,9 +528,8 @@ impl Worker {
             volumes: self.volumes.as_ref().map_or(&empty, |(paths, _)| paths),
         };
         let now = context.clock.now();
-        if let Some(run) = self.state.run(name).filter(|run| run.is_exited() || run.is_running()) {
-            let failed = run.finished().unwrap_or(now);
-            self.crashes.next(name, failed, now);
+        if let Some(ended) = self.state.ended(name) {
+            self.crashes.next(name, ended, now);
         }
         let mut pulls = std::mem::take(&mut self.pulls);
         // A pull may take long: the pod's end does not wait for it.

@@ -53,8 +53,8 @@ struct Source<'a> {
 impl Source<'_> {
     async fn config_map(&self, source: &ConfigMapVolumeSource) -> Result<Files, String> {
         let data = self.config_map_data(&source.name, source.optional == Some(true)).await?;
-        let what = format!("configmap references non-existent config key: ");
-        select(&data, source.items.as_deref(), source.default_mode, source.optional == Some(true), &what)
+        let what = "configmap references non-existent config key: ";
+        select(&data, source.items.as_deref(), source.default_mode, source.optional == Some(true), what)
     }
 
     async fn secret(&self, source: &SecretVolumeSource) -> Result<Files, String> {
@@ -133,26 +133,15 @@ impl Source<'_> {
     }
 
     async fn config_map_data(&self, name: &str, is_optional: bool) -> Result<BTreeMap<String, Bytes>, String> {
-        let namespace = spec::namespace(self.pod);
-        match self.context.config_map(namespace, name).await {
-            Ok(map) => {
-                let text = map.data.into_iter().flatten().map(|(key, value)| (key, Bytes::from(value)));
-                let binary = map.binary_data.into_iter().flatten().map(|(key, value)| (key, Bytes::from(value.0)));
-                Ok(text.chain(binary).collect())
-            }
-            Err(error) if is_optional && error.is_not_found() => Ok(BTreeMap::new()),
-            Err(error) => Err(error.to_string()),
-        }
+        let map = self.context.config_map(spec::namespace(self.pod), name, is_optional).await?.unwrap_or_default();
+        let text = map.data.into_iter().flatten().map(|(key, value)| (key, Bytes::from(value)));
+        let binary = map.binary_data.into_iter().flatten().map(|(key, value)| (key, Bytes::from(value.0)));
+        Ok(text.chain(binary).collect())
     }
 
     async fn secret_data(&self, name: &str, is_optional: bool) -> Result<BTreeMap<String, Bytes>, String> {
-        match self.context.secret(spec::namespace(self.pod), name).await {
-            Ok(secret) => {
-                Ok(secret.data.into_iter().flatten().map(|(key, value)| (key, Bytes::from(value.0))).collect())
-            }
-            Err(error) if is_optional && error.is_not_found() => Ok(BTreeMap::new()),
-            Err(error) => Err(error.to_string()),
-        }
+        let secret = self.context.secret(spec::namespace(self.pod), name, is_optional).await?.unwrap_or_default();
+        Ok(secret.data.into_iter().flatten().map(|(key, value)| (key, Bytes::from(value.0))).collect())
     }
 }
 

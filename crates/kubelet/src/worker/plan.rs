@@ -355,8 +355,8 @@ impl Plan {
             return false;
         }
         let run = world.state.run(name);
-        if let Some(run) = run.filter(|run| run.is_exited())
-            && let Some(finished) = run.finished()
+        // The newest that has ended: the newest of all may be about to be killed for its probes.
+        if let Some(finished) = world.state.ended(name)
             && let Some((length, end)) = world.crashes.wait(name, finished, world.now)
         {
             let (pod, namespace, uid) = (spec::name(world.pod), spec::namespace(world.pod), spec::uid(world.pod));
@@ -372,3 +372,6 @@ impl Plan {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;
