@@ -2,8 +2,14 @@
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use lifecycle::Layout;
+use lifecycle::layout::DEFAULT_ROOT;
+use lifecycle::notify::Notifier;
+use network::Cidr;
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use tracing_subscriber::EnvFilter;
 
 /// Reserved, not used: pages are taken as they are touched.
@@ -19,8 +25,19 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a cluster on this machine: control plane, node, container runtime
+    Up(UpArgs),
+    /// Stop everything that `up` started; state stays
+    Down(RootArgs),
+    /// Stop everything and remove its state
+    Reset(RootArgs),
+    /// Load images
+    #[command(subcommand)]
+    Image(ImageCommand),
     /// Run the control plane, or one part of it, in the foreground
     Server(ServerArgs),
+    /// Run the node agent in the foreground: kubelet, network, Service rules, DNS
+    Node(NodeArgs),
 }
 
 /// A part of the control plane.
@@ -53,13 +70,144 @@ fn parse_store(text: &str) -> Result<StoreKind, String> {
     }
 }
 
-fn parse_cidr(text: &str) -> Result<(IpAddr, u8), String> {
-    let wrong = || format!("{text:?} is no address range such as 10.244.0.0/16");
-    let (address, bits) = text.split_once('/').ok_or_else(wrong)?;
-    let address: IpAddr = address.parse().map_err(|_| wrong())?;
-    let bits: u8 = bits.parse().map_err(|_| wrong())?;
-    let max = if address.is_ipv4() { 32 } else { 128 };
-    if bits > max { Err(wrong()) } else { Ok((address, bits)) }
+/// What all parts of a cluster must be told alike.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ClusterArgs {
+    /// Addresses of pods, of which each node gets a part
+    #[arg(long, default_value = "10.244.0.0/16", value_delimiter = ',')]
+    pub(crate) cluster_cidr: Vec<Cidr>,
+    /// Addresses of Services; the first range is primary
+    #[arg(long, default_value = "10.96.0.0/16", value_delimiter = ',')]
+    pub(crate) service_cluster_ip_range: Vec<Cidr>,
+    /// The domain of the cluster's names
+    #[arg(long, default_value = "cluster.local")]
+    pub(crate) cluster_domain: String,
+}
+
+impl ClusterArgs {
+    /// As they would be given on a command line.
+    pub(crate) fn to_arguments(&self) -> Vec<String> {
+        let list = |ranges: &[Cidr]| ranges.iter().map(Cidr::to_string).collect::<Vec<_>>().join(",");
+        vec![
+            format!("--cluster-cidr={}", list(&self.cluster_cidr)),
+            format!("--service-cluster-ip-range={}", list(&self.service_cluster_ip_range)),
+            format!("--cluster-domain={}", self.cluster_domain),
+        ]
+    }
+
+    /// Where Services' DNS is: the tenth address of the primary range, as kubeadm's.
+    pub(crate) fn dns_address(&self) -> Option<IpAddr> {
+        self.service_cluster_ip_range.first()?.nth(10)
+    }
+}
+
+/// Options of `corten node`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct NodeArgs {
+    /// Where state is kept
+    #[arg(long, default_value = DEFAULT_ROOT)]
+    pub(crate) root: PathBuf,
+    /// The kubelet's kubeconfig; `<root>/kubelet.conf` if unset
+    #[arg(long)]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// The kubeconfig of Service rules and DNS; `<root>/kube-proxy.conf` if unset
+    #[arg(long)]
+    pub(crate) proxy_kubeconfig: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) node: NodeOptions,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+}
+
+/// What a node is told, be it started by itself or by `up`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct NodeOptions {
+    /// The Node's name; the machine's host name if unset
+    #[arg(long)]
+    pub(crate) node_name: Option<String>,
+    /// The node's addresses, one of each family; those of the default routes if unset
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) node_ip: Vec<IpAddr>,
+    /// Labels that the node registers with: `KEY=VALUE`
+    #[arg(long, value_delimiter = ',', value_parser = parse_label)]
+    pub(crate) node_labels: Vec<(String, String)>,
+    /// The container runtime's socket, such as `unix:///run/crio/crio.sock`; a containerd of Corten's own if
+    /// unset
+    #[arg(long)]
+    pub(crate) container_runtime_endpoint: Option<String>,
+    /// The kubelet's port
+    #[arg(long, default_value_t = 10250)]
+    pub(crate) kubelet_port: u16,
+    /// The port of the health of Service rules; 0 for none
+    #[arg(long, default_value_t = 10256)]
+    pub(crate) healthz_port: u16,
+}
+
+impl NodeOptions {
+    /// As they would be given on a command line.
+    pub(crate) fn to_arguments(&self) -> Vec<String> {
+        let mut arguments = vec![
+            format!("--kubelet-port={}", self.kubelet_port),
+            format!("--healthz-port={}", self.healthz_port),
+        ];
+        arguments.extend(self.node_name.iter().map(|name| format!("--node-name={name}")));
+        arguments.extend(self.node_ip.iter().map(|ip| format!("--node-ip={ip}")));
+        arguments.extend(self.node_labels.iter().map(|(key, value)| format!("--node-labels={key}={value}")));
+        let endpoint = self.container_runtime_endpoint.iter();
+        arguments.extend(endpoint.map(|endpoint| format!("--container-runtime-endpoint={endpoint}")));
+        arguments
+    }
+}
+
+fn parse_label(text: &str) -> Result<(String, String), String> {
+    let (key, value) =
+        text.split_once('=').ok_or_else(|| format!("{text:?} is no label such as KEY=VALUE"))?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// Options of `corten up`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct UpArgs {
+    /// Where state is kept
+    #[arg(long, default_value = DEFAULT_ROOT)]
+    pub(crate) root: PathBuf,
+    /// Return once all is up, and leave it running
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// Run the supervisor, reporting to the process that waits for it
+    #[arg(long, hide = true)]
+    pub(crate) supervise: bool,
+    /// Address and port to serve the API on
+    #[arg(long, default_value = "0.0.0.0:6443")]
+    pub(crate) bind: SocketAddr,
+    /// The address that others in the cluster reach this machine by; that of the default route if unset
+    #[arg(long)]
+    pub(crate) advertise_address: Option<IpAddr>,
+    #[command(flatten)]
+    pub(crate) node: NodeOptions,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+}
+
+/// Options of commands that are about the instance on a root.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RootArgs {
+    /// Where state is kept
+    #[arg(long, default_value = DEFAULT_ROOT)]
+    pub(crate) root: PathBuf,
+}
+
+/// What is done about images.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImageCommand {
+    /// Load images from OCI or Docker archives into the container runtime
+    Import {
+        /// The archives
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        root: RootArgs,
+    },
 }
 
 /// Options of `corten server`.
@@ -69,7 +217,7 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_enum)]
     pub(crate) only: Option<Part>,
     /// Where state and keys are kept
-    #[arg(long, default_value = "/var/lib/corten")]
+    #[arg(long, default_value = DEFAULT_ROOT)]
     pub(crate) root: PathBuf,
     /// Address and port to serve the API on
     #[arg(long, default_value = "0.0.0.0:6443")]
@@ -80,15 +228,11 @@ pub(crate) struct ServerArgs {
     /// How controllers or scheduler reach the API server, where they run without it
     #[arg(long)]
     pub(crate) kubeconfig: Option<PathBuf>,
-    /// Addresses of pods, of which each node gets a part
-    #[arg(long, default_value = "10.244.0.0/16", value_delimiter = ',', value_parser = parse_cidr)]
-    pub(crate) cluster_cidr: Vec<(IpAddr, u8)>,
     /// Controllers to run: `*` for all, `-NAME` for all but one
     #[arg(long, default_value = "*", value_delimiter = ',', allow_hyphen_values = true)]
     pub(crate) controllers: Vec<String>,
-    /// Addresses of Services, the first range is primary
-    #[arg(long, default_value = "10.96.0.0/16", value_delimiter = ',')]
-    pub(crate) service_cluster_ip_range: Vec<String>,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
     /// Where objects are kept: `embedded`, or `etcd=URL[,URL…]`
     #[arg(long, default_value = "embedded", value_parser = parse_store)]
     pub(crate) store: StoreKind,
@@ -111,7 +255,19 @@ pub(crate) fn run() -> Result<()> {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("CORTEN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let out = &mut std::io::stdout();
     match cli.command {
+        Command::Up(args) => crate::up::up(&args, out),
+        Command::Down(args) => crate::up::down(&args.root, out),
+        Command::Reset(args) => crate::up::reset(&args.root, out),
+        Command::Image(ImageCommand::Import { files, root }) => {
+            let layout = Layout::open(&root.root)?;
+            for line in lifecycle::image::import(&lifecycle::containerd::Options::default(), &layout, &files)?
+            {
+                let _nobody_reads = writeln!(out, "{line}");
+            }
+            Ok(())
+        }
         Command::Server(args) => {
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
             // Objects nest up to a hundred levels and more, and what walks them is recursive.
@@ -120,7 +276,17 @@ pub(crate) fn run() -> Result<()> {
                 runtime.worker_threads(args.threads);
             }
             let runtime = runtime.enable_all().build().context("cannot start the async runtime")?;
-            runtime.block_on(crate::server::run(&args))
+            runtime.block_on(crate::server::run(&args, &notifier()?))
+        }
+        Command::Node(args) => {
+            let mut runtime = tokio::runtime::Builder::new_multi_thread();
+            let runtime = runtime.enable_all().build().context("cannot start the async runtime")?;
+            runtime.block_on(crate::node::run(&args, &Arc::new(notifier()?)))
         }
     }
+}
+
+/// The way to say that this process is ready, to the supervisor or to systemd.
+pub(crate) fn notifier() -> Result<Notifier> {
+    Notifier::new(std::env::var(lifecycle::notify::VARIABLE).ok().as_deref())
 }

@@ -4,7 +4,9 @@
 
 mod address;
 mod cli;
+mod node;
 mod server;
+mod up;
 
 use std::process::ExitCode;
 
@@ -15,6 +17,9 @@ fn main() -> ExitCode {
             report(panic);
         }
     }));
+    if node::is_plugin() {
+        return node::plugin();
+    }
     match cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

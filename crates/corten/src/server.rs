@@ -6,13 +6,14 @@ mod managers;
 
 use crate::cli::{Part, ServerArgs};
 use anyhow::{Context, Result};
+use lifecycle::notify::Notifier;
 use managers::Managers;
 use std::future::pending;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 /// Runs until a signal.
-pub(crate) async fn run(args: &ServerArgs) -> Result<()> {
+pub(crate) async fn run(args: &ServerArgs, notifier: &Notifier) -> Result<()> {
     let stop = watch::Sender::new(false);
     let api = match args.only {
         None | Some(Part::Api) => Some(api::start(args).await?),
@@ -24,6 +25,7 @@ pub(crate) async fn run(args: &ServerArgs) -> Result<()> {
         (None, _) => Some(Managers::by_kubeconfig(args)?),
     };
     let managing = managers.map(|managers| tokio::spawn(managers.run(args.only, stop.subscribe())));
+    notifier.ready();
     let stopping = api.as_ref().map(|running| running.api.stopping.subscribe());
     let ended = async {
         match stopping {
@@ -37,6 +39,7 @@ pub(crate) async fn run(args: &ServerArgs) -> Result<()> {
         result = tokio::signal::ctrl_c() => result.context("cannot wait for signals")?,
         () = ended => {}
     }
+    notifier.stopping();
     // Controllers end what they have begun while there is still a server to end it with.
     stop.send_replace(true);
     if let Some(managing) = managing {

@@ -182,6 +182,8 @@ pub enum Client<'a> {
     Scheduler,
     /// `kubelet.conf`: `system:node:NAME`, group `system:nodes`.
     Kubelet(&'a str),
+    /// `kube-proxy.conf`: `system:kube-proxy`, for Service rules and DNS.
+    KubeProxy,
 }
 
 impl Client<'_> {
@@ -193,6 +195,7 @@ impl Client<'_> {
             Self::ControllerManager => "controller-manager.conf",
             Self::Scheduler => "scheduler.conf",
             Self::Kubelet(_) => "kubelet.conf",
+            Self::KubeProxy => "kube-proxy.conf",
         }
     }
 
@@ -204,6 +207,7 @@ impl Client<'_> {
             Self::ControllerManager => Name::new("system:kube-controller-manager", &[]),
             Self::Scheduler => Name::new("system:kube-scheduler", &[]),
             Self::Kubelet(node) => Name::new(format!("system:node:{node}"), &["system:nodes"]),
+            Self::KubeProxy => Name::new("system:kube-proxy", &[]),
         }
     }
 }

@@ -28,6 +28,7 @@ pub(crate) struct Running {
     pub(crate) pki_dir: PathBuf,
     serving: JoinHandle<()>,
     renewing: JoinHandle<()>,
+    keeping: JoinHandle<()>,
 }
 
 /// Opens keys and store, and serves.
@@ -57,23 +58,33 @@ pub(crate) async fn start(args: &ServerArgs) -> Result<Running> {
     let config = Config {
         advertise_address: advertise,
         port: args.bind.port(),
-        service_ranges: args.service_cluster_ip_range.clone(),
+        service_ranges: args.cluster.service_cluster_ip_range.iter().map(ToString::to_string).collect(),
         issuer: ISSUER.into(),
     };
     let api = Api::start(config, store, access).await.context("cannot start the API server")?;
     trust_kubelets(&api, &pki).context("cannot set up TLS towards kubelets")?;
-    apiserver::bootstrap::run(&api).await;
+    let bootstrap = apiserver::bootstrap::Options {
+        host_name: host_name(),
+        cluster_dns: if args.only.is_none() { args.cluster.dns_address() } else { None },
+        client_ca: pki.authority().certificate().to_pem(),
+        request_header_ca: pki.front_proxy_authority().certificate().to_pem(),
+        server_url: server,
+    };
+    apiserver::bootstrap::run_with(&api, &bootstrap).await;
     let stop = api.stopping.subscribe();
     let serving = tokio::spawn(apiserver::listen::serve(listener, Arc::new(tls), api.clone(), stop));
     tracing::info!(address = %args.bind, "the API is served");
+    let keeping = tokio::spawn(apiserver::bootstrap::keep(api.clone(), bootstrap));
     let authority = pki.authority().certificate().to_pem();
     let renewing = tokio::spawn(renew(api.clone(), pki, certificate));
-    Ok(Running { api, authority, pki_dir: args.root.join("pki"), serving, renewing })
+    Ok(Running { api, authority, pki_dir: args.root.join("pki"), serving, renewing, keeping })
 }
 
 impl Running {
     /// Ends it: open requests are answered first.
     pub(crate) async fn stop(self) -> Result<()> {
+        self.keeping.abort();
+        apiserver::bootstrap::leave(&self.api).await;
         self.api.stopping.send_replace(true);
         self.renewing.abort();
         self.serving.await.context("the listener ended badly")
@@ -100,6 +111,11 @@ async fn open_store(args: &ServerArgs) -> Result<Arc<dyn Store>> {
             Ok(Arc::new(store))
         }
     }
+}
+
+/// This machine's name; empty if it has none.
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }
 
 /// Tells the server who it is towards kubelets.

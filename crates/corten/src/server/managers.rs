@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use client::{Client, Https, Informers, Kubeconfig, ServiceAccountTransport};
 use controllers::Clients;
 use reconcile::Clock;
+use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -33,7 +34,7 @@ impl Managers {
         let clients: Clients = Arc::new(move |name| door::client(&api, door::service_account(name), name));
         let ca = server.pki_dir.join("ca.crt");
         let config = controllers::Config {
-            cluster_cidrs: args.cluster_cidr.clone(),
+            cluster_cidrs: cluster_cidrs(args),
             root_ca: Some(server.authority.clone()),
             signer: Some((ca, server.pki_dir.join("ca.key"))),
             service_account_key: Some(server.pki_dir.join("sa.key")),
@@ -68,7 +69,7 @@ impl Managers {
         };
         let service_account_key = pki_dir.join("sa.key");
         let config = controllers::Config {
-            cluster_cidrs: args.cluster_cidr.clone(),
+            cluster_cidrs: cluster_cidrs(args),
             root_ca: Some(authority),
             signer: keys("ca.crt", "ca.key"),
             service_account_key: service_account_key.exists().then_some(service_account_key),
@@ -104,6 +105,10 @@ impl Managers {
         };
         tokio::join!(controlling, scheduling);
     }
+}
+
+fn cluster_cidrs(args: &ServerArgs) -> Vec<(IpAddr, u8)> {
+    args.cluster.cluster_cidr.iter().map(|range| (range.address(), range.prefix())).collect()
 }
 
 /// The names that `--controllers` takes out: `*,-NAME`.

@@ -1,0 +1,159 @@
+//! `corten up`, `down`, `reset`: a whole cluster on this machine.
+
+use crate::cli::{ClusterArgs, NodeOptions, UpArgs};
+use crate::{address, node};
+use anyhow::{Context, Result};
+use clap::{Args, FromArgMatches};
+use lifecycle::Layout;
+use lifecycle::doctor::{Network, Port, Range, Transport};
+use lifecycle::down::Hooks;
+use lifecycle::supervisor::{Child, Config, RUNTIME, Runtime};
+use network::Cidr;
+use pki::Pki;
+use std::ffi::OsString;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long pods may take to end at `down`: the default grace period and some more.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(45);
+const SERVER: &str = "server";
+const NODE: &str = "node";
+
+/// Starts everything.
+pub(crate) fn up(args: &UpArgs, out: &mut dyn Write) -> Result<()> {
+    let layout = Layout::open(&args.root)?;
+    if args.detach {
+        let executable = std::env::current_exe().context("cannot find this program's own file")?;
+        let mut arguments: Vec<OsString> = vec!["up".into(), "--supervise".into()];
+        arguments.push(format!("--root={}", layout.root.display()).into());
+        arguments.push(format!("--bind={}", args.bind).into());
+        arguments.extend(args.advertise_address.map(|ip| format!("--advertise-address={ip}").into()));
+        arguments.extend(args.node.to_arguments().into_iter().map(OsString::from));
+        arguments.extend(args.cluster.to_arguments().into_iter().map(OsString::from));
+        return lifecycle::up::detached(&layout, &executable, &arguments, out);
+    }
+    let config = supervisor_config(args, layout)?;
+    if args.supervise {
+        lifecycle::up::supervise_for_waiting_parent(config)
+    } else {
+        lifecycle::up::foreground(config, out)
+    }
+}
+
+/// Keys and kubeconfigs first: the children find them where they look for them.
+fn supervisor_config(args: &UpArgs, layout: Layout) -> Result<Config> {
+    lifecycle::root::prepare(&layout)?;
+    let now = jiff::Timestamp::now().as_second();
+    let advertise = args.advertise_address.unwrap_or_else(|| match args.bind.ip() {
+        ip if ip.is_unspecified() => address::own(),
+        ip => ip,
+    });
+    let config = pki::Config { addresses: vec![advertise], ..pki::Config::default() };
+    let pki = Pki::open(&layout.root, config, now)
+        .with_context(|| format!("cannot open the keys in {}", layout.pki_dir.display()))?;
+    let server = format!("https://{}", SocketAddr::new(advertise, args.bind.port()));
+    let name = node::identity(&args.node)?;
+    for client in [pki::Client::SuperAdmin, pki::Client::Kubelet(&name), pki::Client::KubeProxy] {
+        pki.kubeconfig(&client, &server, now).with_context(|| format!("cannot write {}", client.file()))?;
+    }
+    let root = format!("--root={}", layout.root.display());
+    let mut server_arguments = vec![
+        "server".to_owned(),
+        root.clone(),
+        format!("--bind={}", args.bind),
+        format!("--advertise-address={advertise}"),
+    ];
+    server_arguments.extend(args.cluster.to_arguments());
+    let mut node_arguments = vec!["node".to_owned(), root];
+    node_arguments.extend(args.node.to_arguments());
+    node_arguments.extend(args.cluster.to_arguments());
+    let child = |name: &str, title: &str, arguments: Vec<String>, needs: &[&str], drains| Child {
+        name: name.into(),
+        title: title.into(),
+        arguments: arguments.into_iter().map(OsString::from).collect(),
+        needs: needs.iter().map(|name| (*name).to_owned()).collect(),
+        drains,
+    };
+    Ok(Config {
+        version: env!("CARGO_PKG_VERSION").into(),
+        executable: std::env::current_exe().context("cannot find this program's own file")?,
+        runtime: match &args.node.container_runtime_endpoint {
+            Some(endpoint) => Runtime::Endpoint(endpoint.clone()),
+            None => Runtime::Own(lifecycle::containerd::Options::default()),
+        },
+        children: vec![
+            child(SERVER, "control plane", server_arguments, &[], false),
+            child(NODE, "node", node_arguments, &[SERVER, RUNTIME], true),
+        ],
+        drain_patience: DRAIN_PATIENCE,
+        ports: ports(args),
+        ranges: ranges(&args.cluster),
+        systemd: crate::cli::notifier()?,
+        layout,
+    })
+}
+
+fn ports(args: &UpArgs) -> Vec<Port> {
+    let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let port = |address, port, what: &str, option: &str| Port {
+        address,
+        port,
+        transport: Transport::Tcp,
+        what: what.into(),
+        option: option.into(),
+    };
+    let all = [
+        port(args.bind.ip(), args.bind.port(), "API server", "--bind"),
+        port(any, args.node.kubelet_port, "kubelet", "--kubelet-port"),
+        port(any, args.node.healthz_port, "health of Service rules", "--healthz-port"),
+    ];
+    all.into_iter().filter(|port| port.port != 0).collect()
+}
+
+fn ranges(cluster: &ClusterArgs) -> Vec<Range> {
+    let range = |cidr: &Cidr, what: &str, option: &str| Range {
+        network: Network { address: cidr.address(), length: cidr.prefix() },
+        what: what.into(),
+        option: option.into(),
+    };
+    let pods = cluster.cluster_cidr.iter().map(|cidr| range(cidr, "pods", "--cluster-cidr"));
+    let services = cluster.service_cluster_ip_range.iter();
+    pods.chain(services.map(|cidr| range(cidr, "Services", "--service-cluster-ip-range"))).collect()
+}
+
+/// Stops everything; state stays.
+pub(crate) fn down(root: &Path, out: &mut dyn Write) -> Result<()> {
+    lifecycle::down::down(&Layout::open(root)?, DRAIN_PATIENCE, &mut Leftovers, out)
+}
+
+/// Stops everything and removes its state.
+pub(crate) fn reset(root: &Path, out: &mut dyn Write) -> Result<()> {
+    lifecycle::down::reset(&Layout::open(root)?, DRAIN_PATIENCE, &mut Leftovers, out)
+}
+
+/// What a node left that nobody runs any more.
+struct Leftovers;
+
+/// The options that a command line without any gives.
+fn defaults<T: Args + FromArgMatches>() -> Result<T> {
+    let command = T::augment_args(clap::Command::new("corten").no_binary_name(true));
+    let matches =
+        command.try_get_matches_from(Vec::<OsString>::new()).context("the defaults are not valid")?;
+    T::from_arg_matches(&matches).context("the defaults are not valid")
+}
+
+impl Hooks for Leftovers {
+    fn stop_pods(&mut self, layout: &Layout) -> Result<()> {
+        let config =
+            node::kubelet_config(layout, &defaults::<NodeOptions>()?, &defaults::<ClusterArgs>()?, None)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(kubelet::stop_all(&config)).context("cannot stop the pods")
+    }
+
+    fn remove_network(&mut self, layout: &Layout) -> Result<()> {
+        let config = node::network_config(layout, &defaults::<NodeOptions>()?, &defaults::<ClusterArgs>()?)?;
+        network::teardown(&config).context("cannot take away the network")
+    }
+}
