@@ -6,6 +6,7 @@
 mod amounts;
 mod claim;
 mod control;
+mod cronjob;
 mod daemonset;
 mod deployment;
 mod hash;
@@ -13,12 +14,15 @@ mod history;
 mod job;
 mod nodes;
 pub(crate) mod patch;
+mod podgc;
 mod pods;
 mod replicas;
 mod replicaset;
 mod replicationcontroller;
+mod statefulset;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod ttl;
 pub(crate) mod written;
 
 use crate::context::Row;
@@ -32,6 +36,10 @@ pub const fn controllers() -> &'static [Row] {
         Row { name: "deployment-controller", start: deployment::start },
         Row { name: "job-controller", start: job::start },
         Row { name: "daemonset-controller", start: daemonset::start },
+        Row { name: "statefulset-controller", start: statefulset::start },
+        Row { name: "cronjob-controller", start: cronjob::start },
+        Row { name: "pod-garbage-collector-controller", start: podgc::start },
+        Row { name: "ttl-after-finished-controller", start: ttl::start },
         Row { name: "replicationcontroller-controller", start: replicas::start::<ReplicationController> },
     ]
 }

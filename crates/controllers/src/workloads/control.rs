@@ -72,26 +72,30 @@ impl PodControl {
         (made, Ok(()))
     }
 
-    /// Deletes a pod: this one, and none that got its name since. One that is gone is no error.
+    /// Deletes a pod, and tells of it.
     pub(crate) async fn delete<K: Object>(&self, owner: &K, pod: &Pod) -> Result<(), Error> {
+        let (kind, reason, text, result) = match self.delete_quietly(owner, pod).await {
+            Ok(()) => (EventKind::Normal, "SuccessfulDelete", format!("Deleted pod: {}", pod.name()), Ok(())),
+            Err(error) => {
+                let result = Err(Error::Other(format!("unable to delete pods: {error}")));
+                (EventKind::Warning, "FailedDelete", format!("Error deleting: {error}"), result)
+            }
+        };
+        self.tell(owner, kind, reason, &text);
+        result
+    }
+
+    /// Deletes a pod: this one, and none that got its name since. One that is gone is no error.
+    pub(crate) async fn delete_quietly<K: Object>(&self, owner: &K, pod: &Pod) -> Result<(), Error> {
         let options = DeleteOptions {
             preconditions: Some(Preconditions { uid: pod.metadata.uid.clone(), resource_version: None }),
             ..Default::default()
         };
         match self.client.delete::<Pod>(pod.namespace(), pod.name(), &options).await {
-            Ok(()) => {
-                self.tell(owner, EventKind::Normal, "SuccessfulDelete", &format!("Deleted pod: {}", pod.name()));
-            }
-            Err(error) if error.is_not_found() => {
-                self.pods.gone(&owner.key(), pod);
-                return Ok(());
-            }
-            Err(error) => {
-                self.tell(owner, EventKind::Warning, "FailedDelete", &format!("Error deleting: {error}"));
-                return Err(Error::Other(format!("unable to delete pods: {error}")));
-            }
+            Ok(()) => self.pods.deleted(&owner.key(), pod, self.clock.now()),
+            Err(error) if error.is_not_found() => self.pods.gone(&owner.key(), pod),
+            Err(error) => return Err(error),
         }
-        self.pods.deleted(&owner.key(), pod, self.clock.now());
         Ok(())
     }
 

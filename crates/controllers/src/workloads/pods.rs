@@ -49,11 +49,6 @@ pub(crate) fn node(pod: &Pod) -> &str {
     pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default()
 }
 
-/// The restart policy.
-pub(crate) fn restart_policy(pod: &Pod) -> &str {
-    pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref()).unwrap_or("Always")
-}
-
 /// When the first of the pods that are ready becomes available; nothing if none will by waiting.
 pub(crate) fn next_available(now: Timestamp, pods: &[Arc<Pod>], min_ready_seconds: i32) -> Option<Duration> {
     let wait = jiff::SignedDuration::from_secs(min_ready_seconds.max(0).into());

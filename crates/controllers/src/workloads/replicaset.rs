@@ -8,7 +8,7 @@ use super::pods;
 use api::apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
 use api::core::v1::Pod;
 use api::meta::v1::Time;
-use api::{Object, Selector, owners};
+use api::{Selector, owners};
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -151,6 +151,7 @@ impl SpecOrDefault for ReplicaSet {
 mod tests {
     use super::super::testing::{Dice, PodBuilder, at, meta, pod, selector, template};
     use super::*;
+    use api::Object;
     use api::apps::v1::ReplicaSetSpec;
 
     fn set(replicas: i32) -> ReplicaSet {
