@@ -199,7 +199,10 @@ mod tests {
         assert_eq!(found(&v1, ""), Some((Version::V1, 2, vec!["pids"])));
         let hybrid = [&v1[..], &[named, v2.clone()]].concat();
         assert_eq!(found(&hybrid, ""), Some((Version::Hybrid, 4, vec!["pids"])));
-        assert_eq!(found(&[v2.clone()], "cpuset cpu io memory pids"), Some((Version::V2, 1, vec![])));
+        assert_eq!(
+            found(std::slice::from_ref(&v2), "cpuset cpu io memory pids"),
+            Some((Version::V2, 1, vec![]))
+        );
         assert_eq!(found(&[v2.clone(), v2], "memory\n"), Some((Version::V2, 1, vec!["cpu", "pids"])));
     }
 

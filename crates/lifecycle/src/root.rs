@@ -1,12 +1,15 @@
 //! The root directory: made, marked as Corten's, told from directories that are not.
 
 use crate::layout::Layout;
+use crate::mounts;
 use anyhow::{Context, Result, bail};
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
+/// Another text after each boot (random(4)).
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// What a server that ran without `up` may have left in a root; anything else is somebody's data.
 const KNOWN_NAMES: [&str; 9] = [
     "pki",
@@ -41,8 +44,27 @@ pub fn prepare(layout: &Layout) -> Result<()> {
             .with_context(|| format!("cannot write {}", layout.marker.display()))?;
     }
     make(&layout.run_dir, 0o711)?;
+    forget_last_boot(layout, BOOT_ID)?;
     make(&layout.log_dir, 0o755)?;
     make(&layout.notify_dir, 0o700)
+}
+
+/// Removes what a reboot would have removed from `/run`: a root elsewhere keeps its `run` over a power cut, and
+/// with it bundles, sockets and process numbers of a machine that is no more.
+fn forget_last_boot(layout: &Layout, boot_id: &str) -> Result<()> {
+    let file = layout.run_dir.join("boot-id");
+    let now = std::fs::read_to_string(boot_id).with_context(|| format!("cannot read {boot_id}"))?;
+    let before = std::fs::read_to_string(&file).unwrap_or_default();
+    if before == now {
+        return Ok(());
+    }
+    if !before.is_empty() {
+        mounts::unmount_below(&[&layout.run_dir])?;
+        std::fs::remove_dir_all(&layout.run_dir)
+            .with_context(|| format!("cannot remove {}", layout.run_dir.display()))?;
+        make(&layout.run_dir, 0o711)?;
+    }
+    std::fs::write(&file, now).with_context(|| format!("cannot write {}", file.display()))
 }
 
 fn make(directory: &Path, mode: u32) -> Result<()> {
@@ -57,6 +79,21 @@ fn make(directory: &Path, mode: u32) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reboot_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::open(dir.path().join("root")).unwrap();
+        std::fs::create_dir_all(&layout.containerd_state).unwrap();
+        let boot = dir.path().join("boot");
+        let boot = boot.to_str().unwrap();
+        let mut there = |id: &str| {
+            std::fs::write(boot, id).unwrap();
+            forget_last_boot(&layout, boot).unwrap();
+            layout.containerd_state.exists()
+        };
+        assert_eq!(["one", "one", "two", "two"].map(&mut there), [true, true, false, false]);
+    }
 
     #[test]
     fn a_root_is_marked_and_foreign_directories_are_refused() {

@@ -1,9 +1,12 @@
 //! The parts that only a real machine can show: a containerd, containers, mounts, cgroups. They run as root in
 //! a mount namespace and a root directory of their own; without root or without a runtime they say so and pass.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
 use lifecycle::containerd::{Containerd, Options, Origin, Programs, leftover_shims, running};
 use lifecycle::notify::Notifier;
 use lifecycle::{Layout, image, mounts, pause, supervisor};
+use rustix::fs::inotify;
 use rustix::process::Signal;
 use signal_hook::consts::{SIGTERM, SIGUSR1};
 use std::io::Write;
@@ -11,12 +14,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// Set for a test that was started again in namespaces of its own.
-const INSIDE: &str = "LIFECYCLE_TEST_INSIDE";
+/// The root that a test may use; set for one that was started again in namespaces of its own.
+const ROOT: &str = "LIFECYCLE_TEST_ROOT";
 
 /// Runs the test `name` again in a mount namespace of its own. True inside; outside, the inner run has passed.
 fn inside(name: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
+    if std::env::var_os(ROOT).is_some() {
         return true;
     }
     if !rustix::process::geteuid().is_root() {
@@ -27,6 +30,7 @@ fn inside(name: &str) -> bool {
         println!("skipped: {error:#}");
         return false;
     }
+    let directory = tempfile::tempdir().unwrap();
     let status = Command::new("unshare")
         .args(["--mount", "--propagation", "private", "sh", "-c"])
         // Shims and ctr keep sockets and state there, whatever the containerd.
@@ -34,7 +38,7 @@ fn inside(name: &str) -> bool {
         .arg("sh")
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
-        .env(INSIDE, "1")
+        .env(ROOT, directory.path())
         .status()
         .unwrap();
     assert!(status.success(), "{name} failed inside its namespace: {status}");
@@ -42,15 +46,11 @@ fn inside(name: &str) -> bool {
 }
 
 /// Ends what a test left, also when it fails.
-struct Root(tempfile::TempDir);
+struct Root;
 
 impl Root {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
     fn layout(&self) -> Layout {
-        Layout::open(self.0.path()).unwrap()
+        Layout::open(std::env::var_os(ROOT).unwrap()).unwrap()
     }
 }
 
@@ -77,7 +77,7 @@ fn containerd_is_started_adopted_and_stopped() {
     if !inside("containerd_is_started_adopted_and_stopped") {
         return;
     }
-    let root = Root::new();
+    let root = Root;
     let layout = root.layout();
     let options = Options::default();
 
@@ -127,9 +127,9 @@ fn archives_are_imported_by_their_names() {
     if !inside("archives_are_imported_by_their_names") {
         return;
     }
-    let root = Root::new();
+    let root = Root;
     let layout = root.layout();
-    let file = root.0.path().join("pause.tar");
+    let file = layout.root.join("pause.tar");
     std::fs::write(&file, pause::archive().unwrap()).unwrap();
     let error = image::import(&Options::default(), &layout, &[&file]).unwrap_err();
     assert!(format!("{error:#}").contains("start the cluster first"), "{error:#}");
@@ -144,8 +144,6 @@ fn archives_are_imported_by_their_names() {
 // A cluster of pretended processes: this binary again, as the supervisor and as its children. The role is a
 // test's name; without ROOT in the environment these are no tests.
 
-const ROOT: &str = "LIFECYCLE_TEST_ROOT";
-
 fn role_root() -> Option<Layout> {
     Some(Layout::open(std::env::var_os(ROOT)?).unwrap())
 }
@@ -153,7 +151,8 @@ fn role_root() -> Option<Layout> {
 fn say(layout: &Layout, what: &str) {
     let mut file =
         std::fs::OpenOptions::new().create(true).append(true).open(layout.root.join("said")).unwrap();
-    writeln!(file, "{what}").unwrap();
+    // One write: two processes may speak at once.
+    file.write_all(format!("{what}\n").as_bytes()).unwrap();
 }
 
 fn said(layout: &Layout) -> Vec<String> {
@@ -240,14 +239,8 @@ fn what_survives_what() {
     if !inside("what_survives_what") {
         return;
     }
-    let root = Root::new();
+    let root = Root;
     let layout = root.layout();
-    // Children find their root here. SAFETY: no other thread reads the environment: the only one waits for this test.
-    #[allow(unsafe_code)]
-    unsafe {
-        std::env::set_var(ROOT, &layout.root);
-    };
-
     let text = up(&layout);
     let names: Vec<&str> = text.lines().filter_map(|l| l.split_once("  ")).map(|(name, _)| name).collect();
     assert!(
@@ -282,9 +275,9 @@ fn what_survives_what() {
     // A child that is killed is started again.
     let state = supervisor::State::read(&layout).unwrap();
     let node = state.processes.iter().find(|p| p.name == "node").unwrap().identity.unwrap();
-    let watcher = inotify_said(&layout);
+    let watch = Watch::new(&layout);
     node.signal(Signal::KILL).unwrap();
-    watcher(&|said| said.len() == 7);
+    watch.wait(7);
     assert_eq!(said(&layout)[6], "node starts");
 
     // Down: the node drains first, then nothing is left but the state.
@@ -315,15 +308,19 @@ fn what_survives_what() {
     assert!(!layout.root.exists());
 }
 
-/// Waits, by the kernel's word, until what was said satisfies a condition. Watches from now on.
-fn inotify_said(layout: &Layout) -> impl Fn(&dyn Fn(&[String]) -> bool) {
-    use rustix::fs::inotify;
-    let watch = inotify::init(inotify::CreateFlags::CLOEXEC).unwrap();
-    inotify::add_watch(&watch, layout.root.join("said"), inotify::WatchFlags::MODIFY).unwrap();
-    let layout = layout.clone();
-    move |condition| {
-        while !condition(&said(&layout)) {
-            rustix::io::read(&watch, &mut [0_u8; 4096]).unwrap();
+/// Waits, by the kernel's word, until more was said than at its making.
+struct Watch(std::os::fd::OwnedFd, Layout);
+
+impl Watch {
+    fn new(layout: &Layout) -> Self {
+        let watch = inotify::init(inotify::CreateFlags::CLOEXEC).unwrap();
+        inotify::add_watch(&watch, layout.root.join("said"), inotify::WatchFlags::MODIFY).unwrap();
+        Self(watch, layout.clone())
+    }
+
+    fn wait(&self, lines: usize) {
+        while said(&self.1).len() < lines {
+            rustix::io::read(&self.0, &mut [0_u8; 4096]).unwrap();
         }
     }
 }

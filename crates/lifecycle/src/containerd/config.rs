@@ -175,3 +175,151 @@ fn quote(value: &str) -> String {
 fn path(path: &Path) -> String {
     quote(&path.to_string_lossy())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    fn settings(major: u32, minor: u32) -> Settings {
+        Settings {
+            version: Version { major, minor, patch: 0 },
+            runtime: "/usr/sbin/runc".into(),
+            snapshotter: Snapshotter::Overlayfs,
+            sandbox_image: "corten.dev/pause:1".into(),
+            systemd_cgroup: false,
+            lowers_oom_score: true,
+        }
+    }
+
+    #[test]
+    fn for_containerd_1() {
+        let layout = Layout::new("/var/lib/corten").unwrap();
+        expect![[r#"
+            # Written by Corten at each start of containerd; changes are lost.
+            version = 2
+            root = '/var/lib/corten/containerd'
+            state = '/run/corten/containerd'
+            oom_score = -999
+            disabled_plugins = ['io.containerd.internal.v1.opt', 'io.containerd.internal.v1.restart', 'io.containerd.internal.v1.tracing', 'io.containerd.snapshotter.v1.aufs', 'io.containerd.snapshotter.v1.blockfile', 'io.containerd.snapshotter.v1.devmapper', 'io.containerd.snapshotter.v1.erofs', 'io.containerd.snapshotter.v1.zfs', 'io.containerd.tracing.processor.v1.otlp']
+
+            [grpc]
+            address = '/run/corten/containerd/containerd.sock'
+
+            [metrics]
+            address = ''
+
+            [debug]
+            address = ''
+            level = 'info'
+
+            [plugins.'io.containerd.grpc.v1.cri']
+            restrict_oom_score_adj = false
+            netns_mounts_under_state_dir = true
+            disable_tcp_service = true
+            stream_server_address = '127.0.0.1'
+            stream_server_port = '0'
+            sandbox_image = 'corten.dev/pause:1'
+            enable_unprivileged_ports = true
+            enable_unprivileged_icmp = true
+
+            [plugins.'io.containerd.grpc.v1.cri'.cni]
+            conf_dir = '/etc/cni/net.d'
+            max_conf_num = 1
+            bin_dir = '/opt/cni/bin'
+
+            [plugins.'io.containerd.grpc.v1.cri'.containerd]
+            default_runtime_name = 'runc'
+            snapshotter = 'overlayfs'
+
+            [plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc]
+            runtime_type = 'io.containerd.runc.v2'
+
+            [plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc.options]
+            BinaryName = '/usr/sbin/runc'
+            Root = '/run/corten/runc'
+            SystemdCgroup = false
+
+            [plugins.'io.containerd.grpc.v1.cri'.registry]
+            config_path = '/var/lib/corten/registries'
+        "#]].assert_eq(&render(&settings(1, 6), &layout));
+    }
+
+    #[test]
+    fn for_containerd_2() {
+        let layout = Layout::new("/srv/two").unwrap();
+        expect![[r#"
+            # Written by Corten at each start of containerd; changes are lost.
+            version = 3
+            root = '/srv/two/containerd'
+            state = '/srv/two/run/containerd'
+            oom_score = -999
+            disabled_plugins = ['io.containerd.internal.v1.opt', 'io.containerd.internal.v1.restart', 'io.containerd.internal.v1.tracing', 'io.containerd.snapshotter.v1.aufs', 'io.containerd.snapshotter.v1.blockfile', 'io.containerd.snapshotter.v1.devmapper', 'io.containerd.snapshotter.v1.erofs', 'io.containerd.snapshotter.v1.zfs', 'io.containerd.tracing.processor.v1.otlp']
+
+            [grpc]
+            address = '/srv/two/run/containerd/containerd.sock'
+
+            [metrics]
+            address = ''
+
+            [debug]
+            address = ''
+            level = 'info'
+
+            [plugins.'io.containerd.cri.v1.images']
+            snapshotter = 'overlayfs'
+
+            [plugins.'io.containerd.cri.v1.images'.pinned_images]
+            sandbox = 'corten.dev/pause:1'
+
+            [plugins.'io.containerd.cri.v1.images'.registry]
+            config_path = '/srv/two/registries'
+
+            [plugins.'io.containerd.cri.v1.runtime']
+            restrict_oom_score_adj = false
+            netns_mounts_under_state_dir = true
+
+            [plugins.'io.containerd.cri.v1.runtime'.cni]
+            conf_dir = '/srv/two/cni/net.d'
+            max_conf_num = 1
+            bin_dirs = ['/srv/two/cni/bin']
+
+            [plugins.'io.containerd.cri.v1.runtime'.containerd]
+            default_runtime_name = 'runc'
+
+            [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
+            runtime_type = 'io.containerd.runc.v2'
+
+            [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
+            BinaryName = '/usr/sbin/runc'
+            Root = '/srv/two/run/runc'
+            SystemdCgroup = false
+
+            [plugins.'io.containerd.grpc.v1.cri']
+            disable_tcp_service = true
+            stream_server_address = '127.0.0.1'
+            stream_server_port = '0'
+
+            [plugins.'io.containerd.nri.v1.nri']
+            disable = true
+        "#]].assert_eq(&render(&settings(2, 1), &layout));
+    }
+
+    #[test]
+    fn what_the_probes_change() {
+        let layout = Layout::new("/srv/two").unwrap();
+        let lines =
+            |settings: &Settings| render(settings, &layout).lines().map(str::to_owned).collect::<Vec<_>>();
+        let base = lines(&settings(2, 1));
+        let changed = |settings: Settings| {
+            let lines = lines(&settings);
+            lines.into_iter().filter(|l| !base.contains(l)).collect::<Vec<_>>()
+        };
+        let with = settings(2, 1);
+        let native = Settings { snapshotter: Snapshotter::Native, systemd_cgroup: true, ..with.clone() };
+        assert_eq!(changed(native), ["snapshotter = 'native'", "SystemdCgroup = true"]);
+        let confined = Settings { lowers_oom_score: false, ..with };
+        assert_eq!(changed(confined), ["oom_score = 0", "restrict_oom_score_adj = true"]);
+        assert_eq!(changed(settings(2, 0)), ["bin_dir = '/srv/two/cni/bin'"]);
+    }
+}

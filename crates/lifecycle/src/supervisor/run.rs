@@ -28,6 +28,9 @@ const ORPHAN_PATIENCE: Duration = Duration::from_secs(20);
 const REPLACED_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs the supervisor until it is told to end. Returns an error if something does not come up.
+///
+/// To be called by a thread that lives as long as the process: the children end with the thread that started
+/// them.
 pub fn run(config: Config, report: &mut dyn FnMut(&Report)) -> Result<()> {
     let started = Instant::now();
     let result = prepare_and_supervise(config, started, report);
@@ -116,6 +119,8 @@ struct Slot {
     notifications: Option<notify::Listener>,
     said: String,
     ended: String,
+    /// How long the import of the sandbox image took, until that is told.
+    image: Option<Duration>,
 }
 
 struct Signals {
@@ -164,6 +169,7 @@ impl Supervisor {
             notifications: None,
             said: String::new(),
             ended: String::new(),
+            image: None,
         };
         match config.runtime {
             Runtime::Own(_) => slots.push(slot(RUNTIME, "containerd", None)),
@@ -291,10 +297,15 @@ impl Supervisor {
     }
 
     fn came_up(&mut self, unit: usize, took: Duration, report: &mut dyn FnMut(&Report)) {
-        let slot = &self.slots[unit];
-        let stage =
-            Stage { name: slot.title.clone(), seconds: took.as_secs_f64(), detail: slot.said.clone() };
+        let slot = &mut self.slots[unit];
+        let image = slot.image.take();
+        let seconds = took.saturating_sub(image.unwrap_or_default()).as_secs_f64();
+        let stage = Stage { name: slot.title.clone(), seconds, detail: slot.said.clone() };
         self.stage(stage, report);
+        if let Some(took) = image {
+            let detail = crate::pause::IMAGE.to_owned();
+            self.stage(Stage { name: "sandbox image".into(), seconds: took.as_secs_f64(), detail }, report);
+        }
     }
 
     fn stage(&mut self, stage: Stage, report: &mut dyn FnMut(&Report)) {
@@ -378,13 +389,7 @@ impl Supervisor {
                 if let Some(warning) = up.warning {
                     report(&Report::Warning(warning));
                 }
-                if let Some(took) = up.image {
-                    let detail = crate::pause::IMAGE.to_owned();
-                    self.stage(
-                        Stage { name: "sandbox image".into(), seconds: took.as_secs_f64(), detail },
-                        report,
-                    );
-                }
+                self.slots[unit].image = up.image;
                 Event::Ready(unit)
             }
             Err(error) => {
