@@ -6,15 +6,18 @@ mod cluster_role_aggregation;
 mod discovery;
 mod endpoint_slice;
 mod endpoints;
+mod ephemeral_volume;
 mod garbage_collector;
 mod namespace;
 mod node_ipam;
 mod node_lifecycle;
+mod persistent_volume;
 mod resource_quota;
 mod root_ca;
 mod service_account;
 mod service_pods;
 mod taint_eviction;
+mod volume_protection;
 
 use crate::context::Row;
 
@@ -34,6 +37,10 @@ pub const fn controllers() -> &'static [Row] {
         Row { name: "certificatesigningrequest-signing-controller", start: certificates::start_signer },
         Row { name: "certificatesigningrequest-cleaner-controller", start: certificates::start_cleaner },
         Row { name: "resourcequota-controller", start: resource_quota::start },
+        Row { name: "persistentvolumeclaim-protection-controller", start: volume_protection::start_claims },
+        Row { name: "persistentvolume-protection-controller", start: volume_protection::start_volumes },
+        Row { name: "persistentvolume-binder-controller", start: persistent_volume::start },
+        Row { name: "ephemeral-volume-controller", start: ephemeral_volume::start },
         Row { name: "clusterrole-aggregation-controller", start: cluster_role_aggregation::start },
     ]
 }
