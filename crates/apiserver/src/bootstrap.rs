@@ -3,6 +3,7 @@
 //! Upstream: `pkg/controlplane/controller`, `pkg/registry/rbac/rest`, `pkg/registry/flowcontrol/rest`, and what
 //! kubeadm adds.
 
+mod approver;
 mod configmaps;
 mod endpoints;
 mod flow;
@@ -86,7 +87,9 @@ pub async fn run_with(api: &Arc<Api>, options: &Options) {
         class.set("description", description);
         ensure(api, "/apis/scheduling.k8s.io/v1/priorityclasses", &class).await;
     }
+    let is_new = find(api, auth::rbac::GROUP, "clusterroles", "", "cluster-admin").is_none();
     policy(api).await;
+    own_policy(api, is_new).await;
     flow::ensure(api).await;
     services::ensure(api, options).await;
     configmaps::ensure(api, options).await;
@@ -115,6 +118,18 @@ pub async fn leave(api: &Arc<Api>) {
     if let Err(error) = endpoints::reconcile(api, endpoints::Here::No).await {
         tracing::warn!(error, "cannot take this server out of the endpoints of the Service kubernetes");
     }
+}
+
+/// What this server needs beyond upstream's policy. The administrators are bound once, in a new cluster: whoever
+/// unbinds them means it.
+async fn own_policy(api: &Arc<Api>, is_new: bool) {
+    const GROUP: &str = "/apis/rbac.authorization.k8s.io/v1";
+    let bindings = format!("{GROUP}/clusterrolebindings");
+    if is_new {
+        ensure(api, &bindings, &auth::policy::administrators()).await;
+    }
+    ensure(api, &format!("{GROUP}/clusterroles"), &approver::role()).await;
+    ensure(api, &bindings, &approver::binding()).await;
 }
 
 /// Makes and repairs the RBAC policy.
