@@ -17,8 +17,8 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// The name that the container runtime calls this binary by, as a CNI plugin.
-const PLUGIN: &str = "corten-cni";
+/// The names that the container runtime calls this binary by, as a CNI plugin.
+const PLUGINS: [&str; 2] = [network::cni::PLUGIN_NAME, network::cni::LOOPBACK_NAME];
 /// Where the node's DNS listens: link-local, so that it is the same on every node (as NodeLocal DNSCache's).
 const DNS_LISTEN: Ipv4Addr = Ipv4Addr::new(169, 254, 20, 10);
 const DNS_PORT: u16 = 53;
@@ -31,7 +31,10 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// Whether the container runtime called this program as its CNI plugin.
 pub(crate) fn is_plugin() -> bool {
     let name = std::env::args_os().next();
-    name.as_deref().map(Path::new).and_then(Path::file_name).is_some_and(|name| name == PLUGIN)
+    name.as_deref()
+        .map(Path::new)
+        .and_then(Path::file_name)
+        .is_some_and(|name| PLUGINS.iter().any(|plugin| name == *plugin))
 }
 
 /// Does what the container runtime asks of the plugin.
