@@ -69,7 +69,7 @@ KillMode=process
 Delegate=yes
 Restart=on-failure
 RestartSec=1
-TimeoutStartSec=300
+TimeoutStartSec=infinity
 TimeoutStopSec=90
 OOMScoreAdjust=-999
 LimitNOFILE=1048576
@@ -208,7 +208,7 @@ mod tests {
             Delegate=yes
             Restart=on-failure
             RestartSec=1
-            TimeoutStartSec=300
+            TimeoutStartSec=infinity
             TimeoutStopSec=90
             OOMScoreAdjust=-999
             LimitNOFILE=1048576
