@@ -9,6 +9,7 @@ mod control;
 mod cronjob;
 mod daemonset;
 mod deployment;
+mod disruption;
 mod hash;
 mod history;
 mod job;
@@ -40,6 +41,7 @@ pub const fn controllers() -> &'static [Row] {
         Row { name: "cronjob-controller", start: cronjob::start },
         Row { name: "pod-garbage-collector-controller", start: podgc::start },
         Row { name: "ttl-after-finished-controller", start: ttl::start },
+        Row { name: "disruption-controller", start: disruption::start },
         Row { name: "replicationcontroller-controller", start: replicas::start::<ReplicationController> },
     ]
 }
