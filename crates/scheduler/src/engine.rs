@@ -149,6 +149,7 @@ impl Engine {
         if pod.terminating {
             let scheduler = pod.class.scheduler.clone();
             self.queue.remove(&pod.uid);
+            self.withdraw(now, &pod.uid);
             self.actions.push(Action::SkipDeleting { pod: PodRef::from(&*pod), scheduler });
             return true;
         }
@@ -158,10 +159,10 @@ impl Engine {
         };
         let cluster = &mut self.cluster;
         match schedule(cluster, &self.nominated, profile, &pod, &mut self.start, &mut self.random) {
-            Decision::Place { node, volumes } => self.place(&waiting, node, volumes),
+            Decision::Place { node, volumes } => self.place(now, &waiting, node, volumes),
             Decision::NoNodes => {
                 self.queue.fail(now, &pod.uid, PluginSet::EMPTY);
-                self.reject(&pod, UNSCHEDULABLE, NO_NODES.to_owned(), Some(Arc::default()));
+                self.reject(now, &pod, UNSCHEDULABLE, NO_NODES.to_owned(), Some(Arc::default()));
             }
             Decision::Reject(rejection) => self.try_preemption(now, &pod, rejection),
         }
@@ -169,11 +170,11 @@ impl Engine {
     }
 
     /// A pod goes to a node: it counts as there, and is bound.
-    fn place(&mut self, waiting: &Waiting, node: NodeId, plan: Plan) {
+    fn place(&mut self, now: Timestamp, waiting: &Waiting, node: NodeId, plan: Plan) {
         let pod = &waiting.pod;
         self.queue.remove(&pod.uid);
-        self.nominated.remove(&pod.uid);
         self.cluster.assume(pod, node);
+        self.withdraw(now, &pod.uid);
         let name = self.cluster.slot(node).name.clone();
         self.begin_binding(waiting.clone(), name, plan);
     }
@@ -203,7 +204,7 @@ impl Engine {
         }
         self.queue.fail(now, &pod.uid, diagnosis.plugins);
         let message = diagnosis.message(self.cluster.node_count());
-        self.reject(pod, UNSCHEDULABLE, message, nomination);
+        self.reject(now, pod, UNSCHEDULABLE, message, nomination);
     }
 
     fn evict(&mut self, pod: &Arc<Pod>, node: Arc<str>, victims: &[Arc<Pod>]) {
@@ -224,21 +225,39 @@ impl Engine {
         self.actions.push(Action::Evict { preemptor: PodRef::from(&**pod), scheduler, node, victims });
     }
 
-    /// Tells that a pod goes nowhere, and to which node it is nominated from now on.
-    fn reject(&mut self, pod: &Arc<Pod>, reason: &'static str, message: String, nominated: Option<Arc<str>>) {
-        match &nominated {
-            Some(node) => self.nominated.set(pod, node),
-            None if !pod.nominated.is_empty() => self.nominated.set(pod, &pod.nominated.clone()),
-            None => {}
+    /// Tells that a pod goes nowhere, and to which node it is nominated from now on, if that changes.
+    fn reject(
+        &mut self,
+        now: Timestamp,
+        pod: &Arc<Pod>,
+        reason: &'static str,
+        message: String,
+        nomination: Option<Arc<str>>,
+    ) {
+        // What was written last need not have been seen yet.
+        let known = self.nominated.node_of(&pod.uid).cloned().unwrap_or_default();
+        let nominated = nomination.filter(|node| *node != known || *node != pod.nominated);
+        if let Some(node) = &nominated {
+            self.nominate(now, pod, node);
         }
-        let changed = nominated.filter(|node| *node != pod.nominated);
-        self.actions.push(Action::Reject {
-            pod: PodRef::from(&**pod),
-            scheduler: pod.class.scheduler.clone(),
-            reason,
-            message,
-            nominated: changed,
-        });
+        let scheduler = pod.class.scheduler.clone();
+        self.actions.push(Action::Reject { pod: PodRef::from(&**pod), scheduler, reason, message, nominated });
+    }
+
+    /// Nominates a pod to a node; an empty name to none. What was promised to it elsewhere is free.
+    fn nominate(&mut self, now: Timestamp, pod: &Arc<Pod>, node: &Arc<str>) {
+        let before = self.nominated.remove(&pod.uid);
+        self.nominated.set(pod, node);
+        if let Some((_, before)) = before.filter(|(_, before)| before != node) {
+            self.promise_broken(now, pod, before);
+        }
+    }
+
+    /// Nominates a pod to no node any more.
+    fn withdraw(&mut self, now: Timestamp, uid: &str) {
+        if let Some((pod, node)) = self.nominated.remove(uid) {
+            self.promise_broken(now, &pod, node);
+        }
     }
 
     /// Eviction for a pod was asked for, or could not be.
@@ -268,13 +287,15 @@ impl Engine {
         });
     }
 
-    /// A place that was promised to a pod is free: pods that are no more important may take it.
-    fn promise_broken(&mut self, now: Timestamp, pod: &Pod) {
+    /// A place that was promised to a pod is free, as if it had been there and gone: pods that are no more
+    /// important may take it.
+    fn promise_broken(&mut self, now: Timestamp, pod: &Pod, node: Arc<str>) {
         let Self { cluster, profiles, queue, .. } = self;
-        let event = Event::PodDeleted(pod);
+        let gone = Pod { node, ..pod.clone() };
+        let event = Event::PodDeleted(&gone);
         queue.requeue_if(now, event.interested(), |waiting| {
             let profile = profiles.get(&waiting.pod.class.scheduler);
-            waiting.pod.class.priority <= pod.class.priority
+            waiting.pod.class.priority <= gone.class.priority
                 && profile.is_some_and(|profile| event.helps(cluster, profile, &waiting.pod, None, waiting.rejectors))
         });
     }
@@ -293,7 +314,7 @@ impl Engine {
         let pod = waiting.pod.clone();
         self.queue.restore(waiting);
         self.queue.fail(now, &pod.uid, PluginSet::EMPTY);
-        self.reject(&pod, SCHEDULER_ERROR, message, Some(Arc::default()));
+        self.reject(now, &pod, SCHEDULER_ERROR, message, Some(Arc::default()));
     }
 
     fn project(&mut self, pod: &api::core::v1::Pod) -> Arc<Pod> {

@@ -185,8 +185,7 @@ impl Event<'_> {
             }
             // Upstream tries all pods then; but if it does not fit where it has become emptier, it fits nowhere.
             Self::PodDeleted(gone) => {
-                let freed = if gone.is_assigned() { &gone.node } else { &gone.nominated };
-                let node = cluster.find(freed);
+                let node = cluster.find(&gone.node);
                 node.is_none_or(|node| filter().filter(cluster.slot(node)).is_none())
             }
             _ => false,

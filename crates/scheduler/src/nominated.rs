@@ -35,14 +35,15 @@ impl Nominated {
         }
     }
 
-    /// Nominates a pod no more.
-    pub fn remove(&mut self, uid: &str) {
-        let Some(node) = self.nodes.remove(uid) else { return };
-        if let Some(pods) = self.by_node.get_mut(&node) {
-            pods.retain(|pod| *pod.uid != *uid);
-            if pods.is_empty() {
-                self.by_node.remove(&node);
-            }
+    /// Nominates a pod no more; the pod and the node that it was nominated to.
+    pub fn remove(&mut self, uid: &str) -> Option<(Arc<Pod>, Arc<str>)> {
+        let node = self.nodes.remove(uid)?;
+        let pods = self.by_node.get_mut(&node)?;
+        let at = pods.iter().position(|pod| *pod.uid == *uid)?;
+        let pod = pods.remove(at);
+        if pods.is_empty() {
+            self.by_node.remove(&node);
         }
+        Some((pod, node))
     }
 }

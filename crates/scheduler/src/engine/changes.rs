@@ -53,8 +53,8 @@ impl Engine {
 
     fn set_assigned(&mut self, now: Timestamp, pod: Arc<Pod>) {
         self.queue.remove(&pod.uid);
-        self.nominated.remove(&pod.uid);
         self.preempting.remove(&pod.uid);
+        self.withdraw(now, &pod.uid);
         let assumed = self.cluster.is_assumed(&pod.uid);
         match self.cluster.set_pod(pod.clone()) {
             Some(old) if !assumed => {
@@ -87,17 +87,12 @@ impl Engine {
             self.queue.set(now, pod);
             return;
         };
-        if !pod.nominated.is_empty() {
-            self.nominated.set(&pod, &pod.nominated);
-        } else if !old.nominated.is_empty() {
-            self.nominated.remove(&uid);
-        } else if let Some(node) = self.nominated.node_of(&uid).cloned() {
-            // Not written yet.
-            self.nominated.set(&pod, &node);
-        }
         self.queue.set(now, pod.clone());
-        if !old.nominated.is_empty() && old.nominated != pod.nominated {
-            self.promise_broken(now, &old);
+        if pod.nominated != old.nominated {
+            self.nominate(now, &pod, &pod.nominated);
+        } else if let Some(node) = self.nominated.node_of(&uid).cloned() {
+            // It may not be written yet.
+            self.nominated.set(&pod, &node);
         }
         let rejectors = self.queue.get(&uid).map(|waiting| waiting.rejectors).unwrap_or_default();
         if self.queue.is_aside(&uid) && own_change_helps(rejectors, &old, &pod) {
@@ -108,19 +103,14 @@ impl Engine {
     /// A pod is gone.
     pub fn remove_pod(&mut self, now: Timestamp, uid: &str) {
         self.preempting.remove(uid);
-        let waited = self.queue.remove(uid);
-        let promised = self.nominated.node_of(uid).is_some();
-        self.nominated.remove(uid);
+        self.queue.remove(uid);
+        self.withdraw(now, uid);
         if let Some(binding) = self.end_binding(uid) {
             // The binding that is under way will fail, and must not bring it back.
             self.cluster.volumes.forget(&binding.plan);
         }
         if let Some(pod) = self.cluster.remove_pod(uid) {
             self.happened(now, Event::PodDeleted(&pod));
-        } else if let Some(waiting) = waited
-            && promised
-        {
-            self.promise_broken(now, &waiting.pod);
         }
     }
 
