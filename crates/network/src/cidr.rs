@@ -123,9 +123,10 @@ impl FromStr for Cidr {
     type Err = NotACidr;
 
     fn from_str(text: &str) -> Result<Self, NotACidr> {
-        let parsed = text.trim().split_once('/').and_then(|(address, prefix)| {
-            Self::new(address.parse().ok()?, prefix.parse().ok()?)
-        });
+        let parsed = text
+            .trim()
+            .split_once('/')
+            .and_then(|(address, prefix)| Self::new(address.parse().ok()?, prefix.parse().ok()?));
         parsed.ok_or_else(|| NotACidr(text.to_owned()))
     }
 }

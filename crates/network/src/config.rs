@@ -52,11 +52,8 @@ impl Config {
 
     /// The rules' part.
     pub fn proxy(&self) -> ProxyConfig {
-        let table = if self.instance.is_empty() {
-            "corten".to_owned()
-        } else {
-            format!("corten-{}", self.instance)
-        };
+        let table =
+            if self.instance.is_empty() { "corten".to_owned() } else { format!("corten-{}", self.instance) };
         ProxyConfig {
             table,
             cluster_cidrs: self.cluster_cidrs.clone(),

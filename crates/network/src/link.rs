@@ -188,9 +188,7 @@ impl Links {
     /// Takes an address away; one that is gone is fine.
     pub(crate) fn remove_address(&mut self, link: u32, address: Cidr) -> io::Result<()> {
         let fixed = address_header(link, address, Scope::Universe);
-        absent_is_fine(
-            self.socket.request(RTM_DELADDR, 0, &fixed, |buffer| put_address(buffer, address)),
-        )
+        absent_is_fine(self.socket.request(RTM_DELADDR, 0, &fixed, |buffer| put_address(buffer, address)))
     }
 
     /// All addresses with their interfaces.
@@ -201,7 +199,8 @@ impl Links {
             .filter_map(|message| {
                 let link = u32_of(message.body.get(4..)?)?;
                 let attributes = message.body.get(8..)?;
-                let value = attribute(attributes, IFA_LOCAL).or_else(|| attribute(attributes, IFA_ADDRESS))?;
+                let value =
+                    attribute(attributes, IFA_LOCAL).or_else(|| attribute(attributes, IFA_ADDRESS))?;
                 Some((link, from_octets(value)?))
             })
             .collect())
@@ -255,12 +254,11 @@ impl Links {
         let mut fixed = [0; 12];
         fixed[0] = address_family(Family::of(address));
         fixed[1] = Family::of(address).bits();
-        let answer =
-            self.socket.ask(RTM_GETROUTE, 0, &fixed, |buffer| buffer.put(RTA_DST, &octets(address)));
+        let answer = self.socket.ask(RTM_GETROUTE, 0, &fixed, |buffer| buffer.put(RTA_DST, &octets(address)));
         let no_way = [Errno::NETUNREACH, Errno::HOSTUNREACH, Errno::ACCESS, Errno::INVAL];
         match answer {
             Err(error) if no_way.into_iter().any(|number| is(&error, number)) => Ok(Vec::new()),
-            Ok(messages) => Ok(messages.into_iter().filter(|message| is_passable(message)).collect()),
+            Ok(messages) => Ok(messages.into_iter().filter(is_passable).collect()),
             Err(error) => Err(error),
         }
     }

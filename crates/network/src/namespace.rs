@@ -25,10 +25,11 @@ impl Namespace {
     /// Runs `work` inside, on a thread of its own, and waits for it.
     pub(crate) fn enter<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().name("namespace".to_owned()).spawn_scoped(scope, || {
-                move_into_link_name_space(self.file.as_fd(), Some(LinkNameSpaceType::Network))?;
-                work()
-            })?;
+            let thread =
+                std::thread::Builder::new().name("namespace".to_owned()).spawn_scoped(scope, || {
+                    move_into_link_name_space(self.file.as_fd(), Some(LinkNameSpaceType::Network))?;
+                    work()
+                })?;
             thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread in the namespace panicked")))
         })
     }

@@ -346,7 +346,10 @@ impl State {
         if self.objects.nodes.has_synced() {
             let unreachable = routes::synchronise(&wanted, &self.config.cluster_cidrs)?;
             if unreachable != self.unreachable {
-                tracing::warn!(?unreachable, "no link to the pods of nodes behind a router: not supported yet");
+                tracing::warn!(
+                    ?unreachable,
+                    "no link to the pods of nodes behind a router: not supported yet"
+                );
                 self.unreachable = unreachable;
             }
             self.wanted = wanted;

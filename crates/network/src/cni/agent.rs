@@ -99,6 +99,8 @@ struct State {
     attachments: BTreeMap<Attachment, Record>,
     /// Attachments that a request works on: the next one for the same waits.
     busy: BTreeSet<Attachment>,
+    /// The configuration of another network in the runtime's directory.
+    other_network: Option<String>,
 }
 
 impl Agent {
@@ -164,10 +166,20 @@ impl Agent {
         }
         let config = &self.shared.config;
         let other = install::write_configuration(&config.configurations, &config.socket)?;
-        if let Some(other) = &other {
-            tracing::debug!(other, "another network is configured; Corten's is not");
+        let ours = other.is_none();
+        let mut state = self.shared.state.lock();
+        if state.other_network != other {
+            let directory = config.configurations.display();
+            match &other {
+                Some(other) => tracing::warn!(
+                    other, %directory,
+                    "another network has a configuration: Corten's pod network stands aside"
+                ),
+                None => tracing::info!(%directory, "Corten's pod network takes over"),
+            }
+            state.other_network = other;
         }
-        Ok(other.is_none())
+        Ok(ours)
     }
 
     /// The ranges of the node's pods.
@@ -249,7 +261,9 @@ impl Agent {
             "CHECK" => self.alone(&request, || self.check(&request)),
             "STATUS" => self.status(),
             "GC" => self.collect_garbage(&request),
-            other => Err(Failure::new(Code::InvalidEnvironment, format!("unknown CNI_COMMAND: {other:?}"), "")),
+            other => {
+                Err(Failure::new(Code::InvalidEnvironment, format!("unknown CNI_COMMAND: {other:?}"), ""))
+            }
         };
         let pod = request.argument("K8S_POD_NAME");
         match &result {
@@ -338,8 +352,7 @@ impl Agent {
                 })
             })
             .and_then(|record| {
-                let node =
-                    NodeRecord { pod_cidrs: state.pool.ranges().to_vec(), last: addresses.clone() };
+                let node = NodeRecord { pod_cidrs: state.pool.ranges().to_vec(), last: addresses.clone() };
                 let saved = shared.records.save(&record).and_then(|()| shared.records.save_node(&node));
                 saved
                     .map(|()| record)
@@ -391,10 +404,9 @@ impl Agent {
             Failure::new(Code::UnknownContainer, "the container is not attached", &request.container)
         })?;
         let failed = |error| Failure::new(Code::InputOutput, "cannot look at the container's network", error);
-        let namespace =
-            Namespace::open(Path::new(&request.namespace)).map_err(failed)?.ok_or_else(|| {
-                Failure::new(Code::UnknownContainer, "no network namespace", &request.namespace)
-            })?;
+        let namespace = Namespace::open(Path::new(&request.namespace)).map_err(failed)?.ok_or_else(|| {
+            Failure::new(Code::UnknownContainer, "no network namespace", &request.namespace)
+        })?;
         match attach::missing(&record, &namespace).map_err(failed)? {
             None => Ok(Value::Null),
             Some(missing) => {
@@ -526,7 +538,8 @@ fn requested_host_ports(configuration: &Value, addresses: &[IpAddr]) -> Result<V
         #[serde(default, rename = "hostIP")]
         host_ip: String,
     }
-    let Some(mappings) = configuration.pointer("/runtimeConfig/portMappings").filter(|value| !value.is_null())
+    let Some(mappings) =
+        configuration.pointer("/runtimeConfig/portMappings").filter(|value| !value.is_null())
     else {
         return Ok(Vec::new());
     };
@@ -539,9 +552,7 @@ fn requested_host_ports(configuration: &Value, addresses: &[IpAddr]) -> Result<V
             .ok_or_else(|| invalid(format!("unknown protocol {:?}", mapping.protocol)))?;
         let host: Option<IpAddr> = match mapping.host_ip.as_str() {
             "" => None,
-            text => {
-                Some(text.parse().map_err(|_| invalid(format!("hostIP {text:?} is not an IP address")))?)
-            }
+            text => Some(text.parse().map_err(|_| invalid(format!("hostIP {text:?} is not an IP address")))?),
         };
         // 0.0.0.0 and :: mean each address of their family.
         let wanted = |address: &&IpAddr| host.is_none_or(|host| host.is_ipv4() == address.is_ipv4());

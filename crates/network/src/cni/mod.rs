@@ -13,7 +13,7 @@ mod record;
 mod spec;
 
 pub(crate) use agent::teardown;
-pub(crate) use record::fnv;
 pub use agent::{Agent, AgentConfig, HostPort};
 pub use install::CONFIGURATION_NAME;
 pub use plugin::{LOOPBACK_NAME, PLUGIN_NAME, plugin};
+pub(crate) use record::fnv;

@@ -181,9 +181,8 @@ mod tests {
     use expect_test::{Expect, expect};
 
     fn check(variables: &[(&str, &str)], stdin: &str, expected: Expect) {
-        let find = |name: &str| {
-            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
-        };
+        let find =
+            |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         let (code, output) = plugin(&find, stdin.as_bytes());
         expected.assert_eq(&format!("{code} {}", String::from_utf8(output).unwrap()));
     }
@@ -193,22 +192,30 @@ mod tests {
         check(
             &[("CNI_COMMAND", "VERSION")],
             r#"{"cniVersion":"1.0.0"}"#,
-            expect![[r#"0 {"cniVersion":"1.0.0","supportedVersions":["0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]}"#]],
+            expect![[
+                r#"0 {"cniVersion":"1.0.0","supportedVersions":["0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]}"#
+            ]],
         );
         check(
             &[("CNI_COMMAND", "ADD")],
             "{",
-            expect![[r#"1 {"cniVersion":"1.1.0","code":6,"msg":"cannot read the network configuration","details":"EOF while parsing an object at line 1 column 1"}"#]],
+            expect![[
+                r#"1 {"cniVersion":"1.1.0","code":6,"msg":"cannot read the network configuration","details":"EOF while parsing an object at line 1 column 1"}"#
+            ]],
         );
         check(
             &[("CNI_COMMAND", "ADD"), ("CNI_CONTAINERID", "a"), ("CNI_NETNS", "/n")],
             r#"{"cniVersion":"1.0.0"}"#,
-            expect![[r#"1 {"cniVersion":"1.0.0","code":4,"msg":"required env variables [CNI_IFNAME] missing","details":""}"#]],
+            expect![[
+                r#"1 {"cniVersion":"1.0.0","code":4,"msg":"required env variables [CNI_IFNAME] missing","details":""}"#
+            ]],
         );
         check(
             &[("CNI_COMMAND", "DEL"), ("CNI_CONTAINERID", "../a"), ("CNI_IFNAME", "eth0")],
             r#"{"cniVersion":"1.0.0"}"#,
-            expect![[r#"1 {"cniVersion":"1.0.0","code":4,"msg":"invalid CNI_CONTAINERID \"../a\"","details":""}"#]],
+            expect![[
+                r#"1 {"cniVersion":"1.0.0","code":4,"msg":"invalid CNI_CONTAINERID \"../a\"","details":""}"#
+            ]],
         );
         check(
             &[("CNI_COMMAND", "DEL"), ("CNI_CONTAINERID", "a"), ("CNI_IFNAME", "e/0")],
@@ -218,17 +225,23 @@ mod tests {
         check(
             &[("CNI_COMMAND", "PLAY")],
             r#"{"cniVersion":"1.0.0"}"#,
-            expect![[r#"1 {"cniVersion":"1.0.0","code":4,"msg":"unknown CNI_COMMAND: \"PLAY\"","details":""}"#]],
+            expect![[
+                r#"1 {"cniVersion":"1.0.0","code":4,"msg":"unknown CNI_COMMAND: \"PLAY\"","details":""}"#
+            ]],
         );
         check(
             &[("CNI_COMMAND", "STATUS")],
             r#"{"cniVersion":"0.2.0"}"#,
-            expect![[r#"1 {"cniVersion":"0.2.0","code":1,"msg":"incompatible CNI version \"0.2.0\"","details":"supported are 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0"}"#]],
+            expect![[
+                r#"1 {"cniVersion":"0.2.0","code":1,"msg":"incompatible CNI version \"0.2.0\"","details":"supported are 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0"}"#
+            ]],
         );
         check(
             &[("CNI_COMMAND", "STATUS")],
             r#"{"cniVersion":"1.1.0","socket":"/nonexistent/socket"}"#,
-            expect![[r#"1 {"cniVersion":"1.1.0","code":50,"msg":"cannot reach the node's agent at /nonexistent/socket","details":"No such file or directory (os error 2)"}"#]],
+            expect![[
+                r#"1 {"cniVersion":"1.1.0","code":50,"msg":"cannot reach the node's agent at /nonexistent/socket","details":"No such file or directory (os error 2)"}"#
+            ]],
         );
     }
 }

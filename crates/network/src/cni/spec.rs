@@ -139,8 +139,7 @@ pub(crate) fn result(version: &str, interfaces: &[Interface<'_>], addresses: &[I
         .iter()
         .map(|address| {
             let gateway = gateway(Family::of(*address)).to_string();
-            let mut value =
-                json!({ "address": Cidr::host(*address), "gateway": gateway, "interface": last });
+            let mut value = json!({ "address": Cidr::host(*address), "gateway": gateway, "interface": last });
             if version.starts_with("0.") {
                 value["version"] = if address.is_ipv4() { "4" } else { "6" }.into();
             }
@@ -179,8 +178,10 @@ mod tests {
     #[test]
     fn errors() {
         let failure = Failure::new(Code::TryAgainLater, "cannot reach the agent", "no such file");
-        expect![[r#"{"cniVersion":"1.0.0","code":11,"msg":"cannot reach the agent","details":"no such file"}"#]]
-            .assert_eq(&failure.json("1.0.0").to_string());
+        expect![[
+            r#"{"cniVersion":"1.0.0","code":11,"msg":"cannot reach the agent","details":"no such file"}"#
+        ]]
+        .assert_eq(&failure.json("1.0.0").to_string());
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use super::expression::Expression;
 use super::{
     CHAIN_NAME, CHAIN_TABLE, DATA_VALUE, DATA_VERDICT, ELEMENT_DATA, ELEMENT_KEY, ELEMENT_KEY_END,
-    ELEMENTS_LIST, ELEMENTS_SET, ELEMENTS_TABLE, LIST_ELEMENT, MESSAGE_DELETE_ELEMENT,
-    MESSAGE_DELETE_TABLE, MESSAGE_NEW_CHAIN, MESSAGE_NEW_ELEMENT, MESSAGE_NEW_RULE, MESSAGE_NEW_SET,
-    MESSAGE_NEW_TABLE, SUBSYSTEM, TABLE_NAME, VERDICT_CHAIN, VERDICT_CODE, VERDICT_DROP, VERDICT_GOTO,
-    VERDICT_JUMP, header, protocol_family,
+    ELEMENTS_LIST, ELEMENTS_SET, ELEMENTS_TABLE, LIST_ELEMENT, MESSAGE_DELETE_ELEMENT, MESSAGE_DELETE_TABLE,
+    MESSAGE_NEW_CHAIN, MESSAGE_NEW_ELEMENT, MESSAGE_NEW_RULE, MESSAGE_NEW_SET, MESSAGE_NEW_TABLE, SUBSYSTEM,
+    TABLE_NAME, VERDICT_CHAIN, VERDICT_CODE, VERDICT_DROP, VERDICT_GOTO, VERDICT_JUMP, header,
+    protocol_family,
 };
 use crate::cidr::Family;
 use crate::netlink::{Buffer, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, Socket};
@@ -408,7 +408,9 @@ mod tests {
         };
         batch.add_elements(Family::V4, "c", "services", std::slice::from_ref(&element));
         batch.delete_elements(Family::V4, "c", "services", &[element]);
-        check(batch, expect![[r#"
+        check(
+            batch,
+            expect![[r#"
             14 00 00 00 ....
             10 00 01 00 ....
             00 00 00 00 ....
@@ -461,7 +463,8 @@ mod tests {
             00 00 00 00 ....
             00 00 00 00 ....
             00 00 00 0a ....
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
@@ -473,7 +476,9 @@ mod tests {
             Expression::Reject(Family::V6),
         ];
         batch.add_rule(Family::V6, "c", "x", &rule);
-        check(batch, expect![[r#"
+        check(
+            batch,
+            expect![[r#"
             14 00 00 00 ....
             10 00 01 00 ....
             00 00 00 00 ....
@@ -529,7 +534,8 @@ mod tests {
             00 00 00 00 ....
             00 00 00 00 ....
             00 00 00 0a ....
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What rules are made of: expressions that load registers, compare them, look them up, and act.
 
 use super::batch::put_data;
-use super::{Data, DATA_VALUE};
+use super::{DATA_VALUE, Data};
 use crate::cidr::Family;
 use crate::netlink::Buffer;
 

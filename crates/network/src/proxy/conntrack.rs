@@ -39,9 +39,7 @@ pub(crate) struct Flow {
 /// Which flows are stale: bound to what no longer serves their frontend. A frontend that is not known, or
 /// has no endpoints, has no stale flows.
 pub(crate) fn is_stale(flow: &Flow, wanted: &HashMap<Frontend, BTreeSet<Backend>>, node: &Node) -> bool {
-    let stale = |frontend: &Frontend| {
-        wanted.get(frontend).map(|backends| !backends.contains(&flow.answers))
-    };
+    let stale = |frontend: &Frontend| wanted.get(frontend).map(|backends| !backends.contains(&flow.answers));
     if let Some(stale) = stale(&flow.to) {
         return stale;
     }
@@ -68,7 +66,9 @@ pub(crate) fn clean(
         let fixed = [number, 0, 0, 0];
         for message in socket.dump(MESSAGE_GET, &fixed, |_| {})? {
             let attributes = message.body.get(4..).unwrap_or_default();
-            let Some(flow) = flow_of(attributes).filter(|flow| is_stale(flow, wanted, node)) else { continue };
+            let Some(flow) = flow_of(attributes).filter(|flow| is_stale(flow, wanted, node)) else {
+                continue;
+            };
             let Some(original) = attribute(attributes, TUPLE_ORIGINAL) else { continue };
             let deleted = socket.request(MESSAGE_DELETE, 0, &fixed, |buffer| {
                 buffer.nest(TUPLE_ORIGINAL, |buffer| buffer.raw(original));

@@ -41,7 +41,9 @@ pub(crate) fn by_port<'a>(
                 continue;
             };
             let endpoints = ports.entry((name.clone(), protocol)).or_default();
-            for endpoint in slice.endpoints.iter().flatten().filter_map(|endpoint| read(endpoint, number, node)) {
+            for endpoint in
+                slice.endpoints.iter().flatten().filter_map(|endpoint| read(endpoint, number, node))
+            {
                 // An address may be in two slices, or in use by a new pod while the old one is still
                 // terminating: the one that is not terminating counts.
                 if !endpoint.terminating || !endpoints.contains_key(&endpoint.backend) {

@@ -174,7 +174,8 @@ impl ServicePorts {
             match bind_all(*port).await {
                 Ok(listener) => {
                     let (shared, of) = (self.shared.clone(), key.clone());
-                    let server = tokio::spawn(serve(listener, Arc::new(move |_: &str| shared.service_answer(&of))));
+                    let server =
+                        tokio::spawn(serve(listener, Arc::new(move |_: &str| shared.service_answer(&of))));
                     self.servers.insert(key.clone(), (*port, server));
                 }
                 Err(error) => tracing::warn!(service = %key, port, %error, "cannot start the health check"),

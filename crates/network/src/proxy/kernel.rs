@@ -37,10 +37,7 @@ impl Kernel {
         layout: Layout,
         wanted: impl Iterator<Item = (Key, Value)>,
     ) -> Result<(), Refused> {
-        let mut by_set: BTreeMap<(Family, Set), BTreeMap<Key, Value>> = BTreeMap::new();
-        for (key, value) in wanted {
-            by_set.entry((key.family(), key.set())).or_default().insert(key, value);
-        }
+        let mut by_set = grouped(wanted);
         self.layout = layout;
         self.picks.clear();
         let mut batch = Batch::new();
@@ -79,7 +76,8 @@ impl Kernel {
         for family in self.families.clone() {
             for set in Set::ALL {
                 let of = |elements: &BTreeMap<Key, Value>| -> Vec<Element> {
-                    let wanted = elements.iter().filter(|(key, _)| key.set() == set && key.family() == family);
+                    let wanted =
+                        elements.iter().filter(|(key, _)| key.set() == set && key.family() == family);
                     wanted.map(|(key, value)| key.element(*value)).collect()
                 };
                 batch.delete_elements(family, &self.table, set.name(), &of(&changes.removed));
@@ -95,6 +93,21 @@ impl Kernel {
             let chains = Tables(&mut self.socket).chains(family, &self.table)?;
             if !chains.contains(&layout_chain(family, &self.layout)) {
                 return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether the tables hold just these elements.
+    pub(crate) fn is_exact(&mut self, wanted: impl Iterator<Item = (Key, Value)>) -> Result<bool, Refused> {
+        let mut by_set = grouped(wanted);
+        for family in self.families.clone() {
+            for set in Set::ALL {
+                let wanted = by_set.remove(&(family, set)).unwrap_or_default();
+                let (removed, added) = difference(self.elements(family, set)?, &wanted);
+                if !removed.is_empty() || !added.is_empty() {
+                    return Ok(false);
+                }
             }
         }
         Ok(true)
@@ -138,10 +151,21 @@ impl Kernel {
     }
 }
 
+fn grouped(wanted: impl Iterator<Item = (Key, Value)>) -> BTreeMap<(Family, Set), BTreeMap<Key, Value>> {
+    let mut by_set: BTreeMap<(Family, Set), BTreeMap<Key, Value>> = BTreeMap::new();
+    for (key, value) in wanted {
+        by_set.entry((key.family(), key.set())).or_default().insert(key, value);
+    }
+    by_set
+}
+
+/// Where an element is: its key, and the end of its range.
+type Place = (Vec<u8>, Option<Vec<u8>>);
+
 /// What to remove and what to add, for a set that holds `present`.
 fn difference(present: Vec<Element>, wanted: &BTreeMap<Key, Value>) -> (Vec<Element>, Vec<Element>) {
     let wanted = wanted.iter().map(|(key, value)| key.element(*value));
-    let mut missing: HashMap<(Vec<u8>, Option<Vec<u8>>), Option<Data>> =
+    let mut missing: HashMap<Place, Option<Data>> =
         wanted.map(|element| ((element.key, element.end), element.data)).collect();
     let mut removed = Vec::new();
     for element in present {

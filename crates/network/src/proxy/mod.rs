@@ -9,12 +9,14 @@ mod endpoints;
 mod health;
 mod kernel;
 mod plan;
+#[cfg(test)]
+mod plan_tests;
 mod rules;
 mod service_rules;
 mod skeleton;
 
 pub use element::{Backend, Frontend};
-pub use plan::{Node, RuleSet, plan};
-pub use service_rules::{ProxyConfig, ServiceRules};
 pub(crate) use health::{ServicePorts, Shared as HealthShared, serve_proxy as serve_health};
+pub use plan::{Node, RuleSet, plan};
 pub(crate) use service_rules::remove_tables;
+pub use service_rules::{ProxyConfig, ServiceRules};

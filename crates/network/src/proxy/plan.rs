@@ -1,8 +1,6 @@
 //! What a Service becomes on a node: `plan` is pure. Mirrors syncProxyRules of pkg/proxy/nftables/proxier.go.
 
-use super::element::{
-    Action, Backend, ENDPOINTS_MAX, Frontend, Group, Key, Pick, Value,
-};
+use super::element::{Action, Backend, ENDPOINTS_MAX, Frontend, Group, Key, Pick, Value};
 use super::endpoints::{Endpoint, by_port, usable};
 use crate::cidr::{Cidr, Family};
 use crate::cni::HostPort;
@@ -73,7 +71,9 @@ pub fn plan(service: &Service, slices: &[&EndpointSlice], node: &Node) -> RuleSe
         let Some(cluster_ip) = cluster_ip(spec, family) else { continue };
         let endpoints = by_port(slices.iter().copied(), family, node);
         for port in spec.ports.iter().flatten() {
-            let Some(protocol) = Protocol::parse(port.protocol.as_deref().unwrap_or_default()) else { continue };
+            let Some(protocol) = Protocol::parse(port.protocol.as_deref().unwrap_or_default()) else {
+                continue;
+            };
             let Ok(number) = u16::try_from(port.port) else { continue };
             let name = port.name.clone().unwrap_or_default();
             let port = Port {
@@ -95,8 +95,7 @@ pub(crate) fn plan_host_ports(ports: &[HostPort]) -> RuleSet {
     let mut rules = RuleSet::default();
     for port in ports {
         let backend = Backend { address: port.address, port: port.port };
-        let address =
-            port.host_address.unwrap_or_else(|| Family::of(port.address).unspecified());
+        let address = port.host_address.unwrap_or_else(|| Family::of(port.address).unspecified());
         let frontend = Frontend { address, protocol: port.protocol, port: port.host_port };
         rules.elements.insert(Key::HostPort(frontend), Value::Backend(backend));
         rules.elements.insert(Key::Hairpin(port.address), Value::Member);
@@ -111,13 +110,8 @@ pub(crate) fn plan_host_ports(ports: &[HostPort]) -> RuleSet {
 pub(crate) fn plan_redirects(redirects: &[(Frontend, Backend)]) -> RuleSet {
     let mut rules = RuleSet::default();
     for (frontend, backend) in redirects {
-        let pick = Pick {
-            count: 1,
-            group: Group::Local,
-            node_port: false,
-            masquerade: false,
-            affinity_seconds: 0,
-        };
+        let pick =
+            Pick { count: 1, group: Group::Local, node_port: false, masquerade: false, affinity_seconds: 0 };
         rules.elements.insert(Key::Redirect(*frontend), Value::Action(Action::Pick(pick)));
         let number = Group::Local.offset();
         rules.elements.insert(Key::Endpoint(*frontend, number), Value::Backend(*backend));
@@ -212,10 +206,14 @@ impl Port {
 
         if self.cluster_ip.protocol == Protocol::Udp {
             // Flows are kept as long as their endpoint serves, whatever policies say about new ones.
-            let serving: Vec<Backend> =
-                endpoints.iter().filter(|endpoint| endpoint.serving).map(|endpoint| endpoint.backend).collect();
+            let serving: Vec<Backend> = endpoints
+                .iter()
+                .filter(|endpoint| endpoint.serving)
+                .map(|endpoint| endpoint.backend)
+                .collect();
             if !serving.is_empty() {
-                for frontend in self.external.iter().map(|external| external.frontend).chain([self.cluster_ip])
+                for frontend in
+                    self.external.iter().map(|external| external.frontend).chain([self.cluster_ip])
                 {
                     rules.udp.insert(frontend, serving.clone());
                 }
@@ -295,7 +293,8 @@ fn external_frontends(
             Family::of(external.frontend.address) == family && !external.frontend.address.is_unspecified()
         })
         .collect();
-    if let Some(node_port) = port.node_port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0) {
+    if let Some(node_port) = port.node_port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0)
+    {
         let frontend = Frontend { address: family.unspecified(), protocol, port: node_port };
         all.push(External { frontend, load_balancer: false });
     }

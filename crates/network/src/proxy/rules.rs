@@ -87,8 +87,7 @@ impl Rules {
         let keys: BTreeSet<Key> = old.elements.keys().chain(rules.elements.keys()).copied().collect();
         let unchanged = |key: &Key| old.elements.get(key) == rules.elements.get(key);
         let keys: Vec<Key> = keys.into_iter().filter(|key| !unchanged(key)).collect();
-        let before: Vec<Option<Value>> =
-            keys.iter().map(|key| self.value_with(*key, owner, &old)).collect();
+        let before: Vec<Option<Value>> = keys.iter().map(|key| self.value_with(*key, owner, &old)).collect();
         for key in &keys {
             if rules.elements.contains_key(key) {
                 self.owners.entry(*key).or_default().insert(owner.clone());
@@ -155,8 +154,8 @@ impl Rules {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::element::Action;
     use crate::protocol::Protocol;
+    use crate::proxy::element::Action;
     use expect_test::{Expect, expect};
 
     fn rules(elements: &[(u16, Action)]) -> RuleSet {
@@ -178,28 +177,52 @@ mod tests {
         let mut step = |name, set: RuleSet, expected: Expect| {
             expected.assert_eq(&all.set(&owner(name), set).to_string());
         };
-        step("b", rules(&[(1, Action::Drop), (2, Action::Drop)]), expect![[r#"
+        step(
+            "b",
+            rules(&[(1, Action::Drop), (2, Action::Drop)]),
+            expect![[r#"
             + no-endpoints 203.0.113.1 udp 1: drop
             + no-endpoints 203.0.113.1 udp 2: drop
-        "#]]);
-        step("b", rules(&[(1, Action::Drop), (2, Action::Reject)]), expect![[r#"
+        "#]],
+        );
+        step(
+            "b",
+            rules(&[(1, Action::Drop), (2, Action::Reject)]),
+            expect![[r#"
             - no-endpoints 203.0.113.1 udp 2: drop
             + no-endpoints 203.0.113.1 udp 2: reject
-        "#]]);
-        step("a", rules(&[(1, Action::Reject)]), expect![[r#"
+        "#]],
+        );
+        step(
+            "a",
+            rules(&[(1, Action::Reject)]),
+            expect![[r#"
             - no-endpoints 203.0.113.1 udp 1: drop
             + no-endpoints 203.0.113.1 udp 1: reject
-        "#]]);
-        step("b", rules(&[(1, Action::Drop)]), expect![[r#"
+        "#]],
+        );
+        step(
+            "b",
+            rules(&[(1, Action::Drop)]),
+            expect![[r#"
             - no-endpoints 203.0.113.1 udp 2: reject
-        "#]]);
-        step("a", rules(&[]), expect![[r#"
+        "#]],
+        );
+        step(
+            "a",
+            rules(&[]),
+            expect![[r#"
             - no-endpoints 203.0.113.1 udp 1: reject
             + no-endpoints 203.0.113.1 udp 1: drop
-        "#]]);
-        step("b", rules(&[]), expect![[r#"
+        "#]],
+        );
+        step(
+            "b",
+            rules(&[]),
+            expect![[r#"
             - no-endpoints 203.0.113.1 udp 1: drop
-        "#]]);
+        "#]],
+        );
         assert_eq!(all.elements().count(), 0);
         assert_eq!(all.owners().count(), 0);
     }

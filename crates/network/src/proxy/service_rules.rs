@@ -100,6 +100,11 @@ impl ServiceRules {
         self.kernel.is_whole()
     }
 
+    /// Whether the kernel holds just what is wanted: each element is read and compared.
+    pub fn is_exact(&mut self) -> io::Result<bool> {
+        self.kernel.is_exact(self.rules.elements()).map_err(refused)
+    }
+
     /// Makes the kernel do what is wanted: in one transaction, or not at all.
     pub fn commit(&mut self) -> io::Result<()> {
         let pending = self.pending.take();

@@ -2,8 +2,8 @@
 //! Mirrors what kube-proxy's nftables mode does (pkg/proxy/nftables/proxier.go), by other means.
 
 use super::element::{
-    AFFINITY_MAP, EXTERNAL_LOCAL_CHAIN, EXTERNAL_LOCAL_NODE_PORT_CHAIN, Group, Pick, REJECT_CHAIN,
-    Set, affinity_definition,
+    AFFINITY_MAP, EXTERNAL_LOCAL_CHAIN, EXTERNAL_LOCAL_NODE_PORT_CHAIN, Group, Pick, REJECT_CHAIN, Set,
+    affinity_definition,
 };
 use crate::cidr::{Cidr, Family, mask_octets, octets};
 use crate::cni::fnv;
@@ -205,9 +205,7 @@ fn rules(family: Family, layout: &Layout) -> Vec<(&'static str, Rule)> {
         );
     }
 
-    for (chain, is_node_port) in
-        [(EXTERNAL_LOCAL_CHAIN, false), (EXTERNAL_LOCAL_NODE_PORT_CHAIN, true)]
-    {
+    for (chain, is_node_port) in [(EXTERNAL_LOCAL_CHAIN, false), (EXTERNAL_LOCAL_NODE_PORT_CHAIN, true)] {
         let shortcut = || [frontend(family, R0, is_node_port), dispatch(Set::Shortcuts)].concat();
         // From a pod on its way out it is as if it came back in by a load balancer: no policy holds.
         for cidr in &cluster_cidrs {
@@ -226,11 +224,7 @@ fn rules(family: Family, layout: &Layout) -> Vec<(&'static str, Rule)> {
             marked(),
             vec![
                 Expression::Mark(R0),
-                Expression::Bits {
-                    register: R0,
-                    mask: number(!MASQUERADE_MARK),
-                    flip: number(0),
-                },
+                Expression::Bits { register: R0, mask: number(!MASQUERADE_MARK), flip: number(0) },
                 Expression::SetMark(R0),
                 Expression::Masquerade,
             ],
@@ -363,10 +357,7 @@ fn dispatch(map: Set) -> Rule {
 }
 
 fn cluster_ip(family: Family) -> Rule {
-    vec![
-        Expression::Destination(family, R0),
-        Expression::Member { set: Set::ClusterIps.name(), key: R0 },
-    ]
+    vec![Expression::Destination(family, R0), Expression::Member { set: Set::ClusterIps.name(), key: R0 }]
 }
 
 /// Whether the packet's destination is one at which node ports answer.

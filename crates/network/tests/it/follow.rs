@@ -1,6 +1,6 @@
 //! All of it at work, fed with objects.
 
-use crate::world::{Space, ask_udp, backend, frontend, is_root, new_node_space, run};
+use crate::world::{Space, ask_udp, backend, can_make_namespaces, frontend, new_node_space, run};
 use client::Lister;
 use network::{Config, Objects, Protocol, follow, teardown};
 use serde::de::DeserializeOwned;
@@ -77,12 +77,27 @@ fn http(space: &Space, address: &'static str, path: &'static str) -> String {
     })
 }
 
+/// Attaches a pod as a runtime does.
+fn add(config: &Config, pod: &Space, runtime: Value) {
+    let mut configuration = json!({ "cniVersion": "1.0.0", "type": "corten-cni", "socket": config.socket });
+    configuration["runtimeConfig"] = runtime;
+    let environment = |variable: &str| match variable {
+        "CNI_COMMAND" => Some("ADD".to_owned()),
+        "CNI_CONTAINERID" => Some(pod.name.clone()),
+        "CNI_NETNS" => Some(pod.path()),
+        "CNI_IFNAME" => Some("eth0".to_owned()),
+        _ => None,
+    };
+    let (code, output) = network::cni::plugin(&environment, configuration.to_string().as_bytes());
+    assert_eq!(code, 0, "{}", String::from_utf8_lossy(&output));
+}
+
 #[test]
 fn a_node_at_work() {
-    if !is_root() {
+    if !can_make_namespaces() {
         return;
     }
-    let space = new_node_space();
+    let space = new_node_space(None);
     space.ip("route del default");
     let directory = tempfile::tempdir().unwrap();
     let config = config(directory.path());
@@ -112,26 +127,12 @@ fn a_node_at_work() {
     // The cluster DNS on the node, for the node and for a pod; no default route is needed.
     space.serve_udp("169.254.20.10:53", "dns");
     let pod = Space::new("pod");
-    let add = |command: &'static str, pod: &Space, more: Value| {
-        let mut configuration = json!({ "cniVersion": "1.0.0", "type": "corten-cni", "socket": config.socket });
-        configuration["runtimeConfig"] = more;
-        let (name, path) = (pod.name.clone(), pod.path());
-        let environment = |variable: &str| match variable {
-            "CNI_COMMAND" => Some(command.to_owned()),
-            "CNI_CONTAINERID" => Some(name.clone()),
-            "CNI_NETNS" => Some(path.clone()),
-            "CNI_IFNAME" => Some("eth0".to_owned()),
-            _ => None,
-        };
-        let (code, output) = network::cni::plugin(&environment, configuration.to_string().as_bytes());
-        assert_eq!(code, 0, "{}", String::from_utf8_lossy(&output));
-    };
     running.change(|_| {
         let ports = json!([
             { "hostPort": 8081, "containerPort": 8080, "protocol": "tcp" },
             { "hostPort": 8082, "containerPort": 8080, "protocol": "tcp", "hostIP": "127.0.0.1" },
         ]);
-        add("ADD", &pod, json!({ "portMappings": ports }));
+        add(&config, &pod, json!({ "portMappings": ports }));
     });
     assert_eq!(ask_udp(&pod.udp(), "10.96.0.10:53"), "dns 10.244.1.1");
     assert_eq!(ask_udp(&space.udp(), "10.96.0.10:53"), "dns 192.0.2.1");
@@ -198,7 +199,8 @@ fn a_node_at_work() {
         teardown(&of_space).unwrap();
     });
     for arguments in [["route", "show"], ["-brief", "link"], ["address", "show"]] {
-        let output = std::process::Command::new("ip").args(["-n", &space.name]).args(arguments).output().unwrap();
+        let output =
+            std::process::Command::new("ip").args(["-n", &space.name]).args(arguments).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         for ours in ["10.244.", "10.96.", "crt", "169.254.20.10"] {
             assert!(!text.contains(ours), "{arguments:?} {ours}: {text}");
@@ -211,4 +213,70 @@ fn a_node_at_work() {
     assert_eq!(String::from_utf8(rules.stdout).unwrap(), "");
     assert!(!of_config.state.exists());
     run("ip", &["-n", &space.name, "link", "show", "up0"]);
+}
+
+#[test]
+fn two_nodes() {
+    if !can_make_namespaces() {
+        return;
+    }
+    let second = Space::new("second");
+    let first = new_node_space(Some(&second));
+    for arguments in ["link set lo up", "addr add 192.0.2.2/24 dev up1", "link set up1 up"] {
+        second.ip(arguments);
+    }
+    let nodes: Lister<api::core::v1::Node> = Lister::new();
+    let mut running = Vec::new();
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    for (number, (space, directory)) in [&first, &second].into_iter().zip(&directories).enumerate() {
+        let number = number + 1;
+        let name = format!("node-{number}");
+        nodes.put(object(json!({
+            "metadata": { "name": name },
+            "spec": { "podCIDRs": [format!("10.244.{number}.0/24")] },
+            "status": { "addresses": [{ "type": "InternalIP", "address": format!("192.0.2.{number}") }] },
+        })));
+        let config = Config { node_name: name, health_address: None, ..config(directory.path()) };
+        let objects = Objects { services: Lister::new(), slices: Lister::new(), nodes: nodes.clone() };
+        running.push((Running::start(space, config.clone(), objects), config));
+    }
+    nodes.set_synced();
+    let mut pods = Vec::new();
+    for (running, config) in &mut running {
+        running.change(|objects| {
+            objects.services.set_synced();
+            objects.slices.set_synced();
+        });
+        let pod = Space::new("pod");
+        add(config, &pod, Value::Null);
+        pods.push(pod);
+    }
+    pods[1].serve_tcp("10.244.2.1:8080", "far");
+    assert_eq!(pods[0].ask("10.244.2.1:8080"), "far 10.244.1.1", "the client's address is kept");
+    assert_eq!(first.ask("10.244.2.1:8080"), "far 192.0.2.1");
+    running[0].0.change(|objects| {
+        objects.slices.put(object(json!({
+            "metadata": {
+                "namespace": "default", "name": "web-1", "labels": { "kubernetes.io/service-name": "web" },
+            },
+            "addressType": "IPv4",
+            "ports": [{ "name": "", "port": 8080, "protocol": "TCP" }],
+            "endpoints": [{ "addresses": ["10.244.2.1"], "nodeName": "node-2" }],
+        })));
+        objects.services.put(object(json!({
+            "metadata": { "namespace": "default", "name": "web" },
+            "spec": {
+                "type": "NodePort", "clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1"],
+                "ports": [{ "port": 80, "nodePort": 30080, "protocol": "TCP" }],
+            },
+        })));
+    });
+    assert_eq!(pods[0].ask("10.96.0.1:80"), "far 10.244.1.1");
+    assert_eq!(first.ask("10.96.0.1:80"), "far 192.0.2.1");
+    assert_eq!(second.ask("192.0.2.1:30080"), "far 192.0.2.1", "from node to node and back");
+    // An address of the first node's range that no pod has does not wander about.
+    assert_eq!(pods[1].ask("10.244.1.99:80"), "host unreachable");
+    for (running, _) in running {
+        running.stop();
+    }
 }
