@@ -37,11 +37,8 @@ pub fn import(options: &Options, layout: &Layout, files: &[impl AsRef<Path>]) ->
         command.arg(std::path::absolute(file).with_context(|| format!("cannot resolve {}", file.display()))?);
         let output = run(command, None)
             .with_context(|| format!("cannot import {}; is it an OCI or Docker archive?", file.display()))?;
-        // `unpacking NAME (sha256:...)...done`, or `...saved` where a version does not unpack.
-        let named =
-            output.lines().filter_map(|l| l.strip_prefix("unpacking ").or_else(|| l.strip_suffix("\tsaved")));
         let before = images.len();
-        images.extend(named.map(|l| l.split_whitespace().next().unwrap_or(l).to_owned()));
+        images.extend(imported(&output).map(str::to_owned));
         ensure!(
             images.len() > before,
             "{} holds no image for this machine that has a name; save it with a name (docker save NAME:TAG)",
@@ -49,6 +46,17 @@ pub fn import(options: &Options, layout: &Layout, files: &[impl AsRef<Path>]) ->
         );
     }
     Ok(images)
+}
+
+/// The images that ctr says it imported: `unpacking NAME (sha256:...)...done` in 1.x, `NAME <blanks> saved` in 2.x.
+fn imported(output: &str) -> impl Iterator<Item = &str> {
+    output.lines().filter_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["unpacking", name, ..] | [name, "saved", ..] => Some(name),
+            _ => None,
+        }
+    })
 }
 
 fn import_command(programs: &Programs, snapshotter: &str, layout: &Layout) -> Command {
@@ -76,4 +84,27 @@ fn run(mut command: Command, input: Option<&[u8]>) -> Result<String> {
         bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ctr_says() {
+        for (output, names) in [
+            (
+                "unpacking a.b/c:1 (sha256:12)...done\nunpacking d:2 (sha256:34)...done\n",
+                vec!["a.b/c:1", "d:2"],
+            ),
+            (
+                "a.b/c:1                      \tsaved\t\napplication/vnd.oci.image.manifest.v1+json sha256:12\n\
+                 Importing\telapsed: 0.1 s\ttotal:   0.0 B\t(0.0 B/s)\t\n",
+                vec!["a.b/c:1"],
+            ),
+            ("", vec![]),
+        ] {
+            assert_eq!(imported(output).collect::<Vec<_>>(), names);
+        }
+    }
 }
