@@ -42,7 +42,11 @@ impl Cgroups {
 
     /// The pod's cgroup as the runtime is to be told.
     pub(crate) fn parent(&self, pod: &Pod) -> String {
-        if self.uses_systemd { self.slices(pod).pop().unwrap_or_default() } else { self.names(pod).pop().unwrap_or_default() }
+        if self.uses_systemd {
+            self.slices(pod).pop().unwrap_or_default()
+        } else {
+            self.names(pod).pop().unwrap_or_default()
+        }
     }
 
     /// Paths from `kubepods` to the pod's cgroup, as cgroupfs names them.
@@ -165,7 +169,9 @@ struct Limits {
 /// What the pod as a whole may use: a limit only if every container has one.
 fn limits(pod: &Pod) -> Limits {
     let limit = |name: &str| {
-        resources::pod_amount(pod, true, name).filter(|_| resources::is_limited(pod, name)).filter(|value| *value > 0)
+        resources::pod_amount(pod, true, name)
+            .filter(|_| resources::is_limited(pod, name))
+            .filter(|value| *value > 0)
     };
     Limits {
         shares: resources::shares(resources::pod_amount(pod, false, "cpu").unwrap_or(0)),

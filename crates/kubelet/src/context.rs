@@ -112,7 +112,12 @@ impl Context {
     }
 }
 
-fn found<K>(result: Result<K, client::Error>, kind: &str, name: &str, is_optional: bool) -> Result<Option<K>, String> {
+fn found<K>(
+    result: Result<K, client::Error>,
+    kind: &str,
+    name: &str,
+    is_optional: bool,
+) -> Result<Option<K>, String> {
     match result {
         Ok(object) => Ok(Some(object)),
         Err(error) if error.is_not_found() && is_optional => Ok(None),

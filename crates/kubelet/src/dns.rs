@@ -203,13 +203,13 @@ mod tests {
             (config.servers.join(" "), config.searches.join(" "), config.options.join(" "))
         };
         let text = |a: &str, b: &str, c: &str| (a.to_owned(), b.to_owned(), c.to_owned());
-        let first = text(
-            "10.96.0.10",
-            "n.svc.cluster.local svc.cluster.local cluster.local a.example b",
-            "ndots:5",
-        );
+        let first =
+            text("10.96.0.10", "n.svc.cluster.local svc.cluster.local cluster.local a.example b", "ndots:5");
         assert_eq!(made(json!({"containers": []})), first);
-        assert_eq!(made(json!({"containers": [], "hostNetwork": true, "dnsPolicy": "ClusterFirstWithHostNet"})), first);
+        assert_eq!(
+            made(json!({"containers": [], "hostNetwork": true, "dnsPolicy": "ClusterFirstWithHostNet"})),
+            first
+        );
         let default = text("1.1.1.1", "a.example b", "ndots:1 rotate");
         assert_eq!(made(json!({"containers": [], "dnsPolicy": "Default"})), default);
         assert_eq!(made(json!({"containers": [], "hostNetwork": true})), default);

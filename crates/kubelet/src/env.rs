@@ -223,7 +223,8 @@ mod tests {
 
     #[test]
     fn expansion() {
-        let known: Variables = [("A".to_owned(), Bytes::from("1")), ("B".to_owned(), Bytes::from("$(A)"))].into();
+        let known: Variables =
+            [("A".to_owned(), Bytes::from("1")), ("B".to_owned(), Bytes::from("$(A)"))].into();
         let cases = [
             ("$(A)-$(B)", "1-$(A)"),
             ("$$(A)", "$(A)"),

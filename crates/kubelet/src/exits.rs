@@ -15,7 +15,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::context::Context;
-use crate::runtime::messages::{ContainerState, Labels};
+use crate::runtime;
+use crate::runtime::messages::{ContainerState, Labels, PodSandboxState};
 use crate::state::PodState;
 
 /// How long a runtime may take to notice what the kernel already told.
@@ -41,7 +42,10 @@ impl Exits {
 
     /// Watches what runs.
     pub(crate) fn follow(&mut self, state: &PodState) {
-        let is_running = |id: &str| state.runs.iter().any(|run| run.id == id && run.is_running());
+        let is_running = |id: &str| {
+            state.runs.iter().any(|run| run.id == id && run.is_running())
+                || state.sandboxes.iter().any(|sandbox| sandbox.id == id && sandbox.is_ready)
+        };
         self.tasks.retain(|id, task| {
             let stays = is_running(id);
             if !stays {
@@ -53,14 +57,46 @@ impl Exits {
             if self.tasks.contains_key(&run.id) {
                 continue;
             }
-            let watch = watch(self.context.clone(), self.wake.clone(), run.id.clone());
-            self.tasks.insert(run.id.clone(), tokio::spawn(watch));
+            self.watch(&run.id, Thing::Container);
+        }
+        for sandbox in state.sandboxes.iter().filter(|sandbox| sandbox.is_ready) {
+            if !self.tasks.contains_key(&sandbox.id) {
+                self.watch(&sandbox.id, Thing::Sandbox);
+            }
+        }
+    }
+
+    fn watch(&mut self, id: &str, thing: Thing) {
+        let watch = watch(self.context.clone(), self.wake.clone(), id.to_owned(), thing);
+        self.tasks.insert(id.to_owned(), tokio::spawn(watch));
+    }
+}
+
+/// What has a first process.
+#[derive(Clone, Copy)]
+enum Thing {
+    Container,
+    Sandbox,
+}
+
+impl Thing {
+    /// Whether the runtime thinks that it runs, and the runtime's information of it.
+    async fn ask(self, context: &Context, id: &str, verbose: bool) -> Result<(bool, Labels), runtime::Error> {
+        match self {
+            Self::Container => {
+                let (status, info) = context.runtime.container_status(id, verbose).await?;
+                Ok((status.state() == ContainerState::Running, info))
+            }
+            Self::Sandbox => {
+                let (status, info) = context.runtime.sandbox_status(id, verbose).await?;
+                Ok((status.state() == PodSandboxState::Ready, info))
+            }
         }
     }
 }
 
-async fn watch(context: Arc<Context>, wake: Arc<Notify>, id: String) {
-    let Ok((_, info)) = context.runtime.container_status(&id, true).await else {
+async fn watch(context: Arc<Context>, wake: Arc<Notify>, id: String, thing: Thing) {
+    let Ok((_, info)) = thing.ask(&context, &id, true).await else {
         wake.notify_one();
         return;
     };
@@ -81,9 +117,8 @@ async fn watch(context: Arc<Context>, wake: Arc<Notify>, id: String) {
         }
     }
     for pause in NOTICE_PAUSES {
-        match context.runtime.container_status(&id, false).await {
-            Ok((status, _)) if status.state() == ContainerState::Running => {}
-            _ => break,
+        if !matches!(thing.ask(&context, &id, false).await, Ok((true, _))) {
+            break;
         }
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }

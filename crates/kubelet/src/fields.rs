@@ -121,7 +121,10 @@ pub(crate) fn resource(
     } else {
         (quantity.map_or(0, amount), 1)
     };
-    let divisor = selector.divisor.as_ref().map_or(0, |divisor| if name == "cpu" { milli_amount(divisor) } else { amount(divisor) });
+    let divisor = selector
+        .divisor
+        .as_ref()
+        .map_or(0, |divisor| if name == "cpu" { milli_amount(divisor) } else { amount(divisor) });
     let divisor = if divisor <= 0 { one } else { divisor };
     Ok(value.div_euclid(divisor).saturating_add(i64::from(value.rem_euclid(divisor) != 0)).to_string())
 }

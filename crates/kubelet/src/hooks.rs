@@ -43,7 +43,10 @@ pub(crate) async fn run(
             Err(error) => (error.to_string(), Vec::new()),
         };
         let output = String::from_utf8_lossy(&output).into_owned();
-        return Err(format!("Exec lifecycle hook ([{shown}]) {} - error: {error}, message: {output:?}", place()));
+        return Err(format!(
+            "Exec lifecycle hook ([{shown}]) {} - error: {error}, message: {output:?}",
+            place()
+        ));
     }
     if let Some(action) = &hook.http_get {
         let path = action.path.as_deref().unwrap_or_default();

@@ -72,7 +72,9 @@ pub(crate) async fn get(
     let shown = target.to_string();
     tokio::time::timeout(limit, follow(target, headers))
         .await
-        .unwrap_or_else(|_| Err("context deadline exceeded (Client.Timeout exceeded while awaiting headers)".into()))
+        .unwrap_or_else(|_| {
+            Err("context deadline exceeded (Client.Timeout exceeded while awaiting headers)".into())
+        })
         .map_err(|error| format!("Get \"{shown}\": {error}"))
 }
 
@@ -94,12 +96,15 @@ impl std::fmt::Display for Target {
 fn headers(action: &HTTPGetAction, purpose: &str) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     for header in action.http_headers.iter().flatten() {
-        let name: HeaderName = header.name.parse().map_err(|_| format!("invalid header name {}", header.name))?;
-        let value = HeaderValue::from_str(&header.value).map_err(|_| format!("invalid value of header {name}"))?;
+        let name: HeaderName =
+            header.name.parse().map_err(|_| format!("invalid header name {}", header.name))?;
+        let value =
+            HeaderValue::from_str(&header.value).map_err(|_| format!("invalid value of header {name}"))?;
         headers.append(name, value);
     }
     if !headers.contains_key(USER_AGENT) {
-        let agent = HeaderValue::from_str(&format!("kube-{purpose}/1.36")).map_err(|error| error.to_string())?;
+        let agent =
+            HeaderValue::from_str(&format!("kube-{purpose}/1.36")).map_err(|error| error.to_string())?;
         headers.insert(USER_AGENT, agent);
     }
     match headers.get(ACCEPT) {
@@ -151,18 +156,25 @@ async fn once(target: &Target, headers: &HeaderMap) -> Result<(Answer, Option<St
     exchange(stream, target, headers).await
 }
 
-async fn exchange<S>(stream: S, target: &Target, headers: &HeaderMap) -> Result<(Answer, Option<String>), String>
+async fn exchange<S>(
+    stream: S,
+    target: &Target,
+    headers: &HeaderMap,
+) -> Result<(Answer, Option<String>), String>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let text = |error: hyper::Error| error.to_string();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
     let driver = tokio::spawn(connection);
-    let mut request =
-        Request::get(&target.path).body(Empty::<Bytes>::new()).map_err(|error| format!("invalid path: {error}"))?;
+    let mut request = Request::get(&target.path)
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| format!("invalid path: {error}"))?;
     request.headers_mut().clone_from(headers);
     if !headers.contains_key(HOST) {
-        let host = HeaderValue::from_str(&host_port(&target.host, target.port)).map_err(|error| error.to_string())?;
+        let host = HeaderValue::from_str(&host_port(&target.host, target.port))
+            .map_err(|error| error.to_string())?;
         request.headers_mut().insert(HOST, host);
     }
     let response = sender.send_request(request).await.map_err(text)?;

@@ -68,8 +68,9 @@ pub(crate) async fn ensure(
     };
     match (present, policy) {
         (Some(present), "IfNotPresent" | "Never") => {
-            let text =
-                format!("Container image \"{wanted}\" already present on machine and can be accessed by the pod");
+            let text = format!(
+                "Container image \"{wanted}\" already present on machine and can be accessed by the pod"
+            );
             tell(EventKind::Normal, "Pulled", &text);
             Ok(as_present(present))
         }
@@ -158,7 +159,10 @@ fn as_present(image: Image) -> Present {
 /// The name with a tag: `latest` for one without tag and digest. `None` for what is no name.
 fn with_tag(name: &str) -> Option<String> {
     let last = name.rsplit('/').next().unwrap_or_default();
-    if last.is_empty() || name.contains(char::is_whitespace) || name.chars().any(char::is_uppercase) && !last.contains(':') && !name.contains('@') {
+    if last.is_empty()
+        || name.contains(char::is_whitespace)
+        || name.chars().any(char::is_uppercase) && !last.contains(':') && !name.contains('@')
+    {
         return None;
     }
     let has_tag = last.contains(':') || last.contains('@');
@@ -211,7 +215,8 @@ fn matching(config: &[u8], image: &str) -> Vec<(String, AuthConfig)> {
 fn covers(registry: &str, image: &str) -> bool {
     let (host, path) = registry.split_once('/').unwrap_or((registry, ""));
     let (image_host, image_path) = image.split_once('/').unwrap_or((image, ""));
-    let (labels, image_labels): (Vec<_>, Vec<_>) = (host.split('.').collect(), image_host.split('.').collect());
+    let (labels, image_labels): (Vec<_>, Vec<_>) =
+        (host.split('.').collect(), image_host.split('.').collect());
     labels.len() == image_labels.len()
         && labels.iter().zip(&image_labels).all(|(label, own)| *label == "*" || label == own)
         && image_path.starts_with(path)

@@ -141,7 +141,8 @@ fn huge_pages() -> BTreeMap<String, u64> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir("/sys/kernel/mm/hugepages").into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let kib = name.strip_prefix("hugepages-").and_then(|rest| rest.strip_suffix("kB")?.parse::<u64>().ok());
+        let kib =
+            name.strip_prefix("hugepages-").and_then(|rest| rest.strip_suffix("kB")?.parse::<u64>().ok());
         let count = std::fs::read_to_string(entry.path().join("nr_hugepages"))
             .ok()
             .and_then(|text| text.trim().parse::<u64>().ok());

@@ -135,8 +135,16 @@ impl Manager {
                 found.entry(spec::uid(&pod).to_owned()).or_insert(pod);
             }
         };
-        runtime.list_sandboxes(PodSandboxFilter::default()).await?.iter().for_each(|sandbox| add(&sandbox.labels));
-        runtime.list_containers(ContainerFilter::default()).await?.iter().for_each(|container| add(&container.labels));
+        runtime
+            .list_sandboxes(PodSandboxFilter::default())
+            .await?
+            .iter()
+            .for_each(|sandbox| add(&sandbox.labels));
+        runtime
+            .list_containers(ContainerFilter::default())
+            .await?
+            .iter()
+            .for_each(|container| add(&container.labels));
         for uid in directories(&self.context) {
             let labels = Labels::from([(label::POD_UID.to_owned(), uid)]);
             add(&labels);

@@ -82,7 +82,10 @@ async fn register(context: &Context) -> Node {
             annotations: Some(annotations.clone()),
             ..ObjectMeta::default()
         },
-        spec: Some(NodeSpec { taints: Some(taints).filter(|taints| !taints.is_empty()), ..NodeSpec::default() }),
+        spec: Some(NodeSpec {
+            taints: Some(taints).filter(|taints| !taints.is_empty()),
+            ..NodeSpec::default()
+        }),
         status: Some(findings(context, None).await.status),
     };
     let mut pause = Duration::from_millis(100);
@@ -120,8 +123,10 @@ async fn report(context: &Context, node: &Node) {
         let Findings { status, network_error, is_ready } = found;
         *context.network.write() = network_error.map_or(Network::Ready, Network::Missing);
         if is_first || is_due || !status::is_same(&old, &status) {
-            let patch = json!({"metadata": {"uid": node.metadata.uid}, "status": status::patch(&old, &status)});
-            match context.client.patch_subresource::<Node>("", name, "status", &Patch::Strategic(patch)).await {
+            let patch =
+                json!({"metadata": {"uid": node.metadata.uid}, "status": status::patch(&old, &status)});
+            match context.client.patch_subresource::<Node>("", name, "status", &Patch::Strategic(patch)).await
+            {
                 Ok(new) => {
                     status::tell(context, &old, &new);
                     node = new;

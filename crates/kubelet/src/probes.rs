@@ -111,7 +111,8 @@ struct Task {
 impl Task {
     async fn run(self) {
         let Some(probe) = self.question.probe(&self.container).cloned() else { return };
-        let seconds = |value: Option<i32>, least: u64| u64::try_from(value.unwrap_or(0)).unwrap_or(0).max(least);
+        let seconds =
+            |value: Option<i32>, least: u64| u64::try_from(value.unwrap_or(0)).unwrap_or(0).max(least);
         let period = Duration::from_secs(seconds(Some(probe.period_seconds.unwrap_or(10)), 1));
         tokio::time::sleep(self.rest_of_delay(seconds(probe.initial_delay_seconds, 0))).await;
         let mut row = Row::default();

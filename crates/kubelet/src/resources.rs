@@ -182,7 +182,8 @@ fn oom_score(pod: &Pod, container: &Container, memory: u64) -> i64 {
         BEST_EFFORT => 1000,
         _ => {
             let memory = i64::try_from(memory).unwrap_or(i64::MAX).max(1);
-            let request = request(container, "memory").or_else(|| limit(container, "memory")).map_or(0, amount);
+            let request =
+                request(container, "memory").or_else(|| limit(container, "memory")).map_or(0, amount);
             let share = i128::from(request) * 1000 / i128::from(memory);
             // Between those that are guaranteed and those that ask for nothing.
             (1000 - i64::try_from(share).unwrap_or(1000)).clamp(3, 999)

@@ -12,10 +12,10 @@ use crate::cgroups::Cgroups;
 use crate::config::Config;
 use crate::context::{Context, Network};
 use crate::machine::Machine;
+use crate::manager::stopped;
 use crate::pods::Pods;
 use crate::runtime::messages::{CgroupDriver, ContainerFilter, PodSandboxFilter};
 use crate::runtime::{self, Runtime};
-use crate::manager::stopped;
 use crate::volumes::mounts;
 use crate::{manager, node, server};
 
@@ -105,7 +105,11 @@ async fn connect(runtime: &Runtime) -> (String, bool) {
         match runtime.version().await {
             Ok(version) => {
                 let driver = runtime.cgroup_driver().await.unwrap_or(None);
-                tracing::info!(name = version.runtime_name, version = version.runtime_version, "connected to the runtime");
+                tracing::info!(
+                    name = version.runtime_name,
+                    version = version.runtime_version,
+                    "connected to the runtime"
+                );
                 return (version.runtime_name, driver == Some(CgroupDriver::Systemd));
             }
             Err(error) if !is_told => {

@@ -142,11 +142,17 @@ impl Runtime {
         self.act(path!(runtime "RemovePodSandbox"), request, CALL_TIMEOUT).await
     }
 
-    pub(crate) async fn sandbox_status(&self, id: &str) -> Result<PodSandboxStatus, Error> {
-        let request = PodSandboxStatusRequest { pod_sandbox_id: id.into(), verbose: false };
+    /// A sandbox's status; with `verbose` the runtime's own information too.
+    pub(crate) async fn sandbox_status(
+        &self,
+        id: &str,
+        verbose: bool,
+    ) -> Result<(PodSandboxStatus, Labels), Error> {
+        let request = PodSandboxStatusRequest { pod_sandbox_id: id.into(), verbose };
         let answer: PodSandboxStatusResponse =
             self.call(path!(runtime "PodSandboxStatus"), request, CALL_TIMEOUT).await?;
-        answer.status.ok_or_else(|| empty("PodSandboxStatus"))
+        let status = answer.status.ok_or_else(|| empty("PodSandboxStatus"))?;
+        Ok((status, answer.info))
     }
 
     pub(crate) async fn list_sandboxes(&self, filter: PodSandboxFilter) -> Result<Vec<PodSandbox>, Error> {

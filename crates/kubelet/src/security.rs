@@ -140,7 +140,8 @@ pub(crate) fn of_container(
 }
 
 fn seccomp(own: &SecurityContext, whole: &PodSecurityContext, dir: &str) -> SecurityProfile {
-    let profile = |kind: ProfileType, file: String| SecurityProfile { profile_type: kind.into(), localhost_ref: file };
+    let profile =
+        |kind: ProfileType, file: String| SecurityProfile { profile_type: kind.into(), localhost_ref: file };
     let wanted: Option<&SeccompProfile> = own.seccomp_profile.as_ref().or(whole.seccomp_profile.as_ref());
     match wanted.map(|wanted| (wanted.type_.as_str(), wanted.localhost_profile.as_deref())) {
         Some(("RuntimeDefault", _)) => profile(ProfileType::RuntimeDefault, String::new()),
@@ -179,9 +180,7 @@ pub(crate) fn check_non_root(pod: &Pod, container: &Container, image: &ImageUser
     let pod = format!("{}_{}({})", spec::name(pod), spec::namespace(pod), spec::uid(pod));
     let place = format!("(pod: \"{pod}\", container: {})", container.name);
     match (own.run_as_user.or(whole.run_as_user), image.uid) {
-        (Some(0), _) => {
-            Err(format!("container's runAsUser breaks non-root policy {place}"))
-        }
+        (Some(0), _) => Err(format!("container's runAsUser breaks non-root policy {place}")),
         (Some(_), _) => Ok(()),
         (None, Some(0)) => Err(format!("container has runAsNonRoot and image will run as root {place}")),
         (None, None) if !image.name.is_empty() => Err(format!(
@@ -202,7 +201,8 @@ mod tests {
 
     #[test]
     fn the_container_overrides_the_pod() {
-        let pod = pod(json!({"hostPID": true, "securityContext": {"runAsUser": 1, "runAsGroup": 2, "fsGroup": 3,
+        let pod =
+            pod(json!({"hostPID": true, "securityContext": {"runAsUser": 1, "runAsGroup": 2, "fsGroup": 3,
             "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [{"name": "a", "securityContext": {"runAsUser": 5, "procMount": "Unmasked",
                 "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]}));

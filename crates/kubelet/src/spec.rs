@@ -75,7 +75,8 @@ pub(crate) fn all(pod: &Pod) -> Vec<(Kind, Container)> {
         .iter()
         .map(|container| (if is_sidecar(container) { Kind::Sidecar } else { Kind::Init }, container.clone()));
     let app = containers(pod).iter().map(|container| (Kind::App, container.clone()));
-    let ephemeral = ephemeral_containers(pod).iter().map(|container| (Kind::Ephemeral, as_container(container)));
+    let ephemeral =
+        ephemeral_containers(pod).iter().map(|container| (Kind::Ephemeral, as_container(container)));
     init.chain(app).chain(ephemeral).collect()
 }
 
@@ -221,11 +222,8 @@ mod tests {
 
     #[test]
     fn the_hash_is_pinned() {
-        let container = Container {
-            name: "a".into(),
-            image: Some("busybox:1".into()),
-            ..Container::default()
-        };
+        let container =
+            Container { name: "a".into(), image: Some("busybox:1".into()), ..Container::default() };
         assert_eq!(hash(&container), "85ef9d9ab5337d37");
     }
 }

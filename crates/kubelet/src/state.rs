@@ -112,10 +112,7 @@ impl PodState {
 
     /// The addresses of the pod, as far as the runtime knows them.
     pub(crate) fn ips(&self) -> &[String] {
-        self.sandboxes
-            .iter()
-            .find(|sandbox| sandbox.is_ready)
-            .map_or(&[], |sandbox| sandbox.ips.as_slice())
+        self.sandboxes.iter().find(|sandbox| sandbox.is_ready).map_or(&[], |sandbox| sandbox.ips.as_slice())
     }
 }
 

@@ -29,8 +29,13 @@ impl Runs {
 
     /// A sandbox that is ready.
     pub(crate) fn ready() -> Self {
-        let sandbox =
-            Sandbox { id: "s".into(), attempt: 0, is_ready: true, created_at: 1, ips: vec!["10.0.0.1".into()] };
+        let sandbox = Sandbox {
+            id: "s".into(),
+            attempt: 0,
+            is_ready: true,
+            created_at: 1,
+            ips: vec!["10.0.0.1".into()],
+        };
         Self(PodState { sandboxes: vec![sandbox], runs: Vec::new() })
     }
 

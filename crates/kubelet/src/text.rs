@@ -40,8 +40,15 @@ mod tests {
 
     #[test]
     fn durations() {
-        let cases =
-            [(10_000, "10s"), (160_000, "2m40s"), (300_000, "5m0s"), (3_600_000, "1h0m0s"), (500, "500ms"), (1500, "1.5s"), (0, "0s")];
+        let cases = [
+            (10_000, "10s"),
+            (160_000, "2m40s"),
+            (300_000, "5m0s"),
+            (3_600_000, "1h0m0s"),
+            (500, "500ms"),
+            (1500, "1.5s"),
+            (0, "0s"),
+        ];
         for (millis, expected) in cases {
             assert_eq!(go_duration(SignedDuration::from_millis(millis)), expected);
         }

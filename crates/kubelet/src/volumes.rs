@@ -47,7 +47,9 @@ pub(crate) async fn mount(
             Ok(path) => {
                 paths.insert(volume.name.clone(), path);
             }
-            Err(error) => errors.push(format!("MountVolume.SetUp failed for volume \"{}\" : {error}", volume.name)),
+            Err(error) => {
+                errors.push(format!("MountVolume.SetUp failed for volume \"{}\" : {error}", volume.name))
+            }
         }
     }
     if errors.is_empty() { Ok(paths) } else { Err(errors) }
@@ -155,7 +157,8 @@ fn memory_limit(pod: &Pod, limit: u64) -> u64 {
 /// Whether no container writes the volume.
 fn is_read_only(pod: &Pod, volume: &str) -> bool {
     let mut mounts = spec::all(pod);
-    mounts.retain(|(_, container)| container.volume_mounts.iter().flatten().any(|mount| mount.name == volume));
+    mounts
+        .retain(|(_, container)| container.volume_mounts.iter().flatten().any(|mount| mount.name == volume));
     !mounts.is_empty()
         && mounts.iter().all(|(_, container)| {
             let mut own = container.volume_mounts.iter().flatten().filter(|mount| mount.name == volume);
@@ -208,7 +211,10 @@ pub(crate) fn container_mounts(
                 .join(index.to_string());
             subpath::bind(path, &sub, &target).map_err(|error| {
                 tracing::debug!(%error, sub, "cannot bind a part of a volume");
-                format!("failed to prepare subPath for volumeMount \"{}\" of container \"{}\"", mount.name, container.name)
+                format!(
+                    "failed to prepare subPath for volumeMount \"{}\" of container \"{}\"",
+                    mount.name, container.name
+                )
             })?;
             host_path = target;
         }

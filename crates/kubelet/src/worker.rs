@@ -259,7 +259,10 @@ impl Worker {
     }
 
     /// One look at a pod that is to run; returns how long to wait, or nothing if something was done.
-    async fn step(&mut self, wishes: &watch::Receiver<Wish>) -> Result<Option<Duration>, crate::runtime::Error> {
+    async fn step(
+        &mut self,
+        wishes: &watch::Receiver<Wish>,
+    ) -> Result<Option<Duration>, crate::runtime::Error> {
         self.observe(false).await?;
         let now = self.context.clock.now();
         let plan = self.plan(now);
@@ -395,7 +398,9 @@ impl Worker {
 
     async fn mount(&mut self, now: Timestamp, is_needed: bool) -> Result<(), Timestamp> {
         let dir = self.context.pod_dir(spec::uid(&self.pod));
-        let made = ["volumes", "containers", "plugins"].iter().try_for_each(|name| std::fs::create_dir_all(dir.join(name)));
+        let made = ["volumes", "containers", "plugins"]
+            .iter()
+            .try_for_each(|name| std::fs::create_dir_all(dir.join(name)));
         if let Err(error) = made {
             let text = format!("error making pod data directories: {error}");
             self.context.event(&self.pod, EventKind::Warning, "Failed", text);
@@ -415,7 +420,8 @@ impl Worker {
                 for error in errors {
                     self.context.event(&self.pod, EventKind::Warning, "FailedMount", error);
                 }
-                let pause = next_pause(self.volumes_retry, SignedDuration::from_millis(500), VOLUMES_RETRY_MAX);
+                let pause =
+                    next_pause(self.volumes_retry, SignedDuration::from_millis(500), VOLUMES_RETRY_MAX);
                 let after = now.saturating_add(pause).unwrap_or(now);
                 self.volumes_retry = Some((after, pause));
                 // What runs goes on with what it has.
@@ -479,7 +485,8 @@ impl Worker {
             context.event(&pod, EventKind::Normal, "SandboxChanged", text);
         }
         let result = async {
-            std::fs::create_dir_all(context.log_dir(&pod)).map_err(|error| format!("create pod log directory: {error}"))?;
+            std::fs::create_dir_all(context.log_dir(&pod))
+                .map_err(|error| format!("create pod log directory: {error}"))?;
             let config = sandbox::config(&context, &pod, attempt)?;
             let handler = sandbox::handler(&context, &pod).await?;
             context.runtime.run_sandbox(config, handler).await.map_err(|error| error.to_string())
@@ -514,7 +521,9 @@ impl Worker {
         let Ok(sandbox) = self.state.sandbox(&pod).cloned() else { return false };
         let sandbox_config = match sandbox::config(&context, &pod, sandbox.attempt) {
             Ok(config) => config,
-            Err(message) => return self.fail(name, Reason { reason: "ConfigPodSandboxError".into(), message }),
+            Err(message) => {
+                return self.fail(name, Reason { reason: "ConfigPodSandboxError".into(), message });
+            }
         };
         let empty = Paths::new();
         let start = Start {
@@ -561,7 +570,13 @@ impl Worker {
             () = until_ended(wishes) => return false,
         };
         let Err(message) = result else { return true };
-        context.container_event(&pod, name, EventKind::Warning, "FailedPostStartHook", "PostStartHook failed");
+        context.container_event(
+            &pod,
+            name,
+            EventKind::Warning,
+            "FailedPostStartHook",
+            "PostStartHook failed",
+        );
         if let Some(run) = self.state.runs.iter().find(|run| run.id == id) {
             let grace = Duration::from_secs(u64::try_from(spec::grace_seconds(&pod)).unwrap_or(0));
             let _ = stop::stop_one(&context, &pod, run, &ip, grace, "FailedPostStartHook").await;
@@ -600,6 +615,10 @@ async fn until_ended(mut wishes: watch::Receiver<Wish>) {
 }
 
 /// Twice the pause before, within limits.
-fn next_pause(before: Option<(Timestamp, SignedDuration)>, first: SignedDuration, max: SignedDuration) -> SignedDuration {
+fn next_pause(
+    before: Option<(Timestamp, SignedDuration)>,
+    first: SignedDuration,
+    max: SignedDuration,
+) -> SignedDuration {
     before.map_or(first, |(_, pause)| (pause * 2).min(max))
 }

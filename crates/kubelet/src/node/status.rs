@@ -1,8 +1,8 @@
 //! What the Node object says of the machine.
 
 use api::core::v1::{
-    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeRuntimeHandler,
-    NodeRuntimeHandlerFeatures, NodeStatus, NodeSystemInfo,
+    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints,
+    NodeRuntimeHandler, NodeRuntimeHandlerFeatures, NodeStatus, NodeSystemInfo,
 };
 use api::meta::v1::Time;
 use jiff::Timestamp;
@@ -38,7 +38,8 @@ pub(super) async fn findings(context: &Context, old: Option<&NodeStatus>) -> Fin
     };
     let mut problems = Vec::new();
     problems.extend(runtime_error);
-    problems.extend(network_error.as_ref().map(|error| format!("container runtime network not ready: {error}")));
+    problems
+        .extend(network_error.as_ref().map(|error| format!("container runtime network not ready: {error}")));
     let facts = Facts {
         problems,
         is_memory_short: machine::is_memory_short(),
@@ -120,7 +121,9 @@ fn image_list(mut images: Vec<Image>) -> Vec<ContainerImage> {
         .filter(|image| !image.repo_tags.is_empty() || !image.repo_digests.is_empty())
         .take(IMAGES_MAX)
         .map(|image| ContainerImage {
-            names: Some(image.repo_digests.into_iter().chain(image.repo_tags).take(IMAGE_NAMES_MAX).collect()),
+            names: Some(
+                image.repo_digests.into_iter().chain(image.repo_tags).take(IMAGE_NAMES_MAX).collect(),
+            ),
             size_bytes: i64::try_from(image.size).ok(),
         })
         .collect()
@@ -190,8 +193,11 @@ fn condition(
 ) -> NodeCondition {
     let status = if holds { "True" } else { "False" };
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
-    let before = old.and_then(|old| old.conditions.as_ref()?.iter().find(|condition| condition.type_ == kind));
-    let since = before.filter(|before| before.status == status).and_then(|before| before.last_transition_time.clone());
+    let before =
+        old.and_then(|old| old.conditions.as_ref()?.iter().find(|condition| condition.type_ == kind));
+    let since = before
+        .filter(|before| before.status == status)
+        .and_then(|before| before.last_transition_time.clone());
     NodeCondition {
         type_: kind.into(),
         status: status.into(),
@@ -210,7 +216,8 @@ pub(super) fn is_same(old: &NodeStatus, new: &NodeStatus) -> bool {
     let find = |kind: &str| old.conditions.iter().flatten().find(|condition| condition.type_ == kind);
     let conditions_hold = new.conditions.iter().flatten().all(|condition| {
         find(&condition.type_).is_some_and(|old| {
-            (&old.status, &old.reason, &old.message) == (&condition.status, &condition.reason, &condition.message)
+            (&old.status, &old.reason, &old.message)
+                == (&condition.status, &condition.reason, &condition.message)
         })
     });
     conditions_hold && !differs(&object(old), &object(new))

@@ -43,7 +43,13 @@ struct HealthCheckResponse {
 const SERVING: i32 = 1;
 
 /// Probes once.
-pub(super) async fn act(context: &Context, probe: &Probe, container: &Container, id: &str, pod_ip: &str) -> Outcome {
+pub(super) async fn act(
+    context: &Context,
+    probe: &Probe,
+    container: &Container,
+    id: &str,
+    pod_ip: &str,
+) -> Outcome {
     let limit = Duration::from_secs(u64::try_from(probe.timeout_seconds.unwrap_or(1)).unwrap_or(1).max(1));
     if let Some(exec) = &probe.exec {
         return run(context, id, exec.command.clone().unwrap_or_default(), limit).await;
@@ -80,7 +86,9 @@ pub(super) async fn act(context: &Context, probe: &Probe, container: &Container,
         let place = host_port(pod_ip, port);
         return match tokio::time::timeout(limit, health(&place, service)).await {
             Ok(outcome) => outcome,
-            Err(_) => Outcome::Failure(format!("timeout: failed to connect service \"{place}\" within {limit:?}")),
+            Err(_) => {
+                Outcome::Failure(format!("timeout: failed to connect service \"{place}\" within {limit:?}"))
+            }
         };
     }
     Outcome::Error("missing probe handler".into())
@@ -127,7 +135,8 @@ async fn health(place: &str, service: String) -> Outcome {
         Ok(answer) if answer.status == SERVING => Outcome::Success,
         Ok(answer) => {
             let name = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"];
-            let name = usize::try_from(answer.status).ok().and_then(|status| name.get(status)).unwrap_or(&"UNKNOWN");
+            let name =
+                usize::try_from(answer.status).ok().and_then(|status| name.get(status)).unwrap_or(&"UNKNOWN");
             Outcome::Failure(format!("service unhealthy (responded with \"{name}\")"))
         }
         Err(error) => Outcome::Failure(error),

@@ -47,7 +47,8 @@ impl Row {
         } else {
             *self = Self { passed, length: 1 };
         }
-        let enough = if passed { probe.success_threshold.unwrap_or(1) } else { probe.failure_threshold.unwrap_or(3) };
+        let enough =
+            if passed { probe.success_threshold.unwrap_or(1) } else { probe.failure_threshold.unwrap_or(3) };
         (self.length >= enough).then_some(passed)
     }
 }

@@ -169,8 +169,10 @@ mod tests {
         assert!(!write(dir.path(), &files(&[("a", "1"), ("d/e", "2")]), None, at(2)).unwrap());
         assert!(write(dir.path(), &files(&[("a", "3"), ("f", "4")]), None, at(3)).unwrap());
         assert_eq!((read("a"), read("d/e"), read("f")), (Some("3".into()), None, Some("4".into())));
-        let names: Vec<_> =
-            fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let names: Vec<_> = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         assert_eq!(names.len(), 4, "no remains: {names:?}");
         assert!(write(dir.path(), &Files::new(), None, at(4)).unwrap());
         assert_eq!(read("a"), None);

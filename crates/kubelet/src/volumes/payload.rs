@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use api::core::v1::{
-    ConfigMapVolumeSource, DownwardAPIVolumeFile, KeyToPath, Pod, ProjectedVolumeSource, SecretVolumeSource, Volume,
-    VolumeProjection,
+    ConfigMapVolumeSource, DownwardAPIVolumeFile, KeyToPath, Pod, ProjectedVolumeSource, SecretVolumeSource,
+    Volume, VolumeProjection,
 };
 use bytes::Bytes;
 
@@ -129,18 +129,27 @@ impl Source<'_> {
             let text = super::trust::collect(self.context, bundle).await?;
             return Ok([(bundle.path.clone(), file(Bytes::from(text), mode.unwrap_or(MODE)))].into());
         }
-        Err(format!("a source of the projected volume \"{}\" is of a kind that this node does not know", place.0))
+        Err(format!(
+            "a source of the projected volume \"{}\" is of a kind that this node does not know",
+            place.0
+        ))
     }
 
-    async fn config_map_data(&self, name: &str, is_optional: bool) -> Result<BTreeMap<String, Bytes>, String> {
-        let map = self.context.config_map(spec::namespace(self.pod), name, is_optional).await?.unwrap_or_default();
+    async fn config_map_data(
+        &self,
+        name: &str,
+        is_optional: bool,
+    ) -> Result<BTreeMap<String, Bytes>, String> {
+        let map =
+            self.context.config_map(spec::namespace(self.pod), name, is_optional).await?.unwrap_or_default();
         let text = map.data.into_iter().flatten().map(|(key, value)| (key, Bytes::from(value)));
         let binary = map.binary_data.into_iter().flatten().map(|(key, value)| (key, Bytes::from(value.0)));
         Ok(text.chain(binary).collect())
     }
 
     async fn secret_data(&self, name: &str, is_optional: bool) -> Result<BTreeMap<String, Bytes>, String> {
-        let secret = self.context.secret(spec::namespace(self.pod), name, is_optional).await?.unwrap_or_default();
+        let secret =
+            self.context.secret(spec::namespace(self.pod), name, is_optional).await?.unwrap_or_default();
         Ok(secret.data.into_iter().flatten().map(|(key, value)| (key, Bytes::from(value.0))).collect())
     }
 }
@@ -205,7 +214,8 @@ mod tests {
 
     #[test]
     fn keys_and_paths() {
-        let data: BTreeMap<_, _> = [("a".to_owned(), Bytes::from("1")), ("b".to_owned(), Bytes::from("2"))].into();
+        let data: BTreeMap<_, _> =
+            [("a".to_owned(), Bytes::from("1")), ("b".to_owned(), Bytes::from("2"))].into();
         let all = select(&data, None, Some(0o400), false, "").unwrap();
         assert_eq!((all.len(), all["a"].mode), (2, 0o400));
         let item = |key: &str| KeyToPath { key: key.into(), path: "x/y".into(), mode: Some(0o444) };

@@ -34,8 +34,14 @@ pub(crate) fn bind(volume: &Path, sub: &str, target: &Path) -> io::Result<()> {
 
 fn open_beneath(root: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    rustix::fs::openat2(root.as_fd(), path, flags, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS)
-        .map_err(io::Error::from)
+    rustix::fs::openat2(
+        root.as_fd(),
+        path,
+        flags,
+        Mode::empty(),
+        ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
+    )
+    .map_err(io::Error::from)
 }
 
 fn open(root: &OwnedFd, sub: &str) -> io::Result<OwnedFd> {

@@ -12,7 +12,10 @@ use client::ListOptions;
 use crate::context::Context;
 
 /// The anchors of the bundle of that name, or of all bundles of a signer that match.
-pub(crate) async fn collect(context: &Context, wanted: &ClusterTrustBundleProjection) -> Result<String, String> {
+pub(crate) async fn collect(
+    context: &Context,
+    wanted: &ClusterTrustBundleProjection,
+) -> Result<String, String> {
     let is_optional = wanted.optional == Some(true);
     if let Some(name) = &wanted.name {
         return match context.client.get::<ClusterTrustBundle>("", name).await {
@@ -23,7 +26,8 @@ pub(crate) async fn collect(context: &Context, wanted: &ClusterTrustBundleProjec
     }
     let signer = wanted.signer_name.as_deref().unwrap_or_default();
     let options = ListOptions::fields(format!("spec.signerName={signer}"));
-    let bundles = context.client.list::<ClusterTrustBundle>("", &options).await.map_err(|error| error.to_string())?;
+    let bundles =
+        context.client.list::<ClusterTrustBundle>("", &options).await.map_err(|error| error.to_string())?;
     // No selector selects nothing, an empty one everything.
     let selector = match &wanted.label_selector {
         Some(selector) => Some(Selector::try_from(selector).map_err(|error| error.to_string())?),

@@ -23,7 +23,12 @@ struct Pause {
 
 impl Backoff {
     /// How long the pause is and when it ends, if `key`, which failed at `failed`, must still wait.
-    pub(crate) fn wait(&self, key: &str, failed: Timestamp, now: Timestamp) -> Option<(SignedDuration, Timestamp)> {
+    pub(crate) fn wait(
+        &self,
+        key: &str,
+        failed: Timestamp,
+        now: Timestamp,
+    ) -> Option<(SignedDuration, Timestamp)> {
         let pause = self.0.get(key)?;
         if pause.is_old(failed) {
             return None;

@@ -11,7 +11,8 @@ use crate::spec;
 use crate::text::go_slice;
 
 /// Which conditions are the kubelet's: `PodConditionByKubelet` of `pkg/kubelet/types/pod_status.go`.
-const OWN: [&str; 5] = ["PodScheduled", "Ready", "Initialized", "ContainersReady", "PodReadyToStartContainers"];
+const OWN: [&str; 5] =
+    ["PodScheduled", "Ready", "Initialized", "ContainersReady", "PodReadyToStartContainers"];
 
 /// How one condition stands.
 struct Standing {
@@ -31,10 +32,18 @@ impl Standing {
 }
 
 /// All conditions: those of others as they are, then our own.
-pub(crate) fn conditions(inputs: &Inputs<'_>, statuses: &[ContainerStatus], phase: &str) -> Vec<PodCondition> {
+pub(crate) fn conditions(
+    inputs: &Inputs<'_>,
+    statuses: &[ContainerStatus],
+    phase: &str,
+) -> Vec<PodCondition> {
     let theirs = inputs.pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    let mut all: Vec<PodCondition> =
-        theirs.into_iter().flatten().filter(|condition| !OWN.contains(&condition.type_.as_str())).cloned().collect();
+    let mut all: Vec<PodCondition> = theirs
+        .into_iter()
+        .flatten()
+        .filter(|condition| !OWN.contains(&condition.type_.as_str()))
+        .cloned()
+        .collect();
     let has_sandbox = inputs.state.sandbox(inputs.pod).is_ok();
     let sandbox = if has_sandbox { Standing::yes() } else { Standing::no("", String::new()) };
     let ready = ready(inputs, &all, statuses, phase);
@@ -91,7 +100,10 @@ fn initialized(inputs: &Inputs<'_>, statuses: &[ContainerStatus], phase: &str) -
     if statuses.iter().filter(is_app).any(|status| has_begun(&status)) {
         return Standing::yes();
     }
-    let message = messages(&[("containers with unknown status", &unknown), ("containers with incomplete status", &incomplete)]);
+    let message = messages(&[
+        ("containers with unknown status", &unknown),
+        ("containers with incomplete status", &incomplete),
+    ]);
     if message.is_empty() { Standing::yes() } else { Standing::no("ContainersNotInitialized", message) }
 }
 
@@ -112,7 +124,10 @@ fn containers_ready(inputs: &Inputs<'_>, statuses: &[ContainerStatus], phase: &s
     if phase == phase::FAILED {
         return Standing::no("PodFailed", String::new());
     }
-    let message = messages(&[("containers with unknown status", &unknown), ("containers with unready status", &unready)]);
+    let message = messages(&[
+        ("containers with unknown status", &unknown),
+        ("containers with unready status", &unready),
+    ]);
     if message.is_empty() { Standing::yes() } else { Standing::no("ContainersNotReady", message) }
 }
 
@@ -125,7 +140,8 @@ fn ready(inputs: &Inputs<'_>, all: &[PodCondition], statuses: &[ContainerStatus]
     for gate in spec::spec(inputs.pod).readiness_gates.iter().flatten() {
         let kind = &gate.condition_type;
         match all.iter().find(|condition| condition.type_ == *kind) {
-            None => unready.push(format!("corresponding condition of pod readiness gate \"{kind}\" does not exist.")),
+            None => unready
+                .push(format!("corresponding condition of pod readiness gate \"{kind}\" does not exist.")),
             Some(condition) if condition.status == "True" => {}
             Some(condition) => unready.push(format!(
                 "the status of pod readiness gate \"{kind}\" is not \"True\", but {}",
@@ -133,7 +149,11 @@ fn ready(inputs: &Inputs<'_>, all: &[PodCondition], statuses: &[ContainerStatus]
             )),
         }
     }
-    if unready.is_empty() { Standing::yes() } else { Standing::no("ReadinessGatesNotReady", unready.join(", ")) }
+    if unready.is_empty() {
+        Standing::yes()
+    } else {
+        Standing::no("ReadinessGatesNotReady", unready.join(", "))
+    }
 }
 
 fn messages(parts: &[(&str, &Vec<String>)]) -> String {

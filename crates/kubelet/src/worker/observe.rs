@@ -35,7 +35,13 @@ impl Observer {
             let is_ready = sandbox.state() == PodSandboxState::Ready;
             let ips = if is_ready { self.addresses_of(context, &sandbox.id).await? } else { Vec::new() };
             let attempt = sandbox.metadata.as_ref().map_or(0, |metadata| metadata.attempt);
-            sandboxes.push(Sandbox { id: sandbox.id, attempt, is_ready, created_at: sandbox.created_at, ips });
+            sandboxes.push(Sandbox {
+                id: sandbox.id,
+                attempt,
+                is_ready,
+                created_at: sandbox.created_at,
+                ips,
+            });
         }
         sandboxes.sort_by_key(|sandbox| std::cmp::Reverse((sandbox.created_at, sandbox.attempt)));
         self.addresses.retain(|id, _| sandboxes.iter().any(|sandbox| sandbox.id == *id));
@@ -47,7 +53,9 @@ impl Observer {
         for container in listed {
             let state = container.state();
             let known = self.runs.get(&container.id).filter(|run| run.state == state);
-            if let Some(run) = known.filter(|run| matches!(run.state, ContainerState::Running | ContainerState::Exited)) {
+            if let Some(run) =
+                known.filter(|run| matches!(run.state, ContainerState::Running | ContainerState::Exited))
+            {
                 runs.push(run.clone());
                 continue;
             }
@@ -72,14 +80,15 @@ impl Observer {
         if let Some(known) = self.addresses.get(id) {
             return Ok(known.clone());
         }
-        let status = match context.runtime.sandbox_status(id).await {
-            Ok(status) => status,
+        let status = match context.runtime.sandbox_status(id, false).await {
+            Ok((status, _)) => status,
             Err(error) if error.is_not_found() => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
         let network = status.network.unwrap_or_default();
         let first = Some(network.ip).filter(|ip| !ip.is_empty());
-        let ips: Vec<_> = first.into_iter().chain(network.additional_ips.into_iter().map(|ip| ip.ip)).collect();
+        let ips: Vec<_> =
+            first.into_iter().chain(network.additional_ips.into_iter().map(|ip| ip.ip)).collect();
         if !ips.is_empty() {
             self.addresses.insert(id.to_owned(), ips.clone());
         }
@@ -90,7 +99,8 @@ impl Observer {
 /// Reads what the container left as its last word.
 async fn read_message(context: &Context, run: &mut Run) {
     let path = run.message_path.clone();
-    let falls_back = run.annotations.get(label::MESSAGE_POLICY).map(String::as_str) == Some("FallbackToLogsOnError");
+    let falls_back =
+        run.annotations.get(label::MESSAGE_POLICY).map(String::as_str) == Some("FallbackToLogsOnError");
     let log = run.log_path.clone();
     let use_log = falls_back && run.exit_code != 0;
     // Files of containers may be on slow disks.

@@ -43,7 +43,8 @@ fn object(status: &PodStatus) -> Map<String, Value> {
 
 /// Conditions are merged by type, field by field: what is gone must be said.
 fn changed_conditions(old: Option<&Value>, new: &[Value]) -> Value {
-    let find = |kind: &Value| old.and_then(Value::as_array)?.iter().find(|condition| condition["type"] == *kind);
+    let find =
+        |kind: &Value| old.and_then(Value::as_array)?.iter().find(|condition| condition["type"] == *kind);
     let mut changed = Vec::new();
     for condition in new {
         let before = find(&condition["type"]);

@@ -27,7 +27,12 @@ struct Count {
 }
 
 /// The phase. `is_ended`: no container will start any more; `app_is_live`: one of the app containers runs.
-pub(crate) fn phase(pod: &Pod, statuses: &[ContainerStatus], is_ended: bool, app_is_live: bool) -> &'static str {
+pub(crate) fn phase(
+    pod: &Pod,
+    statuses: &[ContainerStatus],
+    is_ended: bool,
+    app_is_live: bool,
+) -> &'static str {
     let find = |name: &str| statuses.iter().find(|status| status.name == name);
     let mut count = Count::default();
     let (mut init_pending, mut sidecar_pending) = (0, 0);

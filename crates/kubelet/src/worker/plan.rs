@@ -89,8 +89,7 @@ fn plan_sandbox(world: &World<'_>, attempt: u32, replaces: bool, plan: &mut Plan
         return;
     }
     let is_done = |container: &Container| {
-        let policy =
-            container.restart_policy.as_deref().or(spec::spec(world.pod).restart_policy.as_deref());
+        let policy = container.restart_policy.as_deref().or(spec::spec(world.pod).restart_policy.as_deref());
         policy == Some("OnFailure")
             && world.state.run(&container.name).is_some_and(|run| run.is_exited() && run.exit_code == 0)
     };
@@ -187,7 +186,8 @@ fn plan_init(world: &World<'_>) -> InitPlan {
             continue;
         }
         let is_last = index + 1 == containers.len();
-        let step = if is_sidecar { judge_sidecar(world, container, run) } else { judge_init(world, container, run) };
+        let step =
+            if is_sidecar { judge_sidecar(world, container, run) } else { judge_init(world, container, run) };
         match step {
             InitStep::Wait => {}
             InitStep::Failed => {
@@ -359,7 +359,8 @@ impl Plan {
         if let Some(finished) = world.state.ended(name)
             && let Some((length, end)) = world.crashes.wait(name, finished, world.now)
         {
-            let (pod, namespace, uid) = (spec::name(world.pod), spec::namespace(world.pod), spec::uid(world.pod));
+            let (pod, namespace, uid) =
+                (spec::name(world.pod), spec::namespace(world.pod), spec::uid(world.pod));
             let length = crate::text::go_duration(length);
             let text =
                 format!("back-off {length} restarting failed container={name} pod={pod}_{namespace}({uid})");

@@ -16,7 +16,8 @@ use crate::env::{self, Variables};
 use crate::images::{self, Present, Pulls};
 use crate::resources;
 use crate::runtime::messages::{
-    ContainerConfig, ContainerMetadata, ImageSpec, KeyValue, Labels, LinuxContainerConfig, Mount, PodSandboxConfig,
+    ContainerConfig, ContainerMetadata, ImageSpec, KeyValue, Labels, LinuxContainerConfig, Mount,
+    PodSandboxConfig,
 };
 use crate::security;
 use crate::spec;
@@ -80,8 +81,9 @@ impl Start<'_> {
         let target = self.target()?;
         let text = |error: io::Error| error.to_string();
         let log_dir = context.log_dir(pod).join(&container.name);
-        std::fs::create_dir_all(&log_dir)
-            .map_err(|error| format!("create container log directory for container {} failed: {error}", container.name))?;
+        std::fs::create_dir_all(&log_dir).map_err(|error| {
+            format!("create container log directory for container {} failed: {error}", container.name)
+        })?;
         let mut mounts = volumes::container_mounts(context, pod, container, self.volumes, &environment)?;
         mounts.extend(self.hosts_mount(&around.pod_ips, &mounts).map_err(text)?);
         mounts.extend(self.message_mount().map_err(text)?);
@@ -111,7 +113,12 @@ impl Start<'_> {
             stdin_once: container.stdin_once == Some(true),
             tty: container.tty == Some(true),
             linux: Some(LinuxContainerConfig {
-                resources: Some(resources::container_resources(pod, container, context.machine.memory, unified)),
+                resources: Some(resources::container_resources(
+                    pod,
+                    container,
+                    context.machine.memory,
+                    unified,
+                )),
                 security_context: Some(security),
             }),
             ..ContainerConfig::default()
@@ -121,7 +128,8 @@ impl Start<'_> {
     /// The container whose processes an ephemeral one is to see.
     fn target(&self) -> Result<Option<String>, String> {
         let own = spec::ephemeral_containers(self.pod).iter().find(|own| own.name == self.container.name);
-        let Some(name) = own.and_then(|own| own.target_container_name.as_deref()).filter(|name| !name.is_empty())
+        let Some(name) =
+            own.and_then(|own| own.target_container_name.as_deref()).filter(|name| !name.is_empty())
         else {
             return Ok(None);
         };
@@ -154,7 +162,10 @@ impl Start<'_> {
             (label::RESTART_COUNT, Some(self.restart_count.to_string())),
             (label::MESSAGE_PATH, Some(text(&container.termination_message_path))),
             (label::MESSAGE_POLICY, Some(text(&container.termination_message_policy))),
-            (label::DELETION_GRACE, pod.metadata.deletion_grace_period_seconds.map(|grace| grace.to_string())),
+            (
+                label::DELETION_GRACE,
+                pod.metadata.deletion_grace_period_seconds.map(|grace| grace.to_string()),
+            ),
             (
                 label::TERMINATION_GRACE,
                 spec::spec(pod).termination_grace_period_seconds.map(|grace| grace.to_string()),
@@ -191,7 +202,8 @@ impl Start<'_> {
 
     /// The file for the container's last word, one a run.
     fn message_mount(&self) -> io::Result<Option<Mount>> {
-        let Some(place) = self.container.termination_message_path.as_deref().filter(|path| !path.is_empty()) else {
+        let Some(place) = self.container.termination_message_path.as_deref().filter(|path| !path.is_empty())
+        else {
             return Ok(None);
         };
         let dir = self.context.pod_dir(spec::uid(self.pod)).join("containers").join(&self.container.name);

@@ -77,7 +77,8 @@ pub(crate) fn generate(inputs: &Inputs<'_>) -> PodStatus {
 
     let all: Vec<_> = init.iter().chain(&app).cloned().collect();
     decide_phase(inputs, &all, &mut status);
-    status.conditions = Some(conditions::conditions(inputs, &all, status.phase.as_deref().unwrap_or_default()));
+    status.conditions =
+        Some(conditions::conditions(inputs, &all, status.phase.as_deref().unwrap_or_default()));
     let some = |list: Vec<ContainerStatus>| Some(list).filter(|list| !list.is_empty());
     status.container_statuses = some(app);
     status.init_container_statuses = some(init);
@@ -143,7 +144,8 @@ fn addresses(inputs: &Inputs<'_>, status: &mut PodStatus) {
         ips = inputs.old.pod_ips.iter().flatten().map(|ip| ip.ip.clone()).collect();
     }
     status.pod_ip = ips.first().cloned();
-    status.pod_ips = Some(ips.into_iter().map(|ip| PodIP { ip }).collect()).filter(|ips: &Vec<_>| !ips.is_empty());
+    status.pod_ips =
+        Some(ips.into_iter().map(|ip| PodIP { ip }).collect()).filter(|ips: &Vec<_>| !ips.is_empty());
 }
 
 /// The addresses, the node's preferred family first.
@@ -171,7 +173,11 @@ fn container_statuses(
         .collect()
 }
 
-fn container_status(inputs: &Inputs<'_>, container: &Container, old: Option<&ContainerStatus>) -> ContainerStatus {
+fn container_status(
+    inputs: &Inputs<'_>,
+    container: &Container,
+    old: Option<&ContainerStatus>,
+) -> ContainerStatus {
     let mut runs = inputs.state.runs_of(&container.name);
     let Some(run) = runs.next() else { return status_without_run(inputs, container, old) };
     let mut status = of_run(inputs, container, run, old);
@@ -189,7 +195,11 @@ fn container_status(inputs: &Inputs<'_>, container: &Container, old: Option<&Con
 }
 
 /// The status of a container of which the runtime knows nothing (yet, or any more).
-fn status_without_run(inputs: &Inputs<'_>, container: &Container, old: Option<&ContainerStatus>) -> ContainerStatus {
+fn status_without_run(
+    inputs: &Inputs<'_>,
+    container: &Container,
+    old: Option<&ContainerStatus>,
+) -> ContainerStatus {
     let mut status = ContainerStatus {
         name: container.name.clone(),
         image: container.image.clone().unwrap_or_default(),
@@ -284,7 +294,8 @@ fn mounts(container: &Container) -> Option<Vec<VolumeMountStatus>> {
             ..VolumeMountStatus::default()
         }
     };
-    Some(container.volume_mounts.iter().flatten().map(status).collect()).filter(|list: &Vec<_>| !list.is_empty())
+    Some(container.volume_mounts.iter().flatten().map(status).collect())
+        .filter(|list: &Vec<_>| !list.is_empty())
 }
 
 /// A container that is to be started and could not be tells why.
@@ -373,7 +384,10 @@ pub(crate) fn end(pod: &Pod, status: &mut PodStatus) {
     let init_is_done = spec::init_containers(pod).is_empty()
         || status.container_statuses.iter().flatten().any(has_begun)
         || status.init_container_statuses.as_ref().and_then(|list| list.last()).is_some_and(|last| {
-            last.state.as_ref().and_then(|state| state.terminated.as_ref()).is_some_and(|end| end.exit_code == 0)
+            last.state
+                .as_ref()
+                .and_then(|state| state.terminated.as_ref())
+                .is_some_and(|end| end.exit_code == 0)
         });
     if init_is_done {
         status.container_statuses.iter_mut().flatten().for_each(close);
@@ -416,3 +430,6 @@ fn lost(message: &str) -> ApiState {
 pub(crate) fn seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,7 +95,13 @@ async fn stop(
         if let Ok(Err(error)) = tokio::time::timeout(grace, hook).await {
             tracing::info!(container = run.name, %error, "a preStop hook failed");
             // Without the hook's output: it may hold secrets.
-            context.container_event(pod, &run.name, EventKind::Warning, "FailedPreStopHook", "PreStopHook failed");
+            context.container_event(
+                pod,
+                &run.name,
+                EventKind::Warning,
+                "FailedPreStopHook",
+                "PreStopHook failed",
+            );
         }
     }
     if let Some(turns) = turns {
@@ -152,7 +158,8 @@ impl Turns {
 
 /// Which containers end before each sidecar: all app containers, and the sidecars after it.
 fn order(pod: &Pod) -> BTreeMap<String, Vec<String>> {
-    let mut before: Vec<String> = spec::containers(pod).iter().map(|container| container.name.clone()).collect();
+    let mut before: Vec<String> =
+        spec::containers(pod).iter().map(|container| container.name.clone()).collect();
     let mut order = BTreeMap::new();
     for sidecar in spec::init_containers(pod).iter().filter(|container| spec::is_sidecar(container)).rev() {
         order.insert(sidecar.name.clone(), before.clone());

@@ -130,7 +130,8 @@ impl Worker {
 fn shortens(old: &Pod, new: &Pod) -> bool {
     new.metadata.deletion_timestamp.is_some()
         && (spec::grace_seconds(new) < spec::grace_seconds(old)
-            || (old.metadata.deletion_timestamp.is_none() && spec::grace_seconds(new) <= spec::grace_seconds(old)))
+            || (old.metadata.deletion_timestamp.is_none()
+                && spec::grace_seconds(new) <= spec::grace_seconds(old)))
         && new.metadata.resource_version != old.metadata.resource_version
 }
 

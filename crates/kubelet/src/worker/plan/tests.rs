@@ -66,8 +66,10 @@ fn app_containers_by_policy() {
 
 #[test]
 fn init_containers_one_after_the_other() {
-    let spec = || json!({"restartPolicy": "Always", "initContainers": [{"name": "i1"}, {"name": "i2"}],
-        "containers": [{"name": "a"}]});
+    let spec = || {
+        json!({"restartPolicy": "Always", "initContainers": [{"name": "i1"}, {"name": "i2"}],
+        "containers": [{"name": "a"}]})
+    };
     let nothing = Vec::<String>::new();
     assert_eq!(planned(spec(), Runs::ready()), ["start i1 0"]);
     assert_eq!(planned(spec(), Runs::ready().running("i1")), nothing);
@@ -84,9 +86,11 @@ fn init_containers_one_after_the_other() {
 
 #[test]
 fn sidecars_start_in_order_and_again() {
-    let spec = || json!({"restartPolicy": "Never",
+    let spec = || {
+        json!({"restartPolicy": "Never",
         "initContainers": [{"name": "s", "restartPolicy": "Always", "startupProbe": {}}, {"name": "i"}],
-        "containers": [{"name": "a"}]});
+        "containers": [{"name": "a"}]})
+    };
     let started = |runs: &str| {
         let mut probes = ProbeResults::default();
         probes.0.insert(runs.into(), Found { startup: Some(true), ..Found::default() });
@@ -151,8 +155,10 @@ fn crashes_wait() {
 
 #[test]
 fn ephemeral_containers_run_once() {
-    let spec = || json!({"containers": [{"name": "a"}], "ephemeralContainers": [{"name": "e"}],
-        "initContainers": [{"name": "i"}]});
+    let spec = || {
+        json!({"containers": [{"name": "a"}], "ephemeralContainers": [{"name": "e"}],
+        "initContainers": [{"name": "i"}]})
+    };
     assert_eq!(planned(spec(), Runs::ready().running("i")), ["start e 0"]);
     let over = Runs::ready().running("a").exited("e", 1).exited("i", 0);
     assert_eq!(planned(spec(), over), Vec::<String>::new());
