@@ -21,8 +21,10 @@ use tokio::sync::{Notify, watch};
 
 /// What other programs may have done is looked for this often.
 const LOOK_PERIOD: Duration = Duration::from_secs(30);
-/// After a failure the next attempt waits for this long; changes do not hurry it.
-const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// After a failure the next attempt waits for this long, after another one twice as long, and so on; changes
+/// do not hurry it.
+const RETRY_DELAY_MIN: Duration = Duration::from_secs(1);
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(30);
 /// By which Service a slice is of.
 const SERVICE_INDEX: &str = "network.service";
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
@@ -135,6 +137,7 @@ pub async fn follow(
     };
     tokio::pin!(synced);
     let mut all_known = false;
+    let mut retry_delay = RETRY_DELAY_MIN;
     let result = loop {
         let mut look_around = false;
         tokio::select! {
@@ -161,6 +164,7 @@ pub async fn follow(
         (state, taken, worked) = work.await?;
         match worked {
             Ok(()) => {
+                retry_delay = RETRY_DELAY_MIN;
                 if all_known {
                     ports.set(&state.rules.health_checks()).await;
                     if dirty.is_empty() {
@@ -174,9 +178,10 @@ pub async fn follow(
                 state.rules.distrust();
                 dirty.give_back(taken);
                 tokio::select! {
-                    () = tokio::time::sleep(RETRY_DELAY) => {}
+                    () = tokio::time::sleep(retry_delay) => {}
                     () = crate::stopped(&mut stop) => break Ok(()),
                 }
+                retry_delay = (retry_delay * 2).min(RETRY_DELAY_MAX);
             }
         }
     };

@@ -133,7 +133,7 @@ impl Agent {
             records,
             state: Mutex::new(state),
             idle: Condvar::new(),
-            mtu: AtomicU32::new(MTU_DEFAULT),
+            mtu: AtomicU32::new(node.mtu.unwrap_or(MTU_DEFAULT)),
             host_ports,
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -146,11 +146,15 @@ impl Agent {
         shared.mtu.store(mtu.unwrap_or(MTU_DEFAULT), Ordering::Relaxed);
         {
             let mut state = shared.state.lock();
-            if state.pool.ranges() != pod_cidrs {
-                let mut node = shared.records.node();
-                node.pod_cidrs = pod_cidrs.to_vec();
+            state.pool.set_ranges(pod_cidrs);
+            let before = shared.records.node();
+            let node = NodeRecord {
+                pod_cidrs: state.pool.ranges().to_vec(),
+                mtu: Some(shared.mtu.load(Ordering::Relaxed)),
+                last: before.last.clone(),
+            };
+            if node != before {
                 shared.records.save_node(&node)?;
-                state.pool.set_ranges(pod_cidrs);
             }
         }
         forward_packets(pod_cidrs)?;
@@ -320,56 +324,60 @@ impl Agent {
 
     /// Gives addresses and remembers them, before anything is made.
     fn reserve(&self, request: &Request, attachment: Attachment) -> Result<Record, Failure> {
-        let shared = &self.shared;
-        let mut state = shared.state.lock();
+        let mut state = self.shared.state.lock();
         if state.pool.ranges().is_empty() {
             return Err(Failure::new(Code::TryAgainLater, "the node has no range of pod addresses yet", ""));
         }
         let addresses = state.pool.allocate().map_err(|full| {
             Failure::new(Code::NoAddressLeft, "cannot give the container an address", full)
         })?;
-        let prefix = interface_prefix(&shared.config.instance);
-        let taken: BTreeSet<&str> =
-            state.attachments.values().map(|record| record.host_interface.as_str()).collect();
-        let free = (0..INTERFACE_NAME_ATTEMPTS_MAX)
-            .map(|attempt| attachment.host_interface(&prefix, attempt))
-            .find(|name| !taken.contains(name.as_str()));
-        let record = free
-            .ok_or_else(|| Failure::new(Code::TryAgainLater, "no interface name is free", ""))
-            .and_then(|host_interface| {
-                Ok(Record {
-                    host_ports: requested_host_ports(&request.configuration, &addresses)?,
-                    attachment,
-                    namespace: request.namespace.clone(),
-                    host_interface,
-                    mtu: shared.mtu.load(Ordering::Relaxed),
-                    pod: format!(
-                        "{}/{}",
-                        request.argument("K8S_POD_NAMESPACE"),
-                        request.argument("K8S_POD_NAME")
-                    ),
-                    addresses: addresses.clone(),
-                })
-            })
-            .and_then(|record| {
-                let node = NodeRecord { pod_cidrs: state.pool.ranges().to_vec(), last: addresses.clone() };
-                let saved = shared.records.save(&record).and_then(|()| shared.records.save_node(&node));
-                saved
-                    .map(|()| record)
-                    .map_err(|error| Failure::new(Code::InputOutput, "cannot remember the attachment", error))
-            });
-        match record {
+        let record = self
+            .record(&state, request, attachment, addresses.clone())
+            .and_then(|record| self.remember(&state, &record).map(|()| record));
+        match &record {
             Ok(record) => {
                 state.attachments.insert(record.attachment.clone(), record.clone());
-                Ok(record)
             }
-            Err(failure) => {
-                for address in addresses {
-                    state.pool.release(address);
-                }
-                Err(failure)
-            }
+            Err(_) => addresses.into_iter().for_each(|address| state.pool.release(address)),
         }
+        record
+    }
+
+    fn record(
+        &self,
+        state: &State,
+        request: &Request,
+        attachment: Attachment,
+        addresses: Vec<IpAddr>,
+    ) -> Result<Record, Failure> {
+        let prefix = interface_prefix(&self.shared.config.instance);
+        let taken: BTreeSet<&str> =
+            state.attachments.values().map(|record| record.host_interface.as_str()).collect();
+        let host_interface = (0..INTERFACE_NAME_ATTEMPTS_MAX)
+            .map(|attempt| attachment.host_interface(&prefix, attempt))
+            .find(|name| !taken.contains(name.as_str()))
+            .ok_or_else(|| Failure::new(Code::TryAgainLater, "no interface name is free", ""))?;
+        let (namespace, name) = (request.argument("K8S_POD_NAMESPACE"), request.argument("K8S_POD_NAME"));
+        Ok(Record {
+            attachment,
+            namespace: request.namespace.clone(),
+            host_interface,
+            mtu: self.shared.mtu.load(Ordering::Relaxed),
+            pod: format!("{namespace}/{name}"),
+            host_ports: requested_host_ports(&request.configuration, &addresses)?,
+            addresses,
+        })
+    }
+
+    fn remember(&self, state: &State, record: &Record) -> Result<(), Failure> {
+        let node = NodeRecord {
+            pod_cidrs: state.pool.ranges().to_vec(),
+            mtu: Some(self.shared.mtu.load(Ordering::Relaxed)),
+            last: record.addresses.clone(),
+        };
+        let records = &self.shared.records;
+        let saved = records.save(record).and_then(|()| records.save_node(&node));
+        saved.map_err(|error| Failure::new(Code::InputOutput, "cannot remember the attachment", error))
     }
 
     /// `DEL`; nothing is wrong if there is nothing.

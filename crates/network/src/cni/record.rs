@@ -1,13 +1,14 @@
 //! What the agent remembers of each attachment, a file for each: written before the kernel is touched and
-//! removed after, so that whatever happens between is known to the next agent.
+//! removed after, so that whatever happens between is known to the next agent. Files need not survive a power
+//! cut: namespaces do not.
 
 use super::agent::HostPort;
 use super::spec::Request;
 use crate::cidr::Cidr;
 use crate::link::Mac;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -65,6 +66,9 @@ pub(crate) struct Record {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NodeRecord {
     pub(crate) pod_cidrs: Vec<Cidr>,
+    /// Of new interfaces; none if it was never known.
+    #[serde(default)]
+    pub(crate) mtu: Option<u32>,
     /// The addresses that were given last: the next ones follow them.
     pub(crate) last: Vec<IpAddr>,
 }
@@ -83,7 +87,7 @@ impl Records {
         Ok(Self { directory: directory.to_owned() })
     }
 
-    /// All attachments. A file that cannot be read is left alone and reported: it may hold an address.
+    /// All attachments. A file that cannot be read was torn by a power cut, and its container with it.
     pub(crate) fn load(&self) -> io::Result<Vec<Record>> {
         let mut records = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
@@ -93,7 +97,10 @@ impl Records {
             }
             match serde_json::from_slice(&fs::read(&path)?) {
                 Ok(record) => records.push(record),
-                Err(error) => tracing::error!(path = %path.display(), %error, "cannot read an attachment"),
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "an attachment cannot be read: forgotten");
+                    fs::remove_file(&path)?;
+                }
             }
         }
         Ok(records)
@@ -126,15 +133,11 @@ impl Records {
     }
 }
 
-/// Writes a file whole or not at all; what was written survives a power cut.
+/// Writes a file whole or not at all, for whoever reads it.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("new");
-    let mut file = File::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    let directory = path.parent().unwrap_or(Path::new("."));
-    File::open(directory)?.sync_all()
+    fs::write(&temporary, bytes)?;
+    fs::rename(&temporary, path)
 }
 
 #[cfg(test)]
@@ -170,11 +173,16 @@ mod tests {
         records.save(&record).unwrap();
         fs::write(directory.path().join("broken.attachment.json"), "{").unwrap();
         assert_eq!(records.load().unwrap(), vec![record.clone()]);
+        assert!(!directory.path().join("broken.attachment.json").exists());
         records.remove(&record.attachment).unwrap();
         records.remove(&record.attachment).unwrap();
         assert!(records.load().unwrap().is_empty());
         assert_eq!(records.node(), NodeRecord::default());
-        let node = NodeRecord { pod_cidrs: vec!["10.0.0.0/24".parse().unwrap()], last: record.addresses };
+        let node = NodeRecord {
+            pod_cidrs: vec!["10.0.0.0/24".parse().unwrap()],
+            mtu: Some(1400),
+            last: record.addresses,
+        };
         records.save_node(&node).unwrap();
         assert_eq!(records.node(), node);
     }

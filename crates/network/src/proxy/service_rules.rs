@@ -121,8 +121,11 @@ impl ServiceRules {
         };
         self.pending = Some(Vec::new());
         if concern_udp {
-            let removed = conntrack::clean(self.kernel.socket(), &self.rules.udp(), &self.node)?;
-            tracing::debug!(removed, "stale connections");
+            // The rules are right in any case; stale connections end by their timeouts at the latest.
+            match conntrack::clean(self.kernel.socket(), &self.rules.udp(), &self.node) {
+                Ok(removed) => tracing::debug!(removed, "stale connections"),
+                Err(error) => tracing::warn!(%error, "cannot remove stale connections of UDP"),
+            }
         }
         Ok(())
     }

@@ -166,10 +166,10 @@ fn a_client_comes_back() {
     let web = service(
         "web",
         json!({
-            "type": "ClusterIP", "clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1"],
+            "type": "NodePort", "clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1"],
             "sessionAffinity": "ClientIP",
             "sessionAffinityConfig": { "clientIP": { "timeoutSeconds": 600 } },
-            "ports": [{ "port": 80, "targetPort": 8080, "protocol": "TCP" }],
+            "ports": [{ "port": 80, "nodePort": 30080, "protocol": "TCP" }],
         }),
     );
     let of = |pods: &[&Pod]| {
@@ -181,6 +181,10 @@ fn a_client_comes_back() {
     let first = client.space.ask("10.96.0.1:80");
     for _ in 0..20 {
         assert_eq!(client.space.ask("10.96.0.1:80"), first);
+    }
+    let by_node_port = node.space.ask("192.0.2.1:30080");
+    for _ in 0..20 {
+        assert_eq!(node.space.ask("192.0.2.1:30080"), by_node_port);
     }
     // Its endpoint goes: another one, and that one from then on.
     let left: Vec<&Pod> = pods
