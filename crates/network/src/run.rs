@@ -295,6 +295,9 @@ impl State {
             services.extend(self.objects.services.list().iter().map(|service| service.key()));
             services.extend(self.rules.services());
         }
+        if look_around {
+            self.agent.release_gone()?;
+        }
         if look_around && !self.rules.is_whole()? {
             self.rules.distrust();
         }

@@ -113,15 +113,7 @@ impl Agent {
         for address in &node.last {
             state.pool.resume_after(*address);
         }
-        let mut links = Links::open()?;
         for record in records.load()? {
-            let gone = Namespace::open(Path::new(&record.namespace))?.is_none()
-                && links.by_name(&record.host_interface)?.is_none();
-            if gone {
-                tracing::info!(pod = record.pod, "an attachment is gone with its namespace");
-                records.remove(&record.attachment)?;
-                continue;
-            }
             for address in &record.addresses {
                 state.pool.mark(*address);
             }
@@ -136,7 +128,33 @@ impl Agent {
             mtu: AtomicU32::new(node.mtu.unwrap_or(MTU_DEFAULT)),
             host_ports,
         };
-        Ok(Self { shared: Arc::new(shared) })
+        let agent = Self { shared: Arc::new(shared) };
+        agent.release_gone()?;
+        Ok(agent)
+    }
+
+    /// Releases attachments that went with their namespace: in a reboot, or while no agent was there.
+    pub(crate) fn release_gone(&self) -> io::Result<()> {
+        let mut links = Links::open()?;
+        let known: Vec<Record> = {
+            let state = self.shared.state.lock();
+            let idle = state.attachments.values().filter(|record| !state.busy.contains(&record.attachment));
+            idle.cloned().collect()
+        };
+        let mut released = false;
+        for record in known {
+            let gone = Namespace::open(Path::new(&record.namespace))?.is_none()
+                && links.by_name(&record.host_interface)?.is_none();
+            if gone {
+                tracing::info!(pod = record.pod, "an attachment is gone with its namespace");
+                self.release(&record.attachment).map_err(io::Error::other)?;
+                released = true;
+            }
+        }
+        if released {
+            self.publish();
+        }
+        Ok(())
     }
 
     /// Says which ranges the node has, and what its interface's MTU is: from now on pods can be added, and

@@ -63,10 +63,30 @@ fn answer(request: &Request) -> Result<Answer, Failure> {
     let socket = request.configuration.get("socket").and_then(Value::as_str).ok_or_else(|| {
         Failure::new(Code::InvalidConfiguration, "the network configuration has no field socket", "")
     })?;
-    forward(Path::new(socket), request).map_err(|error| {
+    forward(Path::new(socket), request).or_else(|error| {
+        // Pods must be able to end while no agent is there; the next one notices that they are gone.
+        if request.command == "DEL" && nobody_listens(&error) {
+            return remove(request).map(|()| Answer::of(Ok(Value::Null), request.version()));
+        }
         let code = if request.command == "STATUS" { Code::NotAvailable } else { Code::TryAgainLater };
-        Failure::new(code, format!("cannot reach the node's agent at {socket}"), error)
+        Err(Failure::new(code, format!("cannot reach the node's agent at {socket}"), error))
     })
+}
+
+fn nobody_listens(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+/// Removes the container's interface; the node's end goes with it.
+fn remove(request: &Request) -> Result<(), Failure> {
+    let failed = |error| Failure::new(Code::InputOutput, "cannot remove the container's interface", error);
+    if request.namespace.is_empty() {
+        return Ok(());
+    }
+    match Namespace::open(Path::new(&request.namespace)).map_err(failed)? {
+        None => Ok(()),
+        Some(namespace) => namespace.enter(|| Links::open()?.remove(&request.interface)).map_err(failed),
+    }
 }
 
 /// The laws about variables and versions that hold for every plugin.

@@ -64,11 +64,11 @@ fn a_pod_comes_and_goes() {
     assert_eq!(node.plugin("CHECK", &one.space, Value::Null), (0, Value::Null));
     assert_eq!(node.plugin("CHECK", &three.space, Value::Null).1["code"], 3);
 
-    // A namespace that goes without DEL, as in a reboot.
-    let interface = one.result["interfaces"][0]["name"].as_str().unwrap();
-    node.space.ip(&format!("link del {interface}"));
-    drop(one);
+    // A pod that goes while no agent is there.
     node.stop();
+    assert_eq!(node.plugin("DEL", &one.space, Value::Null), (0, Value::Null));
+    assert_eq!(node.plugin("DEL", &one.space, Value::Null), (0, Value::Null));
+    drop(one);
     node.start();
     let files = std::fs::read_dir(node.config().state).unwrap();
     let left = files
