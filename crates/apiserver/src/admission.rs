@@ -30,6 +30,8 @@ mod taint_nodes;
 mod validating_policy;
 mod webhooks;
 
+pub(crate) use webhooks::service::resolve as service_address;
+
 use crate::call::Call;
 use crate::resource::Target;
 use futures_util::future::BoxFuture;

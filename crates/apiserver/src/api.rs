@@ -2,6 +2,7 @@
 
 use crate::access::Access;
 use crate::admission::Admission;
+use crate::aggregation::Aggregation;
 use crate::audit::Audit;
 use crate::cache::{Cache, Published};
 use crate::codec::Codec;
@@ -103,6 +104,8 @@ pub struct Api {
     pub audit: Option<Arc<Audit>>,
     /// Priority and fairness.
     pub flow: Option<Arc<FlowControl>>,
+    /// What other servers serve.
+    pub aggregation: Aggregation,
     /// Definitions of custom resources that have changed.
     pub definitions: crate::crd::Queue,
     /// The way to kubelets.
@@ -155,6 +158,7 @@ impl Api {
             access,
             encryption: encryption.clone(),
             audit: options.audit,
+            aggregation: Aggregation::default(),
             flow: match options.fairness {
                 Fairness::Off => None,
                 Fairness::On(seats) => Some(FlowControl::new(seats)),
@@ -172,6 +176,7 @@ impl Api {
         let changed = Arc::new(move |hub: &Hub, key: &str| {
             if let Some(api) = weak.upgrade() {
                 api.access.changed(hub, key);
+                api.aggregation.object_changed(&hub.row.group, &hub.row.plural);
                 if let Some(flow) = api.flow.as_ref().filter(|_| hub.row.group == flowcontrol::GROUP) {
                     flow.changed.notify_one();
                 }
@@ -193,6 +198,7 @@ impl Api {
             tokio::spawn(flowcontrol::follow(api.clone(), flow));
         }
         crate::crd::run(&api).await;
+        tokio::spawn(crate::aggregation::follow(api.clone()));
         Ok(api)
     }
 

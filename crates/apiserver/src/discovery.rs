@@ -2,6 +2,7 @@
 //!
 //! Upstream: `k8s.io/apiserver/pkg/endpoints/discovery`. Everything is derived from the registry's rows.
 
+use crate::aggregation::Merged;
 use crate::call::Call;
 use crate::codec;
 use crate::negotiate::{Accepted, Allows, Encoding, negotiate};
@@ -29,13 +30,14 @@ pub(crate) fn answer(call: &Call) -> Option<Result<Reply, Status>> {
             }
             reply(call, "APIVersions", &versions(call))
         })),
-        ["apis"] => Some(
-            aggregated(call, &registry, Core::Not)
-                .unwrap_or_else(|| reply(call, "APIGroupList", &group_list(&registry))),
-        ),
+        ["apis"] => Some(aggregated(call, &registry, Core::Not).unwrap_or_else(|| {
+            let merged = Merged::of(&call.api);
+            reply(call, "APIGroupList", &group_list(&registry, merged.as_ref()))
+        })),
         ["api", version] => Some(only_get(call).and_then(|()| version_list(call, &registry, "", version))),
-        ["apis", group] => registry.has_group(group).then(|| {
-            let mut document = self::group(&registry, group);
+        ["apis", group] => has_group(call, &registry, group).then(|| {
+            let merged = Merged::of(&call.api);
+            let mut document = self::group(&registry, merged.as_ref(), group);
             document.set("kind", "APIGroup");
             document.set("apiVersion", "v1");
             reply(call, "APIGroup", &document)
@@ -47,6 +49,10 @@ pub(crate) fn answer(call: &Call) -> Option<Result<Reply, Status>> {
             .map(|()| only_get(call).and_then(|()| version_list(call, &registry, group, version))),
         _ => None,
     }
+}
+
+fn has_group(call: &Call, registry: &Registry, group: &str) -> bool {
+    registry.has_group(group) || Merged::of(&call.api).is_some_and(|merged| merged.has_group(group))
 }
 
 fn only_get(call: &Call) -> Result<(), Status> {
@@ -79,7 +85,7 @@ fn versions(call: &Call) -> Value {
 }
 
 /// The groups but core, in the order of discovery, with their versions.
-fn groups(registry: &Registry) -> Vec<Str> {
+fn groups(registry: &Registry, merged: Option<&Merged>) -> Vec<Str> {
     let mut groups: Vec<Str> = Vec::new();
     for served in registry.iter() {
         let group = &served.row.group;
@@ -87,21 +93,27 @@ fn groups(registry: &Registry) -> Vec<Str> {
             groups.push(group.clone());
         }
     }
+    if let Some(merged) = merged {
+        return merged.order(&groups);
+    }
     groups
 }
 
-fn versions_of(registry: &Registry, group: &str) -> Vec<Str> {
+fn versions_of(registry: &Registry, merged: Option<&Merged>, group: &str) -> Vec<Str> {
     let mut versions: Vec<Str> = Vec::new();
     for served in registry.iter().filter(|s| s.row.group == group) {
         if !versions.contains(&served.row.version) {
             versions.push(served.row.version.clone());
         }
     }
+    if let Some(merged) = merged {
+        merged.add_versions(group, &mut versions);
+    }
     versions
 }
 
-fn group(registry: &Registry, group: &str) -> Value {
-    let entries: Vec<Value> = versions_of(registry, group)
+fn group(registry: &Registry, merged: Option<&Merged>, group: &str) -> Value {
+    let entries: Vec<Value> = versions_of(registry, merged, group)
         .into_iter()
         .map(|version| {
             let mut entry = Value::object();
@@ -117,11 +129,14 @@ fn group(registry: &Registry, group: &str) -> Value {
     document
 }
 
-fn group_list(registry: &Registry) -> Value {
+fn group_list(registry: &Registry, merged: Option<&Merged>) -> Value {
     let mut document = Value::object();
     document.set("kind", "APIGroupList");
     document.set("apiVersion", "v1");
-    document.set("groups", groups(registry).iter().map(|g| group(registry, g)).collect::<Vec<_>>());
+    document.set(
+        "groups",
+        groups(registry, merged).iter().map(|g| group(registry, merged, g)).collect::<Vec<_>>(),
+    );
     document
 }
 
@@ -212,9 +227,14 @@ fn aggregated(call: &Call, registry: &Registry, core: Core) -> Option<Result<Rep
 }
 
 fn aggregated_reply(call: &Call, registry: &Registry, core: Core) -> Reply {
-    let names = if core == Core::Only { vec![Str::default()] } else { groups(registry) };
+    let merged = if core == Core::Only { None } else { Merged::of(&call.api) };
+    let merged = merged.as_ref();
+    let names = if core == Core::Only { vec![Str::default()] } else { groups(registry, merged) };
     let items = names.iter().map(|group| {
-        let versions = versions_of(registry, group).into_iter().map(|version| {
+        let versions = versions_of(registry, merged, group).into_iter().map(|version| {
+            if let Some(remote) = merged.and_then(|m| m.version(group, &version)) {
+                return remote;
+            }
             let rows = registry.iter().map(|s| &s.row).filter(|r| r.group == *group && r.version == version);
             let mut entry = Value::object();
             entry.set("resources", rows.map(|r| aggregated_resource(r)).collect::<Vec<_>>());

@@ -11,7 +11,7 @@ use crate::metrics::Observation;
 use crate::query::Query;
 use crate::reply::Reply;
 use crate::request::RequestInfo;
-use crate::{access, endpoints, flowcontrol, route};
+use crate::{access, aggregation, endpoints, flowcontrol, route};
 use auth::UserInfo;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
@@ -148,6 +148,9 @@ async fn pass(call: &mut Call, body: Body) -> Result<Reply, Status> {
     access::authorize(call)?;
     let long_running = call.is_long_running();
     let work = async {
+        if let Some(remote) = aggregation::target(call) {
+            return aggregation::answer(call, &remote, body).await;
+        }
         if !call.info.is_resource {
             return endpoints::answer(call, body).await;
         }

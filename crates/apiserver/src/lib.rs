@@ -11,6 +11,7 @@
 
 pub mod access;
 pub mod admission;
+pub mod aggregation;
 pub mod api;
 pub mod audit;
 pub mod body;

@@ -6,6 +6,7 @@
 //!
 //! Upstream: `k8s.io/kube-openapi/pkg/handler` and `handler3`, `k8s.io/kube-aggregator/pkg/controllers/openapiv3`.
 
+use crate::aggregation::Merged;
 use crate::body::ResponseBody;
 use crate::call::Call;
 use crate::reply::Reply;
@@ -113,10 +114,15 @@ async fn index(call: &Call) -> Reply {
         names.into_iter().filter_map(|n| state.hashes.get(&n).map(|h| (n.clone(), h.clone()))).collect()
     });
     let hashes: Vec<(String, String)> = hashes.await;
+    let own = hashes.into_iter().map(|(name, hash)| {
+        let url = url(&name, &hash);
+        (name, url)
+    });
+    let merged = Merged::of(&call.api);
     let mut paths = Value::object();
-    for (name, hash) in hashes {
+    for (name, url) in own.chain(merged.iter().flat_map(Merged::openapi)) {
         let mut entry = Value::object();
-        entry.set("serverRelativeURL", url(&name, &hash));
+        entry.set("serverRelativeURL", url);
         paths.set(&name, entry);
     }
     let mut out = Value::object();

@@ -3,7 +3,7 @@
 //! This folder alone names kinds; its length is a figure that is tracked.
 
 mod binding;
-mod connect;
+pub(crate) mod connect;
 mod eviction;
 pub mod pods;
 mod rbac;

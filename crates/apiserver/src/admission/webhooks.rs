@@ -6,7 +6,7 @@ mod client;
 mod hook;
 mod mutating;
 mod review;
-mod service;
+pub(super) mod service;
 mod validating;
 
 pub(super) use mutating::MutatingWebhook;

@@ -110,6 +110,7 @@ pub(super) async fn install(api: &Arc<Api>, definition: &Value) -> Result<Option
             old.cache.close();
         }
     });
+    api.aggregation.changed.notify_one();
     Ok(Some(Installed { made_of: made_of(definition), kind, group, plural }))
 }
 
@@ -135,6 +136,7 @@ pub(super) fn remove(api: &Api, installed: &Installed) {
             old.cache.close();
         }
     });
+    api.aggregation.changed.notify_one();
 }
 
 /// The registry with other versions of one resource: custom groups stand behind the built-in ones, by name.

@@ -22,7 +22,7 @@ const TOO_SHORT: &str = "the stored data was shorter than the required size";
 pub(super) enum Cipher {
     Secretbox(Box<XSalsa20Poly1305>),
     Gcm(LessSafeKey),
-    Cbc { encrypt: PaddedBlockEncryptingKey, decrypt: PaddedBlockDecryptingKey },
+    Cbc(Box<(PaddedBlockEncryptingKey, PaddedBlockDecryptingKey)>),
 }
 
 impl fmt::Debug for Cipher {
@@ -30,7 +30,7 @@ impl fmt::Debug for Cipher {
         f.write_str(match self {
             Self::Secretbox(_) => "Secretbox",
             Self::Gcm(_) => "Gcm",
-            Self::Cbc { .. } => "Cbc",
+            Self::Cbc(_) => "Cbc",
         })
     }
 }
@@ -62,10 +62,8 @@ impl Cipher {
         };
         let key = || UnboundCipherKey::new(algorithm, key);
         let make = || {
-            Ok(Self::Cbc {
-                encrypt: PaddedBlockEncryptingKey::cbc_pkcs7(key()?)?,
-                decrypt: PaddedBlockDecryptingKey::cbc_pkcs7(key()?)?,
-            })
+            let encrypt = PaddedBlockEncryptingKey::cbc_pkcs7(key()?)?;
+            Ok(Self::Cbc(Box::new((encrypt, PaddedBlockDecryptingKey::cbc_pkcs7(key()?)?))))
         };
         make().map_err(|_: aws_lc_rs::error::Unspecified| "the key was refused".to_owned())
     }
@@ -98,10 +96,10 @@ impl Cipher {
                 out.extend_from_slice(tag.as_ref());
                 Ok(())
             }
-            Self::Cbc { encrypt, .. } => {
+            Self::Cbc(keys) => {
                 let iv: [u8; CBC_BLOCK_BYTES] = random()?;
                 let mut text = plain.to_vec();
-                encrypt
+                keys.0
                     .less_safe_encrypt(&mut text, EncryptionContext::Iv128(FixedLength::from(iv)))
                     .map_err(|_| "AES-CBC could not encrypt".to_owned())?;
                 out.extend_from_slice(&iv);
@@ -134,13 +132,14 @@ impl Cipher {
                 text.truncate(n);
                 Ok(text)
             }
-            Self::Cbc { decrypt, .. } => {
+            Self::Cbc(keys) => {
                 let (iv, text) = data.split_first_chunk::<CBC_BLOCK_BYTES>().ok_or(TOO_SHORT)?;
                 if text.len() % CBC_BLOCK_BYTES != 0 {
                     return Err("the stored data is not a multiple of the block size".into());
                 }
                 let mut text = text.to_vec();
-                let n = decrypt
+                let n = keys
+                    .1
                     .decrypt(&mut text, DecryptionContext::Iv128(FixedLength::from(*iv)))
                     .map_err(|_| "invalid padding on input".to_owned())?
                     .len();

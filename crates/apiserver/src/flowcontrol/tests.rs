@@ -26,14 +26,16 @@ impl Dice {
 
 const MILLISECOND: u64 = 1_000_000;
 
+/// When a request ends, its flow, its queue, its seats, and when it began. Sorted by when it ends.
+type Running = (u64, usize, usize, u32, u64);
+
 /// A level under a simulated clock: flows that always have `outstanding` requests there.
 struct Simulation {
     set: QueueSet<usize>,
     limit: u32,
     in_use: u32,
     now: u64,
-    /// When a request ends: time, flow, queue, work, seats, began. Earliest first.
-    running: BinaryHeap<std::cmp::Reverse<(u64, usize, usize, u32, u64)>>,
+    running: BinaryHeap<std::cmp::Reverse<Running>>,
     done: HashMap<usize, u64>,
     next_id: u64,
 }

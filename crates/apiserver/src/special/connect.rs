@@ -85,7 +85,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     UPGRADE,
 ];
 
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
+pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -99,7 +99,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 /// Adds the caller's address to `X-Forwarded-For`.
-fn add_forwarded_for(call: &Call, headers: &mut HeaderMap) {
+pub(crate) fn add_forwarded_for(call: &Call, headers: &mut HeaderMap) {
     const NAME: HeaderName = HeaderName::from_static("x-forwarded-for");
     let crate::door::Origin::Wire(connection) = &call.origin else { return };
     let mut hops: Vec<String> =
@@ -111,7 +111,7 @@ fn add_forwarded_for(call: &Call, headers: &mut HeaderMap) {
 }
 
 /// What the client gets of how an upgrade went.
-fn upgrade_reply(call: &Call, outcome: Result<Outcome, Error>) -> Result<Reply, Status> {
+pub(crate) fn upgrade_reply(call: &Call, outcome: Result<Outcome, Error>) -> Result<Reply, Status> {
     match outcome {
         Ok(Outcome::Switched(response)) => {
             let headers = response.headers().iter().map(|(k, v)| (k.clone(), v.clone())).collect();
@@ -130,7 +130,7 @@ fn upgrade_reply(call: &Call, outcome: Result<Outcome, Error>) -> Result<Reply, 
 }
 
 /// What another server answered.
-fn remote_reply(call: &Call, response: Response<Incoming>) -> Reply {
+pub(crate) fn remote_reply(call: &Call, response: Response<Incoming>) -> Reply {
     let (mut parts, body) = response.into_parts();
     remove_hop_by_hop(&mut parts.headers);
     let headers = parts.headers.iter().map(|(k, v)| (k.clone(), v.clone())).collect();

@@ -1,6 +1,7 @@
 //! The server as a whole, over a store in memory.
 #![allow(clippy::unwrap_used)]
 
+mod aggregation;
 mod audit;
 mod encryption;
 mod flowcontrol;

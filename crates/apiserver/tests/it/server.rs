@@ -2,7 +2,7 @@
 
 use apiserver::access::Access;
 use apiserver::api::{Api, Config, Options, StartError};
-use auth::{Anonymous, Authenticator, UserInfo};
+use auth::{Anonymous, Authenticator, FrontProxy, UserInfo};
 use bytes::Bytes;
 use http::{Method, Request, Response, header};
 use http_body_util::BodyExt;
@@ -40,7 +40,9 @@ impl Server {
         let keys = Arc::new(pki().service_account_keys().clone());
         let authenticator = Authenticator::new(auth::Config {
             client_authorities: ClientAuthorities::new(&[pki().authority().certificate()]).unwrap(),
-            front_proxy: None,
+            front_proxy: Some(FrontProxy::standard(
+                ClientAuthorities::new(&[pki().front_proxy_authority().certificate()]).unwrap(),
+            )),
             service_account_keys: keys.clone(),
             issuers: vec![ISSUER.into()],
             audiences: vec![ISSUER.into()],
@@ -62,6 +64,16 @@ impl Server {
     pub(crate) async fn call(&self, method: Method, path: &str, body: &str) -> (u16, Value) {
         let (code, _, body) = self.call_as(&["admin", "system:masters"], method, path, body).await;
         (code, json::parse(&body).unwrap_or_default())
+    }
+
+    /// Reads as the administrator, with these headers.
+    pub(crate) async fn get_with(&self, path: &str, headers: http::HeaderMap) -> Value {
+        let mut request = Request::builder().uri(path).body(Bytes::new()).unwrap();
+        *request.headers_mut() = headers;
+        let user = Arc::new(UserInfo::new("admin", &["system:masters"]));
+        let response = self.api.call(user, request).await;
+        let body = response.into_body().collect().await.unwrap();
+        json::parse(&body.to_bytes()).unwrap_or_default()
     }
 
     /// As a user with groups.

@@ -121,7 +121,7 @@ impl Endpoint {
 
     async fn connect(&self, call: &Call) -> Result<Connection, String> {
         let address = match &self.service {
-            Some((namespace, name, port)) => service::resolve(call, namespace, name, *port)?,
+            Some((namespace, name, port)) => service::resolve(&call.api, namespace, name, *port)?,
             None => self.authority.clone(),
         };
         let dial = |e: &dyn std::fmt::Display| format!("dial tcp {address}: {e}");

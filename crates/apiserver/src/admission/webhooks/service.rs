@@ -2,9 +2,8 @@
 //!
 //! Upstream: `ResolveEndpoint` in `k8s.io/apiserver/pkg/util/proxy`.
 
-use crate::admission::objects;
+use crate::api::Api;
 use crate::cache::{Query, Selection};
-use crate::call::Call;
 use meta::labels::Selector;
 use meta::quote::Quoted;
 use value::Value;
@@ -13,8 +12,8 @@ use value::Value;
 ///
 /// # Errors
 /// There is no such service or port, or nobody is behind it.
-pub(super) fn resolve(call: &Call, namespace: &str, name: &str, port: i64) -> Result<String, String> {
-    let service = objects::find(call, "", "services", namespace, name)
+pub(crate) fn resolve(api: &Api, namespace: &str, name: &str, port: i64) -> Result<String, String> {
+    let service = find(api, "services", namespace, name)
         .ok_or_else(|| format!("service {} not found", Quoted(name)))?;
     let spec = service.at("spec");
     if spec.at("type").str() == "ExternalName" {
@@ -27,23 +26,29 @@ pub(super) fn resolve(call: &Call, namespace: &str, name: &str, port: i64) -> Re
         .find(|p| p.at("port").as_i64() == Some(port))
         .ok_or_else(|| format!("no service port {port} found for service {}", Quoted(name)))?;
     let port_name = service_port.at("name").str();
-    let mut found = endpoint_slices(call, namespace, name, port_name);
+    let mut found = endpoint_slices(api, namespace, name, port_name);
     if found.is_empty() {
-        found = endpoints(call, namespace, name, port_name);
+        found = endpoints(api, namespace, name, port_name);
     }
     if found.is_empty() {
         return Err(format!("no endpoints available for service {}", Quoted(name)));
     }
-    let chosen = usize::try_from(call.api.dice(found.len() as u64)).unwrap_or_default();
+    let chosen = usize::try_from(api.dice(found.len() as u64)).unwrap_or_default();
     Ok(found.swap_remove(chosen.min(found.len() - 1)))
+}
+
+fn find(api: &Api, resource: &str, namespace: &str, name: &str) -> Option<Value> {
+    let hub = api.hub("", resource)?;
+    let entry = hub.cache.get(&hub.cache_key(namespace, name))?;
+    Some(hub.tree(&entry))
 }
 
 fn join(host: &str, port: i64) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-fn endpoint_slices(call: &Call, namespace: &str, service: &str, port_name: &str) -> Vec<String> {
-    let Some(hub) = call.api.hub("discovery.k8s.io", "endpointslices") else { return Vec::new() };
+fn endpoint_slices(api: &Api, namespace: &str, service: &str, port_name: &str) -> Vec<String> {
+    let Some(hub) = api.hub("discovery.k8s.io", "endpointslices") else { return Vec::new() };
     let label = format!("kubernetes.io/service-name={service}");
     let Ok(labels) = Selector::parse(&label) else { return Vec::new() };
     let selection = Selection { labels: Some(labels), ..Selection::default() };
@@ -63,8 +68,8 @@ fn endpoint_slices(call: &Call, namespace: &str, service: &str, port_name: &str)
     found
 }
 
-fn endpoints(call: &Call, namespace: &str, service: &str, port_name: &str) -> Vec<String> {
-    let Some(endpoints) = objects::find(call, "", "endpoints", namespace, service) else {
+fn endpoints(api: &Api, namespace: &str, service: &str, port_name: &str) -> Vec<String> {
+    let Some(endpoints) = find(api, "endpoints", namespace, service) else {
         return Vec::new();
     };
     let mut found = Vec::new();

@@ -1,0 +1,234 @@
+//! What other servers say of themselves, and its place among our own documents.
+//!
+//! Upstream: `kube-aggregator/pkg/apiserver/handler_{apis,discovery}.go`,
+//! `pkg/controllers/openapiv3/aggregator`.
+
+use super::{Remote, local};
+use crate::api::Api;
+use std::sync::Arc;
+use value::{Str, Value, json};
+
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
+
+/// The documents of a remote.
+#[derive(Debug, Default)]
+pub(super) struct Documents {
+    /// Its version in aggregated discovery; null if it is not known.
+    discovery: Value,
+    /// The URL of its OpenAPI v3 document; empty if there is none.
+    openapi: String,
+}
+
+impl Documents {
+    pub(super) async fn fetch(remote: &Remote, api: &Api) -> Self {
+        let parse = |body: &[u8]| json::parse(body).unwrap_or_default();
+        let discovery = match remote.read(api, "/apis", AGGREGATED).await {
+            Ok((200, kind, body)) if kind.contains("as=APIGroupDiscoveryList") => {
+                version(&parse(&body), remote)
+            }
+            _ => Value::Null,
+        };
+        let discovery = match discovery {
+            Value::Null => match remote.read(api, &remote.path(), "application/json").await {
+                Ok((200, _, body)) => converted(&parse(&body), &remote.group, &remote.version),
+                _ => Value::Null,
+            },
+            found => found,
+        };
+        let openapi = match remote.read(api, "/openapi/v3", "application/json").await {
+            Ok((200, _, body)) => {
+                let index = parse(&body);
+                let entry = index.at("paths").at(remote.path().trim_start_matches('/'));
+                entry.at("serverRelativeURL").str().to_owned()
+            }
+            _ => String::new(),
+        };
+        Self { discovery, openapi }
+    }
+}
+
+/// The version of a remote in its list of groups.
+fn version(list: &Value, remote: &Remote) -> Value {
+    let mut items = list.at("items").items().iter();
+    let item = items.find(|i| i.at("metadata").at("name").str() == remote.group);
+    let versions = item.map(|i| i.at("versions").items()).unwrap_or_default();
+    versions.iter().find(|v| v.at("version").str() == remote.version).cloned().unwrap_or_default()
+}
+
+/// A legacy APIResourceList in the form of aggregated discovery.
+fn converted(list: &Value, group: &str, version: &str) -> Value {
+    let resources = list.at("resources").items();
+    let kind = |resource: &Value| {
+        let or = |key: &str, own: &str| {
+            let said = resource.at(key).str();
+            Str::from(if said.is_empty() { own } else { said })
+        };
+        let mut kind = Value::object();
+        kind.set("group", or("group", group));
+        kind.set("version", or("version", version));
+        kind.set("kind", resource.at("kind").str());
+        kind
+    };
+    let mut all = Vec::new();
+    for resource in resources.iter().filter(|r| !r.at("name").str().contains('/')) {
+        let name = resource.at("name").str();
+        let mut entry = Value::object();
+        entry.set("resource", name);
+        entry.set("responseKind", kind(resource));
+        entry.set("scope", if resource.at("namespaced").bool() { "Namespaced" } else { "Cluster" });
+        entry.set("singularResource", resource.at("singularName").str());
+        for key in ["verbs", "shortNames", "categories"] {
+            if !resource.at(key).items().is_empty() {
+                entry.set(key, resource.at(key).clone());
+            }
+        }
+        let subresources = resources.iter().filter_map(|sub| {
+            let (of, short) = sub.at("name").str().split_once('/')?;
+            let mut entry = Value::object();
+            entry.set("subresource", short);
+            entry.set("responseKind", kind(sub));
+            entry.set("verbs", sub.at("verbs").clone());
+            (of == name).then_some(entry)
+        });
+        let subresources: Vec<Value> = subresources.collect();
+        if !subresources.is_empty() {
+            entry.set("subresources", subresources);
+        }
+        all.push(entry);
+    }
+    let mut document = Value::object();
+    document.set("version", version);
+    document.set("resources", all);
+    document
+}
+
+/// The remotes, as documents need them: newest versions first.
+pub(crate) struct Merged(Vec<Arc<Remote>>);
+
+impl Merged {
+    /// `None` while there is no remote.
+    pub(crate) fn of(api: &Api) -> Option<Self> {
+        let remotes = api.aggregation.remotes.load();
+        if remotes.is_empty() {
+            return None;
+        }
+        let mut remotes: Vec<Arc<Remote>> = remotes.iter().cloned().collect();
+        remotes.sort_by(|a, b| (b.version_priority, &a.name).cmp(&(a.version_priority, &b.name)));
+        Some(Self(remotes))
+    }
+
+    /// The others' groups and their priorities.
+    fn groups(&self) -> Vec<(Str, i64)> {
+        let mut groups: Vec<(Str, i64)> = Vec::new();
+        for remote in self.0.iter().filter(|r| !r.group.is_empty()) {
+            match groups.iter_mut().find(|(group, _)| *group == remote.group) {
+                Some((_, priority)) => *priority = (*priority).max(remote.group_priority),
+                None => groups.push((remote.group.clone(), remote.group_priority)),
+            }
+        }
+        groups
+    }
+
+    fn versions(&self, group: &str) -> impl Iterator<Item = &Arc<Remote>> {
+        self.0.iter().filter(move |r| r.group == group)
+    }
+
+    /// Whether any version of the group is another server's.
+    pub(crate) fn has_group(&self, group: &str) -> bool {
+        self.versions(group).next().is_some()
+    }
+
+    /// Our own groups and the others', by priority, then by name.
+    pub(crate) fn order(&self, own: &[Str]) -> Vec<Str> {
+        place(own, self.groups())
+    }
+
+    /// Adds the versions of a group that are not ours.
+    pub(crate) fn add_versions(&self, group: &str, own: &mut Vec<Str>) {
+        for remote in self.versions(group) {
+            if !own.contains(&remote.version) {
+                own.push(remote.version.clone());
+            }
+        }
+    }
+
+    /// A version of the aggregated document; `None` if it is ours.
+    pub(crate) fn version(&self, group: &str, version: &str) -> Option<Value> {
+        let remote = self.versions(group).find(|r| r.version == version)?;
+        let documents = remote.documents.load();
+        let mut entry = documents.discovery.clone();
+        if entry.is_null() {
+            entry = Value::object();
+            entry.set("version", version);
+        }
+        let fresh = remote.is_available() && !documents.discovery.is_null();
+        entry.set("freshness", if fresh { "Current" } else { "Stale" });
+        Some(entry)
+    }
+
+    /// The OpenAPI v3 documents of the others: names and URLs.
+    pub(crate) fn openapi(&self) -> impl Iterator<Item = (String, String)> {
+        self.0.iter().filter_map(|remote| {
+            let url = remote.documents.load().openapi.clone();
+            (!url.is_empty()).then(|| (remote.path().trim_start_matches('/').to_owned(), url))
+        })
+    }
+}
+
+/// Puts groups among our own, which keep their order.
+fn place(own: &[Str], others: Vec<(Str, i64)>) -> Vec<Str> {
+    let mut all: Vec<(i64, Str)> =
+        own.iter().map(|group| (-local::group_priority(group), group.clone())).collect();
+    for (group, priority) in others {
+        if !own.contains(&group) {
+            let key = (-priority, group);
+            let at = all.iter().position(|other| *other > key).unwrap_or(all.len());
+            all.insert(at, key);
+        }
+    }
+    all.into_iter().map(|(_, group)| group).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn legacy_lists_are_converted() {
+        let list = json::parse(
+            br#"{"resources":[{"name":"pods","singularName":"","namespaced":true,"kind":"PodMetrics","verbs":["get","list"]},{"name":"pods/x","kind":"Scale","group":"autoscaling","version":"v1","verbs":["get"]}]}"#,
+        )
+        .unwrap();
+        let got = converted(&list, "metrics.k8s.io", "v1beta1");
+        let want = json::parse(
+            br#"{"version":"v1beta1","resources":[{"resource":"pods","responseKind":{"group":"metrics.k8s.io","version":"v1beta1","kind":"PodMetrics"},"scope":"Namespaced","singularResource":"","verbs":["get","list"],"subresources":[{"subresource":"x","responseKind":{"group":"autoscaling","version":"v1","kind":"Scale"},"verbs":["get"]}]}]}"#,
+        )
+        .unwrap();
+        assert_eq!(got, want);
+    }
+
+    #[test]
+    fn groups_stand_by_priority() {
+        let own = ["apiregistration.k8s.io", "apps", "policy", "b.example"].map(Str::from);
+        let others = vec![
+            (Str::from("metrics.k8s.io"), 100),
+            (Str::from("early.example"), 17_500),
+            (Str::from("a.example"), 1_000),
+            (Str::from("apps"), 1),
+        ];
+        assert_eq!(
+            place(&own, others),
+            [
+                "apiregistration.k8s.io",
+                "apps",
+                "early.example",
+                "policy",
+                "a.example",
+                "b.example",
+                "metrics.k8s.io"
+            ]
+        );
+    }
+}
