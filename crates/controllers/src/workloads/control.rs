@@ -41,7 +41,12 @@ impl PodControl {
     pub(crate) async fn create<K: Object>(&self, owner: &K, pod: &Pod) -> Result<Arc<Pod>, Error> {
         match self.client.create(pod).await {
             Ok(made) => {
-                self.tell(owner, EventKind::Normal, "SuccessfulCreate", &format!("Created pod: {}", made.name()));
+                self.tell(
+                    owner,
+                    EventKind::Normal,
+                    "SuccessfulCreate",
+                    &format!("Created pod: {}", made.name()),
+                );
                 Ok(self.pods.stored(&owner.key(), made))
             }
             Err(error) => {

@@ -97,7 +97,11 @@ impl Controller {
     }
 
     /// The active Jobs that nobody knows any more: not the cache, and not the API server.
-    async fn missing(&self, cron: &CronJob, jobs: &[Arc<Job>]) -> std::result::Result<HashSet<String>, Error> {
+    async fn missing(
+        &self,
+        cron: &CronJob,
+        jobs: &[Arc<Job>],
+    ) -> std::result::Result<HashSet<String>, Error> {
         let mut missing = HashSet::new();
         let active = cron.status.iter().flat_map(|status| status.active.iter().flatten());
         for job in active.filter(|active| jobs.iter().all(|job| job.uid() != plan::uid(active))) {
@@ -175,13 +179,20 @@ impl Controller {
     ) -> std::result::Result<(), Error> {
         let made = match self.client.create(job).await {
             Ok(made) => {
-                self.tell(cron, EventKind::Normal, "SuccessfulCreate", &format!("Created job {}", made.name()));
+                self.tell(
+                    cron,
+                    EventKind::Normal,
+                    "SuccessfulCreate",
+                    &format!("Created job {}", made.name()),
+                );
                 self.jobs.stored(&cron.key(), made)
             }
             // It was made, and the status not written; or another's Job has the name.
             Err(error) if error.is_already_exists() => {
                 let present: Job = self.client.get(job.namespace(), job.name()).await?;
-                if !owners::is_controlled_by(&present.metadata, cron) || plan::is_active(status, present.uid()) {
+                if !owners::is_controlled_by(&present.metadata, cron)
+                    || plan::is_active(status, present.uid())
+                {
                     return Ok(());
                 }
                 Arc::new(present)

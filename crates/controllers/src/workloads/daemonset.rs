@@ -114,6 +114,8 @@ impl Controller {
             self.sets.forget(&key);
             self.control.pods.forget(&key);
             self.history.forget(&key);
+            let left = self.sets.lister().list();
+            self.failures.lock().retain(|uid, _| left.iter().any(|set| set.uid() == uid));
             return Ok(Next::Done);
         };
         let spec = set.spec.clone().unwrap_or_default();

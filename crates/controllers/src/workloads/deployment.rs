@@ -177,7 +177,10 @@ impl Controller {
                 }
                 Action::Delete(set) => {
                     let options = DeleteOptions {
-                        preconditions: Some(Preconditions { uid: set.metadata.uid.clone(), resource_version: None }),
+                        preconditions: Some(Preconditions {
+                            uid: set.metadata.uid.clone(),
+                            resource_version: None,
+                        }),
                         ..Default::default()
                     };
                     match self.client.delete::<ReplicaSet>(set.namespace(), set.name(), &options).await {
@@ -236,12 +239,18 @@ impl Controller {
             Err(error) if error.is_namespace_terminating() => Err(error),
             Err(error) => {
                 let message = format!("Failed to create new replica set {:?}: {error}", set.name());
-                self.recorder.event(&reference(deployment), EventKind::Warning, status::CREATE_FAILED, &message);
+                self.recorder.event(
+                    &reference(deployment),
+                    EventKind::Warning,
+                    status::CREATE_FAILED,
+                    &message,
+                );
                 if status::deadline(deployment).is_some() {
                     let old = deployment.status.clone().unwrap_or_default();
                     let mut new = old.clone();
                     let now = self.clock.now();
-                    let failed = status::condition(now, status::PROGRESSING, "False", status::CREATE_FAILED, message);
+                    let failed =
+                        status::condition(now, status::PROGRESSING, "False", status::CREATE_FAILED, message);
                     status::set(&mut new, failed);
                     self.patch_status(deployment, patch::status(deployment, &old, &new)).await?;
                 }

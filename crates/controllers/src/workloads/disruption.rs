@@ -135,7 +135,11 @@ impl Controller {
     }
 
     /// How many pods there should be.
-    async fn expected(&self, budget: &PodDisruptionBudget, pods: &[Arc<Pod>]) -> std::result::Result<i32, String> {
+    async fn expected(
+        &self,
+        budget: &PodDisruptionBudget,
+        pods: &[Arc<Pod>],
+    ) -> std::result::Result<i32, String> {
         if plan::basis(budget) == Basis::Pods {
             return Ok(i32::try_from(pods.len()).unwrap_or(i32::MAX));
         }

@@ -61,9 +61,9 @@ enum Step {
 
 /// Decides: the place of the template's revision among `revisions` (oldest first), and what to do.
 fn plan(template: &PodTemplateSpec, revisions: &[Arc<ControllerRevision>]) -> (Option<usize>, Step) {
-    let place = revisions.iter().rposition(|revision| {
-        template_of(revision).is_some_and(|past| hash::same_template(&past, template))
-    });
+    let place = revisions
+        .iter()
+        .rposition(|revision| template_of(revision).is_some_and(|past| hash::same_template(&past, template)));
     let others = revisions.iter().enumerate().filter(|(other, _)| Some(*other) != place);
     let next = others.map(|(_, revision)| revision.revision).max().unwrap_or_default().saturating_add(1);
     match place {
@@ -137,7 +137,10 @@ impl History {
         Ok(Revisions { current, old: all, collisions })
     }
 
-    async fn claim<K: Object>(&self, subject: &Subject<'_, K>) -> Result<Vec<Arc<ControllerRevision>>, Error> {
+    async fn claim<K: Object>(
+        &self,
+        subject: &Subject<'_, K>,
+    ) -> Result<Vec<Arc<ControllerRevision>>, Error> {
         let (owner, key) = (subject.owner, subject.owner.key());
         let selector = Selector::try_from(subject.selector).ok();
         let mut mine = Vec::new();
@@ -285,7 +288,8 @@ mod tests {
         let owner = DaemonSet { metadata: meta("agent"), ..Default::default() };
         let (selector, template) = (selector("app=a"), template("app=a", "a:1"));
         let label = "controller-revision-hash";
-        let subject = Subject { owner: &owner, selector: &selector, template: &template, collisions: None, label };
+        let subject =
+            Subject { owner: &owner, selector: &selector, template: &template, collisions: None, label };
         let made = new(&subject, None, 4);
         let hash = label_of(&made.metadata, label).expect("a hash");
         assert_eq!((made.name(), made.revision), (format!("agent-{hash}").as_str(), 4));

@@ -61,8 +61,7 @@ pub(super) fn start(context: &Context, tasks: &mut Tasks) {
         clock: context.clock.clone(),
         pods: Written::new(pods.clone()),
     };
-    let controller =
-        Controller { control, jobs: Written::new(jobs.clone()), backoffs: Mutex::default() };
+    let controller = Controller { control, jobs: Written::new(jobs.clone()), backoffs: Mutex::default() };
     let synced = {
         let (jobs, pods) = (jobs.clone(), pods.clone());
         async move {

@@ -1,8 +1,8 @@
 //! Whether a pod may run on a node, as far as the pod's spec and the node's labels and taints say. Facts:
 //! `component-helpers/scheduling/corev1`.
 
-use api::core::v1::{Node, NodeSelectorRequirement, NodeSelectorTerm, PodSpec, Taint, Toleration};
 use api::Object;
+use api::core::v1::{Node, NodeSelectorRequirement, NodeSelectorTerm, PodSpec, Taint, Toleration};
 use std::collections::BTreeMap;
 
 /// Whether the node meets the pod's node selector and required node affinity.
@@ -11,9 +11,8 @@ pub(crate) fn is_selected(spec: &PodSpec, node: &Node) -> bool {
     let labels = node.metadata.labels.as_ref().unwrap_or(&empty);
     let plain = spec.node_selector.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
     let affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
-    let required = affinity.and_then(|node| {
-        node.required_during_scheduling_ignored_during_execution.as_ref()
-    });
+    let required =
+        affinity.and_then(|node| node.required_during_scheduling_ignored_during_execution.as_ref());
     let terms = required.map(|required| &required.node_selector_terms);
     plain && terms.is_none_or(|terms| terms.iter().any(|term| meets(term, node.name(), labels)))
 }
@@ -76,7 +75,9 @@ mod tests {
                 "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": terms } } } })
         };
         let one = |key: &str, operator: &str, values: &[&str]| {
-            affinity(json!([{ "matchExpressions": [{ "key": key, "operator": operator, "values": values }] }]))
+            affinity(
+                json!([{ "matchExpressions": [{ "key": key, "operator": operator, "values": values }] }]),
+            )
         };
         let field = |name: &str| json!([{ "key": "metadata.name", "operator": "In", "values": [name] }]);
         for (spec, expected) in [

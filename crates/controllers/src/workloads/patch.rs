@@ -86,7 +86,11 @@ mod tests {
             (json!({"a": 1}), json!({"a": 1}), None),
             (json!({"a": 1}), json!({"a": 2}), Some(json!({"a": 2}))),
             (json!({"a": 1}), json!({}), Some(json!({"a": null}))),
-            (json!({"a": {"b": 1, "c": 2}}), json!({"a": {"b": 1, "d": 3}}), Some(json!({"a": {"c": null, "d": 3}}))),
+            (
+                json!({"a": {"b": 1, "c": 2}}),
+                json!({"a": {"b": 1, "d": 3}}),
+                Some(json!({"a": {"c": null, "d": 3}})),
+            ),
             (json!({"a": [1, 2]}), json!({"a": [1]}), Some(json!({"a": [1]}))),
             (json!({}), json!({"a": {}}), Some(json!({"a": {}}))),
         ] {

@@ -1,9 +1,9 @@
 //! Deletes pods that nobody else will: whose node is gone or out of service, that go without ever having had
 //! one, and ended ones beyond a number. Mirrors `pkg/controller/podgc`. Watches pods and nodes; owns nothing.
 
-use crate::context::{Context, Tasks, spawn};
 use super::control;
 use super::pods::node as node_of;
+use crate::context::{Context, Tasks, spawn};
 use api::core::v1::{Node, Pod};
 use api::meta::v1::{DeleteOptions, Preconditions, Time};
 use api::{Key, Object, pods};

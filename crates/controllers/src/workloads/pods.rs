@@ -17,7 +17,11 @@ const NAME_CHARACTERS_MAX: usize = 253;
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
 /// A pod of a template, to be named by the API server.
-pub(crate) fn from_template(template: &PodTemplateSpec, owner: &impl Object, reference: OwnerReference) -> Pod {
+pub(crate) fn from_template(
+    template: &PodTemplateSpec,
+    owner: &impl Object,
+    reference: OwnerReference,
+) -> Pod {
     let meta = template.metadata.clone().unwrap_or_default();
     Pod {
         metadata: ObjectMeta {
@@ -78,7 +82,9 @@ pub(crate) fn to_delete(
         for pod in related.iter().filter(|pod| pods::is_active(pod)) {
             *neighbours.entry(node(pod)).or_default() += 1;
         }
-        pods.sort_by_cached_key(|pod| Worth::of(now, pod, neighbours.get(node(pod)).copied().unwrap_or_default()));
+        pods.sort_by_cached_key(|pod| {
+            Worth::of(now, pod, neighbours.get(node(pod)).copied().unwrap_or_default())
+        });
         pods.truncate(count);
     }
     pods
@@ -129,8 +135,10 @@ fn magnitude(now: Timestamp, then: Timestamp) -> i64 {
 }
 
 fn deletion_cost(pod: &Pod) -> i32 {
-    let text = pod.metadata.annotations.as_ref().and_then(|all| all.get(DELETION_COST)).map_or("", String::as_str);
-    let canonical = text == "0" || text.starts_with('-') || text.starts_with(|c: char| ('1'..='9').contains(&c));
+    let text =
+        pod.metadata.annotations.as_ref().and_then(|all| all.get(DELETION_COST)).map_or("", String::as_str);
+    let canonical =
+        text == "0" || text.starts_with('-') || text.starts_with(|c: char| ('1'..='9').contains(&c));
     if canonical { text.parse().unwrap_or_default() } else { 0 }
 }
 
@@ -196,7 +204,9 @@ mod tests {
 
     #[test]
     fn deletion_costs() {
-        for (text, cost) in [("5", 5), ("-5", -5), ("0", 0), ("+5", 0), ("05", 0), ("", 0), ("x", 0), ("1e3", 0)] {
+        for (text, cost) in
+            [("5", 5), ("-5", -5), ("0", 0), ("+5", 0), ("05", 0), ("", 0), ("x", 0), ("1e3", 0)]
+        {
             assert_eq!(deletion_cost(&pod("a").annotation(DELETION_COST, text).build()), cost, "{text}");
         }
     }

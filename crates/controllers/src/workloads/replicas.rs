@@ -106,7 +106,12 @@ impl<K: Replicated> Controller<K> {
         })
     }
 
-    async fn manage(&self, owner: &K, set: &ReplicaSet, plan: &replicaset::Plan) -> std::result::Result<(), Error> {
+    async fn manage(
+        &self,
+        owner: &K,
+        set: &ReplicaSet,
+        plan: &replicaset::Plan,
+    ) -> std::result::Result<(), Error> {
         if plan.create > 0 {
             let template = set.spec.as_ref().and_then(|spec| spec.template.clone()).unwrap_or_default();
             return self.control.create_many(owner, &control::alike(owner, &template, plan.create)).await.1;

@@ -193,7 +193,10 @@ mod tests {
             assert_eq!(names(&plan.adopt), ["orphan"]);
             assert_eq!(names(&plan.release), ["strayed"]);
             assert_eq!(names(&plan.terminating), ["going"]);
-            assert_eq!((plan.create, names(&plan.delete)), (create, delete.iter().map(|&n| n.into()).collect()));
+            assert_eq!(
+                (plan.create, names(&plan.delete)),
+                (create, delete.iter().map(|&n| n.into()).collect())
+            );
         }
     }
 

@@ -120,9 +120,8 @@ impl Controller {
         }
         acted?;
         let live = history::label_values(&after, REVISION);
-        let is_live = |revision: &ControllerRevision| {
-            revision.name() == current.name || live.contains(revision.name())
-        };
+        let is_live =
+            |revision: &ControllerRevision| revision.name() == current.name || live.contains(revision.name());
         let limit = spec.revision_history_limit.unwrap_or(10);
         self.history.truncate(&*set, &revisions.old, limit, is_live).await?;
         let wait = pods::next_available(now, &after, plan::min_ready_seconds(&set));
@@ -145,7 +144,8 @@ impl Controller {
 
     fn mine(&self, set: &StatefulSet, spec: &StatefulSetSpec) -> Vec<Arc<Pod>> {
         let pods = self.control.owned_and_orphans(set).into_iter();
-        pods.filter(|pod| claim(&set.metadata, &pod.metadata, is_member(set, spec, pod)) == Claim::Own).collect()
+        pods.filter(|pod| claim(&set.metadata, &pod.metadata, is_member(set, spec, pod)) == Claim::Own)
+            .collect()
     }
 
     /// The claims of all ordinals that are or have pods.
@@ -156,9 +156,9 @@ impl Controller {
         let names: Vec<String> =
             ordinals.into_iter().flat_map(|ordinal| identity::claim_names(set, ordinal)).collect();
         let namespace = set.namespace();
-        let claims = self.claims.see(&set.key(), |lister| {
-            names.iter().filter_map(|name| lister.get(namespace, name)).collect()
-        });
+        let claims = self
+            .claims
+            .see(&set.key(), |lister| names.iter().filter_map(|name| lister.get(namespace, name)).collect());
         claims.into_iter().map(|claim| (claim.name().to_owned(), claim)).collect()
     }
 
@@ -198,7 +198,12 @@ impl Controller {
         self.own_claims(set, ordinal, &made).await
     }
 
-    async fn create_claims(&self, set: &StatefulSet, ordinal: i32, pod: &Pod) -> std::result::Result<(), Error> {
+    async fn create_claims(
+        &self,
+        set: &StatefulSet,
+        ordinal: i32,
+        pod: &Pod,
+    ) -> std::result::Result<(), Error> {
         let present = self.claims_of(set);
         for claim in identity::claims(set, ordinal) {
             if let Some(present) = present.get(claim.name()) {
@@ -272,8 +277,7 @@ impl Controller {
 
 /// The revision that the set's pods have had, and the one that they are to get.
 fn named(revisions: &Revisions, current: Option<&str>, spec: &StatefulSetSpec) -> (Revision, Revision) {
-    let update =
-        Revision { name: revisions.current.name().to_owned(), template: spec.template.clone() };
+    let update = Revision { name: revisions.current.name().to_owned(), template: spec.template.clone() };
     let past = revisions.old.iter().find(|revision| Some(revision.name()) == current);
     let past = past.and_then(|revision| {
         Some(Revision { name: revision.name().to_owned(), template: template_of(revision)? })

@@ -1,8 +1,6 @@
 //! Objects for tests, made in few words.
 
-use api::core::v1::{
-    Container, ContainerStatus, Pod, PodCondition, PodSpec, PodStatus, PodTemplateSpec,
-};
+use api::core::v1::{Container, ContainerStatus, Pod, PodCondition, PodSpec, PodStatus, PodTemplateSpec};
 use api::meta::v1::{LabelSelector, ObjectMeta, OwnerReference, Time};
 use api::{Object, owners};
 use jiff::Timestamp;

@@ -1,8 +1,8 @@
 //! Deletes Jobs some time after they have finished (`spec.ttlSecondsAfterFinished`). Mirrors
 //! `pkg/controller/ttlafterfinished`. Watches Jobs; owns nothing.
 
-use crate::context::{Context, Tasks, spawn};
 use super::control;
+use crate::context::{Context, Tasks, spawn};
 use api::batch::v1::Job;
 use api::meta::v1::{DeleteOptions, Preconditions};
 use api::{Key, Object};
@@ -49,8 +49,9 @@ enum Fate {
 fn plan(now: Timestamp, job: &Job) -> Fate {
     let seconds = job.spec.as_ref().and_then(|spec| spec.ttl_seconds_after_finished);
     let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let mut finished = conditions
-        .filter(|condition| matches!(condition.type_.as_str(), "Complete" | "Failed") && condition.status == "True");
+    let mut finished = conditions.filter(|condition| {
+        matches!(condition.type_.as_str(), "Complete" | "Failed") && condition.status == "True"
+    });
     let finished = finished.next().and_then(|condition| condition.last_transition_time.as_ref());
     let (Some(seconds), Some(finished), None) = (seconds, finished, &job.metadata.deletion_timestamp) else {
         return Fate::Stays;

@@ -66,7 +66,8 @@ pub(super) fn plan(world: &World<'_>) -> Plan {
 
 /// Finished Jobs beyond the limits, the oldest first.
 fn clean(jobs: &[Arc<Job>], spec: &CronJobSpec, plan: &mut Plan) {
-    let limits = [("Complete", spec.successful_jobs_history_limit), ("Failed", spec.failed_jobs_history_limit)];
+    let limits =
+        [("Complete", spec.successful_jobs_history_limit), ("Failed", spec.failed_jobs_history_limit)];
     for (condition, limit) in limits {
         let Some(limit) = limit.and_then(|limit| usize::try_from(limit).ok()) else { continue };
         let mut finished: Vec<_> = jobs.iter().filter(|job| finished_as(job) == Some(condition)).collect();
@@ -75,7 +76,8 @@ fn clean(jobs: &[Arc<Job>], spec: &CronJobSpec, plan: &mut Plan) {
             (start.is_none(), start, job.name().to_owned())
         });
         let surplus = finished.len().saturating_sub(limit);
-        for job in finished.into_iter().take(surplus).filter(|job| job.metadata.deletion_timestamp.is_none()) {
+        for job in finished.into_iter().take(surplus).filter(|job| job.metadata.deletion_timestamp.is_none())
+        {
             drop_active(&mut plan.status, job.uid());
             plan.clean.push(job.clone());
         }
@@ -143,10 +145,12 @@ fn start(world: &World<'_>, spec: &CronJobSpec, plan: &mut Plan) {
         }
     };
     let due = due(now, earliest(now, cron, spec), &schedule);
-    let from = due.map_or_else(|| last(cron).unwrap_or(now), |due| due.time.max(last(cron).unwrap_or(due.time)));
-    plan.again = schedule.next(from).map(|next| next.duration_since(now) + SLACK).map(|wait| {
-        if wait.is_positive() { wait.unsigned_abs() } else { Duration::ZERO }
-    });
+    let from =
+        due.map_or_else(|| last(cron).unwrap_or(now), |due| due.time.max(last(cron).unwrap_or(due.time)));
+    plan.again = schedule
+        .next(from)
+        .map(|next| next.duration_since(now) + SLACK)
+        .map(|wait| if wait.is_positive() { wait.unsigned_abs() } else { Duration::ZERO });
     let Some(due) = due else { return };
     if due.missed > MISSED_TIMES_MAX {
         let words =
@@ -167,7 +171,8 @@ fn start(world: &World<'_>, spec: &CronJobSpec, plan: &mut Plan) {
     }
     match spec.concurrency_policy.as_deref() {
         Some("Forbid") if !active.is_empty() => {
-            let words = "Not starting job because prior execution is running and concurrency policy is Forbid";
+            let words =
+                "Not starting job because prior execution is running and concurrency policy is Forbid";
             plan.events.push((false, "JobAlreadyActive", words.to_owned()));
             return;
         }
@@ -199,11 +204,10 @@ fn due(now: Timestamp, earliest: Timestamp, schedule: &Schedule) -> Option<Due> 
     let mut ahead = missed - 2;
     while ahead > 0 {
         let guess = SignedDuration::from_secs(ahead.saturating_mul(apart));
-        if let Some(found) = first.checked_add(guess).ok().and_then(|guess| schedule.next(guess)) {
-            if found <= now {
-                time = found;
-                break;
-            }
+        let found = first.checked_add(guess).ok().and_then(|guess| schedule.next(guess));
+        if let Some(found) = found.filter(|found| *found <= now) {
+            time = found;
+            break;
         }
         ahead /= 2;
     }

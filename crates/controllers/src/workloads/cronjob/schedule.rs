@@ -44,7 +44,8 @@ impl Field {
     }
 }
 
-const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 impl Schedule {
@@ -108,7 +109,9 @@ impl Calendar {
         let last = at.year().checked_add(YEARS_AHEAD_MAX)?;
         while at.year() <= last {
             if !self.months.has(at.month()) {
-                at = self.civil(at.date().first_of_month().checked_add(1.month()).ok()?.to_datetime(Time::midnight()))?;
+                at = self.civil(
+                    at.date().first_of_month().checked_add(1.month()).ok()?.to_datetime(Time::midnight()),
+                )?;
             } else if !self.is_day(&at) {
                 at = self.civil(at.date().tomorrow().ok()?.to_datetime(Time::midnight()))?;
             } else if !self.hours.has(at.hour()) {
@@ -267,9 +270,25 @@ mod tests {
     #[test]
     fn what_is_no_schedule() {
         for text in [
-            "", "* * * *", "* * * * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 7",
-            "5-1 * * * *", "*/0 * * * *", "x * * * *", "1,,x * * * *", ", * * * *", "@never", "@every x",
-            "@every ", "TZ=No/Where * * * * *", "TZ=UTC", "+1 * * * *",
+            "",
+            "* * * *",
+            "* * * * * *",
+            "60 * * * *",
+            "* 24 * * *",
+            "* * 0 * *",
+            "* * * 13 *",
+            "* * * * 7",
+            "5-1 * * * *",
+            "*/0 * * * *",
+            "x * * * *",
+            "1,,x * * * *",
+            ", * * * *",
+            "@never",
+            "@every x",
+            "@every ",
+            "TZ=No/Where * * * * *",
+            "TZ=UTC",
+            "+1 * * * *",
         ] {
             assert!(Schedule::parse(text, &TimeZone::UTC).is_err(), "{text:?}");
         }

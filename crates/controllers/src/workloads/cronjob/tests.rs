@@ -31,7 +31,8 @@ fn cron(spec: Value, status: Value) -> CronJob {
 
 fn job(name: &str, condition: Option<&str>, minute: u32) -> Arc<Job> {
     let at = format!("2026-05-19T10:{minute:02}:00Z");
-    let conditions: Vec<_> = condition.map(|kind| json!({ "type": kind, "status": "True" })).into_iter().collect();
+    let conditions: Vec<_> =
+        condition.map(|kind| json!({ "type": kind, "status": "True" })).into_iter().collect();
     let status = json!({ "startTime": at, "completionTime": at, "conditions": conditions });
     Arc::new(Job { metadata: meta(name), spec: None, status: serde_json::from_value(status).ok() })
 }
@@ -65,19 +66,32 @@ fn times() {
         ("allow", "11:00:00", json!({}), busy.clone(), "+11:00"),
         ("forbid", "11:00:00", json!({ "concurrencyPolicy": "Forbid" }), busy.clone(), "JobAlreadyActive"),
         ("replace", "11:00:00", json!({ "concurrencyPolicy": "Replace" }), busy, "~old +11:00"),
-        ("many missed", "15:00:30", json!({ "schedule": "* * * * *" }), json!({}), "TooManyMissedTimes +15:00"),
+        (
+            "many missed",
+            "15:00:30",
+            json!({ "schedule": "* * * * *" }),
+            json!({}),
+            "TooManyMissedTimes +15:00",
+        ),
         ("zone", "10:30:00", json!({ "timeZone": "Asia/Kolkata" }), json!({}), "+10:30"),
         ("no zone", "11:00:00", json!({ "timeZone": "No/Where" }), json!({}), "UnknownTimeZone"),
         ("no schedule", "11:00:00", json!({ "schedule": "x" }), json!({}), "UnparseableSchedule"),
         ("never", "11:00:00", json!({ "schedule": "0 0 31 2 *" }), json!({}), ""),
     ] {
-        assert_eq!(told(&look(now, &cron(spec, status), &[job("old", None, 0)], &[])).replace("UnexpectedJob ", "").replace("UnexpectedJob", ""), expected, "{what}");
+        assert_eq!(
+            told(&look(now, &cron(spec, status), &[job("old", None, 0)], &[]))
+                .replace("UnexpectedJob ", "")
+                .replace("UnexpectedJob", ""),
+            expected,
+            "{what}"
+        );
     }
 }
 
 #[test]
 fn it_is_looked_at_when_the_time_has_come() {
-    let wait = |now: &str, status: Value| look(now, &cron(json!({}), status), &[], &[]).again.expect("a wait");
+    let wait =
+        |now: &str, status: Value| look(now, &cron(json!({}), status), &[], &[]).again.expect("a wait");
     assert_eq!(wait("10:15:00", json!({})).as_millis(), 45 * 60_000 + 100);
     assert_eq!(wait("11:00:00", json!({})).as_millis(), 60 * 60_000 + 100);
     let done = json!({ "lastScheduleTime": "2026-05-19T11:00:00Z" });

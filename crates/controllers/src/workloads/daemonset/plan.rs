@@ -132,7 +132,9 @@ pub(super) enum Fit {
 
 /// Decides whether a pod of the set belongs on the node.
 pub(super) fn fit(set: &DaemonSet, node: &Node) -> Fit {
-    let Some(mut spec) = set.spec.as_ref().and_then(|spec| spec.template.spec.clone()) else { return Fit::No };
+    let Some(mut spec) = set.spec.as_ref().and_then(|spec| spec.template.spec.clone()) else {
+        return Fit::No;
+    };
     if spec.node_name.as_ref().is_some_and(|name| !name.is_empty() && name != node.name()) {
         return Fit::No;
     }
@@ -177,7 +179,8 @@ fn manage(world: &World<'_>, node: &Node, on_node: &[Arc<Pod>], plan: &mut Plan)
             }
             "Succeeded" => {
                 let (place, name) = (pod.key(), node.name());
-                let text = format!("Found succeeded daemon pod {place} on node {name}, will try to delete it");
+                let text =
+                    format!("Found succeeded daemon pod {place} on node {name}, will try to delete it");
                 plan.events.push((false, "SucceededDaemonPod", text));
                 plan.delete.push(pod.clone());
             }
@@ -207,10 +210,10 @@ fn keep_old_and_new(world: &World<'_>, running: Vec<Arc<Pod>>, plan: &mut Plan) 
             Some(_) => plan.delete.push(pod),
         }
     }
-    if let (Some(new), Some(old)) = (new, old) {
-        if !pods::is_ready(&old) || is_available(world, &new) {
-            plan.delete.push(old);
-        }
+    if let (Some(new), Some(old)) = (new, old)
+        && (!pods::is_ready(&old) || is_available(world, &new))
+    {
+        plan.delete.push(old);
     }
 }
 
@@ -237,7 +240,9 @@ fn max_surge(set: &DaemonSet, nodes: i32) -> i32 {
 
 fn max_unavailable(set: &DaemonSet, nodes: i32) -> i32 {
     let rolling = set.spec.as_ref().and_then(|spec| spec.update_strategy.as_ref()?.rolling_update.as_ref());
-    rolling.and_then(|rolling| scaled(rolling.max_unavailable.as_ref()?, nodes, Round::Up)).unwrap_or_default()
+    rolling
+        .and_then(|rolling| scaled(rolling.max_unavailable.as_ref()?, nodes, Round::Up))
+        .unwrap_or_default()
 }
 
 /// Whether the pod is of the template as it is.
@@ -265,12 +270,8 @@ fn pair(world: &World<'_>, on_node: &[Arc<Pod>]) -> Pair {
 }
 
 fn update(world: &World<'_>, mut by_node: BTreeMap<String, Vec<Arc<Pod>>>, plan: &mut Plan) {
-    let runs: Vec<&str> = world
-        .nodes
-        .iter()
-        .filter(|node| fit(world.set, node) == Fit::Runs)
-        .map(|node| node.name())
-        .collect();
+    let runs: Vec<&str> =
+        world.nodes.iter().filter(|node| fit(world.set, node) == Fit::Runs).map(|node| node.name()).collect();
     for name in &runs {
         by_node.entry((*name).to_owned()).or_default();
     }

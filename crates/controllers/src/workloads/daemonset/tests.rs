@@ -21,7 +21,11 @@ fn set(surge: u32, unavailable: u32) -> DaemonSet {
         "updateStrategy": { "type": "RollingUpdate",
             "rollingUpdate": { "maxSurge": surge, "maxUnavailable": unavailable } },
     });
-    DaemonSet { metadata: meta("agent"), spec: Some(serde_json::from_value(spec).expect("a spec")), status: None }
+    DaemonSet {
+        metadata: meta("agent"),
+        spec: Some(serde_json::from_value(spec).expect("a spec")),
+        status: None,
+    }
 }
 
 fn node(name: &str, taints: Value) -> Arc<Node> {
@@ -61,7 +65,11 @@ fn each_node_has_its_pod() {
         ("going", vec![ready("a", "n0"), ready("b", "n1").terminating(at(5))], "+ -"),
         ("gone", vec![ready("a", "n0"), ready("b", "n1").phase("Failed").terminating(at(5))], "+n1 -"),
         ("failed", vec![ready("a", "n0"), ready("b", "n1").phase("Failed")], "+ -b"),
-        ("two", vec![ready("b", "n0").created(at(9)), ready("a", "n0").created(at(5)), ready("c", "n1")], "+ -b"),
+        (
+            "two",
+            vec![ready("b", "n0").created(at(9)), ready("a", "n0").created(at(5)), ready("c", "n1")],
+            "+ -b",
+        ),
         ("lost", vec![ready("a", "n0"), ready("b", "n1"), unbound("c", "n9")], "+ -c"),
     ] {
         let pods: Vec<_> = pods.into_iter().map(PodBuilder::build).collect();
@@ -107,7 +115,8 @@ fn pods_are_bound_to_their_node() {
     assert_eq!(target_node(&pod), Some("n1"));
     let spec = serde_json::to_value(pod.spec).expect("JSON");
     assert_eq!(spec["tolerations"].as_array().map(Vec::len), Some(6));
-    let exists = json!({ "key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute" });
+    let exists =
+        json!({ "key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute" });
     assert_eq!(spec["tolerations"][0], exists);
 }
 
@@ -119,9 +128,19 @@ fn updates_in_place() {
         ("one at a time", 1, vec![old("a", "n0"), old("b", "n1"), old("c", "n2")], "+ -a"),
         ("two at a time", 2, vec![old("a", "n0"), old("b", "n1"), old("c", "n2")], "+ -a b"),
         ("wait", 1, vec![mine("a", "n0", "new"), old("b", "n1"), old("c", "n2")], "+ -"),
-        ("wait for its end", 1, vec![old("a", "n0").terminating(at(9)), old("b", "n1"), old("c", "n2")], "+ -"),
+        (
+            "wait for its end",
+            1,
+            vec![old("a", "n0").terminating(at(9)), old("b", "n1"), old("c", "n2")],
+            "+ -",
+        ),
         ("go on", 1, vec![new("a", "n0"), old("b", "n1"), old("c", "n2")], "+ -b"),
-        ("broken ones at once", 1, vec![mine("a", "n0", "old"), old("b", "n1"), mine("c", "n2", "old")], "+ -a c"),
+        (
+            "broken ones at once",
+            1,
+            vec![mine("a", "n0", "old"), old("b", "n1"), mine("c", "n2", "old")],
+            "+ -a c",
+        ),
         ("done", 1, vec![new("a", "n0"), new("b", "n1"), new("c", "n2")], "+ -"),
     ] {
         let pods: Vec<_> = pods.into_iter().map(PodBuilder::build).collect();
@@ -156,7 +175,8 @@ fn failed_pods_are_deleted_ever_more_slowly() {
     let mut deleted = Vec::new();
     for second in 0..20 {
         let now = at(second);
-        let plan = plan(&World { now, set: &set, nodes: &nodes, pods: &pods, hash: "new", failures: &failures });
+        let plan =
+            plan(&World { now, set: &set, nodes: &nodes, pods: &pods, hash: "new", failures: &failures });
         if let Some(node) = plan.failed.first() {
             failures.insert(node.clone(), Failure::next(failures.get(node), now));
             deleted.push(second);
@@ -177,7 +197,8 @@ fn statuses() {
         mine("c", "tainted", "old").ready(at(1)).build(),
     ];
     let set = set(0, 1);
-    let world = World { now: at(9), set: &set, nodes: &nodes, pods: &pods, hash: "new", failures: &HashMap::new() };
+    let world =
+        World { now: at(9), set: &set, nodes: &nodes, pods: &pods, hash: "new", failures: &HashMap::new() };
     let status = status(&world, None);
     assert_eq!((status.desired_number_scheduled, status.current_number_scheduled), (3, 2));
     assert_eq!((status.number_misscheduled, status.number_ready), (1, 1));
@@ -195,13 +216,16 @@ fn updates_keep_their_bounds_and_end() {
         let (set, nodes) = (set(surge, unavailable), nodes(1 + dice.below(6)));
         let mut pods: Vec<Pod> = nodes
             .iter()
-            .map(|node| Pod::clone(&mine(&format!("old-{}", node.name()), node.name(), "old").ready(at(0)).build()))
+            .map(|node| {
+                Pod::clone(&mine(&format!("old-{}", node.name()), node.name(), "old").ready(at(0)).build())
+            })
             .collect();
         let mut born = 0;
         for step in 1..400 {
             let now = at(step);
             let seen: Vec<_> = pods.iter().cloned().map(Arc::new).collect();
-            let world = World { now, set: &set, nodes: &nodes, pods: &seen, hash: "new", failures: &HashMap::new() };
+            let world =
+                World { now, set: &set, nodes: &nodes, pods: &seen, hash: "new", failures: &HashMap::new() };
             let plan = plan(&world);
             for gone in &plan.delete {
                 let pod = pods.iter_mut().find(|pod| pod.uid() == gone.uid()).expect("the pod");
@@ -211,11 +235,15 @@ fn updates_keep_their_bounds_and_end() {
                 born += 1;
                 pods.push(Pod::clone(&mine(&format!("p{born}"), node, "new").created(now).build()));
             }
-            let available = pods.iter().filter(|pod| api::pods::is_ready(pod) && api::pods::is_active(pod)).count();
+            let available =
+                pods.iter().filter(|pod| api::pods::is_ready(pod) && api::pods::is_active(pod)).count();
             let least = nodes.len().saturating_sub(usize::try_from(unavailable).expect("small"));
             assert!(available >= least, "seed {seed} step {step}");
             let active = pods.iter().filter(|pod| api::pods::is_active(pod)).count();
-            assert!(active <= nodes.len() + usize::try_from(surge).expect("small"), "seed {seed} step {step}");
+            assert!(
+                active <= nodes.len() + usize::try_from(surge).expect("small"),
+                "seed {seed} step {step}"
+            );
             pods.retain(|pod| pod.metadata.deletion_timestamp.is_none() || !dice.one_in(2));
             for slot in &mut pods {
                 if !api::pods::is_ready(slot) && dice.one_in(3) {

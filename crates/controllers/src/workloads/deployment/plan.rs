@@ -81,18 +81,21 @@ pub(super) fn plan(world: World<'_>) -> Plan {
         rollout.clean_up();
         return rollout.finish_counted();
     }
-    if let Some(revision) = annotation(&rollout.deployment.metadata, ROLLBACK_TO) {
-        if let Ok(revision) = revision.parse() {
-            rollout.roll_back(revision);
-            return rollout.finish_counted();
-        }
+    let rollback = annotation(&rollout.deployment.metadata, ROLLBACK_TO);
+    if let Some(revision) = rollback.and_then(|text| text.parse().ok()) {
+        rollout.roll_back(revision);
+        return rollout.finish_counted();
     }
     rollout.sync_revision();
     if rollout.was_scaled() {
         rollout.scale();
         return rollout.finish_counted();
     }
-    if is_recreate(&rollout.deployment) { rollout.recreate() } else { rollout.roll() }
+    if is_recreate(&rollout.deployment) {
+        rollout.recreate()
+    } else {
+        rollout.roll()
+    }
     rollout.finish_with_progress()
 }
 
@@ -183,7 +186,8 @@ impl Rollout {
     /// Notes a pause, or its end, so that it does not count against the deadline.
     fn note_pause(&mut self) {
         let status = self.status_or_default();
-        let reason = status::find(&status, status::PROGRESSING).and_then(|condition| condition.reason.as_deref());
+        let reason =
+            status::find(&status, status::PROGRESSING).and_then(|condition| condition.reason.as_deref());
         if status::deadline(&self.deployment).is_none() || reason == Some(status::TIMED_OUT) {
             return;
         }
@@ -204,13 +208,16 @@ impl Rollout {
         let seconds = self.deployment.spec.as_ref().and_then(|spec| spec.min_ready_seconds);
         let set = &mut self.sets[place].wanted;
         let mut changed = annotate_new(&self.deployment, set, next);
-        if let Some(spec) = set.spec.as_mut().filter(|spec| {
-            spec.min_ready_seconds.unwrap_or_default() != seconds.unwrap_or_default()
-        }) {
+        if let Some(spec) = set
+            .spec
+            .as_mut()
+            .filter(|spec| spec.min_ready_seconds.unwrap_or_default() != seconds.unwrap_or_default())
+        {
             spec.min_ready_seconds = seconds;
             changed = true;
         }
-        let (name, revision) = (set.name().to_owned(), annotation(&set.metadata, REVISION).map(str::to_owned));
+        let (name, revision) =
+            (set.name().to_owned(), annotation(&set.metadata, REVISION).map(str::to_owned));
         if changed {
             self.touch(place);
         }
@@ -465,11 +472,14 @@ impl Rollout {
                 (true, "DeploymentRollbackRevisionNotFound", text.to_owned())
             }
             Some(set) if is_of(&self.deployment, set) => {
-                let text = format!("The rollback revision contains the same template as current deployment {name:?}");
+                let text = format!(
+                    "The rollback revision contains the same template as current deployment {name:?}"
+                );
                 (true, "DeploymentRollbackTemplateUnchanged", text)
             }
             Some(set) => {
-                let mut template = set.spec.as_ref().and_then(|spec| spec.template.clone()).unwrap_or_default();
+                let mut template =
+                    set.spec.as_ref().and_then(|spec| spec.template.clone()).unwrap_or_default();
                 if let Some(meta) = &mut template.metadata {
                     meta.labels = meta.labels.take().map(drop_hash);
                 }

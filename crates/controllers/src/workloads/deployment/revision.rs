@@ -100,7 +100,10 @@ fn copied(meta: &ObjectMeta) -> impl Iterator<Item = (&String, &String)> {
 }
 
 /// The annotations of a Deployment that goes back to what `set` was.
-pub(super) fn annotations_after_rollback(deployment: &ObjectMeta, set: &ObjectMeta) -> BTreeMap<String, String> {
+pub(super) fn annotations_after_rollback(
+    deployment: &ObjectMeta,
+    set: &ObjectMeta,
+) -> BTreeMap<String, String> {
     let own = deployment.annotations.iter().flatten();
     let kept = own.filter(|(key, _)| NOT_COPIED.contains(&key.as_str()) && *key != ROLLBACK_TO);
     kept.chain(copied(set)).map(|(key, value)| (key.clone(), value.clone())).collect()

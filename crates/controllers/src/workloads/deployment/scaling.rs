@@ -122,7 +122,11 @@ mod tests {
             (3, "0", "10", (3, 0)),
         ] {
             let limits = Limits::of(&deployment(replicas, surge, unavailable));
-            assert_eq!((limits.most(), limits.fewest_available()), expected, "{replicas} {surge} {unavailable}");
+            assert_eq!(
+                (limits.most(), limits.fewest_available()),
+                expected,
+                "{replicas} {surge} {unavailable}"
+            );
         }
     }
 

@@ -50,13 +50,12 @@ pub(super) fn find<'a>(status: &'a DeploymentStatus, kind: &str) -> Option<&'a D
 
 /// Sets a condition, unless status and reason are what they were.
 pub(super) fn set(status: &mut DeploymentStatus, mut condition: DeploymentCondition) {
-    if let Some(present) = find(status, &condition.type_) {
-        if present.status == condition.status {
-            if present.reason == condition.reason {
-                return;
-            }
-            condition.last_transition_time = present.last_transition_time.clone();
+    let present = find(status, &condition.type_).filter(|present| present.status == condition.status);
+    if let Some(present) = present {
+        if present.reason == condition.reason {
+            return;
         }
+        condition.last_transition_time = present.last_transition_time.clone();
     }
     remove(status, &condition.type_);
     status.conditions.get_or_insert_default().push(condition);
@@ -178,8 +177,7 @@ fn estimate(
     } else if advanced(old, status) {
         // Each step forward counts anew against the deadline, so the condition is replaced even where status and
         // reason stay; only the time of the last change of status is kept.
-        let mut forward =
-            condition(now, PROGRESSING, "True", UPDATED, format!("{subject} is progressing."));
+        let mut forward = condition(now, PROGRESSING, "True", UPDATED, format!("{subject} is progressing."));
         if let Some(present) = find(old, PROGRESSING).filter(|present| present.status == "True") {
             forward.last_transition_time = present.last_transition_time.clone();
         }
@@ -225,7 +223,11 @@ pub(super) fn deadline(deployment: &Deployment) -> Option<SignedDuration> {
 }
 
 /// When a rollout that stands still is to be looked at again.
-pub(super) fn look_again(now: Timestamp, deployment: &Deployment, status: &DeploymentStatus) -> Option<Duration> {
+pub(super) fn look_again(
+    now: Timestamp,
+    deployment: &Deployment,
+    status: &DeploymentStatus,
+) -> Option<Duration> {
     let deadline = deadline(deployment)?;
     let condition = find(status, PROGRESSING)?;
     if is_complete(deployment, status) || condition.reason.as_deref() == Some(TIMED_OUT) {

@@ -15,9 +15,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub(super) fn deployment(replicas: i32, surge: &str, unavailable: &str) -> Deployment {
-    let amount = |text: &str| {
-        Some(text.parse().map_or_else(|_| IntOrString::String(text.into()), IntOrString::Int))
-    };
+    let amount =
+        |text: &str| Some(text.parse().map_or_else(|_| IntOrString::String(text.into()), IntOrString::Int));
     Deployment {
         metadata: meta("web"),
         spec: Some(DeploymentSpec {
@@ -129,7 +128,8 @@ fn steps() {
     let rolling = |replicas, surge, unavailable| deployment(replicas, surge, unavailable);
     let recreate = || {
         let mut deployment = deployment(3, "1", "1");
-        spec(&mut deployment).strategy = Some(DeploymentStrategy { type_: Some("Recreate".into()), rolling_update: None });
+        spec(&mut deployment).strategy =
+            Some(DeploymentStrategy { type_: Some("Recreate".into()), rolling_update: None });
         deployment
     };
     let paused = |mut deployment: Deployment| {
@@ -146,7 +146,12 @@ fn steps() {
         ("unhealthy first", rolling(10, "3", "2"), vec![old(8, 1, 13), new(5, 5, 13)], &["old to 3"]),
         ("done", rolling(10, "3", "2"), vec![old(0, 0, 13), new(10, 10, 13)], &[]),
         ("scaled alone", rolling(5, "3", "2"), vec![new(10, 10, 13)], &["new to 5"]),
-        ("scaled in proportion", rolling(20, "3", "2"), vec![old(8, 8, 13), new(5, 5, 13)], &["old to 14", "new to 9"]),
+        (
+            "scaled in proportion",
+            rolling(20, "3", "2"),
+            vec![old(8, 8, 13), new(5, 5, 13)],
+            &["old to 14", "new to 9"],
+        ),
         ("paused", paused(rolling(10, "3", "2")), vec![old(10, 10, 13)], &[]),
         ("paused and scaled", paused(rolling(4, "3", "2")), vec![old(10, 10, 13)], &["old to 4"]),
     ] {
@@ -167,7 +172,8 @@ fn steps() {
 #[test]
 fn a_recreate_waits_for_pods_that_no_status_counts() {
     let mut deployment = deployment(3, "1", "1");
-    spec(&mut deployment).strategy = Some(DeploymentStrategy { type_: Some("Recreate".into()), rolling_update: None });
+    spec(&mut deployment).strategy =
+        Some(DeploymentStrategy { type_: Some("Recreate".into()), rolling_update: None });
     let old = available(noted(set("old", 0, "web:0"), 3, 3, "1"), 0, 0);
     for (pod, expected) in [
         (pod("a").phase("Running").terminating(at(1)).build(), &[][..]),
@@ -324,11 +330,8 @@ fn rollouts_keep_their_bounds_and_end() {
         let surge = dice.below(4);
         let unavailable = if surge == 0 { 1 + dice.below(3) } else { dice.below(4) };
         let replicas = 1 + dice.below(9);
-        let first = deployment(
-            i32::try_from(replicas).expect("small"),
-            &surge.to_string(),
-            &unavailable.to_string(),
-        );
+        let first =
+            deployment(i32::try_from(replicas).expect("small"), &surge.to_string(), &unavailable.to_string());
         let mut world = Small::new(first);
         let mut whole = false;
         for step in 0..400 {

@@ -116,7 +116,11 @@ fn disrupted(
 }
 
 /// The status when it cannot be known: nothing may be disrupted.
-pub(super) fn fail_safe(now: Timestamp, budget: &PodDisruptionBudget, why: String) -> PodDisruptionBudgetStatus {
+pub(super) fn fail_safe(
+    now: Timestamp,
+    budget: &PodDisruptionBudget,
+    why: String,
+) -> PodDisruptionBudgetStatus {
     let mut status = budget.status.clone().unwrap_or_default();
     status.disruptions_allowed = Some(0);
     set(now, &mut status, "False", "SyncFailed", why);
@@ -173,7 +177,11 @@ mod tests {
         ] {
             let plan = plan(at(9), &budget(spec.clone()), &ready(healthy), expected).expect("a plan");
             let status = plan.status;
-            assert_eq!((status.desired_healthy, status.disruptions_allowed), (Some(desired), Some(allowed)), "{spec}");
+            assert_eq!(
+                (status.desired_healthy, status.disruptions_allowed),
+                (Some(desired), Some(allowed)),
+                "{spec}"
+            );
             let reason = if allowed > 0 { "SufficientPods" } else { "InsufficientPods" };
             assert_eq!(status.conditions.expect("conditions")[0].reason, reason, "{spec}");
         }
@@ -213,7 +221,10 @@ mod tests {
         assert_eq!(later.conditions.expect("conditions")[0].last_transition_time, Time(at(5)));
         let failed = fail_safe(at(11), &budget, "no scale".into());
         let condition = &failed.conditions.expect("conditions")[0];
-        assert_eq!((condition.reason.as_str(), condition.last_transition_time.clone()), ("SyncFailed", Time(at(11))));
+        assert_eq!(
+            (condition.reason.as_str(), condition.last_transition_time.clone()),
+            ("SyncFailed", Time(at(11)))
+        );
         assert_eq!(failed.disruptions_allowed, Some(0));
     }
 }

@@ -95,14 +95,21 @@ impl Scales {
             return Some((set.uid().to_owned(), size));
         }
         if let Some(set) = get(&self.stateful_sets, namespace, owner) {
-            return Some((set.uid().to_owned(), set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1)));
+            return Some((
+                set.uid().to_owned(),
+                set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
+            ));
         }
         let set = get(&self.replication_controllers, namespace, owner)?;
         Some((set.uid().to_owned(), set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1)))
     }
 
     /// Asks an owner of any kind for its size.
-    async fn by_scale(&self, namespace: &str, owner: &OwnerReference) -> Result<Option<(String, i32)>, String> {
+    async fn by_scale(
+        &self,
+        namespace: &str,
+        owner: &OwnerReference,
+    ) -> Result<Option<(String, i32)>, String> {
         let base = match owner.api_version.split_once('/') {
             Some(_) => format!("/apis/{}", owner.api_version),
             None => format!("/api/{}", owner.api_version),
@@ -117,7 +124,8 @@ impl Scales {
         };
         let scalable = all.iter().any(|resource| resource["name"] == format!("{name}/scale"));
         if !scalable {
-            let group = owner.api_version.split_once('/').map_or(String::new(), |(group, _)| format!(".{group}"));
+            let group =
+                owner.api_version.split_once('/').map_or(String::new(), |(group, _)| format!(".{group}"));
             return Err(format!("{name}{group} does not implement the scale subresource"));
         }
         let path = format!("{base}/namespaces/{namespace}/{name}/{}/scale", owner.name);

@@ -8,7 +8,7 @@ use super::policy::{Verdict, enough, judge};
 use super::{TRACKING, conditions, is_suspended};
 use crate::workloads::pods;
 use crate::workloads::replicaset::nonzero;
-use api::batch::v1::{Job, JobCondition, JobSpec, JobStatus, UncountedTerminatedPods};
+use api::batch::v1::{Job, JobCondition, JobSpec, JobStatus};
 use api::core::v1::{Container, EnvVar, EnvVarSource, ObjectFieldSelector, Pod};
 use api::meta::v1::Time;
 use api::{Object, owners};
@@ -376,7 +376,12 @@ pub(super) enum Outcome {
 
 /// The second step: notes in the status which pods have ended, before their finalizers go. `world` has the pods
 /// from before the work, `after` those from after it.
-pub(super) fn account(world: &World<'_>, decision: &Decision, outcome: Outcome, after: &[Arc<Pod>]) -> Account {
+pub(super) fn account(
+    world: &World<'_>,
+    decision: &Decision,
+    outcome: Outcome,
+    after: &[Arc<Pod>],
+) -> Account {
     let (now, job) = (world.now, world.job);
     let spec = job.spec.clone().unwrap_or_default();
     let tally = world.tally(&spec);
@@ -554,7 +559,7 @@ fn uids_with_finalizer(pods: &[Arc<Pod>]) -> HashSet<String> {
 }
 
 fn uncounted(status: &JobStatus) -> (HashSet<String>, HashSet<String>) {
-    let pods = status.uncounted_terminated_pods.clone().unwrap_or(UncountedTerminatedPods::default());
+    let pods = status.uncounted_terminated_pods.clone().unwrap_or_default();
     let set = |list: Option<Vec<String>>| list.into_iter().flatten().collect();
     (set(pods.succeeded), set(pods.failed))
 }

@@ -52,7 +52,12 @@ fn apply(rule: &PodFailurePolicyRule, place: usize, pod: &Pod) -> Option<Verdict
                 pattern.type_ == condition.type_ && wanted == condition.status
             })
         })?;
-        format!("Pod {} has condition {} matching {} rule at index {place}", pod.key(), met.type_, rule.action)
+        format!(
+            "Pod {} has condition {} matching {} rule at index {place}",
+            pod.key(),
+            met.type_,
+            rule.action
+        )
     };
     match rule.action.as_str() {
         "Ignore" => Some(Verdict::Ignore),
@@ -93,8 +98,7 @@ pub(super) fn enough(spec: &JobSpec, succeeded: &Indexes) -> Option<String> {
         (Some(text), count) => {
             let required = Indexes::parse(text, completions);
             let found = required.overlap(succeeded);
-            required.count() > 0
-                && (found == required.count() || count.is_some_and(|count| found >= count))
+            required.count() > 0 && (found == required.count() || count.is_some_and(|count| found >= count))
         }
         (None, Some(count)) => succeeded.count() >= count,
         (None, None) => false,
@@ -133,7 +137,8 @@ mod tests {
                 pod.status.get_or_insert_default().container_statuses = Some(vec![status]);
             })
         };
-        let why = "Container main for pod default/p failed with exit code 42 matching FailJob rule at index 1";
+        let why =
+            "Container main for pod default/p failed with exit code 42 matching FailJob rule at index 1";
         for (pod, verdict) in [
             (exit(42).condition("DisruptionTarget", "True", at(0)), Verdict::Ignore),
             (exit(42), Verdict::FailJob(why.into())),

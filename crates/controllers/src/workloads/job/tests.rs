@@ -57,9 +57,8 @@ fn told(work: &Work) -> String {
 fn work() {
     let done = |name: &str| mine(name).phase("Succeeded").build();
     let running = |name: &str| mine(name).node("a").ready(at(900)).build();
-    let failed = |name: &str, second| {
-        mine(name).phase("Failed").condition("Ready", "False", at(second)).build()
-    };
+    let failed =
+        |name: &str, second| mine(name).phase("Failed").condition("Ready", "False", at(second)).build();
     for (what, spec, pods, expected) in [
         ("begin", json!({}), vec![], "create 2 "),
         ("go on", json!({}), vec![running("a"), done("b")], "create 1 "),
@@ -102,12 +101,22 @@ fn work_by_index() {
     let per_index = json!({ "backoffLimitPerIndex": 1, "maxFailedIndexes": 1, "backoffLimit": 99 });
     for (what, job, pods, expected) in [
         ("begin", indexed(json!({})), vec![], "create 3 0 1 2"),
-        ("next", indexed(json!({})), vec![with_index("a", 0), with_index("b", 1).phase("Succeeded")], "create 2 2 3"),
+        (
+            "next",
+            indexed(json!({})),
+            vec![with_index("a", 0), with_index("b", 1).phase("Succeeded")],
+            "create 2 2 3",
+        ),
         ("twice", indexed(json!({})), vec![with_index("a", 0).ready(at(1)), with_index("b", 0)], "delete b"),
         ("beyond", indexed(json!({})), vec![with_index("a", 7)], "delete a"),
         ("again", indexed(per_index.clone()), vec![failed("a", 1, 0)], "create 3 0 1 2"),
         ("no more", indexed(per_index.clone()), vec![failed("a", 1, 1)], "create 3 0 2 3"),
-        ("too many indexes", indexed(per_index), vec![failed("a", 1, 1), failed("b", 2, 1), with_index("c", 0)], "end c"),
+        (
+            "too many indexes",
+            indexed(per_index),
+            vec![failed("a", 1, 1), failed("b", 2, 1), with_index("c", 0)],
+            "end c",
+        ),
         (
             "some are enough",
             indexed(json!({ "successPolicy": { "rules": [{ "succeededIndexes": "0" }] } })),
@@ -178,7 +187,10 @@ fn ends_are_noted_before_they_are_counted() {
     assert_eq!(uncounted.succeeded, Some(vec!["uid-a".into()]));
     assert_eq!(uncounted.failed, Some(vec!["uid-b".into()]));
     assert_eq!((account.status.succeeded, account.status.failed), (None, None));
-    assert_eq!((status.succeeded, status.failed, status.active, status.ready), (Some(1), Some(1), Some(1), Some(1)));
+    assert_eq!(
+        (status.succeeded, status.failed, status.active, status.ready),
+        (Some(1), Some(1), Some(1), Some(1))
+    );
     assert_eq!(status.start_time, Some(Time(at(1_000))));
     // What was noted is not noted again, whoever crashed in between.
     let noted = Job { status: Some(account.status.clone()), ..job };
@@ -195,7 +207,8 @@ fn ends_of_jobs() {
     assert_eq!((status.succeeded, status.completion_time), (Some(3), Some(Time(at(1_000)))));
 
     let failed = job(json!({ "backoffLimit": 0 }));
-    let (_, status) = whole_look(&failed, &[mine("a").phase("Failed").build(), mine("b").ready(at(1)).build()]);
+    let (_, status) =
+        whole_look(&failed, &[mine("a").phase("Failed").build(), mine("b").ready(at(1)).build()]);
     assert_eq!(reasons(&status), ["FailureTarget BackoffLimitExceeded", "Failed BackoffLimitExceeded"]);
     assert_eq!((status.failed, status.completion_time), (Some(2), None));
 
@@ -204,7 +217,10 @@ fn ends_of_jobs() {
     let pods = [with_index("a", 1).phase("Succeeded").build(), with_index("b", 0).ready(at(1)).build()];
     let (_, status) = whole_look(&job(policy), &pods);
     assert_eq!(reasons(&status), ["SuccessCriteriaMet SuccessPolicy", "Complete SuccessPolicy"]);
-    assert_eq!((status.succeeded, status.failed, status.completed_indexes), (Some(1), None, Some("1".into())));
+    assert_eq!(
+        (status.succeeded, status.failed, status.completed_indexes),
+        (Some(1), None, Some("1".into()))
+    );
 }
 
 #[test]

@@ -3,9 +3,7 @@
 use super::REVISION;
 use crate::workloads::pods::from_template;
 use api::apps::v1::StatefulSet;
-use api::core::v1::{
-    PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, Pod, PodTemplateSpec, Volume,
-};
+use api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, Pod, PodTemplateSpec, Volume};
 use api::{Object, owners};
 use std::ops::Range;
 
@@ -73,7 +71,8 @@ pub(super) fn pod(set: &StatefulSet, template: &PodTemplateSpec, revision: &str,
     labels.insert(REVISION.to_owned(), revision.to_owned());
     let spec = pod.spec.get_or_insert_default();
     spec.hostname = Some(name);
-    spec.subdomain = set.spec.as_ref().and_then(|spec| spec.service_name.clone()).filter(|name| !name.is_empty());
+    spec.subdomain =
+        set.spec.as_ref().and_then(|spec| spec.service_name.clone()).filter(|name| !name.is_empty());
     let mut volumes: Vec<Volume> = claim_templates(set)
         .map(|template| Volume {
             name: template.name().to_owned(),
@@ -98,7 +97,8 @@ pub(super) fn identity_labels(set: &StatefulSet, ordinal: i32) -> [(String, Stri
 
 /// Whether the pod has the label of its name; that of its ordinal is newer, and comes along.
 pub(super) fn has_identity(pod: &Pod) -> bool {
-    pod.metadata.labels.as_ref().and_then(|labels| labels.get(POD_NAME)).map(String::as_str) == Some(pod.name())
+    pod.metadata.labels.as_ref().and_then(|labels| labels.get(POD_NAME)).map(String::as_str)
+        == Some(pod.name())
 }
 
 #[cfg(test)]
@@ -132,11 +132,15 @@ mod tests {
         let pod = pod(&set, &template, "db-abc", 2);
         let labels = pod.metadata.labels.clone().expect("labels");
         let expected = [("app", "db"), (POD_INDEX, "2"), (REVISION, "db-abc"), (POD_NAME, "db-2")];
-        assert_eq!(labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect::<Vec<_>>(), expected);
+        assert_eq!(
+            labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect::<Vec<_>>(),
+            expected
+        );
         let spec = pod.spec.clone().expect("a spec");
         assert_eq!((spec.hostname.as_deref(), spec.subdomain.as_deref()), (Some("db-2"), Some("peers")));
         let volumes = serde_json::to_value(spec.volumes).expect("JSON");
-        let expected = serde_json::json!([{ "name": "data", "persistentVolumeClaim": { "claimName": "data-db-2" } }]);
+        let expected =
+            serde_json::json!([{ "name": "data", "persistentVolumeClaim": { "claimName": "data-db-2" } }]);
         assert_eq!(volumes, expected);
         assert!(has_identity(&pod));
         let claim = &claims(&set, 2)[0];

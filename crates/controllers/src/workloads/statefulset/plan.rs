@@ -101,7 +101,12 @@ fn wait_if_ordered(set: &StatefulSet) -> Result<(), Wait> {
     if is_ordered(set) { Err(Wait) } else { Ok(()) }
 }
 
-fn keep(world: &World<'_>, ordinal: i32, present: Option<&Arc<Pod>>, actions: &mut Vec<Action>) -> Result<(), Wait> {
+fn keep(
+    world: &World<'_>,
+    ordinal: i32,
+    present: Option<&Arc<Pod>>,
+    actions: &mut Vec<Action>,
+) -> Result<(), Wait> {
     let set = world.set;
     let Some(present) = present else {
         let pod = new_pod(world, ordinal);
@@ -136,7 +141,8 @@ fn keep(world: &World<'_>, ordinal: i32, present: Option<&Arc<Pod>>, actions: &m
 }
 
 fn own_claims(world: &World<'_>, ordinal: i32, pod: &Arc<Pod>, actions: &mut Vec<Action>) {
-    let mut claims = super::identity::claim_names(world.set, ordinal).filter_map(|name| world.claims.get(&name));
+    let mut claims =
+        super::identity::claim_names(world.set, ordinal).filter_map(|name| world.claims.get(&name));
     let action = Action::OwnClaims(ordinal, pod.clone());
     if claims.any(|claim| wanted_owners(claim, world.set, pod).is_some()) && !actions.contains(&action) {
         actions.push(action);
@@ -253,7 +259,11 @@ pub(super) fn status(world: &World<'_>, collisions: Option<i32>) -> StatefulSetS
         conditions: set.status.as_ref().and_then(|status| status.conditions.clone()),
     };
     let all = replicas(set);
-    let done = [status.updated_replicas.unwrap_or_default(), status.ready_replicas.unwrap_or_default(), status.replicas];
+    let done = [
+        status.updated_replicas.unwrap_or_default(),
+        status.ready_replicas.unwrap_or_default(),
+        status.replicas,
+    ];
     if strategy(set) == Some("RollingUpdate") && done.iter().all(|count| *count == all) {
         status.current_replicas = status.updated_replicas;
         status.current_revision.clone_from(&status.update_revision);

@@ -25,7 +25,11 @@ pub(super) fn set(replicas: i32, part: Value) -> StatefulSet {
     for (key, value) in part.as_object().expect("a map") {
         spec[key] = value.clone();
     }
-    StatefulSet { metadata: meta("db"), spec: Some(serde_json::from_value(spec).expect("a spec")), status: None }
+    StatefulSet {
+        metadata: meta("db"),
+        spec: Some(serde_json::from_value(spec).expect("a spec")),
+        status: None,
+    }
 }
 
 fn revision(name: &str) -> Revision {
@@ -72,7 +76,8 @@ fn steps() {
     let old = |ordinal| mine(ordinal, "old").ready(at(1));
     let parallel = json!({ "podManagementPolicy": "Parallel" });
     let from = |partition: i32| json!({ "updateStrategy": { "type": "RollingUpdate", "rollingUpdate": { "partition": partition } } });
-    let two = json!({ "updateStrategy": { "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": 2 } } });
+    let two =
+        json!({ "updateStrategy": { "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": 2 } } });
     for (what, part, pods, expected) in [
         ("begin", json!({}), vec![], "+db-0:new"),
         ("wait", json!({}), vec![mine(0, "new")], ""),
@@ -85,7 +90,12 @@ fn steps() {
         ("not while one is ill", json!({}), vec![new(0), mine(1, "new"), new(2), new(3)], ""),
         ("the ill one goes", json!({}), vec![new(0), new(1), new(2), mine(3, "new")], "-db-3"),
         ("the ill one goes first", json!({}), vec![new(0), new(1), new(2), mine(3, "new"), new(4)], "-db-4"),
-        ("ended ones go", json!({}), vec![new(0), new(1), new(2), new(3).phase("Failed"), new(4).phase("Failed")], "-db-4"),
+        (
+            "ended ones go",
+            json!({}),
+            vec![new(0), new(1), new(2), new(3).phase("Failed"), new(4).phase("Failed")],
+            "-db-4",
+        ),
         ("parallel down", parallel.clone(), vec![new(0), new(1), new(2), new(3), new(4)], "-db-4 -db-3"),
         ("update from the top", json!({}), vec![old(0), old(1), old(2)], "-db-2"),
         ("update goes on", json!({}), vec![old(0), old(1), new(2)], "-db-1"),
@@ -114,8 +124,14 @@ fn steps() {
 fn pods_that_wait_for_claims_get_them() {
     let (set, current, update) = (set(1, json!({})), revision("old"), revision("new"));
     let pods = [mine(0, "new").build()];
-    let world =
-        World { now: at(1), set: &set, pods: &pods, claims: &BTreeMap::new(), current: &current, update: &update };
+    let world = World {
+        now: at(1),
+        set: &set,
+        pods: &pods,
+        claims: &BTreeMap::new(),
+        current: &current,
+        update: &update,
+    };
     assert_eq!(told(&plan(&world)), "claims 0");
 }
 
@@ -128,7 +144,11 @@ fn statuses() {
             World { now: at(9), set: &set, pods, claims: &claims, current: &current, update: &update };
         status(&world, None)
     };
-    let some = [mine(0, "old").ready(at(1)).build(), mine(1, "new").build(), mine(2, "new").terminating(at(1)).build()];
+    let some = [
+        mine(0, "old").ready(at(1)).build(),
+        mine(1, "new").build(),
+        mine(2, "new").terminating(at(1)).build(),
+    ];
     let status = tell(&some);
     assert_eq!((status.replicas, status.ready_replicas, status.available_replicas), (3, Some(1), Some(1)));
     assert_eq!((status.current_replicas, status.updated_replicas), (Some(1), Some(1)));
@@ -159,9 +179,11 @@ fn it_converges() {
             let (current, update) = (revision("old"), revision(if step < 100 { "old" } else { "new" }));
             let seen: Vec<_> = pods.values().cloned().map(Arc::new).collect();
             let all = claims(0..9);
-            let world = World { now, set: &set, pods: &seen, claims: &all, current: &current, update: &update };
+            let world =
+                World { now, set: &set, pods: &seen, claims: &all, current: &current, update: &update };
             let actions = plan(&world);
-            let changes = actions.iter().filter(|action| matches!(action, Action::Create(..) | Action::Delete(_)));
+            let changes =
+                actions.iter().filter(|action| matches!(action, Action::Create(..) | Action::Delete(_)));
             assert!(parallel || changes.count() <= 1, "seed {seed} step {step}");
             for action in actions {
                 match action {
@@ -194,7 +216,8 @@ fn it_converges() {
         let set = set(wanted, json!({}));
         let all: Vec<i32> = pods.values().filter_map(|pod| ordinal(&set, pod)).collect();
         assert_eq!(all, ordinals(&set).collect::<Vec<_>>(), "seed {seed}");
-        let updated = |pod: &Pod| pod.metadata.labels.as_ref().is_some_and(|labels| labels[REVISION] == "new");
+        let updated =
+            |pod: &Pod| pod.metadata.labels.as_ref().is_some_and(|labels| labels[REVISION] == "new");
         assert!(pods.values().all(|pod| updated(pod) && api::pods::is_ready(pod)), "seed {seed}");
     }
 }
