@@ -7,6 +7,7 @@ use api::core::v1::Node;
 use client::{Client, Informers, Kubeconfig};
 use lifecycle::Layout;
 use lifecycle::notify::Notifier;
+use network::cni::{LOOPBACK_NAME, PLUGIN_NAME};
 use network::proxy::{Backend, Frontend};
 use network::{Cidr, Protocol};
 use std::io::{Read, Write};
@@ -206,6 +207,7 @@ pub(crate) fn network_config(
     Ok(network::Config {
         node_name: node_name(options)?,
         instance: layout.id.clone(),
+        interface_prefix: layout.interface_prefix.clone(),
         state: layout.root.join("network"),
         socket: layout.cni_socket.clone(),
         cni_configurations: layout.cni_conf_dir.clone(),

@@ -5,7 +5,7 @@ mod door;
 mod managers;
 
 use crate::cli::{Part, ServerArgs};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use lifecycle::notify::Notifier;
 use managers::Managers;
 use std::future::pending;
@@ -24,7 +24,7 @@ pub(crate) async fn run(args: &ServerArgs, notifier: &Notifier) -> Result<()> {
         (Some(api), _) => Some(Managers::in_process(args, api)?),
         (None, _) => Some(Managers::by_kubeconfig(args)?),
     };
-    let managing = managers.map(|managers| tokio::spawn(managers.run(args.only, stop.subscribe())));
+    let mut managing = managers.map(|managers| tokio::spawn(managers.run(args.only, stop.subscribe())));
     notifier.ready();
     let stopping = api.as_ref().map(|running| running.api.stopping.subscribe());
     let ended = async {
@@ -38,12 +38,17 @@ pub(crate) async fn run(args: &ServerArgs, notifier: &Notifier) -> Result<()> {
         _ = terminate.recv() => {}
         result = tokio::signal::ctrl_c() => result.context("cannot wait for signals")?,
         () = ended => {}
+        ended = async { match &mut managing { Some(task) => task.await, None => pending().await } } => {
+            // It has ended by itself; the supervisor begins anew.
+            ended.context("controllers or scheduler ended badly")??;
+            bail!("controllers and scheduler ended by themselves");
+        }
     }
     notifier.stopping();
     // Controllers end what they have begun while there is still a server to end it with.
     stop.send_replace(true);
     if let Some(managing) = managing {
-        managing.await.context("the controllers ended badly")?;
+        managing.await.context("controllers or scheduler ended badly")??;
     }
     match api {
         Some(api) => api.stop().await,

@@ -11,8 +11,10 @@ use std::path::PathBuf;
 pub struct Config {
     /// The node's name.
     pub node_name: String,
-    /// The instance id; empty for the default root. Part of the names of tables and interfaces.
+    /// The instance id; empty for the default root. Part of the names of tables.
     pub instance: String,
+    /// How the names of host interfaces begin; see [`AgentConfig::interface_prefix`].
+    pub interface_prefix: String,
     /// The agent's directory; must survive restarts of Corten.
     pub state: PathBuf,
     /// The unix socket on which the agent answers the plugin.
@@ -41,7 +43,7 @@ impl Config {
     /// The agent's part.
     pub fn agent(&self) -> AgentConfig {
         AgentConfig {
-            instance: self.instance.clone(),
+            interface_prefix: self.interface_prefix.clone(),
             state: self.state.clone(),
             socket: self.socket.clone(),
             configurations: self.cni_configurations.clone(),

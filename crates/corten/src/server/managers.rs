@@ -2,11 +2,12 @@
 
 use super::api::Running;
 use super::door;
-use crate::cli::{Part, ServerArgs};
-use anyhow::{Context, Result};
+use crate::cli::{Part, ServerArgs, StoreKind};
+use anyhow::{Context, Result, bail};
 use client::{Client, Https, Informers, Kubeconfig, ServiceAccountTransport};
 use controllers::Clients;
 use reconcile::Clock;
+use reconcile::lease::Elector;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -18,11 +19,14 @@ const SCHEDULER: &str = "kube-scheduler";
 /// What controllers and scheduler need.
 pub(crate) struct Managers {
     clients: Clients,
+    root: Client,
     scheduler: Client,
     /// One set of caches for all of them.
     informers: Informers,
     config: controllers::Config,
     without: Vec<String>,
+    /// Whether others may want to lead: not so where the store is this process's own.
+    has_rivals: bool,
 }
 
 impl Managers {
@@ -43,9 +47,11 @@ impl Managers {
         Ok(Self {
             clients,
             scheduler: door::client(&server.api, user(SCHEDULER), SCHEDULER),
-            informers: Informers::new(root),
+            informers: Informers::new(root.clone()),
+            root,
             config,
             without: without(&args.controllers),
+            has_rivals: args.store != StoreKind::Embedded,
         })
     }
 
@@ -78,33 +84,81 @@ impl Managers {
         Ok(Self {
             clients,
             scheduler: root.with_user_agent(SCHEDULER),
-            informers: Informers::new(root),
+            informers: Informers::new(root.clone()),
+            root,
             config,
             without: without(&args.controllers),
+            has_rivals: true,
         })
     }
 
     /// Runs the parts asked for until `stop` is true.
-    pub(crate) async fn run(self, only: Option<Part>, stop: watch::Receiver<bool>) {
+    ///
+    /// # Errors
+    /// If a part cannot go on, or no longer leads: then another one does, and this process must end.
+    pub(crate) async fn run(self, only: Option<Part>, stop: watch::Receiver<bool>) -> Result<()> {
+        let identity = identity();
+        let controlling = self.control(&identity, stop.clone());
+        let scheduling = self.schedule(&identity, stop.clone());
+        match only {
+            Some(Part::Scheduler) => scheduling.await,
+            Some(Part::Controllers) => controlling.await,
+            _ => tokio::try_join!(controlling, scheduling).map(drop),
+        }
+    }
+
+    async fn schedule(&self, identity: &str, stop: watch::Receiver<bool>) -> Result<()> {
+        let mut config = scheduler::Config::new(identity);
+        if !self.has_rivals {
+            config.leader_election = None;
+        }
+        config.seed = u64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or_default();
+        scheduler::run(config, self.scheduler.clone(), self.informers.clone(), stop).await?;
+        Ok(())
+    }
+
+    async fn control(&self, identity: &str, mut stop: watch::Receiver<bool>) -> Result<()> {
+        let clock = Clock::system();
         let context = controllers::Context {
-            clients: self.clients,
+            clients: self.clients.clone(),
             informers: self.informers.clone(),
-            clock: Clock::system(),
-            config: Arc::new(self.config),
+            clock: clock.clone(),
+            config: Arc::new(self.config.clone()),
             stop: stop.clone(),
         };
+        if !self.has_rivals {
+            controllers::run(context, &self.without).await;
+            return Ok(());
+        }
+        let elector = Elector::new(CONTROLLER_MANAGER, identity);
+        let (leading, mut leads) = watch::channel(false);
+        let electing = elector.run(&self.root, &clock, &leading, stop.clone());
         let controlling = async {
-            if only != Some(Part::Scheduler) {
-                controllers::run(context, &self.without).await;
+            tokio::select! {
+                _ = leads.wait_for(|leads| *leads) => {}
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            }
+            tokio::select! {
+                () = controllers::run(context, &self.without) => Ok(()),
+                _ = leads.wait_for(|leads| !*leads) => bail!("the lease of {CONTROLLER_MANAGER} is lost"),
             }
         };
-        let scheduling = async {
-            if only != Some(Part::Controllers) {
-                let _ = (&self.scheduler, &stop);
+        tokio::pin!(electing);
+        tokio::select! {
+            result = controlling => {
+                // The lease is given back once nothing is done under it any more.
+                if result.is_ok() { electing.await; }
+                result
             }
-        };
-        tokio::join!(controlling, scheduling);
+            () = &mut electing => Ok(()),
+        }
     }
+}
+
+/// Who this process is among those that want to lead: host and a number of its own, as upstream.
+fn identity() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("{host}_{:x}", jiff::Timestamp::now().as_nanosecond())
 }
 
 fn cluster_cidrs(args: &ServerArgs) -> Vec<(IpAddr, u8)> {

@@ -6,7 +6,7 @@
 use super::attach;
 use super::install;
 use super::ipam::Pool;
-use super::record::{Attachment, NodeRecord, Record, Records, fnv};
+use super::record::{Attachment, NodeRecord, Record, Records};
 use super::spec::{Answer, Code, Failure, Interface, Request, result};
 use crate::cidr::{Cidr, Family};
 use crate::link::Links;
@@ -41,8 +41,9 @@ const MTU_DEFAULT: u32 = 1500;
 /// Where the agent keeps and puts things.
 #[derive(Clone, Debug)]
 pub struct AgentConfig {
-    /// The instance id, part of interface names; empty for the default root.
-    pub instance: String,
+    /// How the names of host interfaces begin, seven bytes at most: eight more follow, and 15 are the kernel's
+    /// limit. No other instance on the machine has the same.
+    pub interface_prefix: String,
     /// The directory of its records; must survive restarts of Corten.
     pub state: PathBuf,
     /// The unix socket on which it answers the plugin.
@@ -368,7 +369,7 @@ impl Agent {
         attachment: Attachment,
         addresses: Vec<IpAddr>,
     ) -> Result<Record, Failure> {
-        let prefix = interface_prefix(&self.shared.config.instance);
+        let prefix = self.shared.config.interface_prefix.clone();
         let taken: BTreeSet<&str> =
             state.attachments.values().map(|record| record.host_interface.as_str()).collect();
         let host_interface = (0..INTERFACE_NAME_ATTEMPTS_MAX)
@@ -498,7 +499,7 @@ impl Agent {
 pub(crate) fn teardown(config: &AgentConfig) -> io::Result<()> {
     install::remove_configuration(&config.configurations)?;
     install::uninstall(&config.plugins, &config.binary)?;
-    let prefix = interface_prefix(&config.instance);
+    let prefix = config.interface_prefix.clone();
     let mut links = Links::open()?;
     for link in links.all()? {
         if is_interface_of(&link.name, &prefix) {
@@ -513,12 +514,6 @@ pub(crate) fn teardown(config: &AgentConfig) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// How the names of an instance's interfaces begin: `crt`, and four digits of the instance unless it is the
-/// default one. Eight more follow: 15 characters are the kernel's limit.
-fn interface_prefix(instance: &str) -> String {
-    if instance.is_empty() { "crt".to_owned() } else { format!("crt{:04x}", fnv(&[instance]) as u16) }
 }
 
 fn is_interface_of(name: &str, prefix: &str) -> bool {
@@ -665,8 +660,7 @@ mod tests {
 
     #[test]
     fn interfaces_of_an_instance() {
-        let default = interface_prefix("");
-        let other = interface_prefix("t1");
+        let (default, other) = ("crt".to_owned(), "crt1a2b".to_owned());
         assert!(is_interface_of("crt0123abcd", &default));
         assert!(!is_interface_of("crt0123abc", &default));
         assert!(!is_interface_of("eth0", &default));

@@ -17,6 +17,7 @@ fn config(root: &Path) -> Config {
     Config {
         node_name: "node".to_owned(),
         instance: "t2".to_owned(),
+        interface_prefix: "ct2".to_owned(),
         state: root.join("attachments"),
         socket: root.join("run/cni.sock"),
         cni_configurations: root.join("net.d"),

@@ -197,7 +197,7 @@ impl NodeSpace {
     pub(crate) fn config(&self) -> AgentConfig {
         let root = self.directory.path();
         AgentConfig {
-            instance: "test".to_owned(),
+            interface_prefix: "ctst".to_owned(),
             state: root.join("attachments"),
             socket: root.join("run/cni.sock"),
             configurations: root.join("net.d"),
