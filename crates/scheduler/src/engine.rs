@@ -116,6 +116,11 @@ impl Engine {
         &self.cluster
     }
 
+    /// The same, to ask what would be decided.
+    pub fn cluster_mut(&mut self) -> &mut Cluster {
+        &mut self.cluster
+    }
+
     /// How many pods wait.
     pub fn pending(&self) -> Pending {
         self.queue.pending()

@@ -103,8 +103,8 @@ pub struct Requests {
     /// CPU and memory that it counts as on its node when nodes are scored: each container counts as
     /// something (`PodInfo.CalculateResource`).
     pub non_zero: (i64, i64),
-    /// The same for the pod that is being placed (`calculatePodResourceRequest`); it differs if the pod as a
-    /// whole asks for resources.
+    /// The same for the pod that is being placed. Upstream's score does not look at what a pod as a whole asks
+    /// for (`calculatePodResourceRequest`, of which `NewFit` leaves the gate off).
     pub scored: (i64, i64),
 }
 
@@ -115,11 +115,15 @@ pub fn requests(pod: &Pod) -> Requests {
     let pod_level = pod_level(pod, spec);
     let total = with_pod_level(containers(pod, spec, None), &pod_level, spec);
     let defaulted = containers(pod, spec, Some((true, true)));
-    let scored = with_pod_level(defaulted, &pod_level, spec);
+    let scored = with_pod_level(defaulted, &None, spec);
     let non_zero = match &pod_level {
         None => scored.clone(),
         Some(level) => {
-            let asked = |cpu: bool| level.contains_key(if cpu { "cpu" } else { "memory" }) || asks(spec, cpu);
+            let asked = |cpu: bool| {
+                let name = if cpu { "cpu" } else { "memory" };
+                let overhead = spec.overhead.as_ref().is_some_and(|overhead| overhead.contains_key(name));
+                level.contains_key(name) || overhead || asks(spec, name)
+            };
             with_pod_level(containers(pod, spec, Some((!asked(true), !asked(false)))), &pod_level, spec)
         }
     };
@@ -130,9 +134,8 @@ pub fn requests(pod: &Pod) -> Requests {
     }
 }
 
-/// Whether any container asks for CPU (or memory).
-fn asks(spec: &PodSpec, cpu: bool) -> bool {
-    let name = if cpu { "cpu" } else { "memory" };
+/// Whether any container asks for a resource.
+fn asks(spec: &PodSpec, name: &str) -> bool {
     let all = spec.containers.iter().chain(spec.init_containers.iter().flatten());
     all.filter_map(|c| c.resources.as_ref()?.requests.as_ref()).any(|requests| requests.contains_key(name))
 }

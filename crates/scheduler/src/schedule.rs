@@ -103,6 +103,40 @@ pub fn schedule(
     Decision::Place { node, volumes }
 }
 
+/// What each node says to a pod, and what each plugin gives to those that take it, times its weight: for tests and
+/// for people who ask why.
+#[derive(Debug, Default)]
+pub struct Explanation {
+    /// Nodes that do not take it.
+    pub rejections: Vec<(NodeId, Status)>,
+    /// Nodes that do; plugins that make no difference are left out.
+    pub scores: Vec<(NodeId, Vec<(Plugin, i64)>)>,
+}
+
+/// Explains what would be decided about a pod if all nodes were looked at.
+///
+/// # Errors
+/// If no node will do, whatever it is like.
+pub fn explain(cluster: &mut Cluster, profile: &Profile, pod: &Pod) -> Result<Explanation, Status> {
+    let asks = Asks::new(cluster, profile, pod)?;
+    let mut explanation = Explanation::default();
+    let mut feasible = Vec::new();
+    for node in cluster.nodes().iter().copied() {
+        match asks.filter(cluster, pod, node, cluster.slot(node), &Changes::default()) {
+            Some(status) => explanation.rejections.push((node, status)),
+            None => feasible.push(node),
+        }
+    }
+    explanation.scores = feasible.iter().map(|node| (*node, Vec::new())).collect();
+    for (plugin, weight) in &profile.weights {
+        let scores = asks.score(cluster, profile, &pod.class, &feasible, *plugin);
+        for ((_, scored), score) in explanation.scores.iter_mut().zip(scores.into_iter().flatten()) {
+            scored.push((*plugin, score * weight));
+        }
+    }
+    Ok(explanation)
+}
+
 /// What nodes answer to a placement: kept for all nodes, or found out for each (a DaemonSet's pods each name
 /// another node, and are not worth a table).
 #[derive(Clone, Debug)]

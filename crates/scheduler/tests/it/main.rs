@@ -1,3 +1,4 @@
 //! The scheduler as a whole.
 
 mod simulation;
+mod upstream;
