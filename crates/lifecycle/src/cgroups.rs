@@ -9,9 +9,13 @@ use anyhow::{Context, Result};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Controllers that pods cannot do without.
 const NEEDED: [&str; 3] = ["cpu", "memory", "pids"];
+
+/// The last pause of those that are twice as long each: about a second together.
+const REMOVE_PAUSE_MAX: Duration = Duration::from_millis(600);
 
 /// Which of the kernel's two interfaces is mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,9 +134,24 @@ impl Cgroups {
     /// Removes `group` and its descendants from all trees. Groups with processes stay; they are returned.
     pub fn remove(&self, group: &str) -> Vec<PathBuf> {
         let groups = self.trees.iter().flat_map(|tree| descendants(&within(&tree.point, group)));
-        groups
-            .filter(|dir| std::fs::remove_dir(dir).is_err_and(|e| e.kind() != std::io::ErrorKind::NotFound))
-            .collect()
+        groups.filter(|dir| !remove_dir(dir)).collect()
+    }
+}
+
+/// Says whether the group is gone. The kernel counts a process for a moment after its end has been told, and
+/// has no word for when it stops (v1); runc waits in the same way (`RemovePath` in its libcontainer/cgroups).
+fn remove_dir(dir: &Path) -> bool {
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match std::fs::remove_dir(dir) {
+            Ok(()) => return true,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return true,
+            Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy && pause < REMOVE_PAUSE_MAX => {
+                std::thread::sleep(pause);
+                pause *= 2;
+            }
+            Err(_) => return false,
+        }
     }
 }
 

@@ -91,11 +91,17 @@ impl Identity {
         Process::read(self.pid).filter(|p| p.identity == self && p.state != 'Z' && p.state != 'X')
     }
 
+    /// Whether anything is left of it. A first thread that ended looks like a zombie while others of its
+    /// process still end, with files and locks open.
+    pub fn exists(self) -> bool {
+        Process::read(self.pid).is_some_and(|p| p.identity == self)
+    }
+
     /// A handle that cannot come to mean another process; nothing if the process is gone.
     pub fn open(self) -> Option<OwnedFd> {
         let fd = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
         // Only now is the number pinned, so the comparison counts.
-        self.process().map(|_| fd)
+        self.exists().then_some(fd)
     }
 
     /// Sends a signal; says whether the process was there.

@@ -36,7 +36,7 @@ pub(crate) fn take(layout: &Layout) -> Result<std::result::Result<Lock, Option<I
 pub fn holder(layout: &Layout) -> Option<Identity> {
     let mut file = File::open(&layout.lock).ok()?;
     match flock(&file, FlockOperation::NonBlockingLockShared) {
-        Err(rustix::io::Errno::WOULDBLOCK) => read(&mut file).filter(|identity| identity.process().is_some()),
+        Err(rustix::io::Errno::WOULDBLOCK) => read(&mut file).filter(|identity| identity.exists()),
         _ => None,
     }
 }
