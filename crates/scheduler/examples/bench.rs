@@ -14,13 +14,16 @@ use std::io::Write as _;
 /// Zones that nodes are in.
 const ZONES: usize = 10;
 
+/// What makes a pod other than a plain one.
+type Shape = fn(usize) -> Value;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<usize>());
     let nodes = arguments.next().transpose()?.unwrap_or(5_000);
     let pods = arguments.next().transpose()?.unwrap_or(10_000);
     let mut out = std::io::stdout();
     writeln!(out, "{nodes} nodes, {pods} pods")?;
-    let cases: [(&str, fn(usize) -> Value); 9] = [
+    let cases: [(&str, Shape); 9] = [
         ("plain", |_| json!({})),
         ("200 workloads, spread by default", workload),
         ("node affinity", node_affinity),
@@ -142,6 +145,7 @@ fn preferred(_: usize) -> Value {
 fn cpu_seconds() -> Result<f64, Box<dyn std::error::Error>> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let after = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: f64 = after.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
+    let ticks: f64 =
+        after.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
     Ok(ticks / 100.0)
 }

@@ -1,13 +1,12 @@
 //! Does what the engine decided: bindings, conditions, events, evictions. Nothing is decided here.
 
 use crate::action::{Action, PodRef};
-use crate::engine::Engine;
+use crate::run::Told;
 use crate::volumes::{Claim, Plan, Volume};
 use api::core::v1::{ObjectReference, PersistentVolume, PersistentVolumeClaim, Pod};
 use api::meta::v1::{DeleteOptions, Time};
 use api::{Object, pods};
 use client::{Client, Error, Informers, Lister, Patch};
-use jiff::Timestamp;
 use reconcile::{Clock, EventKind, Recorder};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -19,7 +18,7 @@ const REQUESTS_MAX: usize = 128;
 /// The longest message of an event, in bytes; what is longer ends in an ellipsis.
 const EVENT_MESSAGE_BYTES_MAX: usize = 1024;
 
-type Report = dyn Fn(Box<dyn FnOnce(&mut Engine, Timestamp) + Send>) + Send + Sync;
+type Report = dyn Fn(Told) + Send + Sync;
 
 /// Does things.
 pub(crate) struct Executor {
@@ -44,9 +43,10 @@ impl Executor {
         informers: &Informers,
         clock: &Clock,
         schedulers: &[Arc<str>],
-        report: impl Fn(Box<dyn FnOnce(&mut Engine, Timestamp) + Send>) + Send + Sync + 'static,
+        report: impl Fn(Told) + Send + Sync + 'static,
     ) -> Self {
-        let recorder = |name: &Arc<str>| (name.clone(), Recorder::new(client.clone(), name, "", clock.clone()));
+        let recorder =
+            |name: &Arc<str>| (name.clone(), Recorder::new(client.clone(), name, "", clock.clone()));
         let hands = Hands {
             recorders: schedulers.iter().map(recorder).collect(),
             clock: clock.clone(),
@@ -82,7 +82,8 @@ impl Hands {
                     }
                     Err(error) => tracing::info!(%pod, %node, %error, "a pod could not be bound"),
                 }
-                let result = result.map_err(|error| format!("running Bind plugin \"DefaultBinder\": {error}"));
+                let result =
+                    result.map_err(|error| format!("running Bind plugin \"DefaultBinder\": {error}"));
                 (self.report)(Box::new(move |engine, now| engine.bound(now, &pod.uid, result)));
             }
             Action::BindVolumes { pod, node, plan } => {
@@ -220,7 +221,14 @@ impl Hands {
     }
 
     /// A pod's condition, if it is to be another one than it is (`podutil.UpdatePodCondition`).
-    fn condition(&self, pod: &PodRef, kind: &str, status: &str, reason: &str, message: &str) -> Option<Value> {
+    fn condition(
+        &self,
+        pod: &PodRef,
+        kind: &str,
+        status: &str,
+        reason: &str,
+        message: &str,
+    ) -> Option<Value> {
         let known = self.pods.get(&pod.namespace, &pod.name).filter(|known| *known.uid() == *pod.uid)?;
         let old = pods::condition(&known, kind);
         let mut since = Some(Time(self.clock.now()));

@@ -254,7 +254,12 @@ impl Cluster {
             let mut tally = Tally::new(counted.clone());
             for (id, slot) in slots.iter().enumerate() {
                 for pod in &slot.pods {
-                    tally.count(pod, namespaces.get(&pod.class.namespace).unwrap_or(&nothing), id as NodeId, 1);
+                    tally.count(
+                        pod,
+                        namespaces.get(&pod.class.namespace).unwrap_or(&nothing),
+                        id as NodeId,
+                        1,
+                    );
                 }
             }
             tally

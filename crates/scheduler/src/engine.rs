@@ -169,7 +169,7 @@ impl Engine {
                 self.queue.fail(now, &pod.uid, PluginSet::EMPTY);
                 self.reject(now, &pod, UNSCHEDULABLE, NO_NODES.to_owned(), Some(Arc::default()));
             }
-            Decision::Reject(rejection) => self.try_preemption(now, &pod, rejection),
+            Decision::Reject(rejection) => self.try_preemption(now, &pod, *rejection),
         }
         true
     }
@@ -220,8 +220,11 @@ impl Engine {
             self.nominated.remove(&other.uid);
             self.actions.push(Action::ClearNomination(PodRef::from(&*other)));
         }
-        let victims: Vec<_> =
-            victims.iter().filter(|victim| !victim.terminating).map(|victim| PodRef::from(&**victim)).collect();
+        let victims: Vec<_> = victims
+            .iter()
+            .filter(|victim| !victim.terminating)
+            .map(|victim| PodRef::from(&**victim))
+            .collect();
         if victims.is_empty() {
             return;
         }
@@ -246,7 +249,13 @@ impl Engine {
             self.nominate(now, pod, node);
         }
         let scheduler = pod.class.scheduler.clone();
-        self.actions.push(Action::Reject { pod: PodRef::from(&**pod), scheduler, reason, message, nominated });
+        self.actions.push(Action::Reject {
+            pod: PodRef::from(&**pod),
+            scheduler,
+            reason,
+            message,
+            nominated,
+        });
     }
 
     /// Nominates a pod to a node; an empty name to none. What was promised to it elsewhere is free.
@@ -301,7 +310,9 @@ impl Engine {
         queue.requeue_if(now, event.interested(), |waiting| {
             let profile = profiles.get(&waiting.pod.class.scheduler);
             waiting.pod.class.priority <= gone.class.priority
-                && profile.is_some_and(|profile| event.helps(cluster, profile, &waiting.pod, None, waiting.rejectors))
+                && profile.is_some_and(|profile| {
+                    event.helps(cluster, profile, &waiting.pod, None, waiting.rejectors)
+                })
         });
     }
 

@@ -116,9 +116,11 @@ impl Event<'_> {
             Plugin::NodeResourcesFit => self.fits_now(cluster, profile, class),
             Plugin::NodePorts => match self {
                 Self::NodeAdded(_) => true,
-                Self::PodDeleted(gone) => {
-                    gone.class.ports.iter().any(|freed| class.ports.iter().any(|wanted| wanted.conflicts(freed)))
-                }
+                Self::PodDeleted(gone) => gone
+                    .class
+                    .ports
+                    .iter()
+                    .any(|freed| class.ports.iter().any(|wanted| wanted.conflicts(freed))),
                 _ => false,
             },
             Plugin::PodTopologySpread => self.spreads_now(cluster, profile, class),
@@ -178,7 +180,9 @@ impl Event<'_> {
             Self::NodeAdded(node) => filter().fits_empty(node),
             Self::NodeUpdated(old, new) => {
                 let (had, has) = (&old.allocatable, &new.allocatable);
-                had != has && (has.pods > had.pods || any_asked_exceeds(asked, has, had)) && filter().fits_empty(new)
+                had != has
+                    && (has.pods > had.pods || any_asked_exceeds(asked, has, had))
+                    && filter().fits_empty(new)
             }
             Self::PodUpdated(old, new) => {
                 any_asked_exceeds(asked, &old.class.requests.total, &new.class.requests.total)
@@ -213,7 +217,8 @@ impl Event<'_> {
             Self::PodAssigned(pod) | Self::PodDeleted(pod) => selects(pod),
             Self::PodUpdated(old, new) => {
                 let differs = |constraint: &SpreadConstraint| {
-                    constraint.selector.matches(&old.class.labels) != constraint.selector.matches(&new.class.labels)
+                    constraint.selector.matches(&old.class.labels)
+                        != constraint.selector.matches(&new.class.labels)
                 };
                 // A pod that is being deleted does not count any more.
                 (new.class.namespace == class.namespace && constraints.iter().any(differs))
@@ -255,7 +260,8 @@ impl Event<'_> {
                     || own.required.is_empty()
             }
             Self::NodeUpdated(old, new) => {
-                let moved = |term: &Term| old.labels.get(&term.topology_key) != new.labels.get(&term.topology_key);
+                let moved =
+                    |term: &Term| old.labels.get(&term.topology_key) != new.labels.get(&term.topology_key);
                 old.labels != new.labels
                     && (own.required.iter().chain(&own.required_anti).any(moved) || own.required.is_empty())
             }

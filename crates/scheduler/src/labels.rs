@@ -156,7 +156,8 @@ fn is(key: &str, value: &str) -> Requirement {
 }
 
 fn requirement(key: &str, operator: Operator, values: Option<&[String]>) -> Requirement {
-    let mut values: Vec<Box<str>> = values.unwrap_or_default().iter().map(|value| value.as_str().into()).collect();
+    let mut values: Vec<Box<str>> =
+        values.unwrap_or_default().iter().map(|value| value.as_str().into()).collect();
     values.sort();
     Requirement { key: key.into(), operator, values: values.into() }
 }
@@ -188,7 +189,10 @@ impl NodeSelector {
     pub fn matches(&self, name: &str, labels: &Labels) -> bool {
         self.terms.iter().any(|term| {
             term.labels.iter().all(|requirement| requirement.matches(labels))
-                && term.names.iter().all(|(operator, named)| (**named == *name) == (*operator == Operator::In))
+                && term
+                    .names
+                    .iter()
+                    .all(|(operator, named)| (**named == *name) == (*operator == Operator::In))
         })
     }
 
@@ -273,9 +277,7 @@ mod tests {
     #[test]
     fn selectors() {
         let labels = Labels::from([("app", "web"), ("tier", "back")]);
-        let expression = |operator: &str, values: &[&str]| {
-            json!({"matchExpressions": [{"key": "tier", "operator": operator, "values": values}]})
-        };
+        let expression = |operator: &str, values: &[&str]| json!({"matchExpressions": [{"key": "tier", "operator": operator, "values": values}]});
         for (value, matches) in [
             (json!({}), true),
             (json!({"matchLabels": {"app": "web"}}), true),
@@ -299,12 +301,8 @@ mod tests {
     #[test]
     fn node_selectors() {
         let labels = Labels::from([("cpus", "8"), ("zone", "a")]);
-        let term = |key: &str, operator: &str, values: &[&str]| {
-            json!({"matchExpressions": [{"key": key, "operator": operator, "values": values}]})
-        };
-        let name = |operator: &str, values: &[&str]| {
-            json!({"matchFields": [{"key": "metadata.name", "operator": operator, "values": values}]})
-        };
+        let term = |key: &str, operator: &str, values: &[&str]| json!({"matchExpressions": [{"key": key, "operator": operator, "values": values}]});
+        let name = |operator: &str, values: &[&str]| json!({"matchFields": [{"key": "metadata.name", "operator": operator, "values": values}]});
         // Cases of upstream's nodeaffinity_test.go.
         for (terms, matches, names) in [
             (json!([]), false, None),

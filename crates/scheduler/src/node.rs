@@ -36,7 +36,12 @@ impl Node {
         Self {
             name: node.name().into(),
             labels: Labels::new(node.metadata.labels.as_ref()),
-            taints: spec.and_then(|spec| spec.taints.as_ref()).into_iter().flatten().filter_map(Taint::new).collect(),
+            taints: spec
+                .and_then(|spec| spec.taints.as_ref())
+                .into_iter()
+                .flatten()
+                .filter_map(Taint::new)
+                .collect(),
             unschedulable: spec.and_then(|spec| spec.unschedulable).unwrap_or_default(),
             allocatable: Resources::new(status.and_then(|status| status.allocatable.as_ref())),
             images: images.collect(),
@@ -46,7 +51,8 @@ impl Node {
     /// Region and zone, by which nodes take turns in being looked at
     /// (`k8s.io/component-helpers/node/topology`, `GetZoneKey`).
     pub fn zone(&self) -> (&str, &str) {
-        let label = |key: &str, old: &str| self.labels.get(key).or_else(|| self.labels.get(old)).unwrap_or_default();
+        let label =
+            |key: &str, old: &str| self.labels.get(key).or_else(|| self.labels.get(old)).unwrap_or_default();
         (
             label("topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/region"),
             label("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"),

@@ -132,8 +132,14 @@ const AFFINITY: u8 = 1 << 3;
 static CHECKS: [(u8, Status); 4] = [
     (UNSCHEDULABLE, Status::unresolvable(Plugin::NodeUnschedulable, "node(s) were unschedulable")),
     (TAINTS, Status::unresolvable(Plugin::TaintToleration, "node(s) had untolerated taint(s)")),
-    (ENFORCED, Status::unresolvable(Plugin::NodeAffinity, "node(s) didn't match scheduler-enforced node affinity")),
-    (AFFINITY, Status::unresolvable(Plugin::NodeAffinity, "node(s) didn't match Pod's node affinity/selector")),
+    (
+        ENFORCED,
+        Status::unresolvable(Plugin::NodeAffinity, "node(s) didn't match scheduler-enforced node affinity"),
+    ),
+    (
+        AFFINITY,
+        Status::unresolvable(Plugin::NodeAffinity, "node(s) didn't match Pod's node affinity/selector"),
+    ),
 ];
 
 /// Which checks a profile makes.
@@ -179,7 +185,8 @@ impl Placement {
     pub fn new(spec: &PodSpec, added: &AddedAffinity) -> Self {
         let affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
         let required = affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
-        let preferred = affinity.and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_deref());
+        let preferred =
+            affinity.and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_deref());
         let labels = spec.node_selector.as_ref().filter(|labels| !labels.is_empty());
         Self {
             labels: labels.map(Selector::from_map),
@@ -272,7 +279,8 @@ mod tests {
             (json!({"key": "other", "operator": "Exists"}), "PreferNoSchedule", true),
         ] {
             let spec = json!({"tolerations": [toleration]});
-            let facts = facts(spec.clone(), json!({"metadata": {"name": "a"}, "spec": {"taints": [taint(effect)]}}));
+            let facts =
+                facts(spec.clone(), json!({"metadata": {"name": "a"}, "spec": {"taints": [taint(effect)]}}));
             assert_eq!(facts.is_tolerated(), tolerated, "{spec} {effect}");
             assert_eq!(facts.unpreferred, u16::from(effect == "PreferNoSchedule"), "{spec}");
         }
@@ -281,9 +289,7 @@ mod tests {
     #[test]
     fn the_first_check_that_fails_is_told() {
         let spec = json!({"nodeSelector": {"zone": "a"}});
-        let node = |unschedulable: bool, taints: Value| {
-            json!({"metadata": {"name": "a"}, "spec": {"unschedulable": unschedulable, "taints": taints}})
-        };
+        let node = |unschedulable: bool, taints: Value| json!({"metadata": {"name": "a"}, "spec": {"unschedulable": unschedulable, "taints": taints}});
         let taint = json!([{"key": "k", "effect": "NoSchedule"}]);
         let all = Checks::new(PluginSet::ALL);
         let told = |facts: Facts, checks| facts.rejection(checks).map(|status| status.plugin);

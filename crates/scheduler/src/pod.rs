@@ -316,9 +316,15 @@ fn affinity(spec: &PodSpec, namespace: &str) -> Option<Box<PodAffinity>> {
     };
     let all = PodAffinity {
         required: required(near.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref())),
-        required_anti: required(far.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref())),
-        preferred: preferred(near.and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref())),
-        preferred_anti: preferred(far.and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref())),
+        required_anti: required(
+            far.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref()),
+        ),
+        preferred: preferred(
+            near.and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref()),
+        ),
+        preferred_anti: preferred(
+            far.and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref()),
+        ),
     };
     (all != PodAffinity::default()).then(|| Box::new(all))
 }

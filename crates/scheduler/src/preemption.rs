@@ -176,7 +176,8 @@ impl Preemption<'_> {
     fn victims(&self, pod: &Pod, asks: &Asks, node: NodeId) -> Result<Candidate, Status> {
         let mut slot = self.cluster.slot(node).clone();
         let mut changes = Changes::default();
-        let mut lesser: Vec<_> = slot.pods.iter().filter(|other| self.is_lesser(other, pod)).cloned().collect();
+        let mut lesser: Vec<_> =
+            slot.pods.iter().filter(|other| self.is_lesser(other, pod)).cloned().collect();
         if lesser.is_empty() {
             return Err(NO_VICTIMS);
         }

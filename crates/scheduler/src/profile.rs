@@ -42,9 +42,8 @@ pub struct Profile {
 impl Default for Profile {
     /// Upstream's defaults: `pkg/scheduler/apis/config/v1/default_plugins.go`, `defaults.go`.
     fn default() -> Self {
-        let resources = || {
-            ["cpu", "memory"].map(|resource| Weighted { resource: resource.into(), weight: 1 }).to_vec()
-        };
+        let resources =
+            || ["cpu", "memory"].map(|resource| Weighted { resource: resource.into(), weight: 1 }).to_vec();
         Self {
             name: DEFAULT_SCHEDULER_NAME.into(),
             filters: PluginSet::ALL,

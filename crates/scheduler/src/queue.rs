@@ -36,7 +36,9 @@ impl Default for Backoff {
 impl Backoff {
     fn after(self, failures: u32) -> SignedDuration {
         let doubled = 1_i32.checked_shl(failures.saturating_sub(1)).filter(|factor| *factor > 0);
-        doubled.and_then(|factor| self.initial.checked_mul(factor)).map_or(self.max, |after| after.min(self.max))
+        doubled
+            .and_then(|factor| self.initial.checked_mul(factor))
+            .map_or(self.max, |after| after.min(self.max))
     }
 }
 
@@ -185,7 +187,12 @@ impl Queue {
 
     /// Something happened: of the pods set aside, those that `helps` names are tried again. Only pods that one
     /// of `interested` rejected are asked for.
-    pub fn requeue_if(&mut self, now: Timestamp, interested: PluginSet, mut helps: impl FnMut(&Waiting) -> bool) {
+    pub fn requeue_if(
+        &mut self,
+        now: Timestamp,
+        interested: PluginSet,
+        mut helps: impl FnMut(&Waiting) -> bool,
+    ) {
         if !interested.iter().any(|plugin| self.rejected_by[plugin as usize] > 0) {
             return;
         }
@@ -257,7 +264,8 @@ impl Queue {
     fn flush(&mut self, now: Timestamp) {
         for from in [Place::Backoff as fn(Timestamp) -> Place, Place::ErrorBackoff] {
             loop {
-                let queue = if from(now) == Place::Backoff(now) { &self.backoff } else { &self.error_backoff };
+                let queue =
+                    if from(now) == Place::Backoff(now) { &self.backoff } else { &self.error_backoff };
                 let Some((until, rank)) = queue.first() else { break };
                 if *until >= align(now) {
                     break;
@@ -270,7 +278,9 @@ impl Queue {
         let due = *self.next_flush.get_or_insert(now + FLUSH_PERIOD);
         if now >= due {
             self.next_flush = Some(now + FLUSH_PERIOD);
-            self.requeue_if(now, PluginSet::ALL, |waiting| now.duration_since(waiting.since) > MAX_UNSCHEDULABLE);
+            self.requeue_if(now, PluginSet::ALL, |waiting| {
+                now.duration_since(waiting.since) > MAX_UNSCHEDULABLE
+            });
         }
     }
 

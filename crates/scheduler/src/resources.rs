@@ -146,12 +146,16 @@ type List = BTreeMap<String, Quantity>;
 fn pod_level(pod: &Pod, spec: &PodSpec) -> Option<List> {
     let supported = |name: &str| name == "cpu" || name == "memory" || name.starts_with("hugepages-");
     let asked = spec.resources.as_ref()?.requests.as_ref()?;
-    let mut level: List = asked.iter().filter(|(name, _)| supported(name)).map(|(n, q)| (n.clone(), q.clone())).collect();
+    let mut level: List =
+        asked.iter().filter(|(name, _)| supported(name)).map(|(n, q)| (n.clone(), q.clone())).collect();
     let status = pod.status.as_ref();
     if let Some(actuated) = status.and_then(|status| status.resources.as_ref()) {
         let allocated = status.and_then(|status| status.allocated_resources.as_ref());
         for (name, quantity) in &mut level {
-            let all = [actuated.requests.as_ref(), allocated].into_iter().flatten().filter_map(|list| list.get(name));
+            let all = [actuated.requests.as_ref(), allocated]
+                .into_iter()
+                .flatten()
+                .filter_map(|list| list.get(name));
             let spec = (!is_resize_infeasible(pod)).then(|| quantity.clone());
             let most = all.cloned().chain(spec).max_by_key(api::milli_amount);
             if let Some(most) = most {

@@ -25,10 +25,13 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Changes that are taken in before the next pod is placed, so that a flood of them does not starve pods.
 const CHANGES_PER_POD_MAX: usize = 4096;
 
-/// What the engine is told. The channel has no limit of its own: it holds references to what the caches hold, and
+/// What the engine is told of one thing.
+pub(crate) type Told = Box<dyn FnOnce(&mut Engine, Timestamp) + Send>;
+
+/// What its thread is told. The channel has no limit of its own: it holds references to what the caches hold, and
 /// it is emptied faster than they can be filled.
 enum Note {
-    Change(Box<dyn FnOnce(&mut Engine, Timestamp) + Send>),
+    Change(Told),
     Synced,
     Leading(bool),
     Stop,
@@ -59,7 +62,7 @@ pub async fn run(
         .map_err(Error::Thread)?;
 
     let report = notes.clone();
-    let report = move |told: Box<dyn FnOnce(&mut Engine, Timestamp) + Send>| {
+    let report = move |told: Told| {
         // Once the engine has ended nobody need be told.
         let _ = report.send(Note::Change(told));
     };

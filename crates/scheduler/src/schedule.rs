@@ -13,7 +13,9 @@ use crate::plugins::pod_topology_spread::{self, Hard};
 use crate::plugins::volume_binding::Claims;
 use crate::plugins::volume_restrictions::Exclusive;
 use crate::plugins::volume_zone::Zones;
-use crate::plugins::{self, image_locality, node_resources_balanced_allocation, node_resources_fit, node_volume_limits};
+use crate::plugins::{
+    self, image_locality, node_resources_balanced_allocation, node_resources_fit, node_volume_limits,
+};
 use crate::pod::{Class, HostPort, Pod};
 use crate::profile::Profile;
 use crate::random::Random;
@@ -32,7 +34,7 @@ pub enum Decision {
         volumes: Plan,
     },
     /// Nowhere.
-    Reject(Rejection),
+    Reject(Box<Rejection>),
     /// There are no nodes.
     NoNodes,
 }
@@ -48,9 +50,12 @@ pub struct Rejection {
 
 const NODE_PORTS: Status =
     Status::unschedulable(Plugin::NodePorts, "node(s) didn't have free ports for the requested pod ports");
-const CONFLICTING_AFFINITY: Status = Status::unresolvable(Plugin::NodeAffinity, "pod affinity terms conflict");
-const DEVICES: Status =
-    Status::unresolvable(Plugin::DynamicResources, "pod claims devices, which this scheduler does not allocate");
+const CONFLICTING_AFFINITY: Status =
+    Status::unresolvable(Plugin::NodeAffinity, "pod affinity terms conflict");
+const DEVICES: Status = Status::unresolvable(
+    Plugin::DynamicResources,
+    "pod claims devices, which this scheduler does not allocate",
+);
 const NOT_NAMED: Reason = Reason::Fixed("node(s) didn't satisfy plugin(s) [NodeAffinity]");
 
 /// Decides where a pod goes. `start` is where in the order of nodes to begin; it moves on, so that all nodes
@@ -70,7 +75,7 @@ pub fn schedule(
         Ok(asks) => asks,
         Err(status) => {
             let diagnosis = Diagnosis::rejected(&status);
-            return Decision::Reject(Rejection { diagnosis, asks: None });
+            return Decision::Reject(Box::new(Rejection { diagnosis, asks: None }));
         }
     };
     let mut diagnosis = Diagnosis::default();
@@ -95,7 +100,7 @@ pub fn schedule(
         *start = (*start + feasible.len() + diagnosis.nodes.len()) % cluster.node_count();
     }
     let node = match feasible.as_slice() {
-        [] => return Decision::Reject(Rejection { diagnosis, asks: Some(asks) }),
+        [] => return Decision::Reject(Box::new(Rejection { diagnosis, asks: Some(asks) })),
         [node] => *node,
         several => asks.best(cluster, profile, pod, several, random),
     };
@@ -285,7 +290,8 @@ impl Asks {
         slot: &Slot,
         changes: &Changes,
     ) -> Option<Status> {
-        let important = |other: &&Arc<Pod>| other.class.priority >= pod.class.priority && other.uid != pod.uid;
+        let important =
+            |other: &&Arc<Pod>| other.class.priority >= pod.class.priority && other.uid != pod.uid;
         let coming: Vec<_> = nominated.on(&slot.name).iter().filter(important).collect();
         if !coming.is_empty() {
             let mut crowded = slot.clone();
@@ -316,14 +322,22 @@ impl Asks {
         self.facts
             .of(cluster, node)
             .rejection(self.checks)
-            .or_else(|| (self.filters.has(Plugin::NodePorts) && !ports_free(class, &slot.ports)).then_some(NODE_PORTS))
+            .or_else(|| {
+                (self.filters.has(Plugin::NodePorts) && !ports_free(class, &slot.ports)).then_some(NODE_PORTS)
+            })
             .or_else(|| self.resources.as_ref().and_then(|asked| asked.filter(slot)))
-            .or_else(|| self.exclusive.as_ref().and_then(|asked| asked.filter(class, slot, changes.exclusive)))
-            .or_else(|| self.limits_volumes.then(|| node_volume_limits::filter(cluster, class, slot)).flatten())
+            .or_else(|| {
+                self.exclusive.as_ref().and_then(|asked| asked.filter(class, slot, changes.exclusive))
+            })
+            .or_else(|| {
+                self.limits_volumes.then(|| node_volume_limits::filter(cluster, class, slot)).flatten()
+            })
             .or_else(|| self.claims.as_ref().and_then(|claims| claims.filter(cluster, known).err()))
             .or_else(|| self.zones.as_ref().and_then(|zones| zones.filter(known)))
             .or_else(|| self.spread.as_ref().and_then(|spread| spread.filter(cluster, node, &changes.spread)))
-            .or_else(|| self.affinity.as_ref().and_then(|asked| asked.filter(cluster, node, &changes.affinity)))
+            .or_else(|| {
+                self.affinity.as_ref().and_then(|asked| asked.filter(cluster, node, &changes.affinity))
+            })
     }
 
     /// Notes that another pod would come to a node (`sign` 1) or go.
@@ -387,7 +401,8 @@ impl Asks {
         plugin: Plugin,
     ) -> Option<Vec<i64>> {
         let facts = |score: fn(Facts) -> i64, reverse: bool, cluster: &Cluster| {
-            let mut scores: Vec<i64> = feasible.iter().map(|node| score(self.facts.of(cluster, *node))).collect();
+            let mut scores: Vec<i64> =
+                feasible.iter().map(|node| score(self.facts.of(cluster, *node))).collect();
             plugins::normalize(&mut scores, reverse);
             Some(scores)
         };
@@ -412,9 +427,13 @@ impl Asks {
                 };
                 Some(feasible.iter().map(score).collect())
             }
-            Plugin::PodTopologySpread => {
-                pod_topology_spread::score(cluster, class, &profile.default_constraints, &self.facts, feasible)
-            }
+            Plugin::PodTopologySpread => pod_topology_spread::score(
+                cluster,
+                class,
+                &profile.default_constraints,
+                &self.facts,
+                feasible,
+            ),
             Plugin::InterPodAffinity => {
                 inter_pod_affinity::score(cluster, class, profile.inter_pod_affinity, feasible)
             }

@@ -225,7 +225,11 @@ impl Diagnosis {
     /// No node was looked at: the pod itself is rejected.
     pub fn rejected(status: &Status) -> Self {
         let text: Vec<_> = status.reasons().iter().map(Reason::text).collect();
-        Self { pre_filter: Some(text.join(", ")), plugins: PluginSet::of(&[status.plugin]), ..Self::default() }
+        Self {
+            pre_filter: Some(text.join(", ")),
+            plugins: PluginSet::of(&[status.plugin]),
+            ..Self::default()
+        }
     }
 
     /// Notes what a node said.
@@ -251,7 +255,8 @@ impl Diagnosis {
                     *counts.entry(reason.text()).or_default() += nodes - self.nodes.len();
                 }
                 // Upstream sorts the finished texts, so "10 …" comes before "9 …".
-                let mut parts: Vec<_> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+                let mut parts: Vec<_> =
+                    counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
                 parts.sort();
                 if !parts.is_empty() {
                     text += &format!(" {}.", parts.join(", "));
@@ -285,7 +290,8 @@ mod tests {
         );
         diagnosis.absent = Some(Reason::Fixed("node(s) didn't satisfy plugin(s) [NodeAffinity]"));
         assert!(diagnosis.message(5).contains("2 node(s) didn't satisfy plugin(s) [NodeAffinity]"));
-        let rejected = Diagnosis::rejected(&Status::unresolvable(Plugin::NodeAffinity, "pod affinity terms conflict"));
+        let rejected =
+            Diagnosis::rejected(&Status::unresolvable(Plugin::NodeAffinity, "pod affinity terms conflict"));
         assert_eq!(rejected.message(2), "0/2 nodes are available: pod affinity terms conflict.");
         assert_eq!(rejected.plugins.iter().collect::<Vec<_>>(), [Plugin::NodeAffinity]);
     }

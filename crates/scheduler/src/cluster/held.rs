@@ -70,7 +70,8 @@ impl crate::pod::PodAffinity {
         let required = self.required.iter().map(|term| (term, TermKind::Required));
         let anti = self.required_anti.iter().map(|term| (term, TermKind::RequiredAnti));
         let preferred = self.preferred.iter().map(|(weight, term)| (term, TermKind::Preferred(*weight)));
-        let rather_not = self.preferred_anti.iter().map(|(weight, term)| (term, TermKind::Preferred(-weight)));
+        let rather_not =
+            self.preferred_anti.iter().map(|(weight, term)| (term, TermKind::Preferred(-weight)));
         required.chain(anti).chain(preferred).chain(rather_not)
     }
 }

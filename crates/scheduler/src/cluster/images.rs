@@ -12,11 +12,14 @@ pub struct Image {
     pub nodes: HashSet<NodeId>,
 }
 
+/// A node's images: names and sizes.
+type OfNode = Box<[(Box<str>, i64)]>;
+
 /// Images by name.
 #[derive(Debug, Default)]
 pub(super) struct Images {
     by_name: HashMap<Box<str>, Image>,
-    of_node: HashMap<NodeId, Box<[(Box<str>, i64)]>>,
+    of_node: HashMap<NodeId, OfNode>,
 }
 
 impl Images {

@@ -26,7 +26,9 @@ impl Order {
     }
 
     pub(super) fn remove(&mut self, id: NodeId, zone: (&str, &str)) {
-        let Some(at) = self.zones.iter().position(|(known, _)| (&*known.0, &*known.1) == zone) else { return };
+        let Some(at) = self.zones.iter().position(|(known, _)| (&*known.0, &*known.1) == zone) else {
+            return;
+        };
         let nodes = &mut self.zones[at].1;
         let Some(place) = nodes.iter().position(|known| *known == id) else { return };
         nodes.remove(place);

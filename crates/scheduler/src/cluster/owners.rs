@@ -10,13 +10,14 @@ use std::sync::Arc;
 const SELECTORS_MAX: usize = 4096;
 
 type Selecting = BTreeMap<String, String>;
+type Services = HashMap<Box<str>, (Selecting, Selector)>;
 type For = (Arc<str>, Labels, Option<Owner>);
 
 /// Selectors of Services and controllers.
 #[derive(Debug, Default)]
 pub struct Owners {
     /// By namespace and name: the labels that a Service selects, and the same to match.
-    services: HashMap<Box<str>, HashMap<Box<str>, (Selecting, Selector)>>,
+    services: HashMap<Box<str>, Services>,
     controllers: HashMap<(OwnerKind, api::Key), Controller>,
     found: HashMap<For, Option<Selector>>,
 }
@@ -82,7 +83,9 @@ impl Owners {
 
     fn find(&self, class: &Class) -> Selector {
         let mut labels = Selecting::new();
-        for (selecting, selector) in self.services.get(&*class.namespace).into_iter().flat_map(HashMap::values) {
+        for (selecting, selector) in
+            self.services.get(&*class.namespace).into_iter().flat_map(HashMap::values)
+        {
             if selector.matches(&class.labels) {
                 labels.extend(selecting.iter().map(|(key, value)| (key.clone(), value.clone())));
             }

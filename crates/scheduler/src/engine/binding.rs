@@ -65,7 +65,8 @@ impl Engine {
 
     /// Something about volumes changed, or time has passed: pods whose volumes are bound are bound.
     pub(super) fn check_bindings(&mut self, now: Timestamp) {
-        let waiting: Vec<_> = self.waiting_for_volumes.iter().map(|(uid, until)| (uid.clone(), *until)).collect();
+        let waiting: Vec<_> =
+            self.waiting_for_volumes.iter().map(|(uid, until)| (uid.clone(), *until)).collect();
         for (uid, deadline) in waiting {
             match self.are_volumes_bound(&uid) {
                 Ok(false) if now < deadline => {}
@@ -92,7 +93,9 @@ impl Engine {
     fn are_volumes_bound(&self, uid: &str) -> Result<bool, String> {
         let Some(binding) = self.bindings.get(uid) else { return Ok(false) };
         let volumes = &self.cluster.volumes;
-        let Some(node) = self.cluster.find(&binding.node).and_then(|id| self.cluster.slot(id).node.as_deref()) else {
+        let Some(node) =
+            self.cluster.find(&binding.node).and_then(|id| self.cluster.slot(id).node.as_deref())
+        else {
             return Err(format!("failed to get node \"{}\"", binding.node));
         };
         let mut all = true;
@@ -100,7 +103,10 @@ impl Engine {
             let (Some(now_volume), Some(now_claim)) =
                 (volumes.volume(&volume.name), volumes.claim(&claim.key.namespace, &claim.key.name))
             else {
-                return Err(format!("failed to check binding: pv \"{}\" or pvc \"{}\" is gone", volume.name, claim.key));
+                return Err(format!(
+                    "failed to check binding: pv \"{}\" or pvc \"{}\" is gone",
+                    volume.name, claim.key
+                ));
             };
             let pending = volumes.is_claim_pending(&volume.name);
             if !pending && now_volume.claim.is_none() {
@@ -123,7 +129,10 @@ impl Engine {
             if let Some(volume) = volumes.volume(&claim.volume)
                 && !volume.is_reachable(node)
             {
-                return Err(format!("pv \"{}\" node affinity doesn't match node \"{}\"", volume.name, node.name));
+                return Err(format!(
+                    "pv \"{}\" node affinity doesn't match node \"{}\"",
+                    volume.name, node.name
+                ));
             }
             all &= claim.bound;
         }

@@ -134,7 +134,9 @@ impl Engine {
         controller: Option<&core::ReplicationController>,
     ) {
         let selects = |controller: &core::ReplicationController| {
-            Controller::Labels(controller.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default())
+            Controller::Labels(
+                controller.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default(),
+            )
         };
         let kind = OwnerKind::ReplicationController;
         self.cluster.owners.set_controller(kind, key.clone(), controller.map(selects));
@@ -190,7 +192,12 @@ impl Engine {
     }
 
     /// A storage class is there or gone, or changed.
-    pub fn set_storage_class(&mut self, now: Timestamp, key: &Key, class: Option<&storage::v1::StorageClass>) {
+    pub fn set_storage_class(
+        &mut self,
+        now: Timestamp,
+        key: &Key,
+        class: Option<&storage::v1::StorageClass>,
+    ) {
         let class = class.map(StorageClass::new);
         let old = self.cluster.volumes.set_class(&key.name, class.clone());
         if let Some(class) = class.filter(|class| old.as_ref() != Some(class)) {
@@ -218,7 +225,12 @@ impl Engine {
     }
 
     /// Room for volumes is known or not, or changed.
-    pub fn set_capacity(&mut self, now: Timestamp, key: &Key, capacity: Option<&storage::v1::CSIStorageCapacity>) {
+    pub fn set_capacity(
+        &mut self,
+        now: Timestamp,
+        key: &Key,
+        capacity: Option<&storage::v1::CSIStorageCapacity>,
+    ) {
         let capacity = capacity.map(Capacity::new);
         let old = self.cluster.volumes.set_capacity(key, capacity.clone());
         if let Some(capacity) = capacity.filter(|capacity| old.as_ref() != Some(capacity)) {

@@ -22,7 +22,8 @@ pub fn score(cluster: &Cluster, class: &Class, feasible: &[NodeId]) -> Option<Ve
     let score = |node: &NodeId| {
         let here = images.iter().filter(|image| image.nodes.contains(node));
         // An image that few nodes have counts little, or all pods would gather on them.
-        let sum: i64 = here.map(|image| (image.size as f64 * (image.nodes.len() as f64 / total)) as i64).sum();
+        let sum: i64 =
+            here.map(|image| (image.size as f64 * (image.nodes.len() as f64 / total)) as i64).sum();
         MAX_NODE_SCORE * (sum.clamp(MIN_THRESHOLD, most) - MIN_THRESHOLD) / (most - MIN_THRESHOLD)
     };
     Some(feasible.iter().map(score).collect())

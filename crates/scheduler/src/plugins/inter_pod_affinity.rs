@@ -6,11 +6,14 @@ use crate::pod::{Class, Pod, Scope, Term};
 use crate::status::{Plugin, Status};
 use std::collections::BTreeMap;
 
-const AFFINITY: Status = Status::unresolvable(Plugin::InterPodAffinity, "node(s) didn't match pod affinity rules");
+const AFFINITY: Status =
+    Status::unresolvable(Plugin::InterPodAffinity, "node(s) didn't match pod affinity rules");
 const ANTI_AFFINITY: Status =
     Status::unschedulable(Plugin::InterPodAffinity, "node(s) didn't match pod anti-affinity rules");
-const EXISTING_ANTI_AFFINITY: Status =
-    Status::unschedulable(Plugin::InterPodAffinity, "node(s) didn't satisfy existing pods anti-affinity rules");
+const EXISTING_ANTI_AFFINITY: Status = Status::unschedulable(
+    Plugin::InterPodAffinity,
+    "node(s) didn't satisfy existing pods anti-affinity rules",
+);
 
 /// Pods by domain of one topology key.
 #[derive(Debug)]
@@ -25,12 +28,17 @@ impl Counts {
     fn new(cluster: &mut Cluster, topology_key: &str, tally: usize) -> Self {
         let nodes = cluster.nodes();
         let tally = cluster.known_tally(tally);
-        let counts: Vec<_> = nodes.iter().map(|node| (*node, tally.of(*node))).filter(|(_, n)| *n > 0).collect();
+        let counts: Vec<_> =
+            nodes.iter().map(|node| (*node, tally.of(*node))).filter(|(_, n)| *n > 0).collect();
         Self::of_nodes(cluster, topology_key.into(), counts)
     }
 
     /// What nodes add to their domains.
-    fn of_nodes(cluster: &mut Cluster, key: Box<str>, nodes: impl IntoIterator<Item = (NodeId, i64)>) -> Self {
+    fn of_nodes(
+        cluster: &mut Cluster,
+        key: Box<str>,
+        nodes: impl IntoIterator<Item = (NodeId, i64)>,
+    ) -> Self {
         let domains = cluster.domains(&key);
         let known = cluster.known_domains(domains);
         let mut by_domain = vec![0; known.len()];
@@ -145,7 +153,15 @@ impl Required {
     }
 
     /// Notes that a pod would come to a node (`sign` 1) or go; `class` is the pod that is being placed.
-    pub fn change(&self, cluster: &Cluster, node: NodeId, pod: &Pod, class: &Class, sign: i64, change: &mut Change) {
+    pub fn change(
+        &self,
+        cluster: &Cluster,
+        node: NodeId,
+        pod: &Pod,
+        class: &Class,
+        sign: i64,
+        change: &mut Change,
+    ) {
         let namespace = cluster.namespace(&pod.class.namespace);
         let counts = |tally: usize| cluster.known_tally(tally).counts(pod, namespace);
         if self.near_pods.is_some_and(counts) {
@@ -201,7 +217,12 @@ pub struct Settings {
 }
 
 /// Scores nodes by preferences, of the pod and of pods on nodes; nothing if there are none.
-pub fn score(cluster: &mut Cluster, class: &Class, settings: Settings, feasible: &[NodeId]) -> Option<Vec<i64>> {
+pub fn score(
+    cluster: &mut Cluster,
+    class: &Class,
+    settings: Settings,
+    feasible: &[NodeId],
+) -> Option<Vec<i64>> {
     let own = class.affinity.as_deref();
     let near = own.map(|affinity| &*affinity.preferred).unwrap_or_default();
     let far = own.map(|affinity| &*affinity.preferred_anti).unwrap_or_default();

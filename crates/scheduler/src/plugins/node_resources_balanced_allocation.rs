@@ -70,8 +70,8 @@ mod tests {
 
     #[test]
     fn scores() {
-        let resources =
-            [("cpu", 1), ("memory", 1)].map(|(resource, weight)| Weighted { resource: resource.into(), weight });
+        let resources = [("cpu", 1), ("memory", 1)]
+            .map(|(resource, weight)| Weighted { resource: resource.into(), weight });
         // Cases of upstream's balanced_allocation_test.go: of the node, used, asked.
         for (of, used, asks, wanted) in [
             ((4000, 10000), (0, 0), (3000, 5000), 68),
@@ -83,7 +83,8 @@ mod tests {
             ((3000, 5000), (0, 0), (0, 5000), 50),
             ((6000, 10000), (3000, 5000), (3000, 0), 62),
         ] {
-            let amount = |(milli_cpu, memory): (i64, i64)| Resources { milli_cpu, memory, ..Resources::default() };
+            let amount =
+                |(milli_cpu, memory): (i64, i64)| Resources { milli_cpu, memory, ..Resources::default() };
             let node = Node { allocatable: amount(of), ..Node::default() };
             let slot = Slot { node: Some(Arc::new(node)), requested: amount(used), ..Slot::default() };
             let asked = Requests { total: amount(asks), ..Requests::default() };

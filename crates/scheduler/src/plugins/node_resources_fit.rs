@@ -22,7 +22,8 @@ impl Asked {
     pub fn new(resources: &Resources, ignored: &Ignored) -> Self {
         let mut resources = resources.clone();
         resources.scalars.retain(|(name, amount)| *amount != 0 && !ignored.has(name));
-        let texts = resources.scalars.iter().map(|(name, _)| Reason::Text(format!("Insufficient {name}").into()));
+        let texts =
+            resources.scalars.iter().map(|(name, _)| Reason::Text(format!("Insufficient {name}").into()));
         Self { insufficient: texts.collect(), resources }
     }
 
@@ -43,8 +44,8 @@ impl Asked {
         let crowded = slot.pods.len() as i64 + 1 > has.pods;
         let cpu = asked.milli_cpu > 0 && asked.milli_cpu > has.milli_cpu - used.milli_cpu;
         let memory = asked.memory > 0 && asked.memory > has.memory - used.memory;
-        let storage =
-            asked.ephemeral_storage > 0 && asked.ephemeral_storage > has.ephemeral_storage - used.ephemeral_storage;
+        let storage = asked.ephemeral_storage > 0
+            && asked.ephemeral_storage > has.ephemeral_storage - used.ephemeral_storage;
         let short = |name: &str, amount: i64| amount > has.scalar(name) - used.scalar(name);
         let scalars = asked.scalars.iter().any(|(name, amount)| short(name, *amount));
         if !(crowded || cpu || memory || storage || scalars) {
@@ -91,7 +92,8 @@ impl Ignored {
     fn has(&self, name: &str) -> bool {
         let group = name.split('/').next().unwrap_or_default();
         is_extended(name)
-            && (self.resources.iter().any(|ignored| ignored == name) || self.groups.iter().any(|known| known == group))
+            && (self.resources.iter().any(|ignored| ignored == name)
+                || self.groups.iter().any(|known| known == group))
     }
 }
 
@@ -149,7 +151,9 @@ pub(super) fn amounts(slot: &Slot, asked: &Requests, resource: &str, defaulted: 
 pub fn score(slot: &Slot, asked: &Requests, strategy: &Strategy, resources: &[Weighted]) -> i64 {
     let (mut sum, mut weights) = (0, 0);
     for Weighted { resource, weight } in resources {
-        let Some(Amounts { allocatable, requested, .. }) = amounts(slot, asked, resource, true) else { continue };
+        let Some(Amounts { allocatable, requested, .. }) = amounts(slot, asked, resource, true) else {
+            continue;
+        };
         let score = match strategy {
             Strategy::LeastAllocated if requested > allocatable => 0,
             Strategy::LeastAllocated => (allocatable - requested) * MAX_NODE_SCORE / allocatable,
@@ -218,7 +222,11 @@ mod tests {
             let filter = Asked::new(&asked(cpu, memory).total, &Ignored::default());
             let status = filter.filter(&slot((10, used.0), (20, used.1), 32));
             let told: Vec<_> = status.iter().flat_map(|status| status.reasons().to_vec()).collect();
-            assert_eq!(told, texts.iter().map(|text| Reason::Fixed(text)).collect::<Vec<_>>(), "{cpu} {memory}");
+            assert_eq!(
+                told,
+                texts.iter().map(|text| Reason::Fixed(text)).collect::<Vec<_>>(),
+                "{cpu} {memory}"
+            );
             assert!(status.is_none_or(|status| status.resolvable == resolvable), "{cpu} {memory}");
         }
         let filter = Asked::new(&asked(0, 0).total, &Ignored::default());
@@ -247,7 +255,9 @@ mod tests {
     fn scores() {
         let both = [("cpu", 1), ("memory", 1)];
         let resources = both.map(|(resource, weight)| Weighted { resource: resource.into(), weight });
-        let score = |slot: &Slot, asked: &Requests, strategy: &Strategy| super::score(slot, asked, strategy, &resources);
+        let score = |slot: &Slot, asked: &Requests, strategy: &Strategy| {
+            super::score(slot, asked, strategy, &resources)
+        };
         // Cases of upstream's least_allocated_test.go and most_allocated_test.go.
         for (node, pod, least, most) in [
             (slot((4000, 0), (10000, 0), 9), asked(0, 0), 100, 0),

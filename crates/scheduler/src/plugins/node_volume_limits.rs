@@ -29,14 +29,17 @@ pub fn filter(cluster: &Cluster, class: &Class, slot: &Slot) -> Option<Status> {
         collect(cluster, &pod.class, false, &mut attached).ok()?;
     }
     for attachment in cluster.volumes.attachments(&slot.name) {
-        if let Some((driver, handle)) = cluster.volumes.volume(&attachment.volume).and_then(|v| v.csi.as_ref()) {
+        if let Some((driver, handle)) =
+            cluster.volumes.volume(&attachment.volume).and_then(|v| v.csi.as_ref())
+        {
             attached.entry(driver.clone()).or_default().insert(handle.clone());
         }
     }
     for (driver, volumes) in &new {
         let Some(limit) = csi_node.limit(driver) else { continue };
         let there = attached.get(driver);
-        let more = volumes.iter().filter(|volume| !there.is_some_and(|there| there.contains(*volume))).count();
+        let more =
+            volumes.iter().filter(|volume| !there.is_some_and(|there| there.contains(*volume))).count();
         if more > 0 && there.map_or(0, BTreeSet::len) + more > usize::try_from(limit).unwrap_or_default() {
             return Some(EXCEEDED);
         }

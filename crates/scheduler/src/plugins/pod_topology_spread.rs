@@ -46,7 +46,10 @@ impl Defaults {
             return defaults;
         }
         let Some(selector) = cluster.owners.selector(class) else { return Vec::new() };
-        defaults.into_iter().map(|default| SpreadConstraint { selector: selector.clone(), ..default }).collect()
+        defaults
+            .into_iter()
+            .map(|default| SpreadConstraint { selector: selector.clone(), ..default })
+            .collect()
     }
 }
 
@@ -62,7 +65,12 @@ fn system(topology_key: &str, max_skew: i32) -> SpreadConstraint {
 }
 
 /// The constraints of a pod that must hold (or should), its own or its profile's.
-fn constraints(cluster: &mut Cluster, class: &Class, defaults: &Defaults, hard: bool) -> Vec<SpreadConstraint> {
+fn constraints(
+    cluster: &mut Cluster,
+    class: &Class,
+    defaults: &Defaults,
+    hard: bool,
+) -> Vec<SpreadConstraint> {
     let spread = &class.spread;
     if spread.hard.is_empty() && spread.soft.is_empty() {
         return defaults.of(cluster, class, hard);
@@ -77,7 +85,8 @@ pub fn hard_constraints(cluster: &mut Cluster, class: &Class, profile: &Profile)
 
 /// Whether a node counts for a constraint.
 fn includes(constraint: &SpreadConstraint, facts: crate::placement::Facts) -> bool {
-    (!constraint.honors_affinity || facts.matches_affinity()) && (!constraint.honors_taints || facts.is_tolerated())
+    (!constraint.honors_affinity || facts.matches_affinity())
+        && (!constraint.honors_taints || facts.is_tolerated())
 }
 
 /// A constraint with where its pods are.
@@ -149,7 +158,8 @@ impl Hard {
             }
         }
         let itself = |counting: &Counting| i64::from(counting.constraint.selector.matches(&class.labels));
-        let skews = all.iter().zip(counts).map(|(counting, counts)| Skew::new(counts, itself(counting))).collect();
+        let skews =
+            all.iter().zip(counts).map(|(counting, counts)| Skew::new(counts, itself(counting))).collect();
         Some(Self { all, skews })
     }
 
@@ -191,7 +201,9 @@ impl Hard {
         deltas.resize(self.all.len(), 0);
         let namespace = cluster.namespace(&pod.class.namespace);
         for (counting, delta) in self.all.iter().zip(deltas) {
-            if includes(&counting.constraint, facts) && cluster.known_tally(counting.tally).counts(pod, namespace) {
+            if includes(&counting.constraint, facts)
+                && cluster.known_tally(counting.tally).counts(pod, namespace)
+            {
                 *delta += sign;
             }
         }

@@ -165,7 +165,8 @@ fn find(cluster: &Cluster, claim: &Claim, node: &Node, plan: &Plan) -> Option<Ar
         }
         match cluster.volumes.claim_of(volume) {
             Some(key) if key == claim.key => {
-                let other = volume.claim.as_ref().is_some_and(|(_, uid)| !uid.is_empty() && *uid != claim.uid);
+                let other =
+                    volume.claim.as_ref().is_some_and(|(_, uid)| !uid.is_empty() && *uid != claim.uid);
                 if !other {
                     return volume.is_reachable(node).then(|| volume.clone());
                 }

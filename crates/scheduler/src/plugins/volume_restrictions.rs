@@ -41,7 +41,8 @@ impl Exclusive {
         if class.namespace != pod.class.namespace {
             return 0;
         }
-        let uses = pod.class.claims.iter().filter(|claim| !claim.ephemeral && self.claims.contains(&claim.name));
+        let uses =
+            pod.class.claims.iter().filter(|claim| !claim.ephemeral && self.claims.contains(&claim.name));
         sign * uses.count() as i64
     }
 

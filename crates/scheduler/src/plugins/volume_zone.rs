@@ -33,7 +33,9 @@ impl Zones {
             };
             if claim.volume.is_empty() {
                 if claim.class.is_empty() {
-                    return Err(rejected("PersistentVolumeClaim had no pv name and storageClass name".to_owned()));
+                    return Err(rejected(
+                        "PersistentVolumeClaim had no pv name and storageClass name".to_owned(),
+                    ));
                 }
                 match cluster.volumes.class(&claim.class).map(|class| class.waits_for_consumer) {
                     Some(Some(true)) => continue,

@@ -77,7 +77,9 @@ impl Claim {
             volume,
             selected_node: annotation(annotations, SELECTED_NODE).map(Into::into),
             size: requests.and_then(|requests| requests.get("storage")).map(api::amount),
-            selector: spec.and_then(|spec| spec.selector.as_ref()).map(|selector| Selector::new(Some(selector))),
+            selector: spec
+                .and_then(|spec| spec.selector.as_ref())
+                .map(|selector| Selector::new(Some(selector))),
             read_write_once_pod: access_modes.iter().any(|mode| **mode == *"ReadWriteOncePod"),
             access_modes,
             mode: spec.and_then(|spec| spec.volume_mode.as_deref()).unwrap_or(FILESYSTEM).into(),
@@ -191,7 +193,8 @@ impl StorageClass {
         let holds = |(key, values): &(Box<str>, Box<[Box<str>]>)| {
             labels.get(key).is_some_and(|value| values.iter().any(|allowed| **allowed == *value))
         };
-        self.topologies.is_empty() || self.topologies.iter().any(|term| !term.is_empty() && term.iter().all(holds))
+        self.topologies.is_empty()
+            || self.topologies.iter().any(|term| !term.is_empty() && term.iter().all(holds))
     }
 }
 
@@ -208,7 +211,10 @@ impl CsiNode {
     /// Of the object.
     pub fn new(node: &CSINode) -> Self {
         let drivers = node.spec.drivers.iter().map(|driver| {
-            (driver.name.as_str().into(), driver.allocatable.as_ref().and_then(|allocatable| allocatable.count))
+            (
+                driver.name.as_str().into(),
+                driver.allocatable.as_ref().and_then(|allocatable| allocatable.count),
+            )
         });
         let migrated = annotation(&node.metadata.annotations, MIGRATED_PLUGINS).unwrap_or_default().into();
         Self { drivers: drivers.collect(), migrated }

@@ -148,7 +148,8 @@ impl World {
     }
 
     fn put_node(&mut self, name: &str, node: Value) {
-        let amount = |key: &str| node["status"]["allocatable"][key].as_str().and_then(|text| text.parse().ok());
+        let amount =
+            |key: &str| node["status"]["allocatable"][key].as_str().and_then(|text| text.parse().ok());
         let room = self.room.entry(name.to_owned()).or_default();
         room.0 = room.0.max(amount("cpu").unwrap_or(0));
         room.1 = room.1.max(amount("pods").unwrap_or(0));
@@ -349,9 +350,14 @@ impl World {
             alone["status"]["nominatedNodeName"] = Value::Null;
             fresh.set_pod(self.now, &from(&alone));
             fresh.step(self.now);
-            let placed = fresh.take_actions().into_iter().find(|action| matches!(action, Action::Bind { .. }));
+            let placed =
+                fresh.take_actions().into_iter().find(|action| matches!(action, Action::Bind { .. }));
             let last = self.trace.iter().rev().find(|line| line.contains(&format!("\"{uid}\"")));
-            assert!(placed.is_none(), "seed {}: {pod} starves; it could be {placed:?}; last: {last:?}", self.seed);
+            assert!(
+                placed.is_none(),
+                "seed {}: {pod} starves; it could be {placed:?}; last: {last:?}",
+                self.seed
+            );
         }
     }
 }

@@ -74,7 +74,9 @@ fn ours(case: &Case) -> Answer {
     let pod = scheduler::pod::Pod::new(&case.pod, &AddedAffinity::default());
     let cluster = engine.cluster_mut();
     match explain(cluster, &Profile::default(), &pod) {
-        Err(status) => Answer { pre_filter: status.reasons().iter().map(text).collect(), ..Answer::default() },
+        Err(status) => {
+            Answer { pre_filter: status.reasons().iter().map(text).collect(), ..Answer::default() }
+        }
         Ok(explanation) => answer(cluster, explanation),
     }
 }
@@ -90,7 +92,9 @@ fn answer(cluster: &Cluster, explanation: Explanation) -> Answer {
     }
     for (node, scores) in explanation.scores {
         let scores = scores.into_iter().filter(|(_, score)| *score != 0);
-        answer.scores.insert(name(node), scores.map(|(plugin, score)| (plugin.name().to_owned(), score)).collect());
+        answer
+            .scores
+            .insert(name(node), scores.map(|(plugin, score)| (plugin.name().to_owned(), score)).collect());
     }
     answer
 }
