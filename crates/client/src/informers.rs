@@ -34,6 +34,12 @@ impl Informers {
         Self { client, shared: Arc::default() }
     }
 
+    /// What the caches are filled through: for reads that must not be old, and for what is done under the
+    /// identity of the process itself.
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// All objects of a kind. The first caller starts it (within an async runtime), the others share it.
     pub fn get<K: Object>(&self) -> Lister<K> {
         let mut shared = self.shared.lock();

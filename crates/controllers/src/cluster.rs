@@ -1,10 +1,12 @@
 //! Controllers of the cluster itself: namespaces, garbage, accounts and certificates, endpoints, nodes,
 //! quotas, volumes.
 
+mod bootstrap_token;
 mod certificates;
 mod cluster_role_aggregation;
 mod discovery;
 mod endpoint_slice;
+mod endpoint_slice_mirroring;
 mod endpoints;
 mod ephemeral_volume;
 mod garbage_collector;
@@ -15,8 +17,11 @@ mod persistent_volume;
 mod resource_quota;
 mod root_ca;
 mod service_account;
+mod service_account_token;
+mod service_cidr;
 mod service_pods;
 mod taint_eviction;
+mod ttl;
 mod volume_protection;
 
 use crate::context::Row;
@@ -41,6 +46,12 @@ pub const fn controllers() -> &'static [Row] {
         Row { name: "persistentvolume-protection-controller", start: volume_protection::start_volumes },
         Row { name: "persistentvolume-binder-controller", start: persistent_volume::start },
         Row { name: "ephemeral-volume-controller", start: ephemeral_volume::start },
+        Row { name: "endpointslice-mirroring-controller", start: endpoint_slice_mirroring::start },
+        Row { name: "serviceaccount-token-controller", start: service_account_token::start },
+        Row { name: "bootstrap-signer-controller", start: bootstrap_token::start_signer },
+        Row { name: "token-cleaner-controller", start: bootstrap_token::start_cleaner },
+        Row { name: "service-cidr-controller", start: service_cidr::start },
+        Row { name: "ttl-controller", start: ttl::start },
         Row { name: "clusterrole-aggregation-controller", start: cluster_role_aggregation::start },
     ]
 }
