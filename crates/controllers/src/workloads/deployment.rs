@@ -6,7 +6,9 @@
 mod plan;
 mod revision;
 mod scaling;
+mod sets;
 mod status;
+mod steps;
 
 use super::control::{self, still_stands};
 use super::written::Written;

@@ -5,18 +5,22 @@
 //! A pod's end is noted in the status before its finalizer goes, and counted after: so none is counted twice
 //! and none forgotten (KEP-2307). `plan` decides.
 
+mod account;
 mod backoff;
 mod conditions;
 mod indexes;
 mod orphans;
 mod plan;
+mod pods;
 mod policy;
+mod tally;
 
 use super::claim::{Claim, claim};
 use super::control::{self, PodControl};
 use super::patch;
 use super::written::Written;
 use crate::context::{Context, Tasks, spawn};
+use account::Outcome;
 use api::batch::v1::{Job, JobCondition, JobStatus};
 use api::core::v1::Pod;
 use api::{Key, Object, Selector};
@@ -24,7 +28,7 @@ use backoff::Backoff;
 use client::{Error, Patch};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use plan::{Outcome, Work, World};
+use plan::{Work, World};
 use reconcile::{EventKind, Next, Queue, Reconcile, Result};
 use serde_json::json;
 use std::collections::HashMap;
@@ -113,7 +117,7 @@ impl Controller {
         let worked = self.work(&job, &decision.work).await;
         let outcome = if worked.is_ok() { Outcome::Done } else { Outcome::Failed };
         let after = self.mine(&job);
-        let account = plan::account(&world, &decision, outcome, &after);
+        let account = account::account(&world, &decision, outcome, &after);
         for (reason, text) in &account.events {
             self.control.tell(&*job, EventKind::Normal, reason, text);
         }
@@ -122,7 +126,7 @@ impl Controller {
         self.backoffs.lock().insert(key.clone(), decision.backoff);
         let released = self.untrack(&job, &account.release).await;
         let last = account.last.as_ref().filter(|_| released.is_ok());
-        let status = plan::settle(now, account.status, last, &self.mine(&job));
+        let status = account::settle(now, account.status, last, &self.mine(&job));
         let finished = conditions::is_finished(&status);
         let job = self.write_status(&job, &status).await?;
         if let Some(last) = last.filter(|_| finished) {
@@ -177,7 +181,7 @@ impl Controller {
     }
 
     async fn untrack_one(&self, job: &Job, pod: &Pod) -> std::result::Result<(), Error> {
-        if plan::is_tracked(pod) {
+        if pods::is_tracked(pod) {
             self.control.patch(job, pod, untracked(pod)).await?;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Takes the tracking finalizer off pods that no Job will count: of Jobs that are gone or have finished.
 
-use super::{ACCOUNT, conditions, is_ours, plan, status_of, untracked};
+use super::{ACCOUNT, conditions, is_ours, pods::is_tracked, status_of, untracked};
 use crate::context::{Context, Tasks, spawn};
 use crate::workloads::control;
 use api::batch::v1::Job;
@@ -20,7 +20,7 @@ pub(super) fn start(context: &Context, tasks: &mut Tasks, jobs: &Lister<Job>, po
     pods.subscribe(move |change| {
         let pod = change.object();
         let lonely = owners::controller_of(pod.meta()).is_none();
-        if plan::is_tracked(pod) && (lonely || api::pods::is_terminating(pod)) {
+        if is_tracked(pod) && (lonely || api::pods::is_terminating(pod)) {
             orphans.add(pod.key());
         }
     });
@@ -29,7 +29,7 @@ pub(super) fn start(context: &Context, tasks: &mut Tasks, jobs: &Lister<Job>, po
         let job = change.object();
         if matches!(change, Change::Deleted(_)) || conditions::is_finished(&status_of(job)) {
             let mine = control::owned(&of_jobs, job.uid());
-            mine.iter().filter(|pod| plan::is_tracked(pod)).for_each(|pod| orphans.add(pod.key()));
+            mine.iter().filter(|pod| is_tracked(pod)).for_each(|pod| orphans.add(pod.key()));
         }
     });
     let controller = Orphans { client: context.client(ACCOUNT), jobs: jobs.clone(), pods: pods.clone() };
@@ -54,7 +54,7 @@ impl Reconcile for Orphans {
 
     fn reconcile(&self, key: Key) -> BoxFuture<'_, Result> {
         Box::pin(async move {
-            let pod = self.pods.get_key(&key).filter(|pod| plan::is_tracked(pod));
+            let pod = self.pods.get_key(&key).filter(|pod| is_tracked(pod));
             let Some(pod) = pod.filter(|pod| !is_awaited(pod, &self.jobs)) else { return Ok(Next::Done) };
             let patch = Patch::Strategic(untracked(&pod));
             match self.client.patch::<Pod>(&key.namespace, &key.name, &patch).await {

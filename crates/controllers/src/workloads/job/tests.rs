@@ -1,9 +1,11 @@
 //! Jobs from begin to end, in a small world.
 
+use super::account::{Account, Outcome, account, settle};
 use super::backoff::Backoff;
 use super::conditions::{self, is_finished};
 use super::indexes::{COMPLETION_INDEX, index_of};
-use super::plan::{Account, Decision, Outcome, Work, World, account, decide, is_tracked, settle};
+use super::plan::{Decision, Work, World, decide};
+use super::pods::is_tracked;
 use super::{TRACKING, status_of};
 use crate::workloads::testing::{Dice, PodBuilder, at, labels, meta, pod, selector};
 use api::Object;
