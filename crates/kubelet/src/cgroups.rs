@@ -116,6 +116,18 @@ impl Cgroups {
         Ok(())
     }
 
+    /// Writes the pod's limits anew.
+    pub(crate) fn update(&self, pod: &Pod) -> io::Result<()> {
+        if self.uses_systemd {
+            return Ok(());
+        }
+        let own = self.names(pod).pop().unwrap_or_default();
+        if self.is_unified {
+            return write_limits_v2(&join(&self.mount, &own), pod);
+        }
+        write_limits_v1(&self.mount, &own, pod)
+    }
+
     /// Removes the pod's cgroups, when all of its processes are gone.
     pub(crate) fn remove(&self, pod: &Pod) {
         if self.uses_systemd {

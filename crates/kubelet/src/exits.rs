@@ -106,6 +106,8 @@ async fn watch(context: Arc<Context>, wake: Arc<Notify>, id: String, thing: Thin
     };
     match rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK) {
         Ok(handle) => {
+            // Deprecated because a type may change its mind about its descriptor; an `OwnedFd` does not.
+            #[allow(deprecated)]
             let Ok(handle) = AsyncFd::with_interest(handle, Interest::READABLE) else { return };
             let _ = handle.readable().await;
         }

@@ -8,6 +8,7 @@
 //! | the container runtime | `runtime`, `exits` |
 //! | what containers are made of | `sandbox`, `images`, `env`, `fields`, `dns`, `security`, `resources`, `cgroups`, `volumes` |
 //! | their health | `probes`, `hooks`, `http` |
+//! | room on the disk | `logs`, `image_gc` |
 //! | who asks for logs and commands | `server` |
 //!
 //! A kubelet that starts again finds its containers by their labels and goes on; it restarts nothing.
@@ -24,7 +25,9 @@ mod exits;
 mod fields;
 mod hooks;
 mod http;
+mod image_gc;
 mod images;
+mod logs;
 mod machine;
 mod manager;
 mod node;

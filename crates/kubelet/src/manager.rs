@@ -21,6 +21,9 @@ use crate::worker::{self, Handle, Wish};
 /// How often what has no owner is looked for.
 const SWEEP_PERIOD: Duration = Duration::from_secs(60);
 
+/// After the runtime's stream of events ended.
+const EVENTS_RETRY: Duration = Duration::from_secs(5);
+
 /// What a change of an object means for the worker of its pod.
 struct News {
     uid: String,
@@ -43,6 +46,8 @@ pub(crate) async fn run(context: Arc<Context>, informers: &Informers, mut stop: 
         () = stopped(&mut stop) => return,
     }
     let mut manager = Manager { context, pods, workers: BTreeMap::new() };
+    let (ended, mut ends) = mpsc::unbounded_channel();
+    let listening = tokio::spawn(listen(manager.context.clone(), ended));
     let mut sweeps = tokio::time::interval(SWEEP_PERIOD);
     loop {
         tokio::select! {
@@ -50,6 +55,11 @@ pub(crate) async fn run(context: Arc<Context>, informers: &Informers, mut stop: 
                 Some(item) => manager.hear(item),
                 None => return,
             },
+            Some(uid) = ends.recv() => {
+                if let Some(handle) = manager.workers.get(&uid) {
+                    handle.wake.notify_one();
+                }
+            }
             _ = sweeps.tick() => {
                 // First what was heard already, so that nothing known is taken for lost.
                 while let Ok(item) = news.try_recv() {
@@ -63,6 +73,7 @@ pub(crate) async fn run(context: Arc<Context>, informers: &Informers, mut stop: 
             () = stopped(&mut stop) => break,
         }
     }
+    listening.abort();
     for handle in manager.workers.into_values() {
         handle.task.abort();
         let _ = handle.task.await;
@@ -72,6 +83,27 @@ pub(crate) async fn run(context: Arc<Context>, informers: &Informers, mut stop: 
 /// Waits until this process is to stop.
 pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await);
+}
+
+/// Passes on what the runtime tells of its containers, where it tells anything: the UIDs of pods.
+async fn listen(context: Arc<Context>, ended: mpsc::UnboundedSender<String>) {
+    loop {
+        match context.runtime.container_events().await {
+            Ok(mut events) => {
+                while let Ok(Some(event)) = events.message().await {
+                    let sandbox = event.pod_sandbox_status.and_then(|sandbox| sandbox.metadata);
+                    if let Some(sandbox) = sandbox
+                        && ended.send(sandbox.uid).is_err()
+                    {
+                        return;
+                    }
+                }
+            }
+            Err(error) if error.is_unimplemented() => return,
+            Err(error) => tracing::debug!(%error, "cannot listen to the runtime's events"),
+        }
+        tokio::time::sleep(EVENTS_RETRY).await;
+    }
 }
 
 fn told(change: &Change<Pod>) -> Vec<News> {

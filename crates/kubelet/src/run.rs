@@ -7,6 +7,7 @@ use std::time::Duration;
 use client::{Client, Informers};
 use reconcile::{Clock, Recorder};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 
 use crate::cgroups::Cgroups;
 use crate::config::Config;
@@ -17,7 +18,7 @@ use crate::pods::Pods;
 use crate::runtime::messages::{CgroupDriver, ContainerFilter, PodSandboxFilter};
 use crate::runtime::{self, Runtime};
 use crate::volumes::mounts;
-use crate::{manager, node, server};
+use crate::{image_gc, logs, manager, node, server};
 
 /// Images that are pulled at once; the others wait.
 const PULLS_MAX: usize = 5;
@@ -95,7 +96,10 @@ pub async fn run(config: Config, client: Client, mut stop: watch::Receiver<bool>
         Ok(())
     };
     let serve = async { serve.await.map_err(Error::Server) };
-    tokio::try_join!(serve, work).map(|_| ())
+    let cleaners = [tokio::spawn(logs::run(context.clone())), tokio::spawn(image_gc::run(context.clone()))];
+    let result = tokio::try_join!(serve, work).map(|_| ());
+    cleaners.iter().for_each(JoinHandle::abort);
+    result
 }
 
 /// Waits for the runtime; returns its name, and whether it leaves cgroups to systemd.

@@ -101,8 +101,8 @@ impl Runtime {
     }
 
     /// The runtime's conditions (`RuntimeReady`, `NetworkReady`).
-    pub(crate) async fn status(&self) -> Result<StatusResponse, Error> {
-        self.call(path!(runtime "Status"), StatusRequest { verbose: false }, CALL_TIMEOUT).await
+    pub(crate) async fn status(&self, verbose: bool) -> Result<StatusResponse, Error> {
+        self.call(path!(runtime "Status"), StatusRequest { verbose }, CALL_TIMEOUT).await
     }
 
     /// Which cgroup driver the runtime wants; `None` if it is too old to say. Asked once.
@@ -215,6 +215,7 @@ impl Runtime {
         Ok((status, answer.info))
     }
 
+    /// Changes what a running container may use.
     pub(crate) async fn update_container_resources(
         &self,
         id: &str,

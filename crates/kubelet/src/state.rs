@@ -1,7 +1,6 @@
 //! What the container runtime says of one pod, in the kubelet's words.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use api::core::v1::{LifecycleHandler, Pod};
 use jiff::Timestamp;
@@ -143,12 +142,6 @@ impl Run {
     pub(crate) fn is_changed(&self, container: &api::core::v1::Container) -> bool {
         self.annotations.get(label::HASH_VERSION).is_some_and(|version| version == spec::HASH_VERSION)
             && self.annotations.get(label::HASH).is_some_and(|hash| *hash != spec::hash(container))
-    }
-
-    /// How long the container has to end, as was said when it was made: for pods that are no longer known.
-    pub(crate) fn recorded_grace(&self) -> Option<Duration> {
-        let seconds = |key| self.annotations.get(key)?.parse().ok();
-        seconds(label::DELETION_GRACE).or_else(|| seconds(label::TERMINATION_GRACE)).map(Duration::from_secs)
     }
 
     /// The hook before its end, as was said when it was made.

@@ -10,6 +10,7 @@ mod observe;
 mod patch;
 pub(crate) mod phase;
 pub(crate) mod plan;
+mod resize;
 mod start;
 pub(crate) mod status;
 mod stop;
@@ -39,6 +40,7 @@ use crate::volumes::{self, Paths, Tokens};
 use backoff::Backoff;
 use observe::Observer;
 use plan::{Action, Plan, World};
+use resize::{Actuated, Trouble};
 use start::Start;
 use status::{Inputs, Reason};
 use writer::Writer;
@@ -104,6 +106,11 @@ struct Worker {
     volumes_retry: Option<(Timestamp, SignedDuration)>,
     sandbox_retry: Option<(Timestamp, SignedDuration)>,
     verdict: Option<Reason>,
+    /// What running containers were given.
+    actuated: Actuated,
+    /// Why they do not have what they are to have.
+    trouble: Option<Trouble>,
+    resize_after: Option<Timestamp>,
     /// Crashes that were told, so that each is told once.
     told: BTreeSet<(String, u32)>,
     has_cgroup: bool,
@@ -127,6 +134,9 @@ impl Worker {
             volumes_retry: None,
             sandbox_retry: None,
             verdict: None,
+            actuated: Actuated::new(),
+            trouble: None,
+            resize_after: None,
             told: BTreeSet::new(),
             has_cgroup: false,
             context,
@@ -140,7 +150,7 @@ impl Worker {
             let wish = wishes.borrow_and_update().clone();
             let is_gone = match wish {
                 Wish::Be(pod) => {
-                    self.pod = pod;
+                    self.hear(pod);
                     false
                 }
                 Wish::Vanish => true,
@@ -173,6 +183,26 @@ impl Worker {
         }
     }
 
+    /// Takes a new specification.
+    fn hear(&mut self, pod: Arc<Pod>) {
+        let old = std::mem::replace(&mut self.pod, pod);
+        let (old, new) = (&old.metadata, &self.pod.metadata);
+        if old.generation != new.generation {
+            self.resize_after = None;
+        }
+        if (&old.labels, &old.annotations) != (&new.labels, &new.annotations) {
+            // Volumes may tell of them.
+            self.volumes_due();
+        }
+    }
+
+    /// Has the volumes compared with what they are made of at the next look.
+    fn volumes_due(&mut self) {
+        if let Some((_, fresh)) = &mut self.volumes {
+            *fresh = Timestamp::UNIX_EPOCH;
+        }
+    }
+
     /// Whether nothing of the pod may start any more.
     fn is_ending(&self) -> bool {
         let phase = |status: Option<&PodStatus>| {
@@ -186,6 +216,7 @@ impl Worker {
 
     async fn observe(&mut self, is_ending: bool) -> Result<(), crate::runtime::Error> {
         self.state = self.observer.observe(&self.context, spec::uid(&self.pod)).await?;
+        self.adopt_resources();
         self.exits.follow(&self.state);
         self.probes.follow(&self.pod, &self.state, is_ending);
         Ok(())
@@ -201,6 +232,8 @@ impl Worker {
             reasons: &self.reasons,
             old: &self.status,
             verdict: self.verdict.as_ref(),
+            actuated: &self.actuated,
+            trouble: self.trouble.as_ref(),
             is_ended,
             node_ips: &self.context.config.node_ips,
             runtime_name: &self.context.runtime_name,
@@ -268,6 +301,7 @@ impl Worker {
         let plan = self.plan(now);
         self.note_crashes(&plan);
         self.check_deadline(now);
+        self.forget_trouble();
         self.publish(false);
         if self.is_ending() {
             return Ok(None);
@@ -305,6 +339,8 @@ impl Worker {
             crashes: &self.crashes,
             failures: &self.failures,
             sandbox_after: self.sandbox_retry.map(|(after, _)| after),
+            actuated: &self.actuated,
+            resize_after: self.resize_after,
             now,
         })
     }
@@ -444,12 +480,13 @@ impl Worker {
             }
             did_act = true;
             match action {
+                Action::Resize(names) => self.resize(&names).await,
                 Action::KillPod => self.kill_pod().await,
                 Action::ForgetInit => self.forget_init().await,
                 Action::CreateSandbox { attempt, replaces } => self.create_sandbox(attempt, replaces).await,
                 Action::Kill { id, name, message, reason } => self.kill(&id, &name, &message, reason).await,
                 Action::Start { kind, name, restart_count } => {
-                    let is_started = self.start(&name, restart_count, wishes.clone()).await;
+                    let is_started = Box::pin(self.start(&name, restart_count, wishes.clone())).await;
                     if !is_started && kind == Kind::Init {
                         return true;
                     }
@@ -556,6 +593,7 @@ impl Worker {
             Ok(id) => id,
             Err(reason) => return self.fail(name, reason),
         };
+        self.actuated.insert(id.clone(), container.resources.clone().unwrap_or_default());
         self.reasons.remove(name);
         self.failures.remove(name);
         let hook = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.clone());

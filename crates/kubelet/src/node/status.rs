@@ -29,7 +29,7 @@ pub(super) struct Findings {
 
 /// Looks at the node; `old` says since when conditions hold.
 pub(super) async fn findings(context: &Context, old: Option<&NodeStatus>) -> Findings {
-    let runtime = context.runtime.status().await;
+    let runtime = context.runtime.status(false).await;
     let images = context.runtime.list_images().await.unwrap_or_default();
     let version = context.runtime.version().await.unwrap_or_default();
     let (runtime_error, network_error) = match &runtime {

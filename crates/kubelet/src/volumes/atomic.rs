@@ -99,7 +99,7 @@ fn is_same(dir: &Path, files: &Files) -> io::Result<bool> {
     if !dir.is_dir() {
         return Ok(false);
     }
-    list(dir, dir, &mut known)?;
+    list(dir, &mut known)?;
     if known.len() != files.len() {
         return Ok(false);
     }
@@ -114,11 +114,11 @@ fn is_same(dir: &Path, files: &Files) -> io::Result<bool> {
     Ok(true)
 }
 
-fn list(root: &Path, dir: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+fn list(dir: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
-            list(root, &entry.path(), found)?;
+            list(&entry.path(), found)?;
         } else {
             found.push(entry.path());
         }

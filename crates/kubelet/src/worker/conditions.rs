@@ -11,8 +11,15 @@ use crate::spec;
 use crate::text::go_slice;
 
 /// Which conditions are the kubelet's: `PodConditionByKubelet` of `pkg/kubelet/types/pod_status.go`.
-const OWN: [&str; 5] =
-    ["PodScheduled", "Ready", "Initialized", "ContainersReady", "PodReadyToStartContainers"];
+const OWN: [&str; 7] = [
+    "PodScheduled",
+    "Ready",
+    "Initialized",
+    "ContainersReady",
+    "PodReadyToStartContainers",
+    "PodResizePending",
+    "PodResizeInProgress",
+];
 
 /// How one condition stands.
 struct Standing {
@@ -44,6 +51,10 @@ pub(crate) fn conditions(
         .filter(|condition| !OWN.contains(&condition.type_.as_str()))
         .cloned()
         .collect();
+    if let Some(trouble) = inputs.trouble.filter(|_| !phase::is_terminal(phase)) {
+        let old = inputs.old.conditions.iter().flatten().find(|condition| condition.type_ == trouble.kind());
+        all.push(trouble.condition(inputs.pod.metadata.generation, old, Time(seconds(inputs.now))));
+    }
     let has_sandbox = inputs.state.sandbox(inputs.pod).is_ok();
     let sandbox = if has_sandbox { Standing::yes() } else { Standing::no("", String::new()) };
     let ready = ready(inputs, &all, statuses, phase);

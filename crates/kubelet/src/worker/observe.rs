@@ -72,7 +72,7 @@ impl Observer {
             self.runs.insert(run.id.clone(), run.clone());
             runs.push(run);
         }
-        runs.sort_by(|a, b| (b.created_at, b.restart_count).cmp(&(a.created_at, a.restart_count)));
+        runs.sort_by_key(|run| std::cmp::Reverse((run.created_at, run.restart_count)));
         Ok(PodState { sandboxes, runs })
     }
 

@@ -59,6 +59,12 @@ fn changed_conditions(old: Option<&Value>, new: &[Value]) -> Value {
         }
         changed.push(patch);
     }
+    let is_gone = |kind: &Value| !new.iter().any(|condition| condition["type"] == *kind);
+    for before in old.and_then(Value::as_array).into_iter().flatten() {
+        if is_gone(&before["type"]) {
+            changed.push(json!({"$patch": "delete", "type": before["type"]}));
+        }
+    }
     Value::Array(changed)
 }
 
@@ -85,5 +91,9 @@ mod tests {
                 "conditions": [{"type": "Ready", "status": "True", "reason": null}]}})
         );
         assert_eq!(status_patch("u", &new, &new), None);
+        let gone = status(json!({"phase": "Running", "podIPs": [{"ip": "1.1.1.2"}],
+            "conditions": [{"type": "Ready", "status": "True"}]}));
+        let patch = status_patch("u", &new, &gone).unwrap();
+        assert_eq!(patch["status"], json!({"conditions": [{"$patch": "delete", "type": "Gate"}]}));
     }
 }

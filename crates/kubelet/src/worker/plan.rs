@@ -9,6 +9,7 @@ use api::core::v1::{Container, Pod};
 use jiff::Timestamp;
 
 use super::backoff::Backoff;
+use super::resize::{Actuated, Resize, judge};
 use crate::runtime::messages::ContainerState;
 use crate::spec::{self, Kind};
 use crate::state::{PodState, ProbeResults, Run};
@@ -23,6 +24,9 @@ pub(crate) struct World<'a> {
     pub(crate) failures: &'a BTreeMap<String, Timestamp>,
     /// When a sandbox may be made, after one that failed.
     pub(crate) sandbox_after: Option<Timestamp>,
+    pub(crate) actuated: &'a Actuated,
+    /// When resources may be changed, after a change that failed.
+    pub(crate) resize_after: Option<Timestamp>,
     pub(crate) now: Timestamp,
 }
 
@@ -53,6 +57,8 @@ pub(crate) enum Action {
         message: String,
         reason: KillReason,
     },
+    /// Gives these running containers what they are to have now.
+    Resize(Vec<String>),
     Start {
         kind: Kind,
         name: String,
@@ -137,6 +143,7 @@ fn plan_containers(world: &World<'_>, plan: &mut Plan) {
     }
     plan.actions.extend(init.kill);
     plan.actions.extend(app.kill);
+    plan_resize(world, plan);
     for index in init.start {
         let container = &spec::init_containers(world.pod)[index];
         let kind = if spec::is_sidecar(container) { Kind::Sidecar } else { Kind::Init };
@@ -309,6 +316,14 @@ fn plan_app(world: &World<'_>) -> AppPlan {
         } else if found.startup == Some(false) {
             let restart = spec::restarts_on_failure(world.pod, container);
             (KillReason::Startup, format!("Container {name} failed startup probe"), restart)
+        } else if judge(container, run, world.actuated) == Resize::Restart {
+            plan.kill.push(kill(
+                run,
+                format!("Container {name} resize requires restart"),
+                KillReason::Changed,
+            ));
+            plan.start.push(name.clone());
+            continue;
         } else {
             plan.kept += 1;
             continue;
@@ -321,6 +336,22 @@ fn plan_app(world: &World<'_>) -> AppPlan {
         }
     }
     plan
+}
+
+fn plan_resize(world: &World<'_>, plan: &mut Plan) {
+    let all = spec::init_containers(world.pod).iter().chain(spec::containers(world.pod));
+    let names: Vec<_> = all
+        .filter(|container| {
+            let run = world.state.run(&container.name).filter(|run| run.is_running());
+            run.is_some_and(|run| judge(container, run, world.actuated) == Resize::InPlace)
+        })
+        .map(|container| container.name.clone())
+        .collect();
+    match world.resize_after {
+        _ if names.is_empty() => {}
+        Some(after) if world.now < after => plan.wake_at(after),
+        _ => plan.actions.push(Action::Resize(names)),
+    }
 }
 
 /// Whether a container that does not run is to be started.

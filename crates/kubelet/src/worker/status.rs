@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use super::conditions;
 use super::phase::{self, phase};
 use super::plan::should_start;
+use super::resize::{Actuated, Trouble};
 use crate::runtime::messages::ContainerState;
 use crate::spec::{self, Kind};
 use crate::state::{self, PodState, ProbeResults, Run};
@@ -38,6 +39,9 @@ pub(crate) struct Inputs<'a> {
     pub(crate) old: &'a PodStatus,
     /// What ends the pod from outside: its deadline, its eviction.
     pub(crate) verdict: Option<&'a Reason>,
+    pub(crate) actuated: &'a Actuated,
+    /// Why containers do not have the resources that they are to have.
+    pub(crate) trouble: Option<&'a Trouble>,
     /// Whether no container will start any more.
     pub(crate) is_ended: bool,
     pub(crate) node_ips: &'a [IpAddr],
@@ -267,6 +271,7 @@ fn of_run(
             supplemental_groups: Some(groups.clone()).filter(|groups| !groups.is_empty()),
         }),
     });
+    let given = inputs.actuated.get(&run.id).filter(|_| run.is_running()).cloned();
     ContainerStatus {
         name: run.name.clone(),
         restart_count: restart_count.max(old.map_or(0, |old| old.restart_count)),
@@ -276,7 +281,7 @@ fn of_run(
         state: Some(state),
         last_state: Some(ApiState::default()),
         volume_mounts: mounts(container),
-        resources: container.resources.clone().or(Some(api::core::v1::ResourceRequirements::default())),
+        resources: Some(given.or_else(|| container.resources.clone()).unwrap_or_default()),
         allocated_resources: container.resources.as_ref().and_then(|resources| resources.requests.clone()),
         user,
         ..ContainerStatus::default()

@@ -382,18 +382,6 @@ pub(crate) struct AttachResponse {
     pub(crate) url: String,
 }
 
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct ContainerStatsRequest {
-    #[prost(string, tag = "1")]
-    pub(crate) container_id: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct ContainerStatsResponse {
-    #[prost(message, optional, tag = "1")]
-    pub(crate) stats: Option<ContainerStats>,
-}
-
 #[derive(Clone, Copy, PartialEq, Message)]
 pub(crate) struct ListContainerStatsRequest {}
 

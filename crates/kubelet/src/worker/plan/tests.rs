@@ -19,6 +19,8 @@ fn with(spec: Value, runs: Runs, probes: &ProbeResults, crashes: &Backoff) -> (V
         crashes,
         failures: &BTreeMap::new(),
         sandbox_after: None,
+        actuated: &Actuated::new(),
+        resize_after: None,
         now: Timestamp::from_second(1000).unwrap(),
     });
     let words = plan.actions.iter().map(|action| match action {
@@ -26,6 +28,7 @@ fn with(spec: Value, runs: Runs, probes: &ProbeResults, crashes: &Backoff) -> (V
         Action::ForgetInit => "forget init".to_owned(),
         Action::CreateSandbox { attempt, .. } => format!("sandbox {attempt}"),
         Action::Kill { name, message, .. } => format!("kill {name}: {message}"),
+        Action::Resize(names) => format!("resize {}", names.join(" ")),
         Action::Start { name, restart_count, .. } => format!("start {name} {restart_count}"),
     });
     (words.collect(), plan)

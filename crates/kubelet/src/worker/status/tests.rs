@@ -34,6 +34,8 @@ impl Case {
             reasons: &self.reasons,
             old: &self.old,
             verdict: self.verdict.as_ref(),
+            actuated: &Actuated::new(),
+            trouble: None,
             is_ended,
             node_ips: &["192.0.2.1".parse().unwrap()],
             runtime_name: "containerd",
