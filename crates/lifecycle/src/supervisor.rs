@@ -80,6 +80,13 @@ pub enum Runtime {
     None,
 }
 
+impl Runtime {
+    /// Whether Corten starts and ends it.
+    pub fn is_own(&self) -> bool {
+        matches!(self, Self::Own(_))
+    }
+}
+
 /// A process under the supervisor.
 #[derive(Clone, Debug)]
 pub struct Child {

@@ -5,7 +5,7 @@
 
 use lifecycle::containerd::{Containerd, Options, Origin, Programs, leftover_shims, running};
 use lifecycle::notify::Notifier;
-use lifecycle::{Layout, image, mounts, pause, supervisor};
+use lifecycle::{Layout, doctor, image, mounts, pause, supervisor};
 use rustix::fs::inotify;
 use rustix::process::Signal;
 use signal_hook::consts::{SIGTERM, SIGUSR1};
@@ -215,6 +215,71 @@ fn role_server() {
 #[test]
 fn role_node() {
     role_child("node");
+}
+
+#[test]
+fn role_failing() {
+    if role_root().is_some() {
+        eprintln!("no coffee left");
+        std::process::exit(3);
+    }
+}
+
+/// A supervisor whose only child never comes up.
+#[test]
+fn role_supervisor_of_failing() {
+    let Some(layout) = role_root() else { return };
+    println!();
+    let mut config = config(layout);
+    config.runtime = supervisor::Runtime::None;
+    config.children.truncate(1);
+    config.children[0].arguments = arguments("role_failing");
+    let result = lifecycle::up::supervise_for_waiting_parent(config);
+    std::process::exit(i32::from(result.is_err()));
+}
+
+/// A supervisor that needs the port in a file.
+#[test]
+fn role_supervisor_of_taken_port() {
+    let Some(layout) = role_root() else { return };
+    println!();
+    let port = std::fs::read_to_string(layout.root.join("port")).unwrap().parse().unwrap();
+    let mut config = config(layout);
+    config.ports = vec![doctor::Port {
+        address: std::net::Ipv4Addr::LOCALHOST.into(),
+        port,
+        transport: doctor::Transport::Tcp,
+        what: "API server".into(),
+        option: "--bind".into(),
+    }];
+    let result = lifecycle::up::supervise_for_waiting_parent(config);
+    std::process::exit(i32::from(result.is_err()));
+}
+
+fn up_error(layout: &Layout, role: &str) -> String {
+    let executable = std::env::current_exe().unwrap();
+    let result = lifecycle::up::detached(layout, &executable, &arguments(role), &mut Vec::new());
+    format!("{:#}", result.unwrap_err())
+}
+
+#[test]
+fn what_does_not_come_up_says_why() {
+    if !inside("what_does_not_come_up_says_why") {
+        return;
+    }
+    let layout = Root.layout();
+    let error = up_error(&layout, "role_supervisor_of_failing");
+    assert!(error.starts_with("server ended 3 times before it was ready: exit status: 3\n"), "{error}");
+    assert!(error.contains("server.log ends with:") && error.contains("no coffee left"), "{error}");
+    assert_eq!(supervisor::holder(&layout), None);
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    std::fs::write(layout.root.join("port"), port.to_string()).unwrap();
+    let error = up_error(&layout, "role_supervisor_of_taken_port");
+    let own = std::process::id();
+    assert!(error.contains(&format!("TCP port {port} for the API server is taken by ")), "{error}");
+    assert!(error.contains(&format!("(process {own})")) && error.contains("--bind"), "{error}");
 }
 
 fn up(layout: &Layout) -> String {

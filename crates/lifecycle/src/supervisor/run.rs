@@ -438,6 +438,9 @@ impl Supervisor {
     fn leave(&mut self) -> Result<()> {
         let _was_never_written = std::fs::remove_file(&self.config.layout.supervisor_state);
         match self.failure.take() {
+            Some(failure) if self.config.runtime.is_own() => {
+                bail!("{failure}\ncontainers and their containerd go on; `corten down` ends them")
+            }
             Some(failure) => bail!(failure),
             None => Ok(()),
         }
