@@ -30,6 +30,7 @@ mod taint_nodes;
 mod validating_policy;
 mod webhooks;
 
+pub use webhooks::credentials::Credentials as WebhookCredentials;
 pub(crate) use webhooks::service::resolve as service_address;
 
 use crate::call::Call;

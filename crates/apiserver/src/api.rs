@@ -1,7 +1,7 @@
 //! The server's shared state, and how it starts.
 
 use crate::access::Access;
-use crate::admission::Admission;
+use crate::admission::{Admission, WebhookCredentials};
 use crate::aggregation::Aggregation;
 use crate::audit::Audit;
 use crate::cache::{Cache, Published};
@@ -46,6 +46,8 @@ pub struct Options {
     pub audit: Option<Arc<Audit>>,
     /// Priority and fairness.
     pub fairness: Fairness,
+    /// What admission webhooks are shown; `None` for nothing.
+    pub webhook_credentials: Option<Arc<WebhookCredentials>>,
 }
 
 /// Whether requests are sorted and queued (`--enable-priority-and-fairness`).
@@ -106,6 +108,8 @@ pub struct Api {
     pub flow: Option<Arc<FlowControl>>,
     /// What other servers serve.
     pub aggregation: Aggregation,
+    /// What admission webhooks are shown.
+    pub webhook_credentials: Option<Arc<WebhookCredentials>>,
     /// Definitions of custom resources that have changed.
     pub definitions: crate::crd::Queue,
     /// The way to kubelets.
@@ -159,6 +163,7 @@ impl Api {
             encryption: encryption.clone(),
             audit: options.audit,
             aggregation: Aggregation::default(),
+            webhook_credentials: options.webhook_credentials,
             flow: match options.fairness {
                 Fairness::Off => None,
                 Fairness::On(seats) => Some(FlowControl::new(seats)),

@@ -54,7 +54,7 @@ pub enum Level {
 }
 
 impl Level {
-    const ALL: [Self; 4] = [Self::None, Self::Metadata, Self::Request, Self::RequestResponse];
+    pub(crate) const ALL: [Self; 4] = [Self::None, Self::Metadata, Self::Request, Self::RequestResponse];
 
     /// As a policy writes it.
     pub const fn as_str(self) -> &'static str {

@@ -11,7 +11,7 @@ use crate::metrics::Observation;
 use crate::query::Query;
 use crate::reply::Reply;
 use crate::request::RequestInfo;
-use crate::{access, aggregation, endpoints, flowcontrol, route};
+use crate::{access, aggregation, endpoints, flowcontrol, gzip, route};
 use auth::UserInfo;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
@@ -120,6 +120,9 @@ async fn answer(api: Arc<Api>, origin: Origin, mut request: Request<Body>) -> Re
     }
     if let Some(audit) = call.audit.take() {
         response = audit.respond(response);
+    }
+    if gzip::is_wanted(&call.headers) {
+        response = gzip::compress(response);
     }
     if head {
         *response.body_mut() = ResponseBody::empty();

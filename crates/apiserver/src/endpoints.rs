@@ -1,5 +1,6 @@
 //! Paths that are no resources: health, version, discovery, OpenAPI, metrics.
 
+mod issuer;
 mod version;
 
 use crate::call::Call;
@@ -43,6 +44,7 @@ pub(crate) async fn answer(call: &Call, _body: Body) -> Result<Reply, Status> {
         }
         "/version" | "/version/" => Err(method_not_allowed()),
         "/metrics" => Ok(metrics::answer(call)),
+        pki::OPENID_CONFIG_PATH | pki::JWKS_PATH => issuer::answer(call),
         "/" => Ok(index(call)),
         _ => Ok(Reply::no_such_path()),
     }
@@ -93,6 +95,7 @@ fn index(call: &Call) -> Reply {
         paths.extend([format!("/{kind}"), format!("/{kind}/ping")]);
     }
     paths.extend(["/metrics", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/version"].map(str::to_owned));
+    paths.extend([pki::OPENID_CONFIG_PATH, pki::JWKS_PATH].map(str::to_owned));
     paths.sort();
     let mut document = Value::object();
     document.set("paths", paths);

@@ -25,6 +25,7 @@ pub mod door;
 pub mod encryption;
 mod endpoints;
 pub mod flowcontrol;
+mod gzip;
 pub mod listen;
 pub mod managed;
 mod metrics;

@@ -1,7 +1,7 @@
 //! `/metrics`: what the server has done and uses, in Prometheus' text format with upstream's names.
 //!
 //! Counting costs a request one hash, one shared lock and a few atomic additions. Series exist only for
-//! resources that are served, so nobody can make them many by asking for nonsense. Help texts are left out.
+//! resources that are served, so nobody can make them many by asking for nonsense.
 //!
 //! Upstream: `k8s.io/apiserver/pkg/endpoints/metrics`, `…/storage/etcd3/metrics`, client_golang's process
 //! collector.
@@ -18,8 +18,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::fmt::Write as _;
 use std::hash::{BuildHasher, Hash};
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 /// Upper bounds of the duration buckets, in seconds.
@@ -41,7 +41,7 @@ struct Metrics {
     hasher: RandomState,
     /// By the hash of the labels: the keys never come from outside alone, and two that collide are counted
     /// as one.
-    series: RwLock<HashMap<u64, Series>>,
+    series: RwLock<HashMap<u64, Arc<Series>>>,
     reading: AtomicI64,
     mutating: AtomicI64,
 }
@@ -49,6 +49,10 @@ struct Metrics {
 /// Requests of one kind.
 struct Series {
     labels: Labels,
+    /// How many of those that last are there now, and how many events they were sent.
+    lasting: AtomicI64,
+    events: AtomicU64,
+    event_bytes: AtomicU64,
     buckets: [AtomicU64; BOUNDS.len() + 1],
     nanoseconds: AtomicU64,
     codes: [(AtomicU32, AtomicU64); CODES],
@@ -105,9 +109,15 @@ fn gauge(mutates: bool) -> &'static AtomicI64 {
 
 impl Metrics {
     fn count(&self, call: &Call, code: u16, nanoseconds: u128) {
+        let nanoseconds = u64::try_from(nanoseconds).unwrap_or(u64::MAX);
+        self.with(call, |series| series.count(code, nanoseconds));
+    }
+
+    /// Does something with the series of a request, if there is one.
+    fn with<T>(&self, call: &Call, work: impl FnOnce(&Arc<Series>) -> T) -> Option<T> {
         let info = &call.info;
         if !info.is_resource && !is_health(&call.path) {
-            return;
+            return None;
         }
         let (verb, scope, dry_run) = (verb(call), scope(info), dry_run(call));
         let subresource = if info.is_resource { info.subresource.as_str() } else { call.path.as_str() };
@@ -120,12 +130,11 @@ impl Metrics {
             info.resource.as_str(),
             subresource,
         ));
-        let nanoseconds = u64::try_from(nanoseconds).unwrap_or(u64::MAX);
         if let Some(series) = self.series.read().get(&key) {
-            return series.count(code, nanoseconds);
+            return Some(work(series));
         }
         if info.is_resource && !is_served(&call.api.registry.load(), info) {
-            return;
+            return None;
         }
         let labels = Labels {
             verb,
@@ -138,8 +147,38 @@ impl Metrics {
             component: if info.is_resource { "apiserver" } else { "" },
         };
         let mut series = self.series.write();
-        if series.len() < SERIES_MAX {
-            series.entry(key).or_insert_with(|| Series::new(labels)).count(code, nanoseconds);
+        if series.len() >= SERIES_MAX {
+            return None;
+        }
+        Some(work(series.entry(key).or_insert_with(|| Arc::new(Series::new(labels)))))
+    }
+}
+
+/// A watch that is there until this is dropped.
+pub(crate) struct Lasting(Option<Arc<Series>>);
+
+impl Lasting {
+    pub(crate) fn begin(call: &Call) -> Self {
+        let series = METRICS.with(call, Arc::clone);
+        if let Some(series) = &series {
+            series.lasting.fetch_add(1, Relaxed);
+        }
+        Self(series)
+    }
+
+    /// Notes that events were sent.
+    pub(crate) fn sent(&self, events: usize, bytes: usize) {
+        if let Some(series) = self.0.as_ref().filter(|_| events > 0) {
+            series.events.fetch_add(events as u64, Relaxed);
+            series.event_bytes.fetch_add(bytes as u64, Relaxed);
+        }
+    }
+}
+
+impl Drop for Lasting {
+    fn drop(&mut self) {
+        if let Some(series) = &self.0 {
+            series.lasting.fetch_sub(1, Relaxed);
         }
     }
 }
@@ -148,6 +187,9 @@ impl Series {
     fn new(labels: Labels) -> Self {
         Self {
             labels,
+            lasting: AtomicI64::new(0),
+            events: AtomicU64::new(0),
+            event_bytes: AtomicU64::new(0),
             buckets: std::array::from_fn(|_| AtomicU64::new(0)),
             nanoseconds: AtomicU64::new(0),
             codes: std::array::from_fn(|_| (AtomicU32::new(0), AtomicU64::new(0))),
@@ -235,10 +277,15 @@ fn dry_run(call: &Call) -> &'static str {
 pub(crate) fn answer(call: &Call) -> Reply {
     let mut out = String::with_capacity(64 << 10);
     requests(&mut out);
-    family(&mut out, "apiserver_current_inflight_requests", "gauge");
+    let help = "[STABLE] Maximal number of currently used inflight request limit of this apiserver per request kind in last second.";
+    family(&mut out, "apiserver_current_inflight_requests", "gauge", help);
     for (kind, gauge) in [("mutating", &METRICS.mutating), ("readOnly", &METRICS.reading)] {
         let n = gauge.load(Relaxed).max(0);
         _ = writeln!(out, "apiserver_current_inflight_requests{{request_kind=\"{kind}\"}} {n}");
+    }
+    watches(&mut out);
+    if let Some(audit) = &call.api.audit {
+        audited(audit, &mut out);
     }
     objects(&call.api.registry.load(), &mut out);
     if let Some(flow) = &call.api.flow {
@@ -249,16 +296,17 @@ pub(crate) fn answer(call: &Call) -> Reply {
     Reply::bytes(200, "text/plain; version=0.0.4; charset=utf-8", out)
 }
 
-fn family(out: &mut String, name: &str, kind: &str) {
-    _ = writeln!(out, "# TYPE {name} {kind}");
+fn family(out: &mut String, name: &str, kind: &str, help: &str) {
+    _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 
 fn requests(out: &mut String) {
     let series = METRICS.series.read();
-    let mut all: Vec<(String, &Series)> = series.values().map(|s| (s.labels.to_string(), s)).collect();
+    let mut all: Vec<(String, &Series)> = series.values().map(|s| (s.labels.to_string(), &**s)).collect();
     all.sort_by(|a, b| a.0.cmp(&b.0));
     const NAME: &str = "apiserver_request_duration_seconds";
-    family(out, NAME, "histogram");
+    let help = "[STABLE] Response latency distribution in seconds for each verb, dry run value, group, version, resource, subresource, scope and component.";
+    family(out, NAME, "histogram", help);
     for (labels, series) in all.iter().filter(|(_, s)| s.labels.verb != "WATCH") {
         let mut total = 0;
         for (i, bucket) in series.buckets.iter().enumerate() {
@@ -271,13 +319,95 @@ fn requests(out: &mut String) {
         let seconds = series.nanoseconds.load(Relaxed) as f64 / 1e9;
         _ = writeln!(out, "{NAME}_sum{{{labels}}} {seconds}\n{NAME}_count{{{labels}}} {total}");
     }
-    family(out, "apiserver_request_total", "counter");
+    let help = "[STABLE] Counter of apiserver requests broken out for each verb, dry run value, group, version, resource, scope, component, and HTTP response code.";
+    family(out, "apiserver_request_total", "counter", help);
     for (labels, series) in &all {
         for (code, count) in series.codes.iter().map(|(c, n)| (c.load(Relaxed), n.load(Relaxed))) {
             if code != 0 {
                 _ = writeln!(out, "apiserver_request_total{{code=\"{code}\",{labels}}} {count}");
             }
         }
+    }
+}
+
+/// Watches: how many there are, and what they were sent.
+fn watches(out: &mut String) {
+    let series = METRICS.series.read();
+    let mut all: Vec<&Arc<Series>> = series.values().filter(|s| s.labels.verb == "WATCH").collect();
+    all.sort_by(|a, b| {
+        let key = |s: &Series| (s.labels.group.clone(), s.labels.resource.clone(), s.labels.to_string());
+        key(a).cmp(&key(b))
+    });
+    let help = "[STABLE] Gauge of all active long-running apiserver requests broken out by verb, group, version, resource, scope and component. Not all requests are tracked this way.";
+    family(out, "apiserver_longrunning_requests", "gauge", help);
+    for series in &all {
+        let (labels, n) = (&series.labels, series.lasting.load(Relaxed).max(0));
+        _ = writeln!(
+            out,
+            "apiserver_longrunning_requests{{component=\"{}\",group=\"{}\",resource=\"{}\",scope=\"{}\",subresource=\"{}\",verb=\"{}\",version=\"{}\"}} {n}",
+            labels.component,
+            labels.group,
+            labels.resource,
+            labels.scope,
+            labels.subresource,
+            labels.verb,
+            labels.version
+        );
+    }
+    // Scopes are not told apart here.
+    let mut sums: Vec<(String, u64, u64)> = Vec::new();
+    for series in &all {
+        let labels = &series.labels;
+        let text = format!(
+            "group=\"{}\",resource=\"{}\",version=\"{}\"",
+            labels.group, labels.resource, labels.version
+        );
+        let (events, bytes) = (series.events.load(Relaxed), series.event_bytes.load(Relaxed));
+        match sums.last_mut().filter(|(last, ..)| *last == text) {
+            Some((_, n, b)) => (*n, *b) = (*n + events, *b + bytes),
+            None => sums.push((text, events, bytes)),
+        }
+    }
+    let help = "[ALPHA] Number of events sent in watch clients";
+    family(out, "apiserver_watch_events_total", "counter", help);
+    for (labels, events, _) in &sums {
+        _ = writeln!(out, "apiserver_watch_events_total{{{labels}}} {events}");
+    }
+    let help = "[ALPHA] Watch event size distribution in bytes";
+    family(out, "apiserver_watch_events_sizes", "summary", help);
+    for (labels, events, bytes) in &sums {
+        _ = writeln!(out, "apiserver_watch_events_sizes_sum{{{labels}}} {bytes}");
+        _ = writeln!(out, "apiserver_watch_events_sizes_count{{{labels}}} {events}");
+    }
+}
+
+/// What the audit log has done.
+fn audited(audit: &crate::audit::Audit, out: &mut String) {
+    let counters = &audit.counters;
+    let plain: [(&str, &str, u64); 2] = [
+        (
+            "apiserver_audit_event_total",
+            "[ALPHA] Counter of audit events generated and sent to the audit backend.",
+            counters.events.load(Relaxed),
+        ),
+        (
+            "apiserver_audit_requests_rejected_total",
+            "[ALPHA] Counter of apiserver requests rejected due to an error in audit logging backend.",
+            counters.rejected.load(Relaxed),
+        ),
+    ];
+    for (name, help, n) in plain {
+        family(out, name, "counter", help);
+        _ = writeln!(out, "{name} {n}");
+    }
+    let help = "[ALPHA] Counter of audit events that failed to be audited properly. Plugin identifies the plugin affected by the error.";
+    family(out, "apiserver_audit_error_total", "counter", help);
+    _ = writeln!(out, "apiserver_audit_error_total{{plugin=\"log\"}} {}", counters.errors.load(Relaxed));
+    let help = "[ALPHA] Counter of policy levels for audit events (1 per request).";
+    family(out, "apiserver_audit_level_total", "counter", help);
+    for (level, n) in crate::audit::Level::ALL.iter().zip(&counters.levels) {
+        let level = level.as_str();
+        _ = writeln!(out, "apiserver_audit_level_total{{level=\"{level}\"}} {}", n.load(Relaxed));
     }
 }
 
@@ -305,11 +435,13 @@ fn objects(registry: &Registry, out: &mut String) {
     let mut hubs: Vec<(&str, &str, usize)> = hubs.collect();
     hubs.sort_unstable();
     hubs.dedup();
-    family(out, "apiserver_resource_objects", "gauge");
+    let help = "[ALPHA] Number of stored objects at the time of last check split by kind.";
+    family(out, "apiserver_resource_objects", "gauge", help);
     for (group, resource, n) in &hubs {
         _ = writeln!(out, "apiserver_resource_objects{{group=\"{group}\",resource=\"{resource}\"}} {n}");
     }
-    family(out, "apiserver_storage_objects", "gauge");
+    let help = "[STABLE] Number of stored objects at the time of last check split by kind. In case of a fetching error, the value will be -1.";
+    family(out, "apiserver_storage_objects", "gauge", help);
     for (group, resource, n) in &hubs {
         let dot = if group.is_empty() { "" } else { "." };
         _ = writeln!(out, "apiserver_storage_objects{{resource=\"{resource}{dot}{group}\"}} {n}");
@@ -330,7 +462,8 @@ fn build_info(out: &mut String) {
         ("platform", "platform"),
     ];
     let labels = names.map(|(label, key)| format!("{label}=\"{}\"", version.at(key).str()));
-    family(out, "kubernetes_build_info", "gauge");
+    let help = "[ALPHA] A metric with a constant '1' value labeled by major, minor, git version, git commit, git tree state, build date, Go version, and compiler from which Kubernetes was built, and platform on which it is running.";
+    family(out, "kubernetes_build_info", "gauge", help);
     _ = writeln!(out, "kubernetes_build_info{{{}}} 1", labels.join(","));
 }
 

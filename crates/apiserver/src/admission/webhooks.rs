@@ -3,6 +3,7 @@
 //! Upstream: `k8s.io/apiserver/pkg/admission/plugin/webhook`.
 
 mod client;
+pub(super) mod credentials;
 mod hook;
 mod mutating;
 mod review;

@@ -8,9 +8,9 @@ const TICKS: f64 = 100.0;
 
 /// Writes the `process_…` families.
 pub(super) fn write(out: &mut String) {
-    let mut family = |name: &str, kind: &str, value: Option<f64>| {
+    let mut family = |name: &str, kind: &str, help: &str, value: Option<f64>| {
         if let Some(value) = value {
-            super::family(out, name, kind);
+            super::family(out, name, kind, help);
             _ = writeln!(out, "{name} {value}");
         }
     };
@@ -19,14 +19,39 @@ pub(super) fn write(out: &mut String) {
     let status = read("/proc/self/status");
     let limits = read("/proc/self/limits");
     let boot = read("/proc/stat");
-    family("process_cpu_seconds_total", "counter", cpu_seconds(&stat));
+    family(
+        "process_cpu_seconds_total",
+        "counter",
+        "Total user and system CPU time spent in seconds.",
+        cpu_seconds(&stat),
+    );
     let max = limits.lines().find_map(|l| l.strip_prefix("Max open files"));
-    family("process_max_fds", "gauge", max.and_then(first_number));
+    family(
+        "process_max_fds",
+        "gauge",
+        "Maximum number of open file descriptors.",
+        max.and_then(first_number),
+    );
     let open = fs::read_dir("/proc/self/fd").ok().map(|dir| dir.count() as f64);
-    family("process_open_fds", "gauge", open);
-    family("process_resident_memory_bytes", "gauge", kibibytes(&status, "VmRSS:"));
-    family("process_start_time_seconds", "gauge", start_time(&stat, &boot));
-    family("process_virtual_memory_bytes", "gauge", kibibytes(&status, "VmSize:"));
+    family("process_open_fds", "gauge", "Number of open file descriptors.", open);
+    family(
+        "process_resident_memory_bytes",
+        "gauge",
+        "Resident memory size in bytes.",
+        kibibytes(&status, "VmRSS:"),
+    );
+    family(
+        "process_start_time_seconds",
+        "gauge",
+        "Start time of the process since unix epoch in seconds.",
+        start_time(&stat, &boot),
+    );
+    family(
+        "process_virtual_memory_bytes",
+        "gauge",
+        "Virtual memory size in bytes.",
+        kibibytes(&status, "VmSize:"),
+    );
 }
 
 fn first_number(text: &str) -> Option<f64> {

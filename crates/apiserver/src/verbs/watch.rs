@@ -92,6 +92,7 @@ pub(crate) async fn watch(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> 
         items: Vec::new(),
         finished: false,
         shutdown: call.api.shutdown_signal(),
+        lasting: crate::metrics::Lasting::begin(call),
     };
     Ok(Reply {
         code: 200,
@@ -127,13 +128,16 @@ struct WatchBody {
     items: Vec<Item>,
     finished: bool,
     shutdown: Pin<Box<dyn Future<Output = ()> + Send>>,
+    lasting: crate::metrics::Lasting,
 }
 
 impl WatchBody {
     fn initial(&mut self, out: &mut Vec<u8>) {
         let Start::Initial { entries, bookmark } = &mut self.start else { return };
         for entry in entries.by_ref() {
+            let before = out.len();
             self.render.event(EventKind::Added, &entry, out);
+            self.lasting.sent(1, out.len() - before);
             if out.len() >= CHUNK_BYTES {
                 return;
             }
@@ -158,9 +162,11 @@ impl ByteStream for WatchBody {
             self.items.clear();
             match self.watcher.poll(cx, EVENTS_AT_ONCE, &mut self.items) {
                 Poll::Ready(None) => {
+                    let before = out.len();
                     for item in &self.items {
                         self.render.event(item.kind, &item.entry, &mut out);
                     }
+                    self.lasting.sent(self.items.len(), out.len() - before);
                     continue;
                 }
                 Poll::Ready(Some(_)) => {

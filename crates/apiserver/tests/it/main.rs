@@ -4,5 +4,6 @@
 mod aggregation;
 mod audit;
 mod encryption;
+mod endpoints;
 mod flowcontrol;
 mod server;

@@ -3,6 +3,8 @@
 //! HTTP/1.1 only, so that requests spread over the endpoints of a service. Upstream:
 //! `k8s.io/apiserver/pkg/util/webhook`.
 
+use super::credentials::Credential;
+use super::review::Use;
 use super::service;
 use crate::call::Call;
 use base64::Engine;
@@ -16,7 +18,7 @@ use parking_lot::Mutex;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -35,7 +37,9 @@ pub(super) struct Endpoint {
     /// Path and query; may be empty.
     path: String,
     server_name: ServerName<'static>,
-    tls: Arc<ClientConfig>,
+    roots: RootCertStore,
+    /// Made when it is first called: only then is known by what this server proves who it is.
+    tls: OnceLock<Arc<ClientConfig>>,
     /// Namespace, name and port of the service behind `authority`.
     service: Option<(Str, Str, i64)>,
     idle: Mutex<Vec<(Connection, Instant)>>,
@@ -55,7 +59,7 @@ impl Endpoint {
     /// # Errors
     /// It makes no sense.
     pub(super) fn new(config: &Value) -> Result<Self, String> {
-        let tls = tls(config.at("caBundle").str())?;
+        let roots = roots(config.at("caBundle").str())?;
         let service = config.at("service");
         let (authority, path, host, service) = if service.is_null() {
             let uri: Uri = config.at("url").str().parse().map_err(|e| format!("Unparsable URL: {e}"))?;
@@ -76,7 +80,8 @@ impl Endpoint {
         };
         let server_name =
             ServerName::try_from(host.clone()).map_err(|e| format!("{host} is no name of a server: {e}"))?;
-        Ok(Self { authority, path, server_name, tls, service, idle: Mutex::default() })
+        let (tls, idle) = (OnceLock::new(), Mutex::default());
+        Ok(Self { authority, path, server_name, roots, tls, service, idle })
     }
 
     /// The URL, as errors name it.
@@ -94,16 +99,24 @@ impl Endpoint {
     ///
     /// # Errors
     /// Why there is no answer.
-    pub(super) async fn post(&self, call: &Call, body: Bytes, timeout: Duration) -> Result<Answer, String> {
+    pub(super) async fn post(
+        &self,
+        call: &Call,
+        body: Bytes,
+        timeout: Duration,
+        usage: Use,
+    ) -> Result<Answer, String> {
+        let credentials = call.api.webhook_credentials.as_ref();
+        let shown = credentials.and_then(|c| c.find(usage, &self.authority));
         while let Some(connection) = self.take_idle() {
-            match self.exchange(connection, body.clone(), timeout).await {
+            match self.exchange(connection, body.clone(), timeout, shown).await {
                 // The other side may have closed it meanwhile: not a failure, the next one is tried.
                 Err(Broken { sent_nothing: true, .. }) => {}
                 other => return other.map_err(|e| e.why),
             }
         }
-        let connection = self.connect(call).await?;
-        self.exchange(connection, body, timeout).await.map_err(|e| e.why)
+        let connection = self.connect(call, shown).await?;
+        self.exchange(connection, body, timeout, shown).await.map_err(|e| e.why)
     }
 
     fn take_idle(&self) -> Option<Connection> {
@@ -119,7 +132,14 @@ impl Endpoint {
         }
     }
 
-    async fn connect(&self, call: &Call) -> Result<Connection, String> {
+    async fn connect(&self, call: &Call, shown: Option<&Credential>) -> Result<Connection, String> {
+        let tls = match self.tls.get() {
+            Some(tls) => tls.clone(),
+            None => {
+                let made = tls(self.roots.clone(), shown)?;
+                self.tls.get_or_init(|| made).clone()
+            }
+        };
         let address = match &self.service {
             Some((namespace, name, port)) => service::resolve(&call.api, namespace, name, *port)?,
             None => self.authority.clone(),
@@ -131,7 +151,7 @@ impl Endpoint {
         })?;
         // Small requests and answers: they are not to wait for each other.
         let _ = stream.set_nodelay(true);
-        let connector = TlsConnector::from(self.tls.clone());
+        let connector = TlsConnector::from(tls);
         let stream = connector.connect(self.server_name.clone(), stream).await.map_err(|e| tls_error(&e))?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
         tokio::spawn(async move {
@@ -147,12 +167,13 @@ impl Endpoint {
         mut connection: Connection,
         body: Bytes,
         timeout: Duration,
+        shown: Option<&Credential>,
     ) -> Result<Answer, Broken> {
         let broken = |why: String| Broken { why, sent_nothing: false };
         if let Err(error) = connection.ready().await {
             return Err(Broken { why: error.to_string(), sent_nothing: true });
         }
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(Method::POST)
             .uri(self.target(timeout))
             .header(header::HOST, &self.authority)
@@ -161,6 +182,9 @@ impl Endpoint {
             .header(header::USER_AGENT, "kube-apiserver-admission")
             .body(Full::new(body))
             .map_err(|e| broken(e.to_string()))?;
+        if let Some(value) = shown.and_then(|s| s.authorization.clone()) {
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
         let response = match connection.try_send_request(request).await {
             Ok(response) => response,
             Err(error) => {
@@ -201,17 +225,26 @@ fn tls_error(error: &std::io::Error) -> String {
     }
 }
 
-/// Trusts the certificates of a bundle (base64 of PEM), and nobody without one.
-fn tls(bundle: &str) -> Result<Arc<ClientConfig>, String> {
+/// The certificates of a bundle (base64 of PEM); without one, nobody is trusted.
+fn roots(bundle: &str) -> Result<RootCertStore, String> {
     let pem = STANDARD.decode(bundle).map_err(|e| format!("unable to load root certificates: {e}"))?;
     let mut roots = RootCertStore::empty();
     let certificates = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok);
     roots.add_parsable_certificates(certificates);
+    Ok(roots)
+}
+
+fn tls(roots: RootCertStore, shown: Option<&Credential>) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| e.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let config = match shown.and_then(|s| s.certificate.as_ref()) {
+        Some((chain, key)) => config
+            .with_client_auth_cert(chain.clone(), key.clone_key())
+            .map_err(|e| format!("cannot use the client certificate: {e}"))?,
+        None => config.with_no_client_auth(),
+    };
     Ok(Arc::new(config))
 }

@@ -52,7 +52,7 @@ pub(super) async fn ask(
     let uid = call.api.new_uid();
     let api_version = format!("admission.k8s.io/{version}");
     let body = Bytes::from(json::to_vec(&review(call, a, matched, shown, &uid, &api_version)));
-    let answer = tokio::time::timeout(hook.timeout, endpoint.post(call, body, hook.timeout)).await;
+    let answer = tokio::time::timeout(hook.timeout, endpoint.post(call, body, hook.timeout, usage)).await;
     let failed = |why: &dyn std::fmt::Display| {
         let url = endpoint.url(hook.timeout);
         Failure::call(format!("failed to call webhook: Post {}: {why}", Quoted(&url)))
