@@ -24,6 +24,8 @@ const RTM_NEWNEIGH: u16 = 28;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_OPERSTATE: u16 = 16;
+const IF_OPER_UP: u8 = 6;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
 const IFLA_NET_NS_FD: u16 = 28;
@@ -50,6 +52,10 @@ const NUD_PERMANENT: u16 = 0x80;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 
+/// The kernel takes less than a millisecond, or a second if there were many such changes.
+const READY_ATTEMPTS_MAX: u32 = 2000;
+const READY_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
+
 /// Who made a route: Corten's number among the routing protocols, so that its routes are known again. Not
 /// used by any daemon of iproute2's rt_protos.
 pub(crate) const ROUTE_PROTOCOL: u8 = 0x43;
@@ -72,7 +78,10 @@ pub(crate) struct Link {
     pub(crate) name: String,
     pub(crate) mac: Mac,
     pub(crate) mtu: u32,
+    /// It is switched on.
     pub(crate) up: bool,
+    /// It passes packets.
+    pub(crate) ready: bool,
 }
 
 /// How far an address or a route reaches.
@@ -165,6 +174,19 @@ impl Links {
     /// Switches an interface on.
     pub(crate) fn set_up(&mut self, link: u32) -> io::Result<()> {
         self.socket.request(RTM_NEWLINK, 0, &link_header(link, IFF_UP, IFF_UP), |_| {})
+    }
+
+    /// Waits until an interface that was switched on passes packets: the kernel does the last step, from the
+    /// link's carrier to its queue, on a thread of its own.
+    pub(crate) fn wait_until_ready(&mut self, name: &str) -> io::Result<()> {
+        for _ in 0..READY_ATTEMPTS_MAX {
+            let link = self.by_name(name)?.ok_or_else(|| io::Error::other(format!("{name} is gone")))?;
+            if link.ready {
+                return Ok(());
+            }
+            std::thread::sleep(READY_PAUSE);
+        }
+        Err(io::Error::other(format!("the interface {name} has no carrier")))
     }
 
     /// Removes an interface, and with it what stands on it; one that is gone is fine.
@@ -379,6 +401,7 @@ fn link_of(message: &Message) -> Option<Link> {
         mac: Mac(mac.unwrap_or_default()),
         mtu: attribute(attributes, IFLA_MTU).and_then(u32_of).unwrap_or(0),
         up: u32_of(message.body.get(8..)?)? & IFF_UP != 0,
+        ready: attribute(attributes, IFLA_OPERSTATE).and_then(<[u8]>::first) == Some(&IF_OPER_UP),
     })
 }
 

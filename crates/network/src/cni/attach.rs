@@ -20,7 +20,11 @@ pub(crate) fn attach(record: &Record, namespace: &Namespace) -> io::Result<()> {
     links
         .add_veth(&here, &there, namespace.descriptor(), record.mtu, &record.pod)
         .map_err(|error| while_doing("make the veth pair", error))?;
-    let made = inside(record, namespace).and_then(|()| outside(record, &mut links));
+    // The end that is switched on last is ready at once, the other one when the kernel gets round to it: what
+    // the pod sends must not be lost, and what it is sent is waited for.
+    let made = outside(record, &mut links)
+        .and_then(|()| inside(record, namespace))
+        .and_then(|()| links.wait_until_ready(&record.host_interface));
     if made.is_err() {
         // The first error is what is to be told; an end that cannot be removed is removed at the next DEL.
         let _ = links.remove(&record.host_interface);

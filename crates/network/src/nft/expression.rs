@@ -41,6 +41,10 @@ pub(crate) enum Expression {
     Mark(Register),
     /// Sets the packet's mark.
     SetMark(Register),
+    /// The packet's priority, which queues may look at.
+    Priority(Register),
+    /// Sets the packet's priority.
+    SetPriority(Register),
     /// The name of the interface it came in by (16 bytes).
     InputInterface(Register),
     /// The connection's state, a bit set.
@@ -96,11 +100,10 @@ impl Expression {
             Self::DestinationPort(to) => payload(buffer, *to, TRANSPORT, 2, 2),
             Self::Protocol(to) => meta(buffer, *to, META_L4PROTO),
             Self::Mark(to) => meta(buffer, *to, META_MARK),
+            Self::Priority(to) => meta(buffer, *to, META_PRIORITY),
             Self::InputInterface(to) => meta(buffer, *to, META_IIFNAME),
-            Self::SetMark(from) => named(buffer, "meta", |buffer| {
-                buffer.put_be32(META_KEY, META_MARK);
-                buffer.put_be32(META_SREG, number(from));
-            }),
+            Self::SetMark(from) => set_meta(buffer, *from, META_MARK),
+            Self::SetPriority(from) => set_meta(buffer, *from, META_PRIORITY),
             Self::Load(to, value) => named(buffer, "immediate", |buffer| {
                 buffer.put_be32(IMMEDIATE_DREG, number(to));
                 buffer.nest(IMMEDIATE_DATA, |buffer| buffer.put(DATA_VALUE, value));
@@ -180,6 +183,7 @@ const TRANSPORT: u32 = 2;
 const META_DREG: u16 = 1;
 const META_KEY: u16 = 2;
 const META_SREG: u16 = 3;
+const META_PRIORITY: u32 = 2;
 const META_MARK: u32 = 3;
 const META_IIFNAME: u32 = 6;
 const META_L4PROTO: u32 = 16;
@@ -271,6 +275,13 @@ fn meta(buffer: &mut Buffer, to: Register, key: u32) {
     named(buffer, "meta", |buffer| {
         buffer.put_be32(META_DREG, to.number());
         buffer.put_be32(META_KEY, key);
+    });
+}
+
+fn set_meta(buffer: &mut Buffer, from: Register, key: u32) {
+    named(buffer, "meta", |buffer| {
+        buffer.put_be32(META_KEY, key);
+        buffer.put_be32(META_SREG, from.number());
     });
 }
 

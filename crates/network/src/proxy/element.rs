@@ -6,6 +6,7 @@
 //! elements, whatever the number of Services. A node port is a frontend with the address of all zeros.
 
 use crate::cidr::{Cidr, Family, octets};
+use crate::cni::fnv;
 use crate::nft::{Data, Element, SetDefinition};
 use crate::protocol::Protocol;
 use std::fmt;
@@ -69,6 +70,13 @@ impl Backend {
     }
 }
 
+impl Backend {
+    /// A number that stands for it: the same on every node, at any time, whatever other endpoints there are.
+    pub(crate) fn mark(&self) -> u32 {
+        fnv(&[&self.to_string()]) as u32
+    }
+}
+
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.address, self.port)
@@ -98,6 +106,14 @@ impl Group {
         match self {
             Self::Cluster => "cluster",
             Self::Local => "local",
+        }
+    }
+
+    /// The set of endpoints to which a client may come back.
+    pub(crate) fn affinity_set(self) -> Set {
+        match self {
+            Self::Cluster => Set::AffinityCluster,
+            Self::Local => Set::AffinityLocal,
         }
     }
 }
@@ -190,8 +206,10 @@ pub(crate) enum Key {
     NoEndpoints(Frontend),
     /// An endpoint by its number.
     Endpoint(Frontend, u32),
-    /// An endpoint to which a client may come back.
-    AffinityEndpoint(Frontend, Backend, Group),
+    /// The mark of an endpoint by its number, where clients come back.
+    AffinityMark(Frontend, u32),
+    /// An endpoint by its mark.
+    AffinityEndpoint(Frontend, u32, Group),
     /// The address of an endpoint on this node: it may be sent to itself.
     Hairpin(IpAddr),
     /// A frontend that only some clients may use.
@@ -211,6 +229,8 @@ pub(crate) enum Value {
     Member,
     Action(Action),
     Backend(Backend),
+    /// By which a client's endpoint is remembered.
+    Mark(u32),
 }
 
 /// The sets and maps of a table.
@@ -223,7 +243,9 @@ pub(crate) enum Set {
     Locals,
     NoEndpoints,
     Endpoints,
-    AffinityEndpoints,
+    AffinityMarks,
+    AffinityCluster,
+    AffinityLocal,
     Hairpin,
     Firewalled,
     SourceRanges,
@@ -233,7 +255,7 @@ pub(crate) enum Set {
 
 impl Set {
     /// All whose elements are planned.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::ClusterIps,
         Self::Redirects,
         Self::Services,
@@ -241,7 +263,9 @@ impl Set {
         Self::Locals,
         Self::NoEndpoints,
         Self::Endpoints,
-        Self::AffinityEndpoints,
+        Self::AffinityMarks,
+        Self::AffinityCluster,
+        Self::AffinityLocal,
         Self::Hairpin,
         Self::Firewalled,
         Self::SourceRanges,
@@ -259,7 +283,9 @@ impl Set {
             Self::Locals => "locals",
             Self::NoEndpoints => "no-endpoints",
             Self::Endpoints => "endpoints",
-            Self::AffinityEndpoints => "affinity-endpoints",
+            Self::AffinityMarks => "affinity-marks",
+            Self::AffinityCluster => "affinity-cluster",
+            Self::AffinityLocal => "affinity-local",
             Self::Hairpin => "hairpin",
             Self::Firewalled => "firewalled",
             Self::SourceRanges => "source-ranges",
@@ -280,8 +306,10 @@ impl Set {
             Self::Redirects | Self::Services | Self::Shortcuts | Self::Locals | Self::NoEndpoints => {
                 (frontend, verdict)
             }
-            Self::Endpoints => (with(&frontend, &[NUMBER]), Some(backend)),
-            Self::AffinityEndpoints => (with(&with(&frontend, &backend), &[NUMBER]), None),
+            Self::Endpoints | Self::AffinityCluster | Self::AffinityLocal => {
+                (with(&frontend, &[NUMBER]), Some(backend))
+            }
+            Self::AffinityMarks => (with(&frontend, &[NUMBER]), Some(vec![NUMBER])),
             Self::Hairpin => (vec![address, address], None),
             Self::Firewalled => (frontend, None),
             Self::SourceRanges => (with(&frontend, &[address]), None),
@@ -296,13 +324,13 @@ pub(crate) const AFFINITY_MAP: &str = "affinity";
 /// So many clients are remembered on a node; others get an endpoint at random each time.
 pub(crate) const AFFINITY_CLIENTS_MAX: u32 = 1 << 20;
 
-/// How the kernel is told of the map of clients: client and frontend to backend.
+/// How the kernel is told of the map of clients: client and frontend to the endpoint's mark.
 pub(crate) fn affinity_definition(family: Family) -> SetDefinition {
     let address = address_part(family);
     SetDefinition {
         name: AFFINITY_MAP,
         key: vec![address, address, PROTOCOL, PORT],
-        data: Some(vec![address, PORT]),
+        data: Some(vec![NUMBER]),
         interval: false,
         dynamic: Some(AFFINITY_CLIENTS_MAX),
     }
@@ -332,7 +360,8 @@ impl Key {
             Self::Local(_) => Set::Locals,
             Self::NoEndpoints(_) => Set::NoEndpoints,
             Self::Endpoint(..) => Set::Endpoints,
-            Self::AffinityEndpoint(..) => Set::AffinityEndpoints,
+            Self::AffinityMark(..) => Set::AffinityMarks,
+            Self::AffinityEndpoint(_, _, group) => group.affinity_set(),
             Self::Hairpin(_) => Set::Hairpin,
             Self::Firewalled(_) => Set::Firewalled,
             Self::SourceRange(..) => Set::SourceRanges,
@@ -351,6 +380,7 @@ impl Key {
             | Self::Local(frontend)
             | Self::NoEndpoints(frontend)
             | Self::Endpoint(frontend, _)
+            | Self::AffinityMark(frontend, _)
             | Self::AffinityEndpoint(frontend, _, _)
             | Self::Firewalled(frontend)
             | Self::SourceRange(frontend, _)
@@ -384,12 +414,10 @@ impl Key {
             | Self::NoEndpoints(frontend)
             | Self::Firewalled(frontend)
             | Self::HostPort(frontend) => (frontend.key(), None),
-            Self::Endpoint(frontend, number) => {
+            Self::Endpoint(frontend, number)
+            | Self::AffinityMark(frontend, number)
+            | Self::AffinityEndpoint(frontend, number, _) => {
                 ([frontend.key(), number.to_ne_bytes().to_vec()].concat(), None)
-            }
-            Self::AffinityEndpoint(frontend, backend, group) => {
-                let group = group.offset().to_ne_bytes().to_vec();
-                ([frontend.key(), backend.key(), group].concat(), None)
             }
             Self::SourceRange(frontend, range) => {
                 let first = [frontend.key(), octets(range.address())].concat();
@@ -401,6 +429,7 @@ impl Key {
             Value::Member => None,
             Value::Action(action) => Some(action.data()),
             Value::Backend(backend) => Some(Data::Value(backend.key())),
+            Value::Mark(mark) => Some(Data::Value(mark.to_ne_bytes().to_vec())),
         };
         Element { key, end, data }
     }
@@ -420,13 +449,13 @@ impl fmt::Display for Key {
             | Self::NoEndpoints(frontend)
             | Self::Firewalled(frontend)
             | Self::HostPort(frontend) => write!(f, "{set} {frontend}"),
-            Self::Endpoint(frontend, number) => match number.checked_sub(ENDPOINTS_MAX) {
-                Some(local) => write!(f, "{set} {frontend} local {local}"),
-                None => write!(f, "{set} {frontend} {number}"),
-            },
-            Self::AffinityEndpoint(frontend, backend, group) => {
-                write!(f, "{set} {frontend} {backend} {}", group.name())
+            Self::Endpoint(frontend, number) | Self::AffinityMark(frontend, number) => {
+                match number.checked_sub(ENDPOINTS_MAX) {
+                    Some(local) => write!(f, "{set} {frontend} local {local}"),
+                    None => write!(f, "{set} {frontend} {number}"),
+                }
             }
+            Self::AffinityEndpoint(frontend, mark, _) => write!(f, "{set} {frontend} {mark:08x}"),
             Self::SourceRange(frontend, range) => write!(f, "{set} {frontend} {range}"),
         }
     }
@@ -438,6 +467,7 @@ impl fmt::Display for Value {
             Self::Member => Ok(()),
             Self::Action(action) => write!(f, ": {action}"),
             Self::Backend(backend) => write!(f, ": {backend}"),
+            Self::Mark(mark) => write!(f, ": {mark:08x}"),
         }
     }
 }

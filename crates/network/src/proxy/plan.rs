@@ -235,10 +235,13 @@ impl Port {
     fn put(&self, elements: &mut BTreeMap<Key, Value>, frontend: Frontend, groups: &[(Group, &[Backend])]) {
         for (group, backends) in groups {
             for (number, backend) in (group.offset()..).zip(*backends) {
-                elements.insert(Key::Endpoint(frontend, number), Value::Backend(*backend));
-                if self.affinity_seconds > 0 {
-                    elements.insert(Key::AffinityEndpoint(frontend, *backend, *group), Value::Member);
+                if self.affinity_seconds == 0 {
+                    elements.insert(Key::Endpoint(frontend, number), Value::Backend(*backend));
+                    continue;
                 }
+                let mark = backend.mark();
+                elements.insert(Key::AffinityMark(frontend, number), Value::Mark(mark));
+                elements.insert(Key::AffinityEndpoint(frontend, mark, *group), Value::Backend(*backend));
             }
         }
     }

@@ -367,21 +367,21 @@ fn session_affinity() {
         expect![[r#"
             cluster-ips 10.96.0.1
             services 10.96.0.1 tcp 80: pick-cluster-2-affinity-60
-            endpoints 10.96.0.1 tcp 80 0: 10.244.0.1 8080
-            endpoints 10.96.0.1 tcp 80 1: 10.244.1.1 8080
-            affinity-endpoints 10.96.0.1 tcp 80 10.244.0.1 8080 cluster
-            affinity-endpoints 10.96.0.1 tcp 80 10.244.1.1 8080 cluster
+            affinity-marks 10.96.0.1 tcp 80 0: 558331cf
+            affinity-marks 10.96.0.1 tcp 80 1: 4f96afee
+            affinity-cluster 10.96.0.1 tcp 80 4f96afee: 10.244.1.1 8080
+            affinity-cluster 10.96.0.1 tcp 80 558331cf: 10.244.0.1 8080
         "#]],
     );
     check(
         json!({ "/spec/sessionAffinity": "ClientIP" }),
         &["10.244.0.1"],
         expect![[r#"
-        cluster-ips 10.96.0.1
-        services 10.96.0.1 tcp 80: pick-cluster-1-affinity-10800
-        endpoints 10.96.0.1 tcp 80 0: 10.244.0.1 8080
-        affinity-endpoints 10.96.0.1 tcp 80 10.244.0.1 8080 cluster
-    "#]],
+            cluster-ips 10.96.0.1
+            services 10.96.0.1 tcp 80: pick-cluster-1-affinity-10800
+            affinity-marks 10.96.0.1 tcp 80 0: 558331cf
+            affinity-cluster 10.96.0.1 tcp 80 558331cf: 10.244.0.1 8080
+        "#]],
     );
 }
 

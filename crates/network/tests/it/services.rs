@@ -199,6 +199,13 @@ fn a_client_comes_back() {
     for _ in 0..20 {
         assert_eq!(client.space.ask("10.96.0.1:80"), second);
     }
+    // People can look at it.
+    let output = std::process::Command::new("ip")
+        .args(["netns", "exec", &node.space.name, "nft", "list", "ruleset"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains(". 10.96.0.1 . tcp . 80"), "{text}");
     // A restart forgets no client.
     drop(rules);
     let mut rules = node.rules();
