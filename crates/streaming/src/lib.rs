@@ -11,6 +11,7 @@
 
 pub mod backend;
 pub mod error;
+pub mod messages;
 pub mod spdy;
 pub mod streams;
 pub mod translate;

@@ -21,6 +21,8 @@ pub const CLOSE_ERROR: u16 = 1011;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Opcode {
+    /// Text.
+    Text = 1,
     /// Bytes.
     Binary = 2,
     /// The end.

@@ -3,6 +3,7 @@
 
 mod aggregation;
 mod audit;
+mod connect;
 mod encryption;
 mod endpoints;
 mod flowcontrol;

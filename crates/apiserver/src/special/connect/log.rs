@@ -18,6 +18,7 @@ use meta::gvk::{GroupKind, GroupResource};
 use meta::status::Status;
 use meta::time::Time;
 use std::sync::Arc;
+use streaming::{messages, websocket};
 use value::Str;
 
 /// How much of a kubelet's refusal is told, as upstream.
@@ -67,6 +68,11 @@ pub(super) async fn answer(call: &Call, _target: &Target, _hub: &Arc<Hub>) -> Re
     })?;
     if !(200..=206).contains(&response.status().as_u16()) {
         return Err(refusal(name, response).await);
+    }
+    if websocket::is_request(&call.headers) {
+        let (streams, client) = (&call.api.streams, call.upgrade.clone());
+        let sent = messages::send(streams, client, &call.headers, response.into_body());
+        return super::upgrade_reply(call, sent);
     }
     let body = ResponseBody::Remote { body: response.into_body(), stop: call.api.shutdown_signal() };
     Ok(Reply { code: 200, content_type: "text/plain", body, headers: Vec::new() })

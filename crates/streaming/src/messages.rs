@@ -1,0 +1,166 @@
+//! A body that is sent as WebSocket messages, for clients that cannot read it otherwise (browsers).
+//!
+//! Upstream: `wsstream.Reader` in `k8s.io/streaming/pkg/httpstream/wsstream/stream.go`.
+
+use crate::streams::Activity;
+use crate::upgrade::Outcome;
+use crate::websocket::{self, Decoder, Event, Opcode};
+use crate::{Error, Streams};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http_body::Body;
+use http_body_util::BodyExt;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::Mutex;
+
+const BINARY: &str = "binary.k8s.io";
+const BASE64: &str = "base64.binary.k8s.io";
+const READ_BYTES: usize = 4 << 10;
+
+/// How the bytes are put into messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Binary,
+    Base64,
+}
+
+/// The first protocol of the client's that is known here; a client may name none.
+fn negotiate(headers: &HeaderMap) -> Result<(Option<&'static str>, Form), Error> {
+    let offered = websocket::offered(headers);
+    if offered.is_empty() {
+        return Ok((None, Form::Binary));
+    }
+    let known = |name: &&str| match *name {
+        BINARY => Some((Some(BINARY), Form::Binary)),
+        BASE64 => Some((Some(BASE64), Form::Base64)),
+        _ => None,
+    };
+    offered.iter().find_map(known).ok_or(Error::Upgrade("websocket: none of the client's protocols is known"))
+}
+
+/// Agrees to the client's request and sends the body.
+///
+/// # Errors
+/// The request is no handshake, or there are too many connections.
+pub fn send<B>(streams: &Streams, client: OnUpgrade, headers: &HeaderMap, body: B) -> Result<Outcome, Error>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    let permit = streams.permit()?;
+    let (protocol, form) = negotiate(headers)?;
+    let switched = websocket::accept(headers, protocol)?;
+    streams.spawn(permit, async move { pump(TokioIo::new(client.await?), body, form).await });
+    Ok(Outcome::Switched(switched))
+}
+
+async fn pump<B>(client: impl AsyncRead + AsyncWrite, body: B, form: Form) -> Result<(), Error>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    let (read, write) = tokio::io::split(client);
+    let (write, activity) = (Mutex::new(write), Activity::default());
+    let result = tokio::select! {
+        result = listen(read, &write) => result,
+        result = speak(&write, body, form, &activity) => result,
+        () = activity.idle() => Ok(()),
+    };
+    let code = if result.is_ok() { websocket::CLOSE_NORMAL } else { websocket::CLOSE_ERROR };
+    let mut write = write.lock().await;
+    // Who has left is told in vain.
+    let _ = write.write_all(&websocket::close(code)).await;
+    let _ = write.shutdown().await;
+    result
+}
+
+async fn speak<B>(
+    to: &Mutex<impl AsyncWrite + Unpin>,
+    mut body: B,
+    form: Form,
+    activity: &Activity,
+) -> Result<(), Error>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(std::io::Error::other)?.into_data() else { continue };
+        let message = match form {
+            Form::Binary => websocket::frame(Opcode::Binary, &[&data]),
+            Form::Base64 => websocket::frame(Opcode::Text, &[STANDARD.encode(&data).as_bytes()]),
+        };
+        activity.touch();
+        let mut to = to.lock().await;
+        to.write_all(&message).await?;
+        to.flush().await?;
+    }
+    Ok(())
+}
+
+/// The client has nothing to say but that it is there, or that it goes.
+async fn listen(
+    mut from: impl AsyncRead + Unpin,
+    answers: &Mutex<impl AsyncWrite + Unpin>,
+) -> Result<(), Error> {
+    let (mut decoder, mut input) = (Decoder::default(), BytesMut::new());
+    loop {
+        while let Some(event) = decoder.next(&mut input)? {
+            match event {
+                Event::Ping(payload) => {
+                    let pong = websocket::frame(Opcode::Pong, &[&payload]);
+                    let mut answers = answers.lock().await;
+                    answers.write_all(&pong).await?;
+                    answers.flush().await?;
+                }
+                Event::Close => return Ok(()),
+                Event::Data { .. } | Event::Pong => {}
+            }
+        }
+        input.reserve(READ_BYTES);
+        if from.read_buf(&mut input).await? == 0 {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use http::HeaderValue;
+    use http::header::SEC_WEBSOCKET_PROTOCOL;
+    use http_body_util::Full;
+    use tokio::io::duplex;
+
+    #[tokio::test]
+    async fn a_body_is_sent() {
+        for (form, want) in [
+            (Form::Binary, &[0x82, 3, b'a', b'b', b'c', 0x88, 2, 3, 232][..]),
+            (Form::Base64, &[0x81, 4, b'Y', b'W', b'J', b'j', 0x88, 2, 3, 232]),
+        ] {
+            let (mut client, server) = duplex(1 << 10);
+            pump(server, Full::new(Bytes::from("abc")), form).await.unwrap();
+            let mut got = Vec::new();
+            client.read_to_end(&mut got).await.unwrap();
+            assert_eq!(got, want);
+        }
+    }
+
+    #[test]
+    fn protocols() {
+        let of = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(text));
+            negotiate(&headers).ok()
+        };
+        assert_eq!(of("x, base64.binary.k8s.io, binary.k8s.io"), Some((Some(BASE64), Form::Base64)));
+        assert_eq!(of("binary.k8s.io"), Some((Some(BINARY), Form::Binary)));
+        assert_eq!(of(""), Some((None, Form::Binary)));
+        assert_eq!(of("x"), None);
+    }
+}
