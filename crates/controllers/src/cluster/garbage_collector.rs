@@ -118,7 +118,7 @@ impl Shared {
             match work {
                 Work::Delete(uid) => self.deletions.add(Key::new("", &*uid)),
                 Work::Orphan(uid) => self.orphanings.add(Key::new("", &*uid)),
-                Work::ForeignOwner(dependent, owner) => self.report_foreign_owner(&dependent, &owner),
+                Work::ForeignOwner(foreign) => self.report_foreign_owner(&foreign.dependent, &foreign.owner),
             }
         }
     }

@@ -95,8 +95,16 @@ pub(super) enum Work {
     Delete(Uid),
     /// Let go of the object's dependents.
     Orphan(Uid),
-    /// Tell that the first object names an owner that lives in another namespace.
-    ForeignOwner(Identity, Identity),
+    /// Tell that an object names an owner that lives in another namespace.
+    ForeignOwner(Box<ForeignOwner>),
+}
+
+/// An owner in another namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ForeignOwner {
+    pub(super) dependent: Identity,
+    /// As the dependent names it.
+    pub(super) owner: Identity,
 }
 
 /// A node.
@@ -388,7 +396,8 @@ fn claims(dependent: &Node, owner: &Identity) -> Claims {
 
 fn foreign_owner(dependent: &Node, uid: &Uid, work: &mut Vec<Work>) {
     if let Some(owner) = dependent.owners.iter().find(|owner| owner.uid == *uid) {
-        let claimed = owner.identity(&dependent.identity.namespace);
-        work.push(Work::ForeignOwner(dependent.identity.clone(), claimed));
+        let owner = owner.identity(&dependent.identity.namespace);
+        let foreign = ForeignOwner { dependent: dependent.identity.clone(), owner };
+        work.push(Work::ForeignOwner(Box::new(foreign)));
     }
 }

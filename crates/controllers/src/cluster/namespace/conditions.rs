@@ -194,7 +194,8 @@ mod tests {
 
     #[test]
     fn what_is_left_gives_an_estimate_or_an_error() {
-        let cases: [(i64, &[&[&str]], i64, Option<&str>); 4] = [
+        type Case<'a> = (i64, &'a [&'a [&'a str]], i64, Option<&'a str>);
+        let cases: [Case<'_>; 4] = [
             (30, &[], 0, None),
             (30, &[&[]], 30, None),
             (0, &[&["x"], &[]], 15, None),

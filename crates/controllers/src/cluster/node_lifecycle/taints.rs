@@ -116,7 +116,8 @@ mod tests {
         let not_ready = json!({"taints": [{"key": NOT_READY, "effect": "NoSchedule"}]});
         let own = json!({"taints": [{"key": "mine", "effect": "NoSchedule"}, {"key": NOT_READY, "effect": "NoExecute"}]});
         let cordoned = json!({"unschedulable": true});
-        let cases: Vec<(&Value, &[(&str, &str)], Option<Vec<&str>>)> = vec![
+        type Case<'a> = (&'a Value, &'a [(&'a str, &'a str)], Option<Vec<&'a str>>);
+        let cases: Vec<Case<'_>> = vec![
             (&bare, &[("Ready", "True")], None),
             (&bare, &[("Ready", "False")], Some(vec!["node.kubernetes.io/not-ready:NoSchedule"])),
             (&not_ready, &[("Ready", "False")], None),
