@@ -12,6 +12,7 @@ mod deployment;
 mod disruption;
 mod hash;
 mod history;
+mod horizontal;
 mod job;
 mod nodes;
 pub(crate) mod patch;
@@ -20,6 +21,7 @@ mod pods;
 mod replicas;
 mod replicaset;
 mod replicationcontroller;
+mod scale;
 mod statefulset;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -42,6 +44,7 @@ pub const fn controllers() -> &'static [Row] {
         Row { name: "pod-garbage-collector-controller", start: podgc::start },
         Row { name: "ttl-after-finished-controller", start: ttl::start },
         Row { name: "disruption-controller", start: disruption::start },
+        Row { name: "horizontal-pod-autoscaler-controller", start: horizontal::start },
         Row { name: "replicationcontroller-controller", start: replicas::start::<ReplicationController> },
     ]
 }

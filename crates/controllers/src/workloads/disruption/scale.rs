@@ -6,12 +6,11 @@ use api::core::v1::{Pod, ReplicationController};
 use api::meta::v1::OwnerReference;
 use api::{Object, owners};
 use client::{Client, Informers, Lister};
-use http::Method;
-use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::workloads::control::refers_to;
+use crate::workloads::scale;
 
 /// Knows sizes.
 #[derive(Clone)]
@@ -110,39 +109,16 @@ impl Scales {
         namespace: &str,
         owner: &OwnerReference,
     ) -> Result<Option<(String, i32)>, String> {
-        let base = match owner.api_version.split_once('/') {
-            Some(_) => format!("/apis/{}", owner.api_version),
-            None => format!("/api/{}", owner.api_version),
-        };
-        let resources = self.read(&base).await?.unwrap_or_default();
-        let all = resources["resources"].as_array().cloned().unwrap_or_default();
-        let of_kind = |resource: &&Value| {
-            resource["kind"] == owner.kind.as_str() && !resource["name"].as_str().unwrap_or("/").contains('/')
-        };
-        let Some(name) = all.iter().find(of_kind).and_then(|resource| resource["name"].as_str()) else {
+        let found = scale::resource(&self.client, &owner.api_version, &owner.kind).await;
+        let Some(resource) = found.map_err(|error| error.to_string())? else {
             return Err(format!("no matches for kind {:?} in version {:?}", owner.kind, owner.api_version));
         };
-        let scalable = all.iter().any(|resource| resource["name"] == format!("{name}/scale"));
-        if !scalable {
-            let group =
-                owner.api_version.split_once('/').map_or(String::new(), |(group, _)| format!(".{group}"));
-            return Err(format!("{name}{group} does not implement the scale subresource"));
+        if !resource.is_scalable {
+            return Err(format!("{} does not implement the scale subresource", resource.group_resource));
         }
-        let path = format!("{base}/namespaces/{namespace}/{name}/{}/scale", owner.name);
-        let Some(scale) = self.read(&path).await? else { return Ok(None) };
-        if scale["metadata"]["uid"] != owner.uid.as_str() {
-            return Ok(None);
-        }
-        let size = scale["spec"]["replicas"].as_i64().and_then(|size| i32::try_from(size).ok());
-        Ok(Some((owner.uid.clone(), size.unwrap_or_default())))
-    }
-
-    /// Reads what is at a path; nothing if nothing is.
-    async fn read(&self, path: &str) -> Result<Option<Value>, String> {
-        match self.client.raw(Method::GET, path, None).await {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| error.to_string()),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error.to_string()),
-        }
+        let path = resource.scale_path(namespace, &owner.name);
+        let read = scale::read(&self.client, &path).await.map_err(|error| error.to_string())?;
+        let own = read.filter(|scale| scale["metadata"]["uid"] == owner.uid.as_str());
+        Ok(own.map(|scale| (owner.uid.clone(), scale::replicas(&scale))))
     }
 }
