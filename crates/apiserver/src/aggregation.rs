@@ -11,8 +11,6 @@
 //!   never leave this server.
 //! - A server that does not answer makes its own group unavailable and nothing else.
 //!
-//! Not there: merging of remote documents into OpenAPI v2 (v3 is served).
-//!
 //! Upstream: `k8s.io/kube-aggregator/pkg`, `cmd/kube-apiserver/app/aggregator.go`.
 
 mod availability;
@@ -61,6 +59,7 @@ pub(crate) struct Remote {
     tls: Option<Arc<ClientConfig>>,
     /// What it was made of.
     spec: Value,
+    identity: Option<Arc<tls::FrontProxy>>,
     available: AtomicBool,
     documents: ArcSwap<Documents>,
 }
@@ -96,11 +95,19 @@ impl Aggregation {
         self.changed.notify_one();
     }
 
-    /// An object has changed; tells the loop if it is of a kind that matters.
-    pub(crate) fn object_changed(&self, group: &str, resource: &str) {
-        let always = (group, resource) == (GROUP, RESOURCE);
-        let behind = matches!((group, resource), ("", "services") | ("discovery.k8s.io", "endpointslices"));
-        if always || behind && !self.remotes.load().is_empty() {
+    /// An object has changed; tells the loop if it matters. Slices are called after their Services.
+    pub(crate) fn object_changed(&self, group: &str, resource: &str, key: &str) {
+        let matters = match (group, resource) {
+            (GROUP, RESOURCE) => true,
+            ("", "services") | ("discovery.k8s.io", "endpointslices") => {
+                let (namespace, name) = key.split_once('/').unwrap_or_default();
+                let remotes = self.remotes.load();
+                let behind = |s: &Service| s.namespace == namespace && name.starts_with(s.name.as_str());
+                remotes.iter().any(|r| behind(&r.service))
+            }
+            _ => false,
+        };
+        if matters {
             self.changed.notify_one();
         }
     }

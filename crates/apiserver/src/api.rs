@@ -181,7 +181,7 @@ impl Api {
         let changed = Arc::new(move |hub: &Hub, key: &str| {
             if let Some(api) = weak.upgrade() {
                 api.access.changed(hub, key);
-                api.aggregation.object_changed(&hub.row.group, &hub.row.plural);
+                api.aggregation.object_changed(&hub.row.group, &hub.row.plural, key);
                 if let Some(flow) = api.flow.as_ref().filter(|_| hub.row.group == flowcontrol::GROUP) {
                     flow.changed.notify_one();
                 }

@@ -70,14 +70,25 @@ pub(crate) async fn answer(call: &Call) -> Option<Result<Reply, Status>> {
 
 async fn v2(call: &Call) -> Reply {
     let Some(form) = negotiate(call.accept(), "v2") else { return not_acceptable() };
-    let Some((bytes, hash)) = document(call, V2, form).await else { return not_found() };
+    let registry = call.api.registry.load_full();
+    let others = Merged::of(&call.api).and_then(|merged| merged.openapi_v2());
+    let made = run(registry, move |state, registry| {
+        let kinds = kinds(registry);
+        let Some((name, parts)) = others else { return state.document(&kinds, V2, form) };
+        state.document_of(&format!("{V2}+{name}"), form, || {
+            let mut document = tree(&kinds, V2)?;
+            parts.merge(&mut document);
+            Some(document)
+        })
+    });
+    let Some((bytes, hash)) = made.await else { return not_found() };
     let media = if form == Form::Json { JSON } else { V2_PROTOBUF };
     served(call, media, bytes, &hash)
 }
 
 async fn v3(call: &Call, name: &str) -> Reply {
     let Some(form) = negotiate(call.accept(), "v3") else { return not_acceptable() };
-    if name == V2 {
+    if name.starts_with(V2) {
         return not_found();
     }
     let Some((bytes, hash)) = document(call, name, form).await else { return not_found() };
@@ -260,15 +271,29 @@ fn sweep(state: &mut State) {
 
 impl State {
     fn document(&mut self, kinds: &[Kind<'_>], name: &str, form: Form) -> Option<(Bytes, String)> {
+        self.document_of(name, form, || tree(kinds, name))
+    }
+
+    fn document_of(
+        &mut self,
+        name: &str,
+        form: Form,
+        make: impl FnOnce() -> Option<Value>,
+    ) -> Option<(Bytes, String)> {
         let key = (name.to_owned(), form);
         if let Some(document) = self.documents.get_mut(&key) {
             document.used = Instant::now();
             return Some((document.bytes.clone(), self.hashes.get(name)?.clone()));
         }
-        let tree = tree(kinds, name)?;
+        let tree = make()?;
+        // What others said before is of no use any more.
+        let is_merged = |name: &str| name.len() > V2.len() && name.starts_with(V2);
+        if is_merged(name) {
+            self.hashes.retain(|other, _| other == name || !is_merged(other));
+        }
         let bytes = match form {
             Form::Json => json::to_vec(&tree),
-            Form::Protobuf if name == V2 => gnostic::v2(&tree),
+            Form::Protobuf if name.starts_with(V2) => gnostic::v2(&tree),
             Form::Protobuf => gnostic::v3(&tree),
         };
         let hash = match self.hashes.get(name) {

@@ -7,6 +7,7 @@ use super::{GROUP, RESOURCE, Remote, Service};
 use crate::api::Api;
 use crate::bootstrap;
 use crate::cache::{Query, Selection};
+use arc_swap::ArcSwap;
 use http::Method;
 use meta::labels::Selector;
 use std::sync::Arc;
@@ -73,15 +74,20 @@ async fn send(api: &Arc<Api>, method: Method, path: &str, body: Option<&Value>) 
 fn load(api: &Api) {
     let aggregation = &api.aggregation;
     let old = aggregation.remotes.load_full();
-    let front_proxy = aggregation.identity.load();
+    let identity = aggregation.identity.load_full();
+    let as_before = |r: &Remote| match (&r.identity, &identity) {
+        (Some(before), Some(now)) => Arc::ptr_eq(before, now),
+        (before, now) => before.is_none() && now.is_none(),
+    };
     let is_remote = |o: &Value| !o.at("spec").at("service").is_null();
     let remotes = objects(api).into_iter().filter(is_remote).map(|object| {
         let (spec, name) = (object.at("spec"), object.at("metadata").at("name").str());
-        if let Some(known) = old.iter().find(|r| r.name == name && r.spec == *spec && r.tls.is_some()) {
+        let before = old.iter().find(|r| r.name == name && r.spec == *spec);
+        if let Some(known) = before.filter(|r| as_before(r)) {
             return known.clone();
         }
         let service = Service::read(spec.at("service"));
-        let tls = front_proxy.as_ref().and_then(|f| match f.config(spec, &service) {
+        let tls = identity.as_ref().and_then(|f| match f.config(spec, &service) {
             Ok(tls) => Some(tls),
             Err(error) => {
                 tracing::warn!(name, error, "an API cannot be reached");
@@ -97,8 +103,10 @@ fn load(api: &Api) {
             service,
             tls,
             spec: spec.clone(),
-            available: AtomicBool::new(false),
-            documents: Default::default(),
+            identity: identity.clone(),
+            // The same server under a renewed certificate of ours.
+            available: AtomicBool::new(before.is_some_and(|r| r.is_available())),
+            documents: before.map_or_else(Default::default, |r| ArcSwap::new(r.documents.load_full())),
         })
     });
     let remotes: Vec<Arc<Remote>> = remotes.collect();

@@ -5,6 +5,7 @@
 
 use super::{Remote, local};
 use crate::api::Api;
+use bytes::Bytes;
 use std::sync::Arc;
 use value::{Str, Value, json};
 
@@ -17,6 +18,10 @@ pub(super) struct Documents {
     discovery: Value,
     /// The URL of its OpenAPI v3 document; empty if there is none.
     openapi: String,
+    /// Its part of its OpenAPI v2 document; null if there is none.
+    v2: Value,
+    /// The index of its OpenAPI v3 documents: while that is the same, the others are.
+    index: Bytes,
 }
 
 impl Documents {
@@ -35,15 +40,61 @@ impl Documents {
             },
             found => found,
         };
-        let openapi = match remote.read(api, "/openapi/v3", "application/json").await {
-            Ok((200, _, body)) => {
-                let index = parse(&body);
-                let entry = index.at("paths").at(remote.path().trim_start_matches('/'));
-                entry.at("serverRelativeURL").str().to_owned()
-            }
-            _ => String::new(),
+        let index = match remote.read(api, "/openapi/v3", "application/json").await {
+            Ok((200, _, body)) => body,
+            _ => Bytes::new(),
         };
-        Self { discovery, openapi }
+        let known = remote.documents.load();
+        let v2 = if index == known.index && !known.v2.is_null() {
+            known.v2.clone()
+        } else {
+            match remote.read(api, "/openapi/v2", "application/json").await {
+                Ok((200, _, body)) => own_part(&parse(&body), &remote.path()),
+                _ => Value::Null,
+            }
+        };
+        let entry = parse(&index).at("paths").at(remote.path().trim_start_matches('/')).clone();
+        Self { discovery, openapi: entry.at("serverRelativeURL").str().to_owned(), v2, index }
+    }
+}
+
+/// What an OpenAPI v2 document says of the paths below `path`: they, and the definitions that they need.
+fn own_part(document: &Value, path: &str) -> Value {
+    let below =
+        |key: &str| key.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let (mut paths, mut definitions) = (Value::object(), Value::object());
+    let mut wanted = Vec::new();
+    for (key, item) in document.at("paths").entries().filter(|(key, _)| below(key)) {
+        references(item, &mut wanted);
+        paths.set(key, item.clone());
+    }
+    while let Some(name) = wanted.pop() {
+        let definition = document.at("definitions").at(&name);
+        if definition.is_null() || !definitions.at(&name).is_null() {
+            continue;
+        }
+        references(definition, &mut wanted);
+        definitions.set(&name, definition.clone());
+    }
+    if paths.entries().next().is_none() {
+        return Value::Null;
+    }
+    let mut part = Value::object();
+    part.set("paths", paths);
+    part.set("definitions", definitions);
+    part
+}
+
+/// The definitions that a part of a document names.
+fn references(part: &Value, names: &mut Vec<String>) {
+    // Documents of others nest as deep as they like.
+    let mut open = vec![part];
+    while let Some(value) = open.pop() {
+        if let Some(name) = value.at("$ref").str().strip_prefix("#/definitions/") {
+            names.push(name.to_owned());
+        }
+        open.extend(value.items());
+        open.extend(value.entries().map(|(_, v)| v));
     }
 }
 
@@ -175,6 +226,42 @@ impl Merged {
     }
 }
 
+/// The others' parts of the OpenAPI v2 document.
+pub(crate) struct Parts(Vec<Arc<Documents>>);
+
+impl Parts {
+    /// Adds them; what is ours under the same name stays.
+    pub(crate) fn merge(&self, document: &mut Value) {
+        for part in &self.0 {
+            for key in ["paths", "definitions"] {
+                let Some(into) = document.object_at(key) else { continue };
+                for (name, value) in part.v2.at(key).entries() {
+                    if into.at(name).is_null() {
+                        into.set(name, value.clone());
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Merged {
+    /// The others' parts of the OpenAPI v2 document, and a name for what they are now; `None` if there are
+    /// none.
+    pub(crate) fn openapi_v2(&self) -> Option<(String, Parts)> {
+        let parts: Vec<Arc<Documents>> = self.0.iter().map(|r| r.documents.load_full()).collect();
+        let parts: Vec<Arc<Documents>> = parts.into_iter().filter(|d| !d.v2.is_null()).collect();
+        if parts.is_empty() {
+            return None;
+        }
+        let mut text = Vec::new();
+        parts.iter().for_each(|part| json::write(&part.v2, &mut text));
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &text);
+        let name = digest.as_ref().iter().take(8).map(|b| format!("{b:02x}")).collect();
+        Some((name, Parts(parts)))
+    }
+}
+
 /// Puts groups among our own, which keep their order.
 fn place(own: &[Str], others: Vec<(Str, i64)>) -> Vec<Str> {
     let mut all: Vec<(i64, Str)> =
@@ -207,6 +294,25 @@ mod tests {
         )
         .unwrap();
         assert_eq!(got, want);
+    }
+
+    #[test]
+    fn parts_have_what_they_need() {
+        let document = json::parse(
+            br##"{"paths":{"/apis/a/v1/":{"x":{"$ref":"#/definitions/A"}},"/apis/a/v11/":{},"/apis/b/v1/":{"x":{"$ref":"#/definitions/D"}}},"definitions":{"A":{"p":[{"$ref":"#/definitions/B"}]},"B":{"$ref":"#/definitions/A"},"C":{},"D":{}}}"##,
+        )
+        .unwrap();
+        let part = own_part(&document, "/apis/a/v1");
+        let keys = |key: &str| part.at(key).entries().map(|(k, _)| k.to_string()).collect::<Vec<_>>();
+        assert_eq!(
+            (keys("paths"), keys("definitions")),
+            (vec!["/apis/a/v1/".into()], vec!["A".into(), "B".into()])
+        );
+        assert!(own_part(&document, "/apis/c/v1").is_null());
+        let mut ours = json::parse(br#"{"paths":{"/version/":{}},"definitions":{"A":{"ours":1}}}"#).unwrap();
+        Parts(vec![Arc::new(Documents { v2: part, ..Documents::default() })]).merge(&mut ours);
+        assert_eq!(ours.at("definitions").at("A").at("ours").int(), 1);
+        assert_eq!(ours.at("paths").entries().count(), 2);
     }
 
     #[test]

@@ -19,6 +19,12 @@ pub(super) struct FrontProxy {
     base: Option<ClientConfig>,
 }
 
+impl std::fmt::Debug for FrontProxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FrontProxy")
+    }
+}
+
 impl FrontProxy {
     pub(super) fn new(identity: &pki::Identity) -> Self {
         Self { base: pki::client_config(&[], Some(identity)).ok() }

@@ -19,7 +19,9 @@ const MANAGER: &str = "api-priority-and-fairness-config-consumer-v1";
 
 /// Takes the objects over and follows them until the server stops.
 pub(crate) async fn follow(api: Arc<Api>, flow: Arc<FlowControl>) {
-    load(&api, &flow);
+    for (name, condition) in load(&api, &flow) {
+        write(&api, &name, condition).await;
+    }
     let mut stopping = api.shutdown_signal();
     let mut period = tokio::time::interval(BORROWING_PERIOD);
     period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

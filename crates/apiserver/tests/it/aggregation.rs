@@ -140,5 +140,11 @@ async fn another_servers_group_is_served_as_ours() {
         !url.is_empty() && server.call(Method::GET, &url, "").await.1.at("paths").at(things) != &Value::Null
     })
     .await;
+    until(|| async {
+        let (_, document) = server.call(Method::GET, "/openapi/v2", "").await;
+        let paths = document.at("paths");
+        !paths.at(things).is_null() && !paths.at("/api/v1/pods").is_null()
+    })
+    .await;
     drop(remote);
 }
