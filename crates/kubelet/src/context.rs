@@ -12,6 +12,7 @@ use crate::cgroups::Cgroups;
 use crate::config::Config;
 use crate::fields::Surroundings;
 use crate::machine::Machine;
+use crate::objects::Objects;
 use crate::pods::Pods;
 use crate::runtime::Runtime;
 use crate::spec;
@@ -35,6 +36,9 @@ pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) pods: Pods,
     pub(crate) services: Lister<Service>,
+    /// What volumes are made of.
+    pub(crate) config_maps: Objects<ConfigMap>,
+    pub(crate) secrets: Objects<Secret>,
     pub(crate) recorder: Recorder,
     pub(crate) clock: Clock,
     pub(crate) machine: Machine,
@@ -64,7 +68,7 @@ impl Context {
         Surroundings { node_ips, pod_ips, allocatable: self.machine.allocatable(&self.config) }
     }
 
-    /// A ConfigMap; `None` if it is not there and need not be.
+    /// A ConfigMap as it is now; `None` if it is not there and need not be.
     ///
     /// # Errors
     /// In upstream's words, which say what is missing.

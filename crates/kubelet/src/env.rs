@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::core::v1::{Container, Pod, Service};
 use bytes::Bytes;
@@ -13,6 +14,9 @@ use crate::context::Context;
 use crate::fields::{self, Surroundings};
 use crate::spec;
 use crate::text::host_port;
+
+/// How long services may take to be known.
+const SYNC_LIMIT: Duration = Duration::from_secs(5);
 
 /// Variables by name; values need not be text.
 pub(crate) type Variables = BTreeMap<String, Bytes>;
@@ -29,7 +33,9 @@ pub(crate) async fn environment(
 ) -> Result<Variables, String> {
     let namespace = spec::namespace(pod);
     let has_links = spec::spec(pod).enable_service_links.unwrap_or(true);
-    context.services.synced().await;
+    if tokio::time::timeout(SYNC_LIMIT, context.services.synced()).await.is_err() {
+        return Err("services have not yet been read at least once, cannot construct envvars".into());
+    }
     let services = services(&context.services.list(), namespace, has_links);
     let mut sources = Sources { context, namespace, config_maps: BTreeMap::new(), secrets: BTreeMap::new() };
     let mut found = Variables::new();

@@ -6,7 +6,7 @@
 //! | which pods, and a worker for each | `manager`, `worker` |
 //! | what is to be done for a pod (pure) | `worker::plan`; its status: `worker::status` |
 //! | the container runtime | `runtime`, `exits` |
-//! | what containers are made of | `sandbox`, `images`, `env`, `fields`, `dns`, `security`, `resources`, `cgroups`, `volumes` |
+//! | what containers are made of | `sandbox`, `images`, `env`, `fields`, `dns`, `security`, `resources`, `cgroups`, `volumes`, `objects` |
 //! | their health | `probes`, `hooks`, `http` |
 //! | room on the disk | `logs`, `image_gc` |
 //! | who asks for logs and commands | `server` |
@@ -31,6 +31,7 @@ mod logs;
 mod machine;
 mod manager;
 mod node;
+mod objects;
 mod pods;
 mod probes;
 mod resources;

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use api::core::v1::{Pod, PodSpec};
@@ -31,7 +32,13 @@ struct News {
 }
 
 /// Runs the pods of this node until told to stop. Stopped, it leaves them running.
-pub(crate) async fn run(context: Arc<Context>, informers: &Informers, mut stop: watch::Receiver<bool>) {
+/// `changes` tells which pods are made of objects that changed.
+pub(crate) async fn run(
+    context: Arc<Context>,
+    informers: &Informers,
+    mut changes: mpsc::UnboundedReceiver<String>,
+    mut stop: watch::Receiver<bool>,
+) {
     let selector = ListOptions::fields(format!("spec.nodeName={}", context.config.node_name));
     let pods: Lister<Pod> = informers.filtered("", selector);
     let (sender, mut news) = mpsc::unbounded_channel();
@@ -57,6 +64,12 @@ pub(crate) async fn run(context: Arc<Context>, informers: &Informers, mut stop: 
             },
             Some(uid) = ends.recv() => {
                 if let Some(handle) = manager.workers.get(&uid) {
+                    handle.wake.notify_one();
+                }
+            }
+            Some(uid) = changes.recv() => {
+                if let Some(handle) = manager.workers.get(&uid) {
+                    handle.are_volumes_stale.store(true, Ordering::Release);
                     handle.wake.notify_one();
                 }
             }

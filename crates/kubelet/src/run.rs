@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use client::{Client, Informers};
 use reconcile::{Clock, Recorder};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::cgroups::Cgroups;
@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::context::{Context, Network};
 use crate::machine::Machine;
 use crate::manager::stopped;
+use crate::objects::Objects;
 use crate::pods::Pods;
 use crate::runtime::messages::{CgroupDriver, ContainerFilter, PodSandboxFilter};
 use crate::runtime::{self, Runtime};
@@ -73,11 +74,14 @@ pub async fn run(config: Config, client: Client, mut stop: watch::Receiver<bool>
     let clock = Clock::system();
     let informers = Informers::new(client.clone());
     let pods = Pods::default();
+    let (changed, changes) = mpsc::unbounded_channel();
     let context = Arc::new(Context {
         machine: Machine::read(&config.root_dir),
         cgroups: Cgroups::read(&config.cgroup_root, uses_systemd),
         recorder: Recorder::new(client.clone(), "kubelet", &config.node_name, clock.clone()),
         services: informers.get(),
+        config_maps: Objects::new(informers.clone(), "configmap", changed.clone()),
+        secrets: Objects::new(informers.clone(), "secret", changed),
         network: parking_lot::RwLock::new(Network::Unknown),
         pulls: Arc::new(Semaphore::new(PULLS_MAX)),
         config: config.clone(),
@@ -91,7 +95,7 @@ pub async fn run(config: Config, client: Client, mut stop: watch::Receiver<bool>
     let work = async {
         tokio::join!(
             node::run(context.clone(), stop.clone()),
-            manager::run(context.clone(), &informers, stop.clone())
+            manager::run(context.clone(), &informers, changes, stop.clone())
         );
         Ok(())
     };

@@ -19,6 +19,7 @@ mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use api::core::v1::{Pod, PodStatus};
@@ -53,8 +54,8 @@ const RUNS_KEPT: usize = 2;
 const RETRY: SignedDuration = SignedDuration::from_secs(10);
 /// Sandboxes that fail are often waiting for the network: soon, then ever later.
 const SANDBOX_RETRY_MAX: SignedDuration = SignedDuration::from_secs(10);
-/// How often volumes made of objects are compared with them; upstream's worst case is about this.
-const VOLUMES_FRESH: SignedDuration = SignedDuration::from_secs(45);
+/// How often volumes made of objects are compared with them, though nobody told of a change.
+const VOLUMES_FRESH: SignedDuration = SignedDuration::from_mins(10);
 /// Pauses between tries to make volumes that fail.
 const VOLUMES_RETRY_MAX: SignedDuration = SignedDuration::from_secs(10);
 /// How often a pod that waits for the node's network looks.
@@ -75,6 +76,8 @@ pub(crate) enum Wish {
 pub(crate) struct Handle {
     pub(crate) wishes: watch::Sender<Wish>,
     pub(crate) wake: Arc<Notify>,
+    /// Set when what volumes are made of has changed.
+    pub(crate) are_volumes_stale: Arc<AtomicBool>,
     pub(crate) task: JoinHandle<()>,
 }
 
@@ -83,8 +86,9 @@ pub(crate) fn begin(context: Arc<Context>, pod: Arc<Pod>) -> Handle {
     let (wishes, received) = watch::channel(Wish::Be(pod.clone()));
     let wake = Arc::new(Notify::new());
     let worker = Worker::new(context, pod, wake.clone());
+    let are_volumes_stale = worker.are_volumes_stale.clone();
     let task = tokio::spawn(worker.run(received));
-    Handle { wishes, wake, task }
+    Handle { wishes, wake, are_volumes_stale, task }
 }
 
 struct Worker {
@@ -114,6 +118,7 @@ struct Worker {
     /// Crashes that were told, so that each is told once.
     told: BTreeSet<(String, u32)>,
     has_cgroup: bool,
+    are_volumes_stale: Arc<AtomicBool>,
 }
 
 impl Worker {
@@ -139,6 +144,7 @@ impl Worker {
             resize_after: None,
             told: BTreeSet::new(),
             has_cgroup: false,
+            are_volumes_stale: Arc::default(),
             context,
             pod,
             wake,
@@ -201,6 +207,7 @@ impl Worker {
         if let Some((_, fresh)) = &mut self.volumes {
             *fresh = Timestamp::UNIX_EPOCH;
         }
+        self.volumes_retry = None;
     }
 
     /// Whether nothing of the pod may start any more.
@@ -297,6 +304,9 @@ impl Worker {
         wishes: &watch::Receiver<Wish>,
     ) -> Result<Option<Duration>, crate::runtime::Error> {
         self.observe(false).await?;
+        if self.are_volumes_stale.swap(false, Ordering::AcqRel) {
+            self.volumes_due();
+        }
         let now = self.context.clock.now();
         let plan = self.plan(now);
         self.note_crashes(&plan);

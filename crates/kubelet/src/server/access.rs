@@ -228,3 +228,92 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
         answers.insert(key, (value, now + time));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use bytes::Bytes;
+    use client::{ByteBody, Error, Transport};
+    use futures_util::future::BoxFuture;
+    use http::{HeaderValue, Request, Response};
+    use serde_json::{Value, json};
+    use std::sync::Arc;
+
+    /// An API server that knows one token, and lets its user read metrics.
+    #[derive(Default)]
+    struct Reviewer(Mutex<Vec<String>>);
+
+    impl Transport for Reviewer {
+        fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<ByteBody>, Error>> {
+            let mut review: Value = serde_json::from_slice(request.body()).unwrap();
+            let spec = review["spec"].clone();
+            let (asked, status) = if spec["token"].is_string() {
+                let known = spec["token"] == "good";
+                let user = json!({"username": "scraper", "groups": ["g"]});
+                ("token".to_owned(), json!({"authenticated": known, "user": known.then_some(user)}))
+            } else {
+                let attributes = &spec["resourceAttributes"];
+                let what = format!("{} {} {}", spec["user"], attributes["verb"], attributes["subresource"]);
+                let allowed = what == r#""scraper" "get" "metrics""#;
+                (what.replace('"', ""), json!({"allowed": allowed}))
+            };
+            self.0.lock().push(asked);
+            review["status"] = status;
+            let body = Bytes::from(review.to_string());
+            let body: ByteBody = Box::pin(futures_util::stream::once(async { Ok(body) }));
+            Box::pin(async { Ok(Response::builder().status(201).body(body).unwrap()) })
+        }
+    }
+
+    fn access(reviewer: Arc<Reviewer>, anonymous: bool) -> Access {
+        Access {
+            client: Client::new(reviewer, "test"),
+            node_name: "n".into(),
+            authorities: ClientAuthorities::default(),
+            anonymous,
+            hasher: KeyedHasher::new().unwrap(),
+            tokens: Cache::default(),
+            permissions: Cache::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn who_may_what() {
+        let reviewer = Arc::new(Reviewer::default());
+        let check = async |access: &Access, token: &str, path: &str| {
+            let mut headers = HeaderMap::new();
+            if !token.is_empty() {
+                let value = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
+                headers.insert(header::AUTHORIZATION, value);
+            }
+            let checked = access.check(&Ok(None), &Method::GET, path, &headers).await;
+            checked.map_or_else(|refusal| refusal.status().as_u16(), |()| 200)
+        };
+        let strict = access(reviewer.clone(), false);
+        assert_eq!(check(&strict, "", "/metrics").await, 401);
+        assert_eq!(check(&strict, "bad", "/metrics").await, 401);
+        assert_eq!(check(&strict, "good", "/metrics").await, 200);
+        assert_eq!(check(&strict, "good", "/metrics/cadvisor").await, 200);
+        assert_eq!(check(&strict, "good", "/exec/a/b/c").await, 403);
+        assert_eq!(check(&strict, "good", "/pods").await, 403);
+        // Each question is asked once.
+        let asked = ["token", "token", "scraper get metrics", "scraper get proxy", "scraper get pods"];
+        assert_eq!(*reviewer.0.lock(), asked);
+        let open = access(Arc::default(), true);
+        assert_eq!(check(&open, "", "/metrics").await, 403);
+        assert_eq!(check(&open, "bad", "/metrics").await, 401);
+    }
+
+    #[test]
+    fn answers_are_forgotten() {
+        let cache = Cache::default();
+        cache.put(1, "a", Duration::from_secs(60));
+        cache.put(2, "b", Duration::ZERO);
+        assert_eq!((cache.get(&1), cache.get(&2)), (Some("a"), None));
+        for key in 0..ANSWERS_MAX * 2 {
+            cache.put(key, "c", Duration::from_secs(60));
+            assert!(cache.0.lock().len() <= ANSWERS_MAX);
+        }
+    }
+}

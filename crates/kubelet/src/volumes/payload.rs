@@ -135,22 +135,24 @@ impl Source<'_> {
         ))
     }
 
-    async fn config_map_data(
-        &self,
-        name: &str,
-        is_optional: bool,
-    ) -> Result<BTreeMap<String, Bytes>, String> {
-        let map =
-            self.context.config_map(spec::namespace(self.pod), name, is_optional).await?.unwrap_or_default();
-        let text = map.data.into_iter().flatten().map(|(key, value)| (key, Bytes::from(value)));
-        let binary = map.binary_data.into_iter().flatten().map(|(key, value)| (key, Bytes::from(value.0)));
+    async fn config_map_data(&self, name: &str, is_optional: bool) -> Result<BTreeMap<String, Bytes>, String> {
+        let (uid, namespace) = (spec::uid(self.pod), spec::namespace(self.pod));
+        let Some(map) = self.context.config_maps.get(uid, namespace, name, is_optional).await? else {
+            return Ok(BTreeMap::new());
+        };
+        let text = map.data.iter().flatten().map(|(key, value)| (key.clone(), Bytes::from(value.clone())));
+        let binary = map.binary_data.iter().flatten();
+        let binary = binary.map(|(key, value)| (key.clone(), Bytes::from(value.0.clone())));
         Ok(text.chain(binary).collect())
     }
 
     async fn secret_data(&self, name: &str, is_optional: bool) -> Result<BTreeMap<String, Bytes>, String> {
-        let secret =
-            self.context.secret(spec::namespace(self.pod), name, is_optional).await?.unwrap_or_default();
-        Ok(secret.data.into_iter().flatten().map(|(key, value)| (key, Bytes::from(value.0))).collect())
+        let (uid, namespace) = (spec::uid(self.pod), spec::namespace(self.pod));
+        let Some(secret) = self.context.secrets.get(uid, namespace, name, is_optional).await? else {
+            return Ok(BTreeMap::new());
+        };
+        let data = secret.data.iter().flatten();
+        Ok(data.map(|(key, value)| (key.clone(), Bytes::from(value.0.clone()))).collect())
     }
 }
 

@@ -39,6 +39,8 @@ impl Worker {
             return false;
         }
         self.context.cgroups.remove(&self.pod);
+        self.context.config_maps.forget(spec::uid(&self.pod));
+        self.context.secrets.forget(spec::uid(&self.pod));
         self.has_cgroup = false;
         self.volumes = None;
         if is_gone {
