@@ -87,11 +87,14 @@ pub struct Preemption<'a> {
 }
 
 /// The victims on one node.
-#[derive(Debug)]
-struct Candidate {
-    node: NodeId,
-    victims: Vec<Arc<Pod>>,
-    violations: usize,
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The node.
+    pub node: NodeId,
+    /// The pods to evict, the most important first.
+    pub victims: Vec<Arc<Pod>>,
+    /// How many of them a budget protects.
+    pub violations: usize,
 }
 
 impl Preemption<'_> {
@@ -173,7 +176,10 @@ impl Preemption<'_> {
     }
 
     /// The fewest and least important pods of a node without which the pod fits.
-    fn victims(&self, pod: &Pod, asks: &Asks, node: NodeId) -> Result<Candidate, Status> {
+    ///
+    /// # Errors
+    /// If it does not fit without any of them.
+    pub fn victims(&self, pod: &Pod, asks: &Asks, node: NodeId) -> Result<Candidate, Status> {
         let mut slot = self.cluster.slot(node).clone();
         let mut changes = Changes::default();
         let mut lesser: Vec<_> =
