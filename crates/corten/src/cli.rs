@@ -31,6 +31,12 @@ enum Command {
     Down(RootArgs),
     /// Stop everything and remove its state
     Reset(RootArgs),
+    /// Show what runs, and how it fares
+    Status(ReportArgs),
+    /// Look at what this machine has and lacks
+    Doctor(UpArgs),
+    /// Install as a service of systemd
+    Install(InstallArgs),
     /// Load images
     #[command(subcommand)]
     Image(ImageCommand),
@@ -197,6 +203,52 @@ pub(crate) struct RootArgs {
     pub(crate) root: PathBuf,
 }
 
+/// The audit log.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AuditArgs {
+    /// The audit policy; without it there is no audit log
+    #[arg(long, requires = "audit_log_path")]
+    pub(crate) audit_policy_file: Option<PathBuf>,
+    /// Where the audit log is written; `-` for the standard output
+    #[arg(long, requires = "audit_policy_file")]
+    pub(crate) audit_log_path: Option<PathBuf>,
+    /// Days that old files are kept; 0 for ever
+    #[arg(long, default_value_t = 366)]
+    pub(crate) audit_log_maxage: u32,
+    /// How many old files are kept; 0 for all
+    #[arg(long, default_value_t = 100)]
+    pub(crate) audit_log_maxbackup: usize,
+    /// Mebibytes after which a new file is begun; 0 for never
+    #[arg(long, default_value_t = 100)]
+    pub(crate) audit_log_maxsize: u64,
+}
+
+/// Options of `corten status`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ReportArgs {
+    #[command(flatten)]
+    pub(crate) root: RootArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options of `corten install`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct InstallArgs {
+    #[command(flatten)]
+    pub(crate) root: RootArgs,
+    /// Take it away again; state stays
+    #[arg(long)]
+    pub(crate) remove: bool,
+    /// Do not start it, neither now nor at boot
+    #[arg(long)]
+    pub(crate) no_enable: bool,
+    /// Further options of `corten up`
+    #[arg(last = true)]
+    pub(crate) up_options: Vec<String>,
+}
+
 /// What is done about images.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImageCommand {
@@ -245,6 +297,15 @@ pub(crate) struct ServerArgs {
     /// Key of the certificate for etcd (PEM)
     #[arg(long, requires = "etcd_certfile")]
     pub(crate) etcd_keyfile: Option<PathBuf>,
+    /// Which resources are encrypted at rest, and with which keys; secrets with a key of this server's own if
+    /// unset
+    #[arg(long)]
+    pub(crate) encryption_provider_config: Option<PathBuf>,
+    /// Settings of admission plugins: credentials for webhooks
+    #[arg(long)]
+    pub(crate) admission_control_config_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) audit: AuditArgs,
     /// Worker threads; 0 for one per core
     #[arg(long, default_value_t = 0)]
     pub(crate) threads: usize,
@@ -260,6 +321,9 @@ pub(crate) fn run() -> Result<()> {
         Command::Up(args) => crate::up::up(&args, out),
         Command::Down(args) => crate::up::down(&args.root, out),
         Command::Reset(args) => crate::up::reset(&args.root, out),
+        Command::Status(args) => crate::up::status(&args, out),
+        Command::Doctor(args) => crate::up::doctor(&args, out),
+        Command::Install(args) => crate::up::install(&args, out),
         Command::Image(ImageCommand::Import { files, root }) => {
             let layout = Layout::open(&root.root)?;
             for line in lifecycle::image::import(&lifecycle::containerd::Options::default(), &layout, &files)?

@@ -7,7 +7,6 @@ use api::core::v1::Node;
 use client::{Client, Informers, Kubeconfig};
 use lifecycle::Layout;
 use lifecycle::notify::Notifier;
-use network::cni::{LOOPBACK_NAME, PLUGIN_NAME};
 use network::proxy::{Backend, Frontend};
 use network::{Cidr, Protocol};
 use std::io::{Read, Write};

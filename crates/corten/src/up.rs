@@ -1,12 +1,15 @@
 //! `corten up`, `down`, `reset`: a whole cluster on this machine.
 
-use crate::cli::{ClusterArgs, NodeOptions, UpArgs};
+use crate::cli::{ClusterArgs, InstallArgs, NodeOptions, ReportArgs, UpArgs};
 use crate::{address, node};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use apiserver::encryption::{Encryption, RecoveryKey};
 use clap::{Args, FromArgMatches};
 use lifecycle::Layout;
-use lifecycle::doctor::{Network, Port, Range, Transport};
+use lifecycle::doctor::{Needs, Network, Outcome, Port, Range, Transport};
 use lifecycle::down::Hooks;
+use lifecycle::install::{EXECUTABLE, UNIT_DIRECTORY};
+use lifecycle::status::Status;
 use lifecycle::supervisor::{Child, Config, RUNTIME, Runtime};
 use network::Cidr;
 use pki::Pki;
@@ -24,6 +27,13 @@ const NODE: &str = "node";
 /// Starts everything.
 pub(crate) fn up(args: &UpArgs, out: &mut dyn Write) -> Result<()> {
     let layout = Layout::open(&args.root)?;
+    if !args.supervise {
+        lifecycle::root::prepare(&layout)?;
+        let (_, recovery) = Encryption::own(&layout.root)?;
+        if let Some(key) = recovery {
+            let _nobody_reads = writeln!(out, "{}\n", recovery_text(&key));
+        }
+    }
     if args.detach {
         let executable = std::env::current_exe().context("cannot find this program's own file")?;
         let mut arguments: Vec<OsString> = vec!["up".into(), "--supervise".into()];
@@ -39,6 +49,55 @@ pub(crate) fn up(args: &UpArgs, out: &mut dyn Write) -> Result<()> {
         lifecycle::up::supervise_for_waiting_parent(config)
     } else {
         lifecycle::up::foreground(config, out)
+    }
+}
+
+/// What an administrator is told of the key for encryption at rest, once.
+pub(crate) fn recovery_text(key: &RecoveryKey) -> String {
+    format!(
+        "Secrets are encrypted with a key that is only on this machine. Its recovery key, to be kept elsewhere:\n\n    {key}\n"
+    )
+}
+
+/// Shows how the instance fares; an error if it does not fare well.
+pub(crate) fn status(args: &ReportArgs, out: &mut dyn Write) -> Result<()> {
+    let layout = Layout::open(&args.root.root)?;
+    let status = Status::collect(&layout, jiff::Timestamp::now().as_second());
+    let _nobody_reads = if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&status).context("cannot print the status")?)
+    } else {
+        write!(out, "{status}")
+    };
+    if status.is_healthy() { Ok(()) } else { bail!("not everything is well") }
+}
+
+/// Shows what the machine has and lacks; an error if the cluster cannot come up.
+pub(crate) fn doctor(args: &UpArgs, out: &mut dyn Write) -> Result<()> {
+    let layout = Layout::open(&args.root)?;
+    let needs =
+        Needs { layout, runtime: runtime(&args.node), ports: ports(args), ranges: ranges(&args.cluster) };
+    let checks = lifecycle::doctor::run(&needs);
+    for check in &checks {
+        let _nobody_reads = writeln!(out, "{check}");
+    }
+    let bad = checks.iter().filter(|check| check.outcome == Outcome::Bad).count();
+    if bad == 0 { Ok(()) } else { bail!("{bad} of {} checks failed", checks.len()) }
+}
+
+/// Makes systemd run it, or no longer.
+pub(crate) fn install(args: &InstallArgs, out: &mut dyn Write) -> Result<()> {
+    let layout = Layout::open(&args.root.root)?;
+    let options = lifecycle::install::Options {
+        executable: std::env::current_exe().context("cannot find this program's own file")?,
+        target: EXECUTABLE.into(),
+        unit_directory: UNIT_DIRECTORY.into(),
+        arguments: args.up_options.clone(),
+        enable: !args.no_enable,
+    };
+    if args.remove {
+        lifecycle::install::uninstall(&layout, &options, out)
+    } else {
+        lifecycle::install::install(&layout, &options, out)
     }
 }
 
@@ -79,10 +138,7 @@ fn supervisor_config(args: &UpArgs, layout: Layout) -> Result<Config> {
     Ok(Config {
         version: env!("CARGO_PKG_VERSION").into(),
         executable: std::env::current_exe().context("cannot find this program's own file")?,
-        runtime: match &args.node.container_runtime_endpoint {
-            Some(endpoint) => Runtime::Endpoint(endpoint.clone()),
-            None => Runtime::Own(lifecycle::containerd::Options::default()),
-        },
+        runtime: runtime(&args.node),
         children: vec![
             child(SERVER, "control plane", server_arguments, &[], false),
             child(NODE, "node", node_arguments, &[SERVER, RUNTIME], true),
@@ -93,6 +149,13 @@ fn supervisor_config(args: &UpArgs, layout: Layout) -> Result<Config> {
         systemd: crate::cli::notifier()?,
         layout,
     })
+}
+
+fn runtime(options: &NodeOptions) -> Runtime {
+    match &options.container_runtime_endpoint {
+        Some(endpoint) => Runtime::Endpoint(endpoint.clone()),
+        None => Runtime::Own(lifecycle::containerd::Options::default()),
+    }
 }
 
 fn ports(args: &UpArgs) -> Vec<Port> {

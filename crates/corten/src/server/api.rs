@@ -3,9 +3,13 @@
 use crate::cli::{ServerArgs, StoreKind};
 use anyhow::{Context, Result};
 use apiserver::access::Access;
-use apiserver::api::{Api, Config};
+use apiserver::admission::WebhookCredentials;
+use apiserver::api::{Api, Config, Options};
+use apiserver::audit::{self, Audit, LogConfig};
+use apiserver::encryption::Encryption;
 use auth::{Anonymous, Authenticator, FrontProxy};
 use pki::{AnyClientCertificate, ClientAuthorities, HotCertificate, Leaf, Pki, ServiceAccountKeys};
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +20,8 @@ use tokio::task::JoinHandle;
 
 /// How often certificates are looked at: they are renewed months before they lapse.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(3_600);
+/// How often the keys for encryption at rest are looked at.
+const ENCRYPTION_REREAD_INTERVAL: Duration = Duration::from_secs(60);
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
 /// The API server, serving.
@@ -61,7 +67,9 @@ pub(crate) async fn start(args: &ServerArgs) -> Result<Running> {
         service_ranges: args.cluster.service_cluster_ip_range.iter().map(ToString::to_string).collect(),
         issuer: ISSUER.into(),
     };
-    let api = Api::start(config, store, access).await.context("cannot start the API server")?;
+    let options = options(args)?;
+    let encryption = options.encryption.clone();
+    let api = Api::start_with(config, store, access, options).await.context("cannot start the API server")?;
     trust_kubelets(&api, &pki).context("cannot set up TLS towards kubelets")?;
     let bootstrap = apiserver::bootstrap::Options {
         host_name: host_name(),
@@ -76,7 +84,12 @@ pub(crate) async fn start(args: &ServerArgs) -> Result<Running> {
     tracing::info!(address = %args.bind, "the API is served");
     let keeping = tokio::spawn(apiserver::bootstrap::keep(api.clone(), bootstrap));
     let authority = pki.authority().certificate().to_pem();
-    let renewing = tokio::spawn(renew(api.clone(), pki, certificate));
+    let renewing = tokio::spawn({
+        let api = api.clone();
+        async move {
+            tokio::join!(renew(api, pki, certificate), reread(encryption));
+        }
+    });
     Ok(Running { api, authority, pki_dir: args.root.join("pki"), serving, renewing, keeping })
 }
 
@@ -109,6 +122,56 @@ async fn open_store(args: &ServerArgs) -> Result<Arc<dyn Store>> {
                 .await
                 .with_context(|| format!("cannot connect to etcd at {}", endpoints.join(", ")))?;
             Ok(Arc::new(store))
+        }
+    }
+}
+
+/// What the flags say of encryption, audit and webhooks.
+fn options(args: &ServerArgs) -> Result<Options> {
+    let encryption = match (&args.encryption_provider_config, &args.store) {
+        (Some(file), _) => Some(Encryption::from_file(file)?),
+        (None, StoreKind::Embedded) => {
+            let (encryption, recovery) = Encryption::own(&args.root)?;
+            if let Some(key) = recovery {
+                let mut errors = std::io::stderr();
+                let _nobody_reads = writeln!(errors, "{}", crate::up::recovery_text(&key));
+            }
+            Some(encryption)
+        }
+        // Other servers on that etcd would not have the key.
+        (None, StoreKind::Etcd(_)) => None,
+    };
+    let audit = match (&args.audit.audit_policy_file, &args.audit.audit_log_path) {
+        (Some(policy), Some(path)) => {
+            let log = LogConfig {
+                max_age_days: args.audit.audit_log_maxage,
+                max_backups: args.audit.audit_log_maxbackup,
+                max_size_mebibytes: args.audit.audit_log_maxsize,
+                ..LogConfig::new(path)
+            };
+            Some(Audit::open(&audit::Config { policy_file: policy.clone(), log })?)
+        }
+        _ => None,
+    };
+    let webhook_credentials = match &args.admission_control_config_file {
+        Some(file) => {
+            let failed = |e| anyhow::anyhow!("cannot use --admission-control-config-file: {e}");
+            Some(Arc::new(WebhookCredentials::from_file(file).map_err(failed)?))
+        }
+        None => None,
+    };
+    Ok(Options { encryption, audit, webhook_credentials, ..Options::default() })
+}
+
+/// Looks whether the keys for encryption at rest have changed, as upstream each minute.
+async fn reread(encryption: Option<Arc<Encryption>>) {
+    let Some(encryption) = encryption else { return };
+    loop {
+        tokio::time::sleep(ENCRYPTION_REREAD_INTERVAL).await;
+        match encryption.reload() {
+            Ok(true) => tracing::info!("the configuration of encryption at rest was read again"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "the configuration of encryption at rest stays as it was"),
         }
     }
 }
