@@ -14,7 +14,7 @@ mod selector;
 pub use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 pub use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 pub use k8s_openapi::{ByteString, Metadata, Resource};
-pub use object::{Key, Object, ScopeKind, amount, decode, milli_amount, reference};
+pub use object::{Key, Object, ScopeKind, amount, decode, decode_lenient, milli_amount, reference};
 pub use selector::Selector;
 
 macro_rules! groups {

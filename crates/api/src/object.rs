@@ -122,9 +122,37 @@ where
 /// # Errors
 /// If it is no JSON, of another kind, or a field has a type that the kind does not give it.
 pub fn decode<K: Object>(json: &[u8]) -> Result<K, serde_json::Error> {
-    let mut object: K = serde_json::from_slice(json)?;
+    let mut object: K = decode_lenient(json)?;
     object.meta_mut().managed_fields = None;
     Ok(object)
+}
+
+/// Reads JSON as Go prints it: a field of a type without a zero in JSON, such as an unset time that is no
+/// pointer, is null there, which stands for its absence.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_lenient<T: DeserializeOwned>(json: &[u8]) -> Result<T, serde_json::Error> {
+    match serde_json::from_slice(json) {
+        Ok(value) => Ok(value),
+        // Seldom: a second reading costs less than looking out for nulls each time.
+        Err(error) => {
+            let mut tree = serde_json::from_slice(json)?;
+            drop_nulls(&mut tree);
+            serde_json::from_value(tree).map_err(|_| error)
+        }
+    }
+}
+
+fn drop_nulls(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            fields.retain(|_, field| !field.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
 }
 
 /// The reference that events and messages name an object by.
@@ -170,6 +198,15 @@ mod tests {
         let pod: Pod = decode(json).expect("a pod");
         assert_eq!(pod.key().to_string(), "b/a");
         assert!(pod.metadata.managed_fields.is_none());
+    }
+
+    #[test]
+    fn an_unset_time_is_no_error() {
+        let json = br#"{"status":{"conditions":[{"type":"A","status":"True","reason":"","message":"",
+            "lastTransitionTime":null}]}}"#;
+        let service: crate::core::v1::Service = decode(json).expect("a service");
+        let conditions = service.status.and_then(|status| status.conditions).expect("conditions");
+        assert_eq!(conditions[0].type_, "A");
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Client {
             let more = token.as_deref().map(|token| ("continue", token));
             let query = options.query(more.as_slice());
             let answer = self.raw(Method::GET, &format!("{base}?{query}"), None).await?;
-            let page: Page<K> = serde_json::from_slice(&answer).map_err(unreadable::<K>)?;
+            let page: Page<K> = api::decode_lenient(&answer).map_err(unreadable::<K>)?;
             all.items.extend(page.items.into_iter().flatten().map(|mut object| {
                 object.meta_mut().managed_fields = None;
                 object

@@ -66,7 +66,7 @@ impl<K: Object> Stream for EventStream<K> {
         let this = self.get_mut();
         loop {
             if let Some(line) = this.line() {
-                let event = serde_json::from_slice(&line);
+                let event = api::decode_lenient(&line);
                 return Poll::Ready(Some(
                     event.map_err(|e| Error::Decode(format!("{} event: {e}", K::KIND))),
                 ));
