@@ -138,19 +138,29 @@ pub fn decode_lenient<T: DeserializeOwned>(json: &[u8]) -> Result<T, serde_json:
         // Seldom: a second reading costs less than looking out for nulls each time.
         Err(error) => {
             let mut tree = serde_json::from_slice(json)?;
-            drop_nulls(&mut tree);
+            fill_nulls(&mut tree);
             serde_json::from_value(tree).map_err(|_| error)
         }
     }
 }
 
-fn drop_nulls(value: &mut serde_json::Value) {
+/// Times that the types here take for granted and Go prints as null while unset.
+const TIMES: [&str; 2] = ["lastTransitionTime", "lastObservedTime"];
+/// Go's zero time: it reads this as unset again.
+const UNSET_TIME: &str = "0001-01-01T00:00:00Z";
+
+fn fill_nulls(value: &mut serde_json::Value) {
     match value {
         serde_json::Value::Object(fields) => {
+            for (name, field) in &mut *fields {
+                if field.is_null() && TIMES.contains(&name.as_str()) {
+                    *field = UNSET_TIME.into();
+                }
+            }
             fields.retain(|_, field| !field.is_null());
-            fields.values_mut().for_each(drop_nulls);
+            fields.values_mut().for_each(fill_nulls);
         }
-        serde_json::Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        serde_json::Value::Array(items) => items.iter_mut().for_each(fill_nulls),
         _ => {}
     }
 }
