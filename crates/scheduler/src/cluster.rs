@@ -342,6 +342,3 @@ fn set<T: Clone + Default>(table: &mut Vec<T>, id: NodeId, value: T) {
     }
     table[id as usize] = value;
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,8 +1,11 @@
 //! What the scheduler is told at its start.
 
+mod file;
+
 use crate::profile::Profile;
 use crate::queue::Backoff;
 use reconcile::lease::Elector;
+use std::collections::BTreeSet;
 
 /// What the scheduler is told at its start.
 #[derive(Clone, Debug)]
@@ -27,9 +30,25 @@ impl Config {
             seed: 0,
         }
     }
+
+    /// With what a `KubeSchedulerConfiguration` (`kubescheduler.config.k8s.io/v1`) says about profiles, backoff and
+    /// leader election. What it says about connections and threads is for another program.
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn from_configuration(identity: &str, configuration: &serde_json::Value) -> Result<Self, Error> {
+        let file: file::Configuration = serde_json::from_value(configuration.clone())
+            .map_err(|error| Error::Config(error.to_string()))?;
+        let config = file.apply(Self::new(identity)).map_err(Error::Config)?;
+        let names: BTreeSet<_> = config.profiles.iter().map(|profile| &profile.name).collect();
+        if names.len() < config.profiles.len() {
+            return Err(Error::Config("two profiles have the same schedulerName".to_owned()));
+        }
+        Ok(config)
+    }
 }
 
-/// Why the scheduler ended.
+/// Why the scheduler ended, or did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Its thread could not be had.

@@ -4,7 +4,7 @@
 use crate::labels::{Labels, Selector};
 use crate::placement::{AddedAffinity, Placement};
 use crate::resources::{Requests, is_sidecar, requests};
-use api::core::v1::{PodAffinityTerm, PodSpec, Volume, WeightedPodAffinityTerm};
+use api::core::v1::{PodAffinityTerm, PodSpec, TopologySpreadConstraint, Volume, WeightedPodAffinityTerm};
 use api::{Object, owners};
 use std::sync::Arc;
 
@@ -349,19 +349,24 @@ fn spread(spec: &PodSpec, labels: &Labels, action: &str) -> Box<[SpreadConstrain
     let asked = spec.topology_spread_constraints.iter().flatten();
     asked
         .filter(|constraint| constraint.when_unsatisfiable == action)
-        .map(|constraint| {
-            let keys = constraint.match_label_keys.iter().flatten();
-            let same = keys.filter_map(|key| Some((key.as_str(), labels.get(key)?)));
-            SpreadConstraint {
-                max_skew: constraint.max_skew,
-                topology_key: constraint.topology_key.as_str().into(),
-                selector: Selector::new(constraint.label_selector.as_ref()).and_labels(same),
-                min_domains: constraint.min_domains.unwrap_or(1),
-                honors_affinity: constraint.node_affinity_policy.as_deref() != Some("Ignore"),
-                honors_taints: constraint.node_taints_policy.as_deref() == Some("Honor"),
-            }
-        })
+        .map(|constraint| SpreadConstraint::new(constraint, labels))
         .collect()
+}
+
+impl SpreadConstraint {
+    /// Of a pod's constraint, which may be about pods that have the same labels as it.
+    pub fn new(constraint: &TopologySpreadConstraint, labels: &Labels) -> Self {
+        let keys = constraint.match_label_keys.iter().flatten();
+        let same = keys.filter_map(|key| Some((key.as_str(), labels.get(key)?)));
+        Self {
+            max_skew: constraint.max_skew,
+            topology_key: constraint.topology_key.as_str().into(),
+            selector: Selector::new(constraint.label_selector.as_ref()).and_labels(same),
+            min_domains: constraint.min_domains.unwrap_or(1),
+            honors_affinity: constraint.node_affinity_policy.as_deref() != Some("Ignore"),
+            honors_taints: constraint.node_taints_policy.as_deref() == Some("Honor"),
+        }
+    }
 }
 
 /// The name by which nodes report an image: with a tag.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Runs from different seeds.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 20;
 /// Things that happen in a run.
 const STEPS: usize = 400;
 
