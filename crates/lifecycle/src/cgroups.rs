@@ -136,6 +136,13 @@ impl Cgroups {
         let groups = self.trees.iter().flat_map(|tree| descendants(&within(&tree.point, group)));
         groups.filter(|dir| !remove_dir(dir)).collect()
     }
+
+    /// Removes `group` from the trees where nothing is in it, and leaves it in the others.
+    pub(crate) fn remove_if_empty(&self, group: &str) {
+        for tree in &self.trees {
+            let _in_use = std::fs::remove_dir(within(&tree.point, group));
+        }
+    }
 }
 
 /// Says whether the group is gone. The kernel counts a process for a moment after its end has been told, and

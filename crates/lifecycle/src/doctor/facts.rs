@@ -81,6 +81,7 @@ impl Facts {
             cgroups.as_ref().and_then(|c| c.enter(&probe).err()).map(|error| format!("{error:#}"));
         if let Some(cgroups) = &cgroups {
             cgroups.remove(&probe);
+            cgroups.remove_if_empty(&needs.layout.own_cgroup);
         }
         let mut listeners = ports::listeners();
         listeners.retain(|l| needs.ports.iter().any(|p| l.blocks(p.address, p.port, p.transport)));

@@ -48,6 +48,9 @@ fn prepare_and_supervise(config: Config, started: Instant, report: &mut dyn FnMu
     end_orphans(&config);
     doctor::refuse(&config.needs())?;
     let mut supervisor = Supervisor::new(config, started, fingerprint)?;
+    // With the wait for an earlier supervisor and its children, if there were any.
+    let seconds = started.elapsed().as_secs_f64();
+    supervisor.stage(Stage { name: "checks".into(), seconds, detail: String::new() }, report);
     supervisor.supervise(report)
 }
 
