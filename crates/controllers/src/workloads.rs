@@ -1,7 +1,8 @@
 //! Controllers of workloads: they make pods, and see to it that as many run as are wanted.
 //!
 //! Shared parts: [`claim`] says whose an object is, [`written`] shows a controller what it wrote, [`control`]
-//! makes and deletes pods, [`patch`] says only what changes.
+//! makes and deletes pods, [`pods`] ranks them, [`patch`] says only what changes, [`history`] keeps past templates,
+//! [`hash`] names them, [`nodes`] says where a pod may run, [`scale`] asks any kind for its size.
 
 mod amounts;
 mod claim;

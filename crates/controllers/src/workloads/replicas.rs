@@ -83,7 +83,10 @@ impl<K: Replicated> Controller<K> {
         let set = owner.view();
         let now = self.control.now();
         let pods = self.control.owned_and_orphans(&*owner);
-        let plan = replicaset::plan(now, &set, &pods, &self.related(&owner));
+        // They matter only where some pods are to go.
+        let surplus = i32::try_from(pods.len()).is_ok_and(|count| count > replicaset::replicas(&set));
+        let related = if surplus { self.related(&owner) } else { Vec::new() };
+        let plan = replicaset::plan(now, &set, &pods, &related);
         self.control.adopt(&*owner, &plan.adopt, &[]).await?;
         self.control.release(&*owner, &plan.release, &[]).await?;
         let managed = self.manage(&*owner, &set, &plan).await;
