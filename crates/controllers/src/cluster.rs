@@ -44,6 +44,7 @@ pub const fn controllers() -> &'static [Row] {
         Row { name: "resourcequota-controller", start: resource_quota::start },
         Row { name: "persistentvolumeclaim-protection-controller", start: volume_protection::start_claims },
         Row { name: "persistentvolume-protection-controller", start: volume_protection::start_volumes },
+        Row { name: "volumeattributesclass-protection-controller", start: volume_protection::start_classes },
         Row { name: "persistentvolume-binder-controller", start: persistent_volume::start },
         Row { name: "ephemeral-volume-controller", start: ephemeral_volume::start },
         Row { name: "endpointslice-mirroring-controller", start: endpoint_slice_mirroring::start },

@@ -80,6 +80,15 @@ pub(crate) fn start(context: &Context, tasks: &mut Tasks) {
     }
 }
 
+/// What can be told of an object's owners.
+enum Owners {
+    States(Vec<(Uid, OwnerState)>),
+    /// A kind is not served, or not yet: whether such an owner exists is not known.
+    UnknownKind,
+    /// An object of the cluster names an owner of a namespaced kind; that never gets right.
+    Impossible,
+}
+
 struct Deletions(Arc<Shared>);
 struct Orphanings(Arc<Shared>);
 
@@ -139,19 +148,18 @@ impl Shared {
         self.recorder.event(&regarding, EventKind::Warning, "OwnerRefInvalidNamespace", &message);
     }
 
-    fn resource(&self, api_version: &str, kind: &str) -> Result<Resource, Error> {
-        if let Some(resource) = self.catalog().find(api_version, kind) {
-            return Ok(resource.clone());
+    fn resource(&self, identity: &Identity) -> Option<Resource> {
+        let found = self.catalog().find(&identity.api_version, &identity.kind).cloned();
+        if found.is_none() {
+            // Not served, or not yet known.
+            self.unknown_kind.notify_one();
         }
-        // Not served, or not yet known: whether such an owner exists cannot be told.
-        self.unknown_kind.notify_one();
-        Err(Error::Other(format!("unable to get REST mapping for {api_version}/{kind}.")))
+        found
     }
 
-    async fn live(&self, identity: &Identity) -> Result<Option<(Resource, Meta)>, Error> {
-        let resource = self.resource(&identity.api_version, &identity.kind)?;
-        match discovery::get(&self.client, &resource, &identity.namespace, &identity.name).await {
-            Ok(meta) if meta.uid == *identity.uid => Ok(Some((resource, meta))),
+    async fn live(&self, resource: &Resource, identity: &Identity) -> Result<Option<Meta>, Error> {
+        match discovery::get(&self.client, resource, &identity.namespace, &identity.name).await {
+            Ok(meta) if meta.uid == *identity.uid => Ok(Some(meta)),
             Ok(_) => Ok(None),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
@@ -168,12 +176,12 @@ impl Shared {
         if item.is_left_alone() {
             return Ok(Next::Done);
         }
-        let mapped = self.resource(&item.identity.api_version, &item.identity.kind)?;
-        if mapped.namespaced && item.identity.namespace.is_empty() {
-            // An object of the cluster names an owner of a namespaced kind; that never gets right.
+        let Some(resource) = self.resource(&item.identity) else { return Ok(self.look_again(&item)) };
+        if resource.namespaced && item.identity.namespace.is_empty() {
+            // Named so by an object of the cluster.
             return Ok(Next::Done);
         }
-        let Some((resource, live)) = self.live(&item.identity).await? else {
+        let Some(live) = self.live(&resource, &item.identity).await? else {
             self.apply(Change::Absent(item.identity));
             return Ok(Next::Done);
         };
@@ -181,8 +189,9 @@ impl Shared {
             decide::waiting(&item)
         } else {
             match self.owner_states(&item, &live).await? {
-                Some(states) => decide::owned(&item, live.finalizers(), &states),
-                None => return Ok(Next::Done),
+                Owners::States(states) => decide::owned(&item, live.finalizers(), &states),
+                Owners::Impossible => return Ok(Next::Done),
+                Owners::UnknownKind => return Ok(self.look_again(&item)),
             }
         };
         tracing::debug!(item = ?item.identity, ?decision, "garbage collector");
@@ -217,7 +226,8 @@ impl Shared {
         Ok(Next::Done)
     }
 
-    /// A virtual node stays in question until a watch shows it, or a lookup does not find it.
+    /// What cannot be told yet is looked at again, ever more seldom: a virtual node until a watch shows it or a
+    /// lookup does not find it, an owner of a kind that is not served until it is.
     fn look_again(&self, item: &Item) -> Next {
         if let Some(node) = self.graph().node_mut(&item.identity.uid) {
             node.lookups = node.lookups.saturating_add(1);
@@ -225,8 +235,8 @@ impl Shared {
         Next::After(LOOKUP_AFTER_FIRST.saturating_mul(1 << item.lookups.min(20)).min(LOOKUP_AFTER_MAX))
     }
 
-    /// What became of each owner; nothing if one of them can never be looked up.
-    async fn owner_states(&self, item: &Item, live: &Meta) -> Result<Option<Vec<(Uid, OwnerState)>>, Error> {
+    /// What became of each owner.
+    async fn owner_states(&self, item: &Item, live: &Meta) -> Result<Owners, Error> {
         let mut states = Vec::new();
         for reference in live.owners() {
             let owner = monitors::owner(reference);
@@ -238,26 +248,24 @@ impl Shared {
                 states.push((uid, OwnerState::Dangling));
                 continue;
             }
-            let resource = self.resource(&identity.api_version, &identity.kind)?;
+            let Some(resource) = self.resource(&identity) else { return Ok(Owners::UnknownKind) };
             if resource.namespaced && item.identity.namespace.is_empty() {
-                return Ok(None);
+                return Ok(Owners::Impossible);
             }
             if !resource.namespaced {
                 identity.namespace.clear();
             }
-            let state = match self.live(&identity).await? {
+            let state = match self.live(&resource, &identity).await? {
                 None => {
                     self.graph().remember_absent(identity);
                     OwnerState::Dangling
                 }
-                Some((_, owner)) if owner.is_deleted() && owner.has_finalizer(FOREGROUND) => {
-                    OwnerState::Waiting
-                }
+                Some(owner) if owner.is_deleted() && owner.has_finalizer(FOREGROUND) => OwnerState::Waiting,
                 Some(_) => OwnerState::Solid,
             };
             states.push((uid, state));
         }
-        Ok(Some(states))
+        Ok(Owners::States(states))
     }
 
     async fn delete(
@@ -332,7 +340,10 @@ impl Shared {
     }
 
     async fn remove_finalizer(&self, identity: &Identity, finalizer: &str) -> Result<(), Error> {
-        let Some((resource, live)) = self.live(identity).await? else { return Ok(()) };
+        let Some(resource) = self.resource(identity) else {
+            return Err(Error::Other(format!("{}/{} is not served", identity.api_version, identity.kind)));
+        };
+        let Some(live) = self.live(&resource, identity).await? else { return Ok(()) };
         if !live.has_finalizer(finalizer) {
             return Ok(());
         }
@@ -356,12 +367,11 @@ impl Shared {
             .map(|dependent| {
                 let owner = owner.uid.clone();
                 async move {
-                    match self.live(&dependent.identity).await? {
-                        Some((resource, live)) => match self.release(&resource, &live, &[owner]).await {
-                            Err(error) if error.is_not_found() => Ok(()),
-                            other => other,
-                        },
-                        None => Ok(()),
+                    let Some(resource) = self.resource(&dependent.identity) else { return Ok(()) };
+                    let Some(live) = self.live(&resource, &dependent.identity).await? else { return Ok(()) };
+                    match self.release(&resource, &live, &[owner]).await {
+                        Err(error) if error.is_not_found() => Ok(()),
+                        other => other,
                     }
                 }
             })

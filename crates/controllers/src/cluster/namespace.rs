@@ -33,6 +33,8 @@ const RESOURCES_PARALLEL: usize = 8;
 const GRACE: SignedDuration = SignedDuration::from_secs(5);
 /// How long finalizers of content are given before the next look.
 const FINALIZERS_ESTIMATE_SECONDS: i64 = 15;
+/// How long after a failure content is looked at again.
+const FAILURE_AFTER: Duration = Duration::from_secs(5);
 /// What we take out of `spec.finalizers`.
 const FINALIZER: &str = "kubernetes";
 
@@ -105,7 +107,9 @@ impl NamespaceController {
             }
         }
         if let Some(error) = outcome.error() {
-            return Err(Error::Other(error));
+            // The conditions tell it; a retry every so often suffices, and it must never be long.
+            tracing::debug!(namespace = name, error, "namespace: some content could not be deleted");
+            return Ok(Next::After(FAILURE_AFTER));
         }
         if outcome.estimate_seconds > 0 {
             let half = u64::try_from(outcome.estimate_seconds / 2 + 1).unwrap_or(1);

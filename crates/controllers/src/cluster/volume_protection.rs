@@ -1,11 +1,13 @@
-//! Keeps claims that pods use, and volumes that are bound, from being deleted under them.
+//! Keeps claims that pods use, volumes that are bound, and classes that either has, from being deleted under
+//! them.
 //!
-//! Two controllers of one make: they own the finalizers `kubernetes.io/pvc-protection` and
-//! `kubernetes.io/pv-protection`. They watch claims, volumes and pods.
-//! Upstream: `pkg/controller/volume/{pvcprotection,pvprotection}`.
+//! Three controllers of one make: they own the finalizers `kubernetes.io/pvc-protection`, `pv-protection` and
+//! `vac-protection`. They watch claims, volumes, VolumeAttributesClasses and pods.
+//! Upstream: `pkg/controller/volume/{pvcprotection,pvprotection,vacprotection}`.
 
 use crate::context::{Context, Tasks, spawn};
 use api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod, Volume};
+use api::storage::v1::VolumeAttributesClass;
 use api::{Key, Object, owners, pods};
 use client::{Change, Client, Error, ListOptions, Lister, Patch};
 use futures_util::future::BoxFuture;
@@ -16,6 +18,7 @@ use std::sync::Arc;
 const WORKERS: usize = 1;
 const CLAIM_FINALIZER: &str = "kubernetes.io/pvc-protection";
 const VOLUME_FINALIZER: &str = "kubernetes.io/pv-protection";
+const CLASS_FINALIZER: &str = "kubernetes.io/vac-protection";
 /// The index of pods by the claims that they name.
 const BY_CLAIM: &str = "claims";
 
@@ -55,6 +58,57 @@ pub(crate) fn start_volumes(context: &Context, tasks: &mut Tasks) {
     let controller =
         VolumeProtection { client: context.client("pv-protection-controller"), volumes: volumes.clone() };
     spawn(context, tasks, queue, Arc::new(controller), WORKERS, async move { volumes.synced().await });
+}
+
+/// Starts the protection of VolumeAttributesClasses.
+pub(crate) fn start_classes(context: &Context, tasks: &mut Tasks) {
+    let queue = Queue::new();
+    let classes = context.informers.get::<VolumeAttributesClass>();
+    let claims = context.informers.get::<PersistentVolumeClaim>();
+    let volumes = context.informers.get::<PersistentVolume>();
+    let changed = queue.clone();
+    classes.subscribe(move |change| changed.add(change.object().key()));
+    // Whoever lets go of a class may have been the last.
+    let changed = queue.clone();
+    claims.subscribe(move |change| {
+        if let Change::Deleted(old) | Change::Updated(old, _) = change {
+            classes_of_claim(old).for_each(|name| changed.add(Key::new("", name)));
+        }
+    });
+    let changed = queue.clone();
+    volumes.subscribe(move |change| {
+        if let Change::Deleted(old) | Change::Updated(old, _) = change {
+            class_of_volume(old).into_iter().for_each(|name| changed.add(Key::new("", name)));
+        }
+    });
+    let controller = ClassProtection {
+        client: context.client("volumeattributesclass-protection-controller"),
+        classes: classes.clone(),
+        claims: claims.clone(),
+        volumes: volumes.clone(),
+    };
+    let synced = async move {
+        classes.synced().await;
+        claims.synced().await;
+        volumes.synced().await;
+    };
+    spawn(context, tasks, queue, Arc::new(controller), WORKERS, synced);
+}
+
+/// The classes that a claim has, wants, or is moving to.
+fn classes_of_claim(claim: &PersistentVolumeClaim) -> impl Iterator<Item = &str> {
+    let (spec, status) = (claim.spec.as_ref(), claim.status.as_ref());
+    let moving = status.and_then(|status| status.modify_volume_status.as_ref());
+    let names = [
+        spec.and_then(|spec| spec.volume_attributes_class_name.as_deref()),
+        status.and_then(|status| status.current_volume_attributes_class_name.as_deref()),
+        moving.and_then(|moving| moving.target_volume_attributes_class_name.as_deref()),
+    ];
+    names.into_iter().flatten().filter(|name| !name.is_empty())
+}
+
+fn class_of_volume(volume: &PersistentVolume) -> Option<&str> {
+    volume.spec.as_ref()?.volume_attributes_class_name.as_deref().filter(|name| !name.is_empty())
 }
 
 /// The claim that is made for a generic ephemeral volume of a pod.
@@ -181,6 +235,35 @@ impl Reconcile for VolumeProtection {
             if step != Step::Nothing && !(step == Step::Release && bound) {
                 set(&self.client, &*volume, VOLUME_FINALIZER, step).await?;
             }
+            Ok(Next::Done)
+        })
+    }
+}
+
+struct ClassProtection {
+    client: Client,
+    classes: Lister<VolumeAttributesClass>,
+    claims: Lister<PersistentVolumeClaim>,
+    volumes: Lister<PersistentVolume>,
+}
+
+impl Reconcile for ClassProtection {
+    fn name(&self) -> &'static str {
+        "volumeattributesclass-protection"
+    }
+
+    fn reconcile(&self, key: Key) -> BoxFuture<'_, reconcile::Result> {
+        Box::pin(async move {
+            let Some(class) = self.classes.get_key(&key) else { return Ok(Next::Done) };
+            let step = step(&*class, CLASS_FINALIZER);
+            let used = || {
+                self.claims.list().iter().any(|claim| classes_of_claim(claim).any(|name| name == key.name))
+                    || self.volumes.list().iter().any(|volume| class_of_volume(volume) == Some(&key.name))
+            };
+            if step == Step::Nothing || (step == Step::Release && used()) {
+                return Ok(Next::Done);
+            }
+            set(&self.client, &*class, CLASS_FINALIZER, step).await?;
             Ok(Next::Done)
         })
     }
