@@ -16,6 +16,7 @@ use crate::state::label;
 
 /// The configuration of the sandbox number `attempt`.
 pub(crate) fn config(context: &Context, pod: &Pod, attempt: u32) -> Result<PodSandboxConfig, String> {
+    check(pod)?;
     let settings = &context.config;
     let host = std::fs::read_to_string(&settings.resolv_conf).unwrap_or_default();
     let servers: Vec<_> = settings.cluster_dns.iter().map(ToString::to_string).collect();
@@ -50,6 +51,18 @@ pub(crate) fn config(context: &Context, pod: &Pod, attempt: u32) -> Result<PodSa
             ..LinuxPodSandboxConfig::default()
         }),
     })
+}
+
+/// Refuses what would be ignored: a pod that asks for a wall must not run without it.
+fn check(pod: &Pod) -> Result<(), String> {
+    let spec = spec::spec(pod);
+    if spec.host_users == Some(false) {
+        return Err("user namespaces are not supported by this node".into());
+    }
+    if spec.resource_claims.as_ref().is_some_and(|claims| !claims.is_empty()) {
+        return Err("resource claims are not supported by this node".into());
+    }
+    Ok(())
 }
 
 fn labels(pod: &Pod) -> Labels {

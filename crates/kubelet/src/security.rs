@@ -3,7 +3,8 @@
 //! Pure. Upstream counterparts: `pkg/kubelet/kuberuntime/security_context.go`, `pkg/securitycontext`.
 
 use api::core::v1::{
-    Capabilities, Container, Pod, PodSecurityContext, SELinuxOptions, SeccompProfile, SecurityContext,
+    AppArmorProfile, Capabilities, Container, Pod, PodSecurityContext, SELinuxOptions, SeccompProfile,
+    SecurityContext,
 };
 
 use crate::runtime::messages::{
@@ -130,6 +131,7 @@ pub(crate) fn of_container(
         masked_paths: paths(&MASKED),
         readonly_paths: paths(&READ_ONLY),
         seccomp: Some(seccomp(&own, &whole, seccomp_dir)),
+        apparmor: own.app_armor_profile.as_ref().or(whole.app_armor_profile.as_ref()).map(apparmor),
         ..LinuxContainerSecurityContext::default()
     };
     if made.run_as_user.is_none() {
@@ -147,6 +149,18 @@ fn seccomp(own: &SecurityContext, whole: &PodSecurityContext, dir: &str) -> Secu
         Some(("RuntimeDefault", _)) => profile(ProfileType::RuntimeDefault, String::new()),
         Some(("Localhost", Some(file))) => profile(ProfileType::Localhost, format!("{dir}/{file}")),
         _ => profile(ProfileType::Unconfined, String::new()),
+    }
+}
+
+fn apparmor(wanted: &AppArmorProfile) -> SecurityProfile {
+    let kind = match wanted.type_.as_str() {
+        "Localhost" => ProfileType::Localhost,
+        "Unconfined" => ProfileType::Unconfined,
+        _ => ProfileType::RuntimeDefault,
+    };
+    SecurityProfile {
+        profile_type: kind.into(),
+        localhost_ref: wanted.localhost_profile.clone().unwrap_or_default(),
     }
 }
 

@@ -4,6 +4,7 @@
 //! Upstream counterpart: `pkg/kubelet/pod_workers.go` with `SyncPod`, `SyncTerminatingPod`, `SyncTerminatedPod` of
 //! `pkg/kubelet/kubelet.go`.
 
+mod admission;
 pub(crate) mod backoff;
 mod conditions;
 mod observe;
@@ -118,6 +119,9 @@ struct Worker {
     /// Crashes that were told, so that each is told once.
     told: BTreeSet<(String, u32)>,
     has_cgroup: bool,
+    /// Whether it was decided that the pod may run here; if it may not, it is rejected.
+    is_judged: bool,
+    is_rejected: bool,
     are_volumes_stale: Arc<AtomicBool>,
 }
 
@@ -144,6 +148,8 @@ impl Worker {
             resize_after: None,
             told: BTreeSet::new(),
             has_cgroup: false,
+            is_judged: false,
+            is_rejected: false,
             are_volumes_stale: Arc::default(),
             context,
             pod,
@@ -249,6 +255,12 @@ impl Worker {
         if is_ended {
             status::end(&self.pod, &mut status);
         }
+        if self.is_rejected {
+            // There never were any.
+            status.container_statuses = None;
+            status.init_container_statuses = None;
+            status.start_time = None;
+        }
         self.status = status;
         self.writer.set(&self.status);
         self.share();
@@ -308,6 +320,7 @@ impl Worker {
             self.volumes_due();
         }
         let now = self.context.clock.now();
+        self.admit();
         let plan = self.plan(now);
         self.note_crashes(&plan);
         self.check_deadline(now);
@@ -339,6 +352,29 @@ impl Worker {
         let wait = wake.and_then(|wake| Duration::try_from(wake.duration_since(now)).ok());
         let is_due = wake.is_some_and(|wake| wake <= now);
         Ok(Some(if is_due { Duration::from_millis(10) } else { wait.unwrap_or(LOOK).min(LOOK) }))
+    }
+
+    /// Decides whether the pod may run here, unless that was done before, by this kubelet or the one before it.
+    fn admit(&mut self) {
+        if std::mem::replace(&mut self.is_judged, true) {
+            return;
+        }
+        let is_known = self.pod.status.as_ref().is_some_and(|status| status.start_time.is_some());
+        if is_known || !self.state.sandboxes.is_empty() {
+            return;
+        }
+        let others = self.context.pods.list();
+        let others: Vec<&Pod> = others
+            .iter()
+            .map(|entry| &*entry.pod)
+            .filter(|pod| spec::uid(pod) != spec::uid(&self.pod) && !api::pods::is_terminal(pod))
+            .collect();
+        let allocatable = self.context.machine.allocatable(&self.context.config);
+        if let Err(Reason { reason, message }) = admission::admit(&self.pod, &others, &allocatable) {
+            self.context.event(&self.pod, EventKind::Warning, &reason, message.clone());
+            self.verdict = Some(Reason { reason, message: format!("Pod was rejected: {message}") });
+            self.is_rejected = true;
+        }
     }
 
     fn plan(&self, now: Timestamp) -> Plan {

@@ -135,7 +135,11 @@ impl Source<'_> {
         ))
     }
 
-    async fn config_map_data(&self, name: &str, is_optional: bool) -> Result<BTreeMap<String, Bytes>, String> {
+    async fn config_map_data(
+        &self,
+        name: &str,
+        is_optional: bool,
+    ) -> Result<BTreeMap<String, Bytes>, String> {
         let (uid, namespace) = (spec::uid(self.pod), spec::namespace(self.pod));
         let Some(map) = self.context.config_maps.get(uid, namespace, name, is_optional).await? else {
             return Ok(BTreeMap::new());

@@ -33,7 +33,8 @@ impl Machine {
         if !linked.lines().any(|applet| applet == "sh") {
             return Err("this busybox has no shell".into());
         }
-        let dir = tempfile::Builder::new().prefix("kubelet-it-").tempdir_in("/tmp").map_err(|e| e.to_string())?;
+        let dir =
+            tempfile::Builder::new().prefix("kubelet-it-").tempdir_in("/tmp").map_err(|e| e.to_string())?;
         let root = dir.path();
         let settings = format!(
             "version = 2\nroot = \"{0}/root\"\nstate = \"{0}/state\"\n[grpc]\naddress = \"{0}/containerd.sock\"\n\
@@ -85,13 +86,19 @@ impl Machine {
         let pods = root.join("kubelet/pods");
         let inside = pods.to_string_lossy().into_owned();
         let mounts = mounts.lines().filter(|line| line.contains(&inside)).map(str::to_owned);
-        containers.lines().map(str::to_owned).chain(mounts).chain(pods.exists().then_some(inside.clone())).collect()
+        containers
+            .lines()
+            .map(str::to_owned)
+            .chain(mounts)
+            .chain(pods.exists().then_some(inside.clone()))
+            .collect()
     }
 
     fn ctr(&self) -> Command {
         let mut ctr = Command::new("ctr");
         // Waits for the socket, too.
-        ctr.args(["--connect-timeout", "60s", "-n", "k8s.io", "-a"]).arg(self.dir.path().join("containerd.sock"));
+        ctr.args(["--connect-timeout", "60s", "-n", "k8s.io", "-a"])
+            .arg(self.dir.path().join("containerd.sock"));
         ctr
     }
 

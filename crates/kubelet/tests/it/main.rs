@@ -61,8 +61,11 @@ async fn pods_live_and_die() {
     };
     let config = machine.config();
     let server = Server::default();
-    server.put("configmaps", json!({"apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": {"name": "map", "namespace": "default"}, "data": {"key": "from the map"}}));
+    server.put(
+        "configmaps",
+        json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "map", "namespace": "default"}, "data": {"key": "from the map"}}),
+    );
     let kubelet = Kubelet::start(&config, &server);
 
     runs_once(&server).await;
@@ -81,9 +84,15 @@ async fn runs_once(server: &Server) {
     let mut main = container("main", "cat /map/key > /dev/termination-log; test \"$WHO\" = once");
     main["volumeMounts"] = json!([{"name": "map", "mountPath": "/map"}]);
     main["env"] = json!([{"name": "WHO", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]);
-    server.put("pods", pod("once", &json!({"restartPolicy": "Never", "containers": [main],
+    server.put(
+        "pods",
+        pod(
+            "once",
+            &json!({"restartPolicy": "Never", "containers": [main],
         "initContainers": [container("init", "true")],
-        "volumes": [{"name": "map", "configMap": {"name": "map"}}]})));
+        "volumes": [{"name": "map", "configMap": {"name": "map"}}]}),
+        ),
+    );
     let pod = server.wait("once", |pod| pod["status"]["phase"] == "Succeeded").await;
     let ended = &state(&pod, "main")["state"]["terminated"];
     assert_eq!((&ended["message"], &ended["exitCode"]), (&json!("from the map"), &json!(0)));

@@ -45,7 +45,11 @@ struct Event {
 impl Default for Server {
     fn default() -> Self {
         let objects = Mutex::default();
-        Self(Arc::new(Shared { objects, events: broadcast::Sender::new(1024), changes: watch::Sender::new(0) }))
+        Self(Arc::new(Shared {
+            objects,
+            events: broadcast::Sender::new(1024),
+            changes: watch::Sender::new(0),
+        }))
     }
 }
 
@@ -112,7 +116,11 @@ impl Server {
         objects.version += 1;
         object["metadata"]["resourceVersion"] = json!(objects.version.to_string());
         objects.dead.insert(name.to_owned(), object.clone());
-        let _ = self.0.events.send(Event { resource: resource.to_owned(), kind: "DELETED", object: object.clone() });
+        let _ = self.0.events.send(Event {
+            resource: resource.to_owned(),
+            kind: "DELETED",
+            object: object.clone(),
+        });
         self.0.changes.send_replace(objects.version);
         Some(object)
     }
@@ -121,10 +129,13 @@ impl Server {
     fn follow(&self, resource: String) -> ByteBody {
         let objects = self.0.objects.lock();
         let events = self.0.events.subscribe();
-        let line = |kind: &str, object: &Value| Bytes::from(format!("{}\n", json!({"type": kind, "object": object})));
+        let line = |kind: &str, object: &Value| {
+            Bytes::from(format!("{}\n", json!({"type": kind, "object": object})))
+        };
         let known = objects.live.iter().filter(|((of, _), _)| *of == resource);
         let mut first: Vec<_> = known.map(|(_, object)| line("ADDED", object)).collect();
-        let template = objects.live.iter().find(|((of, _), _)| *of == resource).map(|(_, object)| object.clone());
+        let template =
+            objects.live.iter().find(|((of, _), _)| *of == resource).map(|(_, object)| object.clone());
         let (version, kind) = kinds(&resource);
         let (version, kind) = template.map_or((json!(version), json!(kind)), |object| {
             (object["apiVersion"].clone(), object["kind"].clone())
@@ -212,7 +223,8 @@ fn merge(old: &mut Value, patch: Value) {
             Value::Array(items) if key == "conditions" => {
                 for item in items {
                     let conditions = old[&key].as_array().cloned().unwrap_or_default();
-                    let mut rest: Vec<_> = conditions.into_iter().filter(|c| c["type"] != item["type"]).collect();
+                    let mut rest: Vec<_> =
+                        conditions.into_iter().filter(|c| c["type"] != item["type"]).collect();
                     if item.get("$patch").is_none() {
                         rest.push(item);
                     }
