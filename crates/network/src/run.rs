@@ -84,7 +84,7 @@ pub fn teardown(config: &Config) -> io::Result<()> {
 }
 
 /// As `run`, with caches that somebody fills. `caught_up` counts how often the kernel came to be as all objects
-/// want it.
+/// want it, after there was news.
 pub async fn follow(
     config: Config,
     objects: Objects,
@@ -111,10 +111,7 @@ pub async fn follow(
         let (agent, stop) = (agent.clone(), stop.clone());
         async move { agent.serve(listener, stop).await }
     });
-    let health_server = match config.health_address {
-        Some(address) => Some(proxy::serve_health(address, health.clone()).await?),
-        None => None,
-    };
+    let health_server = config.health_address.map(|address| proxy::serve_health(address, health.clone()));
     let mut host_ports = agent.host_ports();
     let mut ports = ServicePorts::new(health.clone());
     let mut state = Box::new(State {
@@ -140,6 +137,7 @@ pub async fn follow(
     let mut retry_delay = RETRY_DELAY_MIN;
     let result = loop {
         let mut look_around = false;
+        let mut news = false;
         tokio::select! {
             () = crate::stopped(&mut stop) => break Ok(()),
             ended = &mut serving => {
@@ -147,13 +145,15 @@ pub async fn follow(
             }
             () = &mut synced, if !all_known => {
                 all_known = true;
+                news = true;
                 dirty.all_services(&objects);
             }
             () = dirty.changed.notified() => {}
-            changed = host_ports.changed() => drop(changed),
+            changed = host_ports.changed() => news = changed.is_ok(),
             _ = look.tick() => look_around = true,
         }
         let taken = dirty.take(all_known);
+        news |= !taken.is_empty();
         let ports_now = host_ports.borrow_and_update().clone();
         let work = blocking(move || {
             let result = state.work(&taken, all_known, look_around, &ports_now);
@@ -169,7 +169,9 @@ pub async fn follow(
                     ports.set(&state.rules.health_checks()).await;
                     if dirty.is_empty() {
                         health.updated();
-                        caught_up.send_modify(|times| *times += 1);
+                        if news {
+                            caught_up.send_modify(|times| *times += 1);
+                        }
                     }
                 }
             }
@@ -203,6 +205,12 @@ struct Dirty {
 struct Taken {
     services: BTreeSet<api::Key>,
     nodes: bool,
+}
+
+impl Taken {
+    fn is_empty(&self) -> bool {
+        self.services.is_empty() && !self.nodes
+    }
 }
 
 impl Dirty {
@@ -256,8 +264,7 @@ impl Dirty {
     }
 
     fn is_empty(&self) -> bool {
-        let taken = self.taken.lock();
-        taken.services.is_empty() && !taken.nodes
+        self.taken.lock().is_empty()
     }
 }
 

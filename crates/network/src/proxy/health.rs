@@ -26,6 +26,8 @@ const TO_BE_DELETED_TAINT: &str = "ToBeDeletedByClusterAutoscaler";
 const PENDING_MAX: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
 /// Load balancers and monitors ask a few times a minute each.
 const CONNECTIONS_MAX: usize = 64;
+/// As kube-proxy's.
+const BIND_PAUSE: Duration = Duration::from_secs(5);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -140,10 +142,20 @@ fn service_answer(key: &api::Key, count: usize, healthy: bool) -> (StatusCode, S
 
 type Answer = dyn Fn(&str) -> (StatusCode, String, Option<usize>) + Send + Sync;
 
-/// Serves `/healthz` and `/livez`.
-pub(crate) async fn serve_proxy(address: SocketAddr, shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
-    let listener = TcpListener::bind(address).await?;
-    Ok(tokio::spawn(serve(listener, Arc::new(move |path: &str| shared.proxy_answer(path)))))
+/// Serves `/healthz` and `/livez`. While the port is somebody else's, the network works without them.
+pub(crate) fn serve_proxy(address: SocketAddr, shared: Arc<Shared>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let listener = loop {
+            match TcpListener::bind(address).await {
+                Ok(listener) => break listener,
+                Err(error) => {
+                    tracing::error!(%address, %error, "cannot start the health server; trying again");
+                    tokio::time::sleep(BIND_PAUSE).await;
+                }
+            }
+        };
+        serve(listener, Arc::new(move |path: &str| shared.proxy_answer(path))).await;
+    })
 }
 
 /// The health check ports of Services.

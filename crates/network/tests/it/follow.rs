@@ -36,7 +36,7 @@ struct Running {
     objects: Objects,
     caught_up: watch::Receiver<u64>,
     stop: watch::Sender<bool>,
-    thread: std::thread::JoinHandle<std::io::Result<()>>,
+    thread: Option<std::thread::JoinHandle<std::io::Result<()>>>,
     runtime: Runtime,
 }
 
@@ -50,19 +50,21 @@ impl Running {
             runtime.block_on(follow(config, to_follow, caught_up, stopped))
         });
         let runtime = Builder::new_current_thread().build().unwrap();
-        Self { objects, caught_up: following, stop, thread, runtime }
+        Self { objects, caught_up: following, stop, thread: Some(thread), runtime }
     }
 
     /// Changes objects and waits until the kernel has followed.
     fn change(&mut self, change: impl FnOnce(&Objects)) {
         self.caught_up.borrow_and_update();
         change(&self.objects);
-        self.runtime.block_on(self.caught_up.changed()).unwrap();
+        if self.runtime.block_on(self.caught_up.changed()).is_err() {
+            panic!("the network ended: {:?}", self.thread.take().unwrap().join().unwrap());
+        }
     }
 
     fn stop(self) -> Objects {
         self.stop.send(true).unwrap();
-        self.thread.join().unwrap().unwrap();
+        self.thread.unwrap().join().unwrap().unwrap();
         self.objects
     }
 }
