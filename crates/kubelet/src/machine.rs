@@ -90,9 +90,12 @@ impl Disk {
     /// Of the file system that `path` is on, or its nearest parent that is there.
     pub(crate) fn read(path: &Path) -> Option<Self> {
         let stat = path.ancestors().find_map(|path| rustix::fs::statvfs(path).ok())?;
+        // As df(1) has it: what the file system keeps back is neither used nor to be had. Counted as used, it
+        // would make a disk that reserves much look full for ever.
+        let used = stat.f_blocks.saturating_sub(stat.f_bfree);
         Some(Self {
-            capacity: stat.f_blocks * stat.f_frsize,
-            available: stat.f_bavail * stat.f_frsize,
+            capacity: used.saturating_add(stat.f_bavail).saturating_mul(stat.f_frsize),
+            available: stat.f_bavail.saturating_mul(stat.f_frsize),
             inodes: stat.f_files,
             inodes_free: stat.f_ffree,
         })
