@@ -58,13 +58,51 @@ fn go_text(error: &io::Error) -> String {
     }
 }
 
+/// What Go's `crypto/x509` says of the commonest faults.
+fn x509_text(error: &rustls::CertificateError) -> String {
+    use rustls::CertificateError as E;
+    match error {
+        E::UnknownIssuer | E::BadSignature => "certificate signed by unknown authority".into(),
+        E::Expired | E::ExpiredContext { .. } | E::NotValidYet | E::NotValidYetContext { .. } => {
+            "certificate has expired or is not yet valid".into()
+        }
+        E::NotValidForNameContext { expected, presented } => {
+            let expected = expected.to_str();
+            let names = presented.join(", ");
+            format!("certificate is valid for {names}, not {expected}")
+        }
+        other => other.to_string(),
+    }
+}
+
 fn tls_text(error: &io::Error) -> String {
     let inner = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
     match inner {
         Some(rustls::Error::InvalidCertificate(why)) => {
-            format!("tls: failed to verify certificate: x509: {why}")
+            format!("tls: failed to verify certificate: x509: {}", x509_text(why))
         }
         Some(other) => format!("tls: {other}"),
         None => go_text(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts() {
+        let dial =
+            |kind: io::ErrorKind| Error::Dial { address: "h:1".into(), source: kind.into() }.to_string();
+        assert_eq!(dial(io::ErrorKind::ConnectionRefused), "dial tcp h:1: connect: connection refused");
+        assert_eq!(dial(io::ErrorKind::TimedOut), "dial tcp h:1: i/o timeout");
+        let tls = |why: rustls::CertificateError| {
+            let source = io::Error::other(rustls::Error::InvalidCertificate(why));
+            Error::Tls { address: "h:1".into(), source }.to_string()
+        };
+        let unknown = "tls: failed to verify certificate: x509: certificate signed by unknown authority";
+        assert_eq!(tls(rustls::CertificateError::UnknownIssuer), unknown);
+        let expired = "tls: failed to verify certificate: x509: certificate has expired or is not yet valid";
+        assert_eq!(tls(rustls::CertificateError::Expired), expired);
     }
 }

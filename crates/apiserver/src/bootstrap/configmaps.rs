@@ -18,6 +18,9 @@ pub(super) async fn ensure(api: &Arc<Api>, options: &Options) {
     if !options.server_url.is_empty() {
         let kubeconfig = map([("kubeconfig", kubeconfig(options).into())]);
         put(api, "kube-public", "cluster-info", kubeconfig).await;
+        let rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/kube-public";
+        make(api, &format!("{rbac}/roles"), &role()).await;
+        make(api, &format!("{rbac}/rolebindings"), &binding()).await;
     }
 }
 
@@ -34,6 +37,35 @@ async fn put(api: &Arc<Api>, namespace: &str, name: &str, data: Value) {
     }
     let path = format!("{collection}/{name}");
     report(call(api, Method::PATCH, &path, Some(&map([("data", data)]))).await, &path);
+}
+
+const RBAC: &str = "rbac.authorization.k8s.io/v1";
+const ROLE: &str = "kubeadm:bootstrap-signer-clusterinfo";
+
+/// Who has no certificate yet may read where the cluster is: what is in it is public, and signed by bootstrap
+/// tokens.
+fn role() -> Value {
+    let list = |text: &str| Value::Array(vec![text.into()]);
+    let rule = map([
+        ("apiGroups", list("")),
+        ("resources", list("configmaps")),
+        ("resourceNames", list("cluster-info")),
+        ("verbs", list("get")),
+    ]);
+    let mut role = object(RBAC, "Role", "kube-public", ROLE);
+    role.set("rules", Value::Array(vec![rule]));
+    role
+}
+
+fn binding() -> Value {
+    let group = "rbac.authorization.k8s.io";
+    let anonymous =
+        map([("kind", "User".into()), ("apiGroup", group.into()), ("name", "system:anonymous".into())]);
+    let role = map([("apiGroup", group.into()), ("kind", "Role".into()), ("name", ROLE.into())]);
+    let mut binding = object(RBAC, "RoleBinding", "kube-public", ROLE);
+    binding.set("roleRef", role);
+    binding.set("subjects", Value::Array(vec![anonymous]));
+    binding
 }
 
 fn authentication(options: &Options) -> Value {

@@ -132,7 +132,7 @@ async fn put(
                 return Ok(());
             }
             for field in fields {
-                object.set(*field, wanted.at(field).clone());
+                object.set(field, wanted.at(field).clone());
             }
             if let Some(metadata) = object.object_at("metadata") {
                 metadata.set("labels", wanted.at("metadata").at("labels").clone());
