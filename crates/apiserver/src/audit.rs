@@ -159,6 +159,11 @@ impl Audit {
         Ok(Arc::new(Self { policy, log: Log::open(&config.log, counters.clone())?, counters }))
     }
 
+    /// Writes what still waits to be written; to be called when all requests have ended.
+    pub fn close(&self) {
+        self.log.close();
+    }
+
     /// Begins a request's record: after its credentials were judged, before anything else.
     ///
     /// # Errors

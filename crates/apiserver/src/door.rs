@@ -141,11 +141,15 @@ async fn pass(call: &mut Call, body: Body) -> Result<Reply, Status> {
     }
     authenticated?;
     access::impersonate(call)?;
-    let _ticket = match call.api.flow.clone() {
-        Some(flow) if flowcontrol::concerns(call) => match flow.enter(call).await {
-            Ok(ticket) => Some(ticket),
-            Err(refusal) => return Ok(refusal),
-        },
+    let _ticket = match &call.api.flow {
+        Some(flow) if flowcontrol::concerns(call) => {
+            let (entered, sorted) = flow.enter(call).await;
+            call.sorted = Some(sorted);
+            match entered {
+                Ok(ticket) => Some(ticket),
+                Err(refusal) => return Ok(refusal),
+            }
+        }
         _ => None,
     };
     access::authorize(call)?;

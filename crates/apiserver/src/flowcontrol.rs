@@ -112,11 +112,9 @@ impl FlowControl {
         Arc::new(this)
     }
 
-    /// Lets a request in, perhaps after it has waited.
-    ///
-    /// # Errors
-    /// 429.
-    pub(crate) async fn enter(&self, call: &mut Call) -> Result<Ticket, Reply> {
+    /// Lets a request in, perhaps after it has waited, or refuses it with 429. Whatever becomes of it, its
+    /// answer says by what it was sorted.
+    pub(crate) async fn enter(&self, call: &Call) -> (Result<Ticket, Reply>, Sorted) {
         let (schema, level) = {
             let current = self.current.load();
             let schema = current.schemas.iter().find(|s| s.matches(&call.user, &call.info, &call.path));
@@ -124,16 +122,16 @@ impl FlowControl {
             let schema = schema.or(current.schemas.last()).expect("catch-all is always there");
             (schema.clone(), schema.level.clone())
         };
-        call.sorted = Some(Sorted { level: level.uid(), schema: schema.uid.clone() });
+        let sorted = Sorted { level: level.uid(), schema: schema.uid.clone() };
         let work = estimate::estimate(call, level.widest());
         let is_watch = call.info.verb == "watch";
         let began = Instant::now();
         if level.try_enter(work.max_seats()) {
             schema.counters.dispatched(work.max_seats());
             let seat = level::Seat::free(level, work, began);
-            return Ok(Ticket { seat, schema, is_watch });
+            return (Ok(Ticket { seat, schema, is_watch }), sorted);
         }
-        self.wait(call, schema, level, work, began).await
+        (self.wait(call, schema, level, work, began).await, sorted)
     }
 
     async fn wait(

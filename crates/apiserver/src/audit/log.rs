@@ -105,7 +105,14 @@ pub(super) struct Log {
 #[derive(Debug)]
 enum Sink {
     Direct(Mutex<Output>),
-    Queue { sender: Option<SyncSender<Vec<u8>>>, writer: Option<JoinHandle<()>> },
+    Queue(Mutex<Queue>),
+}
+
+/// Lines on their way to the writer; empty once it is closed.
+#[derive(Debug)]
+struct Queue {
+    sender: Option<SyncSender<Vec<u8>>>,
+    writer: Option<JoinHandle<()>>,
 }
 
 impl Log {
@@ -126,7 +133,7 @@ impl Log {
                     }
                 };
                 let writer = std::thread::Builder::new().name("audit-log".into()).spawn(drain);
-                Sink::Queue { sender: Some(sender), writer: Some(writer.map_err(wrong)?) }
+                Sink::Queue(Mutex::new(Queue { sender: Some(sender), writer: Some(writer.map_err(wrong)?) }))
             }
             Mode::Blocking | Mode::BlockingStrict => Sink::Direct(Mutex::new(output)),
         };
@@ -150,8 +157,8 @@ impl Log {
                 let written = tell(&self.counters, output.lock().write(&text));
                 written || self.mode != Mode::BlockingStrict
             }
-            Sink::Queue { sender, .. } => {
-                let sent = sender.as_ref().is_some_and(|s| s.try_send(text).is_ok());
+            Sink::Queue(queue) => {
+                let sent = queue.lock().sender.as_ref().is_some_and(|s| s.try_send(text).is_ok());
                 sent || self.lost("audit buffer queue blocked")
             }
         }
@@ -177,15 +184,24 @@ fn tell(counters: &Counters, written: io::Result<()>) -> bool {
     }
 }
 
+impl Log {
+    /// Writes what is in the queue, and takes nothing more.
+    pub(super) fn close(&self) {
+        if let Sink::Queue(queue) = &self.sink {
+            let (sender, writer) = {
+                let mut queue = queue.lock();
+                (queue.sender.take(), queue.writer.take())
+            };
+            drop(sender);
+            // A panic there has been logged.
+            let _ = writer.map(JoinHandle::join);
+        }
+    }
+}
+
 impl Drop for Log {
     fn drop(&mut self) {
-        if let Sink::Queue { sender, writer } = &mut self.sink {
-            sender.take();
-            if let Some(writer) = writer.take() {
-                // What is in the queue is written first. A panic there has been logged.
-                let _ = writer.join();
-            }
-        }
+        self.close();
     }
 }
 
@@ -361,8 +377,9 @@ mod tests {
         for i in 0..100 {
             assert!(log.write(|_, _| format!("{i}\n").into_bytes()));
         }
-        drop(log);
+        log.close();
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 100);
+        assert!(log.write(|_, _| Vec::new()), "only a strict log refuses");
         let config = LogConfig { batch_buffer_size: 0, ..config };
         assert!(Log::open(&config, Arc::default()).is_err());
     }
