@@ -7,10 +7,12 @@
 mod admission;
 pub(crate) mod backoff;
 mod conditions;
+mod execute;
 mod observe;
 mod patch;
 pub(crate) mod phase;
 pub(crate) mod plan;
+mod prepare;
 mod resize;
 mod start;
 pub(crate) mod status;
@@ -29,21 +31,18 @@ use reconcile::EventKind;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-use crate::context::{Context, Network};
+use crate::context::Context;
 use crate::exits::Exits;
-use crate::hooks;
 use crate::images::Pulls;
 use crate::pods::{Entry, Instance};
 use crate::probes::Probes;
-use crate::sandbox;
-use crate::spec::{self, Kind};
+use crate::spec;
 use crate::state::PodState;
 use crate::volumes::{self, Paths, Tokens};
 use backoff::Backoff;
 use observe::Observer;
-use plan::{Action, Plan, World};
+use plan::{Plan, World};
 use resize::{Actuated, Trouble};
-use start::Start;
 use status::{Inputs, Reason};
 use writer::Writer;
 
@@ -53,14 +52,6 @@ const LOOK: Duration = Duration::from_secs(60);
 const RUNS_KEPT: usize = 2;
 /// A start that failed is tried again after this, as upstream's `backOffPeriod`.
 const RETRY: SignedDuration = SignedDuration::from_secs(10);
-/// Sandboxes that fail are often waiting for the network: soon, then ever later.
-const SANDBOX_RETRY_MAX: SignedDuration = SignedDuration::from_secs(10);
-/// How often volumes made of objects are compared with them, though nobody told of a change.
-const VOLUMES_FRESH: SignedDuration = SignedDuration::from_mins(10);
-/// Pauses between tries to make volumes that fail.
-const VOLUMES_RETRY_MAX: SignedDuration = SignedDuration::from_secs(10);
-/// How often a pod that waits for the node's network looks.
-const NETWORK_RETRY: SignedDuration = SignedDuration::from_millis(500);
 /// After an error of the runtime itself.
 const RUNTIME_RETRY: Duration = Duration::from_secs(1);
 
@@ -421,280 +412,6 @@ impl Worker {
             self.context.event(&self.pod, EventKind::Normal, "DeadlineExceeded", message.clone());
             self.verdict = Some(Reason { reason: "DeadlineExceeded".into(), message });
         }
-    }
-
-    /// Makes what must be there before anything starts; or says when to try again.
-    async fn prepare(&mut self, plan: &Plan, now: Timestamp) -> Result<(), Timestamp> {
-        let starts = plan
-            .actions
-            .iter()
-            .any(|action| matches!(action, Action::CreateSandbox { .. } | Action::Start { .. }));
-        if starts {
-            self.check_network(now)?;
-            self.make_cgroup(now)?;
-        }
-        let is_stale = self.volumes.as_ref().is_none_or(|(_, fresh)| *fresh <= now);
-        if !is_stale || !(starts || volumes::are_live(&self.pod)) {
-            return Ok(());
-        }
-        if let Some((after, _)) = self.volumes_retry
-            && now < after
-        {
-            return Err(after);
-        }
-        self.mount(now, starts).await
-    }
-
-    fn check_network(&self, now: Timestamp) -> Result<(), Timestamp> {
-        if spec::is_host_network(&self.pod) {
-            return Ok(());
-        }
-        let network = self.context.network.read().clone();
-        match network {
-            Network::Ready => return Ok(()),
-            Network::Unknown => {}
-            Network::Missing(error) => {
-                let text = format!("network is not ready: container runtime network not ready: {error}");
-                self.context.event(&self.pod, EventKind::Warning, "NetworkNotReady", text);
-            }
-        }
-        Err(now.saturating_add(NETWORK_RETRY).unwrap_or(now))
-    }
-
-    fn make_cgroup(&mut self, now: Timestamp) -> Result<(), Timestamp> {
-        if self.has_cgroup {
-            return Ok(());
-        }
-        match self.context.cgroups.create(&self.pod) {
-            Ok(()) => {
-                self.has_cgroup = true;
-                Ok(())
-            }
-            Err(error) => {
-                let text = format!("unable to ensure pod container exists: {error}");
-                self.context.event(&self.pod, EventKind::Warning, "FailedCreatePodContainer", text);
-                Err(now.saturating_add(RETRY).unwrap_or(now))
-            }
-        }
-    }
-
-    async fn mount(&mut self, now: Timestamp, is_needed: bool) -> Result<(), Timestamp> {
-        let dir = self.context.pod_dir(spec::uid(&self.pod));
-        let made = ["volumes", "containers", "plugins"]
-            .iter()
-            .try_for_each(|name| std::fs::create_dir_all(dir.join(name)));
-        if let Err(error) = made {
-            let text = format!("error making pod data directories: {error}");
-            self.context.event(&self.pod, EventKind::Warning, "Failed", text);
-            return Err(now.saturating_add(RETRY).unwrap_or(now));
-        }
-        let around = self.context.surroundings(&self.pod, self.state.ips());
-        match volumes::mount(&self.context, &self.pod, &around, &mut self.tokens).await {
-            Ok(paths) => {
-                let now = self.context.clock.now();
-                let fresh = now.saturating_add(VOLUMES_FRESH).unwrap_or(now);
-                let fresh = self.tokens.next().map_or(fresh, |renew| renew.min(fresh));
-                self.volumes = Some((paths, fresh));
-                self.volumes_retry = None;
-                Ok(())
-            }
-            Err(errors) => {
-                for error in errors {
-                    self.context.event(&self.pod, EventKind::Warning, "FailedMount", error);
-                }
-                let pause =
-                    next_pause(self.volumes_retry, SignedDuration::from_millis(500), VOLUMES_RETRY_MAX);
-                let after = now.saturating_add(pause).unwrap_or(now);
-                self.volumes_retry = Some((after, pause));
-                // What runs goes on with what it has.
-                if !is_needed && let Some((_, fresh)) = &mut self.volumes {
-                    *fresh = after;
-                    return Ok(());
-                }
-                Err(after)
-            }
-        }
-    }
-
-    /// Acts; returns whether anything was done.
-    async fn execute(&mut self, actions: Vec<Action>, wishes: &watch::Receiver<Wish>) -> bool {
-        let mut did_act = false;
-        for action in actions {
-            // A pod that is to end starts nothing more.
-            if wishes.has_changed().unwrap_or(true) && is_ended_by(&wishes.borrow()) {
-                return true;
-            }
-            did_act = true;
-            match action {
-                Action::Resize(names) => self.resize(&names).await,
-                Action::KillPod => self.kill_pod().await,
-                Action::ForgetInit => self.forget_init().await,
-                Action::CreateSandbox { attempt, replaces } => self.create_sandbox(attempt, replaces).await,
-                Action::Kill { id, name, message, reason } => self.kill(&id, &name, &message, reason).await,
-                Action::Start { kind, name, restart_count } => {
-                    let is_started = Box::pin(self.start(&name, restart_count, wishes.clone())).await;
-                    if !is_started && kind == Kind::Init {
-                        return true;
-                    }
-                }
-            }
-        }
-        did_act
-    }
-
-    async fn kill_pod(&self) {
-        let grace = Duration::from_secs(u64::try_from(spec::grace_seconds(&self.pod)).unwrap_or(0));
-        if let Err(error) = stop::stop_all(&self.context, &self.pod, &self.state, grace).await {
-            let text = format!("error killing pod: {error}");
-            self.context.event(&self.pod, EventKind::Warning, "FailedKillPod", text);
-            tokio::time::sleep(RUNTIME_RETRY).await;
-        }
-    }
-
-    async fn forget_init(&self) {
-        for init in spec::init_containers(&self.pod) {
-            for run in self.state.runs_of(&init.name) {
-                if let Err(error) = self.context.runtime.remove_container(&run.id).await {
-                    tracing::warn!(container = run.name, %error, "cannot remove an init container");
-                }
-            }
-        }
-    }
-
-    async fn create_sandbox(&mut self, attempt: u32, replaces: bool) {
-        let (context, pod) = (self.context.clone(), self.pod.clone());
-        if replaces {
-            let text = "Pod sandbox changed, it will be killed and re-created.";
-            context.event(&pod, EventKind::Normal, "SandboxChanged", text);
-        }
-        let result = async {
-            std::fs::create_dir_all(context.log_dir(&pod))
-                .map_err(|error| format!("create pod log directory: {error}"))?;
-            let config = sandbox::config(&context, &pod, attempt)?;
-            let handler = sandbox::handler(&context, &pod).await?;
-            context.runtime.run_sandbox(config, handler).await.map_err(|error| error.to_string())
-        };
-        match result.await {
-            Ok(_) => self.sandbox_retry = None,
-            Err(error) => {
-                let text = format!("Failed to create pod sandbox: {error}");
-                context.event(&pod, EventKind::Warning, "FailedCreatePodSandBox", text);
-                let pause = next_pause(self.sandbox_retry, SignedDuration::from_secs(1), SANDBOX_RETRY_MAX);
-                let now = context.clock.now();
-                self.sandbox_retry = Some((now.saturating_add(pause).unwrap_or(now), pause));
-            }
-        }
-    }
-
-    async fn kill(&mut self, id: &str, name: &str, message: &str, reason: plan::KillReason) {
-        let Some(run) = self.state.runs.iter().find(|run| run.id == id) else { return };
-        let Some((_, container)) = spec::find(&self.pod, name) else { return };
-        let grace = stop::single_grace(&self.pod, &container, reason);
-        let ip = self.state.ips().first().cloned().unwrap_or_default();
-        if let Err(error) = stop::stop_one(&self.context, &self.pod, run, &ip, grace, message).await {
-            tracing::warn!(container = name, %error, "cannot stop a container");
-        }
-    }
-
-    /// Starts a container; whether it went well.
-    async fn start(&mut self, name: &str, restart_count: u32, wishes: watch::Receiver<Wish>) -> bool {
-        let (context, pod) = (self.context.clone(), self.pod.clone());
-        let Some((_, container)) = spec::find(&pod, name) else { return false };
-        // What was killed just before is another run by now.
-        let Ok(sandbox) = self.state.sandbox(&pod).cloned() else { return false };
-        let sandbox_config = match sandbox::config(&context, &pod, sandbox.attempt) {
-            Ok(config) => config,
-            Err(message) => {
-                return self.fail(name, Reason { reason: "ConfigPodSandboxError".into(), message });
-            }
-        };
-        let empty = Paths::new();
-        let start = Start {
-            context: &context,
-            pod: &pod,
-            container: &container,
-            restart_count,
-            state: &self.state,
-            sandbox: &sandbox.id,
-            sandbox_config: &sandbox_config,
-            volumes: self.volumes.as_ref().map_or(&empty, |(paths, _)| paths),
-        };
-        let now = context.clock.now();
-        if let Some(ended) = self.state.ended(name) {
-            self.crashes.next(name, ended, now);
-        }
-        let mut pulls = std::mem::take(&mut self.pulls);
-        // A pull may take long: the pod's end does not wait for it.
-        let image = tokio::select! {
-            image = start.image(&mut pulls) => Some(image),
-            () = until_ended(wishes.clone()) => None,
-        };
-        self.pulls = pulls;
-        let result = match image {
-            None => return false,
-            Some(Err(reason)) => Err(reason),
-            Some(Ok(image)) => start.run(&image).await,
-        };
-        let id = match result {
-            Ok(id) => id,
-            Err(reason) => return self.fail(name, reason),
-        };
-        self.actuated.insert(id.clone(), container.resources.clone().unwrap_or_default());
-        self.reasons.remove(name);
-        self.failures.remove(name);
-        let hook = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.clone());
-        let Some(hook) = hook else { return true };
-        // Not ready before its hook is done; but everyone may see that it runs.
-        if self.observe(false).await.is_ok() {
-            self.publish(false);
-        }
-        let ip = self.state.ips().first().cloned().unwrap_or_default();
-        let result = tokio::select! {
-            result = hooks::run(&context, &pod, &container, &id, &ip, &hook) => result,
-            () = until_ended(wishes) => return false,
-        };
-        let Err(message) = result else { return true };
-        context.container_event(
-            &pod,
-            name,
-            EventKind::Warning,
-            "FailedPostStartHook",
-            "PostStartHook failed",
-        );
-        if let Some(run) = self.state.runs.iter().find(|run| run.id == id) {
-            let grace = Duration::from_secs(u64::try_from(spec::grace_seconds(&pod)).unwrap_or(0));
-            let _ = stop::stop_one(&context, &pod, run, &ip, grace, "FailedPostStartHook").await;
-        }
-        self.fail(name, Reason { reason: "PostStartHookError".into(), message })
-    }
-
-    fn fail(&mut self, name: &str, reason: Reason) -> bool {
-        tracing::info!(
-            pod = spec::name(&self.pod),
-            namespace = spec::namespace(&self.pod),
-            container = name,
-            reason = reason.reason,
-            message = reason.message,
-            "a container could not be started"
-        );
-        let now = self.context.clock.now();
-        self.failures.insert(name.to_owned(), now.saturating_add(RETRY).unwrap_or(now));
-        self.reasons.insert(name.to_owned(), reason);
-        false
-    }
-}
-
-fn is_ended_by(wish: &Wish) -> bool {
-    match wish {
-        Wish::Vanish => true,
-        Wish::Be(pod) => pod.metadata.deletion_timestamp.is_some(),
-    }
-}
-
-/// Waits until the pod is to end.
-async fn until_ended(mut wishes: watch::Receiver<Wish>) {
-    if wishes.wait_for(is_ended_by).await.is_err() {
-        std::future::pending::<()>().await;
     }
 }
 
