@@ -12,6 +12,7 @@
 pub mod backend;
 pub mod error;
 pub mod messages;
+mod peer;
 pub mod spdy;
 pub mod streams;
 pub mod translate;

@@ -2,24 +2,23 @@
 //!
 //! Upstream: `wsstream.Reader` in `k8s.io/streaming/pkg/httpstream/wsstream/stream.go`.
 
+use crate::peer::{Reader, Writer, close_code};
 use crate::streams::Activity;
 use crate::upgrade::Outcome;
-use crate::websocket::{self, Decoder, Event, Opcode};
+use crate::websocket::{self, Opcode};
 use crate::{Error, Streams};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 const BINARY: &str = "binary.k8s.io";
 const BASE64: &str = "base64.binary.k8s.io";
-const READ_BYTES: usize = 4 << 10;
 
 /// How the bytes are put into messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,22 +63,19 @@ where
     B::Error: std::error::Error + Send + Sync + 'static,
 {
     let (read, write) = tokio::io::split(client);
-    let (write, activity) = (Mutex::new(write), Activity::default());
+    let (client, activity) = (Writer::new(write), Activity::default());
     let result = tokio::select! {
-        result = listen(read, &write) => result,
-        result = speak(&write, body, form, &activity) => result,
+        result = listen(Reader::new(read), &client, &activity) => result,
+        result = speak(&client, body, form, &activity) => result,
         () = activity.idle() => Ok(()),
     };
-    let code = if result.is_ok() { websocket::CLOSE_NORMAL } else { websocket::CLOSE_ERROR };
-    let mut write = write.lock().await;
     // Who has left is told in vain.
-    let _ = write.write_all(&websocket::close(code)).await;
-    let _ = write.shutdown().await;
+    let _ = client.close(close_code(&result)).await;
     result
 }
 
 async fn speak<B>(
-    to: &Mutex<impl AsyncWrite + Unpin>,
+    client: &Writer<impl AsyncWrite + Unpin>,
     mut body: B,
     form: Form,
     activity: &Activity,
@@ -90,42 +86,23 @@ where
 {
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(std::io::Error::other)?.into_data() else { continue };
-        let message = match form {
-            Form::Binary => websocket::frame(Opcode::Binary, &[&data]),
-            Form::Base64 => websocket::frame(Opcode::Text, &[STANDARD.encode(&data).as_bytes()]),
-        };
         activity.touch();
-        let mut to = to.lock().await;
-        to.write_all(&message).await?;
-        to.flush().await?;
+        match form {
+            Form::Binary => client.send(Opcode::Binary, &[&data]).await?,
+            Form::Base64 => client.send(Opcode::Text, &[STANDARD.encode(&data).as_bytes()]).await?,
+        }
     }
     Ok(())
 }
 
 /// The client has nothing to say but that it is there, or that it goes.
 async fn listen(
-    mut from: impl AsyncRead + Unpin,
-    answers: &Mutex<impl AsyncWrite + Unpin>,
+    mut client: Reader<impl AsyncRead + Unpin>,
+    answers: &Writer<impl AsyncWrite + Unpin>,
+    activity: &Activity,
 ) -> Result<(), Error> {
-    let (mut decoder, mut input) = (Decoder::default(), BytesMut::new());
-    loop {
-        while let Some(event) = decoder.next(&mut input)? {
-            match event {
-                Event::Ping(payload) => {
-                    let pong = websocket::frame(Opcode::Pong, &[&payload]);
-                    let mut answers = answers.lock().await;
-                    answers.write_all(&pong).await?;
-                    answers.flush().await?;
-                }
-                Event::Close => return Ok(()),
-                Event::Data { .. } | Event::Pong => {}
-            }
-        }
-        input.reserve(READ_BYTES);
-        if from.read_buf(&mut input).await? == 0 {
-            return Ok(());
-        }
-    }
+    while client.next(answers, activity).await?.is_some() {}
+    Ok(())
 }
 
 #[cfg(test)]
@@ -135,7 +112,7 @@ mod tests {
     use http::HeaderValue;
     use http::header::SEC_WEBSOCKET_PROTOCOL;
     use http_body_util::Full;
-    use tokio::io::duplex;
+    use tokio::io::{AsyncReadExt, duplex};
 
     #[tokio::test]
     async fn a_body_is_sent() {

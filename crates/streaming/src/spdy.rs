@@ -269,6 +269,26 @@ mod tests {
     }
 
     #[test]
+    fn any_bytes_are_read_or_refused() {
+        let mut seed = 1_u64;
+        for _ in 0..20_000 {
+            let bytes: Vec<u8> = (0..24)
+                .map(|_| {
+                    seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    let byte = (seed >> 40) as u8;
+                    if seed >> 63 == 0 { [0x80, 3, 0, 6, 0, 1][usize::from(byte) % 6] } else { byte }
+                })
+                .collect();
+            let (mut decoder, mut input) = (Decoder::default(), BytesMut::from(&bytes[..]));
+            let mut events = 0;
+            while let Ok(Some(_)) = decoder.next(&mut input) {
+                events += 1;
+            }
+            assert!(events <= bytes.len());
+        }
+    }
+
+    #[test]
     fn what_is_refused() {
         for (bytes, want) in [
             (vec![0x80, 2, 0, 1, 0, 0, 0, 0], "spdy: not version 3"),

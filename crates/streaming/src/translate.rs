@@ -4,6 +4,7 @@
 //! any version. Upstream: `StreamTranslatorHandler` in `k8s.io/apiserver/pkg/util/proxy/streamtranslator.go`,
 //! `k8s.io/client-go/tools/remotecommand/v4.go`; KEP-4006.
 
+use crate::peer::{Data, Reader, Writer};
 use crate::streams::Activity;
 use crate::tunnel::spdy_request;
 use crate::upgrade::Outcome;
@@ -73,21 +74,20 @@ pub fn pass(
     streams.spawn(permit, async move {
         let client = TokioIo::new(client.await?);
         let (read, write) = tokio::io::split(client);
-        let client = Client { write: Mutex::new(write) };
+        let client = Writer::new(write);
         // An empty message tells the client that it is connected.
         let hello = [(wanted.stdout, STDOUT), (wanted.stderr, STDERR), (true, ERROR)];
         let lowest = hello.iter().find(|(is, _)| *is).map_or(ERROR, |(_, channel)| *channel);
         client.send(Opcode::Binary, &[&[lowest]]).await?;
         let status = match connect(&backend, request).await {
-            Ok(backend) => run(read, &client, backend, wanted).await,
+            Ok(backend) => run(Reader::new(read), &client, backend, wanted).await,
             Err(status) => Some(status),
         };
         let farewell = async {
             if let Some(status) = status {
                 client.send(Opcode::Binary, &[&[ERROR], &status]).await?;
             }
-            client.send(Opcode::Close, &[&websocket::CLOSE_NORMAL.to_be_bytes()]).await?;
-            Ok(client.write.lock().await.shutdown().await?)
+            client.close(websocket::CLOSE_NORMAL).await
         };
         tokio::time::timeout(FAREWELL_TIMEOUT, farewell).await.unwrap_or(Ok(()))
     });
@@ -128,19 +128,6 @@ fn internal_error(why: &str) -> Bytes {
         r#"{{"metadata":{{}},"status":"Failure","message":"Internal error occurred: {escaped}","reason":"InternalError","details":{{"causes":[{{"message":"{escaped}"}}]}},"code":500}}"#
     )
     .into()
-}
-
-struct Client<W> {
-    write: Mutex<W>,
-}
-
-impl<W: AsyncWrite + Unpin> Client<W> {
-    async fn send(&self, opcode: Opcode, parts: &[&[u8]]) -> Result<(), Error> {
-        let frame = websocket::frame(opcode, parts);
-        let mut write = self.write.lock().await;
-        write.write_all(&frame).await?;
-        Ok(write.flush().await?)
-    }
 }
 
 /// The streams by their SPDY numbers; 0 is none.
@@ -199,8 +186,8 @@ impl<W: AsyncWrite + Unpin> Server<W> {
 
 /// Passes the streams on; gives the Status of how the command ended, if there is somebody to tell it to.
 async fn run(
-    read: impl AsyncRead + Unpin,
-    client: &Client<impl AsyncWrite + Unpin>,
+    read: Reader<impl AsyncRead + Unpin>,
+    client: &Writer<impl AsyncWrite + Unpin>,
     backend: impl AsyncRead + AsyncWrite,
     wanted: Wanted,
 ) -> Option<Bytes> {
@@ -230,58 +217,38 @@ async fn pings(server: &Server<impl AsyncWrite + Unpin>) -> Result<(), Error> {
 }
 
 async fn client_to_server(
-    mut read: impl AsyncRead + Unpin,
-    client: &Client<impl AsyncWrite + Unpin>,
+    mut read: Reader<impl AsyncRead + Unpin>,
+    client: &Writer<impl AsyncWrite + Unpin>,
     server: &Server<impl AsyncWrite + Unpin>,
     numbers: Numbers,
     activity: &Activity,
 ) -> Result<(), Error> {
-    let (mut decoder, mut input) = (websocket::Decoder::default(), BytesMut::new());
     // The channel of the message that is being read, once its first byte is there.
     let mut channel: Option<u8> = None;
-    loop {
-        while let Some(event) = decoder.next(&mut input)? {
-            match event {
-                websocket::Event::Data { first, last, mut payload } => {
-                    if first {
-                        channel = None;
-                    }
-                    if channel.is_none() && !payload.is_empty() {
-                        channel = Some(payload.split_to(1)[0]);
-                    }
-                    match channel {
-                        Some(STDIN) if !payload.is_empty() => {
-                            server.data(numbers.stdin, &payload, false).await?;
-                        }
-                        Some(RESIZE) if !payload.is_empty() => {
-                            server.data(numbers.resize, &payload, false).await?;
-                        }
-                        Some(CLOSE) if payload.first() == Some(&STDIN) => {
-                            server.data(numbers.stdin, &[], true).await?;
-                        }
-                        _ => {}
-                    }
-                    if last {
-                        channel = None;
-                    }
-                }
-                websocket::Event::Ping(payload) => client.send(Opcode::Pong, &[&payload]).await?,
-                websocket::Event::Pong => {}
-                websocket::Event::Close => return Ok(()),
-            }
+    while let Some(Data { first, last, mut payload }) = read.next(client, activity).await? {
+        if first {
+            channel = None;
         }
-        input.reserve(READ_BYTES);
-        if read.read_buf(&mut input).await? == 0 {
-            return Ok(());
+        if channel.is_none() && !payload.is_empty() {
+            channel = Some(payload.split_to(1)[0]);
         }
-        activity.touch();
+        match channel {
+            Some(STDIN) if !payload.is_empty() => server.data(numbers.stdin, &payload, false).await?,
+            Some(RESIZE) if !payload.is_empty() => server.data(numbers.resize, &payload, false).await?,
+            Some(CLOSE) if payload.first() == Some(&STDIN) => server.data(numbers.stdin, &[], true).await?,
+            _ => {}
+        }
+        if last {
+            channel = None;
+        }
     }
+    Ok(())
 }
 
 /// Until the command has ended and all it wrote is sent.
 async fn server_to_client(
     mut read: impl AsyncRead + Unpin,
-    client: &Client<impl AsyncWrite + Unpin>,
+    client: &Writer<impl AsyncWrite + Unpin>,
     server: &Server<impl AsyncWrite + Unpin>,
     numbers: Numbers,
     activity: &Activity,
@@ -370,8 +337,7 @@ mod tests {
         let wanted = Wanted { stdin: true, stdout: true, stderr: true, tty: false };
         let running = tokio::spawn(async move {
             let (read, write) = tokio::io::split(client_side);
-            let client = Client { write: Mutex::new(write) };
-            run(read, &client, backend_side, wanted).await
+            run(Reader::new(read), &Writer::new(write), backend_side, wanted).await
         });
         // error 1, stdin 3, stdout 5, stderr 7; then the end of what is sent on the error stream.
         assert_eq!(controls(&mut backend, 4).await, [1; 4]);
@@ -398,7 +364,7 @@ mod tests {
         let wanted = Wanted { stdin: true, stdout: true, tty: true, stderr: false };
         let running = tokio::spawn(async move {
             let (read, write) = tokio::io::split(client_side);
-            run(read, &Client { write: Mutex::new(write) }, backend_side, wanted).await
+            run(Reader::new(read), &Writer::new(write), backend_side, wanted).await
         });
         assert_eq!(controls(&mut backend, 4).await, [1; 4]);
         drop(client);

@@ -2,17 +2,17 @@
 //!
 //! Upstream: `TunnelingHandler` in `k8s.io/apiserver/pkg/util/proxy/streamtunnel.go`; KEP-4006.
 
+use crate::peer::{Reader, Writer, close_code};
 use crate::streams::Activity;
 use crate::upgrade::Outcome;
-use crate::websocket::{self, Decoder, Event, Opcode};
+use crate::websocket::{self, Opcode};
 use crate::{Backend, Error, Streams};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::Empty;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::Mutex;
 
 /// How the names of tunneled protocols begin and end.
 const PREFIX: &str = "SPDY/3.1+";
@@ -83,54 +83,33 @@ async fn pump(
 ) -> Result<(), Error> {
     let (client_read, client_write) = tokio::io::split(client);
     let (backend_read, mut backend_write) = tokio::io::split(backend);
-    let (client_write, activity) = (Mutex::new(client_write), Activity::default());
+    let (client, activity) = (Writer::new(client_write), Activity::default());
     let result = tokio::select! {
-        result = unwrap(client_read, &client_write, &mut backend_write, &activity) => result,
-        result = wrap(backend_read, &client_write, &activity) => result,
+        result = unwrap(Reader::new(client_read), &client, &mut backend_write, &activity) => result,
+        result = wrap(backend_read, &client, &activity) => result,
         () = activity.idle() => Ok(()),
     };
-    let code = if result.is_ok() { websocket::CLOSE_NORMAL } else { websocket::CLOSE_ERROR };
-    let mut client_write = client_write.lock().await;
-    let _ = client_write.write_all(&websocket::close(code)).await;
-    let _ = tokio::join!(client_write.shutdown(), backend_write.shutdown());
+    // Who has left is told in vain.
+    let _ = tokio::join!(client.close(close_code(&result)), backend_write.shutdown());
     result
 }
 
 async fn unwrap(
-    mut client: impl AsyncRead + Unpin,
-    answers: &Mutex<impl AsyncWrite + Unpin>,
+    mut client: Reader<impl AsyncRead + Unpin>,
+    answers: &Writer<impl AsyncWrite + Unpin>,
     backend: &mut (impl AsyncWrite + Unpin),
     activity: &Activity,
 ) -> Result<(), Error> {
-    let (mut decoder, mut input) = (Decoder::default(), BytesMut::new());
-    loop {
-        while let Some(event) = decoder.next(&mut input)? {
-            match event {
-                Event::Data { payload, .. } => {
-                    backend.write_all(&payload).await?;
-                    backend.flush().await?;
-                }
-                Event::Ping(payload) => {
-                    let pong = websocket::frame(Opcode::Pong, &[&payload]);
-                    let mut answers = answers.lock().await;
-                    answers.write_all(&pong).await?;
-                    answers.flush().await?;
-                }
-                Event::Pong => {}
-                Event::Close => return Ok(()),
-            }
-        }
-        input.reserve(READ_BYTES);
-        if client.read_buf(&mut input).await? == 0 {
-            return Ok(());
-        }
-        activity.touch();
+    while let Some(data) = client.next(answers, activity).await? {
+        backend.write_all(&data.payload).await?;
+        backend.flush().await?;
     }
+    Ok(())
 }
 
 async fn wrap(
     mut backend: impl AsyncRead + Unpin,
-    client: &Mutex<impl AsyncWrite + Unpin>,
+    client: &Writer<impl AsyncWrite + Unpin>,
     activity: &Activity,
 ) -> Result<(), Error> {
     let mut buffer = vec![0; READ_BYTES];
@@ -140,10 +119,7 @@ async fn wrap(
             return Ok(());
         }
         activity.touch();
-        let frame = websocket::frame(Opcode::Binary, &[&buffer[..n]]);
-        let mut client = client.lock().await;
-        client.write_all(&frame).await?;
-        client.flush().await?;
+        client.send(Opcode::Binary, &[&buffer[..n]]).await?;
     }
 }
 

@@ -111,11 +111,6 @@ pub fn frame(opcode: Opcode, parts: &[&[u8]]) -> Bytes {
     out.freeze()
 }
 
-/// The frame that ends a connection.
-pub fn close(code: u16) -> Bytes {
-    frame(Opcode::Close, &[&code.to_be_bytes()])
-}
-
 /// What came from the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -357,11 +352,38 @@ mod tests {
     }
 
     #[test]
+    fn any_bytes_are_read_or_refused() {
+        let mut seed = 1_u64;
+        for _ in 0..20_000 {
+            let bytes: Vec<u8> = (0..24)
+                .map(|_| {
+                    seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    // Heads of frames are commoner than by chance.
+                    let byte = (seed >> 40) as u8;
+                    if seed >> 62 == 0 {
+                        [0x82, 0x02, 0x80, 0x89, 0x88, 0xff][usize::from(byte) % 6]
+                    } else {
+                        byte
+                    }
+                })
+                .collect();
+            let (mut decoder, mut input) = (Decoder::default(), BytesMut::from(&bytes[..]));
+            let mut seen = 0;
+            while let Ok(Some(event)) = decoder.next(&mut input) {
+                if let Event::Data { payload, .. } = event {
+                    seen += payload.len();
+                }
+            }
+            assert!(seen <= bytes.len());
+        }
+    }
+
+    #[test]
     fn frames_of_the_server() {
         assert_eq!(&frame(Opcode::Binary, &[&[1], b"ab"])[..], [0x82, 3, 1, b'a', b'b']);
         let long = frame(Opcode::Binary, &[&[0; 70_000]]);
         assert_eq!(long[..10], [0x82, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x70]);
-        assert_eq!(&close(CLOSE_NORMAL)[..], [0x88, 2, 3, 232]);
+        assert_eq!(&frame(Opcode::Close, &[&CLOSE_NORMAL.to_be_bytes()])[..], [0x88, 2, 3, 232]);
     }
 
     #[test]
