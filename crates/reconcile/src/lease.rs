@@ -5,7 +5,7 @@
 use crate::Clock;
 use api::coordination::v1::{Lease, LeaseSpec};
 use api::meta::v1::{MicroTime, ObjectMeta};
-use client::{Client, Error, Patch};
+use client::{Client, Error};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use std::time::Duration;
@@ -112,7 +112,7 @@ impl Elector {
             }
         }
         if leading.send_replace(false) {
-            self.release(client, clock).await;
+            self.release(client, clock, observed.as_ref()).await;
         }
     }
 
@@ -155,14 +155,25 @@ impl Elector {
                     (Step::Renew, Some(acquired)) => self.spec(acquired.0, now, transitions),
                     _ => self.spec(now, now, transitions + 1),
                 };
-                // With the resource version of what was seen: of two that take it, one fails.
-                let version = seen.lease.metadata.resource_version.clone();
-                let patch = json!({ "metadata": { "resourceVersion": version }, "spec": spec });
-                let lease = client.patch(&self.namespace, &self.name, &Patch::Merge(patch)).await?;
+                let lease = self.put(client, &seen.lease, spec).await?;
                 *seen = Observed { lease, changed: now };
             }
         }
         Ok(true)
+    }
+
+    /// Writes the Lease whole, with the resource version of what was seen: of two that take it, one fails. Not by
+    /// patch, as the roles of upstream's components let them update their Lease only
+    /// (`plugin/pkg/auth/authorizer/rbac/bootstrappolicy`, `system::leader-locking-kube-scheduler`).
+    async fn put(&self, client: &Client, seen: &Lease, spec: LeaseSpec) -> Result<Lease, Error> {
+        let lease = json!({
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": &seen.metadata,
+            "spec": spec,
+        });
+        let answer = client.put_subresource::<Lease>(&self.namespace, &self.name, "", &lease).await?;
+        serde_json::from_value(answer).map_err(|error| Error::Decode(error.to_string()))
     }
 
     fn spec(&self, acquired: Timestamp, renewed: Timestamp, transitions: i32) -> LeaseSpec {
@@ -176,12 +187,19 @@ impl Elector {
         }
     }
 
-    async fn release(&self, client: &Client, clock: &Clock) {
-        let now = MicroTime(clock.now());
-        let spec =
-            json!({ "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": now, "acquireTime": now });
-        let patch = Patch::Merge(json!({ "spec": spec }));
-        if let Err(error) = client.patch::<Lease>(&self.namespace, &self.name, &patch).await {
+    async fn release(&self, client: &Client, clock: &Clock, observed: Option<&Observed>) {
+        let Some(Observed { lease, .. }) = observed else { return };
+        let now = Some(MicroTime(clock.now()));
+        let transitions = lease.spec.as_ref().and_then(|spec| spec.lease_transitions);
+        let spec = LeaseSpec {
+            holder_identity: Some(String::new()),
+            lease_duration_seconds: Some(1),
+            acquire_time: now.clone(),
+            renew_time: now,
+            lease_transitions: transitions,
+            ..LeaseSpec::default()
+        };
+        if let Err(error) = self.put(client, lease, spec).await {
             tracing::debug!(lease = self.name, %error, "the lease was not given back");
         }
     }
