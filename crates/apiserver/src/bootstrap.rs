@@ -24,6 +24,9 @@ use value::{Value, json};
 /// How often it is looked after what must stay, as upstream's endpoint reconciler.
 const KEEP_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Objects that are seldom deleted are looked after every minute, as upstream's.
+const ROUNDS_A_MINUTE: u64 = 6;
+
 /// What the server may be told of the cluster, for the objects that say it.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -67,15 +70,7 @@ pub async fn run(api: &Arc<Api>) {
 
 /// Makes what is missing.
 pub async fn run_with(api: &Arc<Api>, options: &Options) {
-    for name in NAMESPACES {
-        let mut metadata = Value::object();
-        metadata.set("name", name);
-        let mut namespace = Value::object();
-        namespace.set("apiVersion", "v1");
-        namespace.set("kind", "Namespace");
-        namespace.set("metadata", metadata);
-        ensure(api, "/api/v1/namespaces", &namespace).await;
-    }
+    namespaces(api).await;
     for (name, value, description) in PRIORITY_CLASSES {
         let mut class = Value::object();
         class.set("apiVersion", "scheduling.k8s.io/v1");
@@ -95,13 +90,30 @@ pub async fn run_with(api: &Arc<Api>, options: &Options) {
     configmaps::ensure(api, options).await;
 }
 
+/// Makes the namespaces of the system; deleted ones come back, as upstream's.
+async fn namespaces(api: &Arc<Api>) {
+    for name in NAMESPACES.into_iter().filter(|name| find(api, "", "namespaces", "", name).is_none()) {
+        ensure(api, "/api/v1/namespaces", &object("v1", "Namespace", "", name)).await;
+    }
+}
+
 /// Keeps the endpoints of the Service `kubernetes` and this server's Lease current until the server stops.
 /// To be started once the server listens.
 pub async fn keep(api: Arc<Api>, options: Options) {
     let holder = format!("{}_{}", identity::name(&options.host_name), api.new_uid());
-    loop {
+    let address = api.config.advertise_address;
+    // Endpoints must be reachable by others.
+    let is_reachable = !(address.is_loopback() || address.is_unspecified());
+    if !is_reachable {
+        tracing::warn!(%address, "pods cannot reach this server at its own address; advertise another");
+    }
+    for round in 1_u64.. {
         services::ensure(&api, &options).await;
-        if let Err(error) = endpoints::reconcile(&api, endpoints::Here::Yes).await {
+        if round.is_multiple_of(ROUNDS_A_MINUTE) {
+            namespaces(&api).await;
+            flow::ensure(&api).await;
+        }
+        if is_reachable && let Err(error) = endpoints::reconcile(&api, endpoints::Here::Yes).await {
             tracing::warn!(error, "cannot reconcile the endpoints of the Service kubernetes");
         }
         identity::renew(&api, &options.host_name, &holder).await;

@@ -3,13 +3,13 @@
 //! Source: `k8s.io/apiserver/pkg/apis/flowcontrol/bootstrap/default.go`. Whoever switches
 //! `apf.kubernetes.io/autoupdate-spec` off keeps their own; so does whoever changes a suggested one.
 
-use super::{map, object};
+use super::{find, map, object};
 use crate::api::Api;
 use std::sync::Arc;
 use value::{Str, Value};
 
 const API_VERSION: &str = "flowcontrol.apiserver.k8s.io/v1";
-const PATH: &str = "/apis/flowcontrol.apiserver.k8s.io/v1";
+const GROUP: &str = "flowcontrol.apiserver.k8s.io";
 
 /// What happens to what there is no room for.
 #[derive(Clone, Copy)]
@@ -92,16 +92,20 @@ const SCHEMAS: [Schema; 11] = [
 ];
 
 /// Makes what is missing.
-async fn ensure_all(api: &Arc<Api>, objects: impl IntoIterator<Item = Value>, collection: &str) {
-    for object in objects {
-        super::ensure(api, collection, &object).await;
+async fn ensure_all(api: &Arc<Api>, objects: impl IntoIterator<Item = Value>, resource: &str) {
+    let is_missing = |object: &Value| {
+        let name = object.at("metadata").at("name").str();
+        find(api, GROUP, resource, "", name).is_none()
+    };
+    for object in objects.into_iter().filter(is_missing) {
+        super::ensure(api, &format!("/apis/{API_VERSION}/{resource}"), &object).await;
     }
 }
 
 /// Makes what is missing of the levels, then of the schemas.
 pub(super) async fn ensure(api: &Arc<Api>) {
-    ensure_all(api, LEVELS.map(level), &format!("{PATH}/prioritylevelconfigurations")).await;
-    ensure_all(api, SCHEMAS.iter().map(schema), &format!("{PATH}/flowschemas")).await;
+    ensure_all(api, LEVELS.map(level), "prioritylevelconfigurations").await;
+    ensure_all(api, SCHEMAS.iter().map(schema), "flowschemas").await;
 }
 
 fn own(kind: &str, name: &str, spec: Value) -> Value {

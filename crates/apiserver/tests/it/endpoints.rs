@@ -17,7 +17,7 @@ async fn tokens_can_be_verified_by_others() {
     assert_eq!(headers[header::CACHE_CONTROL], "public, max-age=3600");
     let document = value::json::parse(&body).unwrap();
     assert_eq!(document.at("issuer").str(), ISSUER);
-    assert_eq!(document.at("jwks_uri").str(), "https://127.0.0.1:6443/openid/v1/jwks");
+    assert_eq!(document.at("jwks_uri").str(), "https://10.0.0.1:6443/openid/v1/jwks");
     let (code, headers, body) = server.call_as(&ADMIN, Method::GET, "/openid/v1/jwks", "").await;
     assert_eq!((code, &headers[header::CONTENT_TYPE]), (200, &"application/jwk-set+json".parse().unwrap()));
     assert_eq!(body, pki().service_account_keys().jwks());

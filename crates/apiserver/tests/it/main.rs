@@ -3,6 +3,7 @@
 
 mod aggregation;
 mod audit;
+mod bootstrap;
 mod connect;
 mod encryption;
 mod endpoints;

@@ -50,7 +50,7 @@ impl Server {
             anonymous: Anonymous::Everywhere,
         });
         let config = Config {
-            advertise_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            advertise_address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
             port: 6443,
             service_ranges: vec!["10.96.0.0/16".into()],
             issuer: ISSUER.into(),
