@@ -257,3 +257,55 @@ impl Preemption<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pod::Class;
+
+    /// Victims by priority and start in seconds.
+    fn candidate(node: NodeId, violations: usize, victims: &[(i32, i64)]) -> Candidate {
+        let pod = |(priority, started): &(i32, i64)| {
+            Arc::new(Pod {
+                uid: Arc::default(),
+                name: Arc::default(),
+                class: Arc::new(Class { priority: *priority, ..Class::default() }),
+                node: Arc::default(),
+                nominated: Arc::default(),
+                terminating: false,
+                preempted: false,
+                started: jiff::Timestamp::from_second(*started).ok(),
+            })
+        };
+        Candidate { node, violations, victims: victims.iter().map(pod).collect() }
+    }
+
+    #[test]
+    fn the_node_where_eviction_does_the_least_harm() {
+        let (cluster, nominated, profile) = (Cluster::default(), Nominated::default(), Profile::default());
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let (cluster, nominated, profile, budgets) = (&cluster, &nominated, &profile, Vec::new());
+        let preemption = Preemption { cluster, nominated, profile, budgets, now };
+        // As upstream's TestPickOneNodeForPreemption has them, rule after rule.
+        for (rule, candidates, wanted) in [
+            ("fewest violations", [candidate(1, 1, &[(0, 9)]), candidate(2, 0, &[(9, 9), (9, 9)])], 2),
+            (
+                "least of the highest priorities",
+                [candidate(1, 0, &[(5, 9)]), candidate(2, 0, &[(4, 9), (4, 9)])],
+                2,
+            ),
+            (
+                "least sum of priorities",
+                [candidate(1, 0, &[(5, 9), (4, 9)]), candidate(2, 0, &[(5, 9), (3, 9)])],
+                2,
+            ),
+            // Negative priorities weigh too: one victim is better than two.
+            ("fewest pods", [candidate(1, 0, &[(-1, 9), (-1, 9)]), candidate(2, 0, &[(-1, 9)])], 2),
+            ("latest start", [candidate(1, 0, &[(5, 3), (4, 9)]), candidate(2, 0, &[(5, 4), (4, 1)])], 2),
+            ("the first of equals", [candidate(1, 0, &[(5, 3)]), candidate(2, 0, &[(5, 3)])], 1),
+        ] {
+            let picked = preemption.pick(candidates.into());
+            assert_eq!(picked.map(|candidate| candidate.node), Some(wanted), "{rule}");
+        }
+    }
+}
