@@ -3,7 +3,6 @@
 //! Upstream: `k8s.io/apiserver/pkg/admission`; the order of plugins is that of
 //! `pkg/kubeapiserver/options/plugins.go`. Objects are in the hub version here.
 
-mod amounts;
 mod certificates;
 mod claim_resize;
 mod compiled;

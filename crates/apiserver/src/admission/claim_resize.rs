@@ -2,10 +2,10 @@
 //!
 //! Upstream: `plugin/pkg/admission/storage/persistentvolume/resize`.
 
-use super::amounts::quantity;
 use super::{Attributes, Operation, Plugin, objects};
 use crate::call::Call;
 use meta::status::Status;
+use quota::amounts::quantity;
 use value::Value;
 
 pub(super) struct PersistentVolumeClaimResize;

@@ -2,11 +2,11 @@
 //!
 //! Upstream: `plugin/pkg/admission/limitranger`.
 
-use super::amounts::{Amounts, PodLevel, amounts, of_pod, quantity};
 use super::{Attributes, Operation, Plugin, objects};
 use crate::call::Call;
 use meta::quantity::Quantity;
 use meta::status::Status;
+use quota::amounts::{Amounts, PodLevel, amounts, of_pod, quantity};
 use value::{Str, Value};
 
 const ANNOTATION: &str = "kubernetes.io/limit-ranger";

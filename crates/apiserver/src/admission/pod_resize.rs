@@ -2,11 +2,11 @@
 //!
 //! Upstream: `plugin/pkg/admission/podresize`.
 
-use super::amounts::{of_pod_with_overhead, quantity};
 use super::{Attributes, Operation, Plugin, objects};
 use crate::call::Call;
 use meta::quote::Quoted;
 use meta::status::{Cause, Status};
+use quota::amounts::{of_pod_with_overhead, quantity};
 use value::Value;
 
 pub(super) struct PodResizeValidator;

@@ -4,10 +4,6 @@
 //! One request of a namespace is checked at a time, so that recording conflicts only with others than us.
 //! Upstream: `k8s.io/apiserver/pkg/admission/plugin/resourcequota`; there are no limited resources.
 
-mod scopes;
-mod usage;
-
-use super::amounts::{Amounts, amounts};
 use super::objects::{self, Derived};
 use super::{AsyncPlugin, Attributes, Operation};
 use crate::bootstrap;
@@ -15,10 +11,11 @@ use crate::call::Call;
 use futures_util::future::BoxFuture;
 use meta::status::Status;
 use parking_lot::Mutex;
+use quota::amounts::{Amounts, amounts};
+use quota::{Evaluator, Kind};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
-use usage::Evaluator;
 use value::{Str, Value};
 
 /// How often recording is tried again when a quota changes under it, as upstream.
@@ -64,6 +61,25 @@ fn ignored(a: &Attributes) -> bool {
     )
 }
 
+fn evaluator(a: &Attributes) -> Evaluator {
+    Evaluator::new(&a.resource.group, &a.resource.resource)
+}
+
+/// Whether the request can change what is used.
+fn changes_use(kind: Kind, a: &Attributes, new: &Value, old: Option<&Value>) -> bool {
+    let create = a.operation == Operation::Create;
+    match (kind, a.subresource.as_str()) {
+        (Kind::Pods, "") => {
+            create || old.is_some_and(|old| quota::is_terminating(old) != quota::is_terminating(new))
+        }
+        (Kind::Pods, "resize") => !create,
+        (Kind::Claims, "status") => old.is_some_and(|old| quota::replenishes(new, old)),
+        (Kind::Services | Kind::Claims | Kind::DeviceClaims, "") => true,
+        (Kind::Other, "") => create,
+        _ => false,
+    }
+}
+
 impl AsyncPlugin for ResourceQuota {
     fn handles(&self, call: &Call, a: &Attributes) -> bool {
         matches!(a.operation, Operation::Create | Operation::Update)
@@ -81,8 +97,8 @@ impl AsyncPlugin for ResourceQuota {
     ) -> BoxFuture<'a, Result<(), Status>> {
         Box::pin(async move {
             let Some(object) = object else { return Ok(()) };
-            let evaluator = Evaluator::of(a);
-            if !evaluator.handles(a, object, old) {
+            let evaluator = evaluator(a);
+            if !changes_use(evaluator.kind, a, object, old) {
                 return Ok(());
             }
             let mut hasher = DefaultHasher::new();
@@ -182,7 +198,7 @@ fn check(
     for quota in quotas {
         let hard = amounts(quota.at("status").at("hard"));
         let restricted: Vec<&Str> = hard.keys().filter(|name| evaluator.counts(name)).collect();
-        if restricted.is_empty() || !scopes::matches(evaluator, quota, object) {
+        if restricted.is_empty() || !quota::matches(evaluator, quota, object) {
             continue;
         }
         let name = quota.at("metadata").at("name").str();
@@ -210,7 +226,7 @@ fn check(
     let mut changed = Vec::new();
     for (quota, hard) in interesting {
         let taken = match (&delta, old) {
-            (Some(delta), Some(old)) if scopes::matches(evaluator, quota, old) => delta,
+            (Some(delta), Some(old)) if quota::matches(evaluator, quota, old) => delta,
             _ => &usage,
         };
         let asked: Amounts = taken
@@ -223,7 +239,7 @@ fn check(
         }
         let used = amounts(quota.at("status").at("used"));
         let mut new = used.clone();
-        super::amounts::add(&mut new, &asked);
+        quota::amounts::add(&mut new, &asked);
         let exceeded = |name: &&Str| new.get(*name) > hard.get(*name);
         let exceeded: Vec<&Str> = asked.keys().filter(exceeded).collect();
         if a.subresource != "status" && !exceeded.is_empty() {

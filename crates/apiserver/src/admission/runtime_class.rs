@@ -2,12 +2,12 @@
 //!
 //! Upstream: `plugin/pkg/admission/runtimeclass`, `pkg/util/tolerations`.
 
-use super::amounts::amounts;
 use super::{AsyncPlugin, Attributes, objects};
 use crate::call::Call;
 use futures_util::future::BoxFuture;
 use meta::quote::Quoted;
 use meta::status::Status;
+use quota::amounts::amounts;
 use value::Value;
 
 pub(super) struct RuntimeClass;
