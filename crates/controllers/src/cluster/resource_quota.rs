@@ -11,7 +11,7 @@ mod count;
 
 use super::discovery::{self, Catalog, Resource};
 use crate::context::{Context, Tasks, spawn};
-use api::core::v1::{PersistentVolumeClaim, Pod, ResourceQuota, Service};
+use api::core::v1::{PersistentVolumeClaim, Pod, ResourceQuota, ResourceRequirements, Service};
 use api::partial::Partial;
 use api::resource::v1::ResourceClaim;
 use api::{Key, Object, pods};
@@ -44,7 +44,18 @@ pub(crate) fn start(context: &Context, tasks: &mut Tasks) {
     let devices = context.informers.get::<ResourceClaim>();
     let wake = Wake { quotas: quotas.clone(), queue: queue.clone() };
     let changed = queue.clone();
-    quotas.subscribe(move |change| changed.add(change.object().key()));
+    quotas.subscribe(move |change| {
+        // Not at changes of what is used: admission writes that before the object is there to be counted, and
+        // counting in between would take it back.
+        let is_new = match change {
+            Change::Added(_) => true,
+            Change::Updated(old, new) => old.spec != new.spec,
+            Change::Deleted(_) => false,
+        };
+        if is_new {
+            changed.add(change.object().key());
+        }
+    });
     let given_back = wake.clone();
     pods.subscribe(move |change| {
         let (old, pod) = match change {
@@ -52,7 +63,8 @@ pub(crate) fn start(context: &Context, tasks: &mut Tasks) {
             Change::Deleted(pod) => return given_back.namespace(pod.namespace(), Duration::ZERO),
             Change::Updated(old, new) => (old, new),
         };
-        if pods::is_terminal(old) != pods::is_terminal(pod) || old.spec != pod.spec {
+        // A pod that gets its node uses what it did.
+        if pods::is_terminal(old) != pods::is_terminal(pod) || resources(old) != resources(pod) {
             given_back.namespace(pod.namespace(), Duration::ZERO);
         }
         if pods::is_terminating(pod) && !pods::is_terminating(old) {
@@ -113,6 +125,14 @@ fn given_back_by<K: Object, T: PartialEq + 'static>(lister: &Lister<K>, wake: &W
         }
         Change::Added(_) | Change::Updated(..) => {}
     });
+}
+
+/// What a pod asks for; it may change in place.
+fn resources(pod: &Pod) -> Vec<Option<&ResourceRequirements>> {
+    let Some(spec) = &pod.spec else { return Vec::new() };
+    let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+    let own = containers.map(|container| container.resources.as_ref());
+    own.chain(std::iter::once(spec.resources.as_ref())).collect()
 }
 
 struct ResourceQuotaController {
