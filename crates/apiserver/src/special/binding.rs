@@ -118,7 +118,7 @@ fn same_uid(pod: &Value, name: &str, binding: &Value, call: &Call) -> Result<(),
     Err(Status::conflict(&GroupResource::new("", "pods"), name, why))
 }
 
-/// Gives the pod its node, its annotations and the condition; or says why it cannot have it.
+/// Gives the pod its node, its annotations, labels and the condition, and takes its nomination; or says why it cannot have it.
 fn bind(pod: &mut Value, name: &str, binding: &Value, call: &Call) -> Result<(), String> {
     if !pod.at("metadata").at("deletionTimestamp").is_null() {
         return Err(format!("pod {name} is being deleted, cannot be assigned to a host"));
@@ -133,6 +133,10 @@ fn bind(pod: &mut Value, name: &str, binding: &Value, call: &Call) -> Result<(),
     let machine = binding.at("target").at("name").clone();
     if let Some(spec) = pod.object_at("spec") {
         spec.set("nodeName", machine);
+    }
+    // The node that it was promised before is past (feature ClearingNominatedNodeNameAfterBinding).
+    if let Some(status) = pod.get_mut("status") {
+        status.remove("nominatedNodeName");
     }
     for field in ["annotations", "labels"] {
         let Some(metadata) = pod.object_at("metadata") else { continue };

@@ -3,6 +3,7 @@
 
 mod aggregation;
 mod audit;
+mod binding;
 mod bootstrap;
 mod connect;
 mod encryption;
