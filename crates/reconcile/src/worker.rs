@@ -33,6 +33,17 @@ pub trait Reconcile: Send + Sync + 'static {
     fn reconcile(&self, key: Key) -> BoxFuture<'_, Result>;
 }
 
+/// How many failures in a row are no news: of any kind, and refusals.
+const QUIET_FAILURES: u32 = 2;
+const QUIET_REFUSALS: u32 = 5;
+
+/// Whether an error after so many failures is no news.
+fn is_ordinary(error: &Error, failures: u32) -> bool {
+    // A lost race is the normal way of things; a namespace that is going away, or a role that is not there
+    // yet, passes by itself.
+    error.is_conflict() || failures < if error.is_forbidden() { QUIET_REFUSALS } else { QUIET_FAILURES }
+}
+
 /// Looks at the keys of `queue`, `workers` at a time, until `stop` is true; what is begun then is ended first.
 pub async fn run(queue: Queue, controller: Arc<dyn Reconcile>, workers: usize, stop: watch::Receiver<bool>) {
     let mut tasks = JoinSet::new();
@@ -60,8 +71,7 @@ async fn work(queue: Queue, controller: Arc<dyn Reconcile>, mut stop: watch::Rec
             }
             Ok(Err(error)) => {
                 let failures = queue.failures(&key);
-                // A lost race is the normal way of things.
-                if error.is_conflict() || failures < 2 {
+                if is_ordinary(&error, failures) {
                     tracing::debug!(controller = controller.name(), %key, %error, "trying again");
                 } else {
                     tracing::warn!(controller = controller.name(), %key, failures, %error, "trying again");
@@ -78,6 +88,26 @@ async fn work(queue: Queue, controller: Arc<dyn Reconcile>, mut stop: watch::Rec
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn what_passes_by_itself_is_no_news() {
+        let status = |reason: &str| {
+            let status = api::meta::v1::Status { reason: Some(reason.into()), ..Default::default() };
+            Error::Status(Box::new(status))
+        };
+        let cases = [
+            (status("Conflict"), 1_000, true),
+            (status("Forbidden"), 0, true),
+            (status("Forbidden"), 4, true),
+            (status("Forbidden"), 5, false),
+            (status("Invalid"), 1, true),
+            (status("Invalid"), 2, false),
+            (Error::Transport("broken off".into()), 2, false),
+        ];
+        for (error, failures, ordinary) in cases {
+            assert_eq!(is_ordinary(&error, failures), ordinary, "{error} after {failures}");
+        }
+    }
 
     #[derive(Default)]
     struct Third(AtomicU32);
