@@ -10,7 +10,7 @@ CORTEN = target/release/corten
 # Building need not be root's, running must.
 SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help up down reset status build fmt lint layers test golden test-clients ci generate
+.PHONY: help up down reset status build fmt lint layers test test-cluster golden test-clients bench conformance ci generate
 
 help:      ## this text
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -42,14 +42,25 @@ layers:    ## arrows between crates go down only
 generate:  ## tables from the committed facts
 	$(CARGO) xtask generate
 
-test:      ## all tests; installs what they need
+test:      ## all tests; installs what they need; passes beside a running `make up`
 	./scripts/install-test-tools
 	$(CARGO) test --workspace
+	$(MAKE) --no-print-directory test-cluster
+
+test-cluster: ## a whole cluster in a network namespace of its own, with real kubectl; needs root
+	$(CARGO) build -p corten
+	./scripts/test-cluster
 
 golden:    ## replays the recorded requests of a real server against --only api
 	./scripts/golden
 
 test-clients: ## client-go and the Python client against --only api; needs Go
 	./scripts/test-clients
+
+bench:     ## figures of the release build; LOADGEN=PATH for operations per CPU-second
+	@./scripts/bench
+
+conformance: ## upstream's conformance tests: E2E=PATH/e2e.test; without KUBECONFIG those that need no node
+	@./scripts/conformance --e2e $(E2E) $(CONFORMANCE_OPTIONS)
 
 ci: fmt lint layers test golden ## what .ci/run runs

@@ -204,6 +204,7 @@ impl Api {
         }
         crate::crd::run(&api).await;
         tokio::spawn(crate::aggregation::follow(api.clone()));
+        tokio::spawn(crate::compaction::run(api.clone()));
         Ok(api)
     }
 

@@ -36,6 +36,7 @@ const HISTORY_BYTES_MAX: usize = 16 << 20;
 #[derive(Debug, Default)]
 pub struct Published {
     revision: AtomicU64,
+    compacted: AtomicU64,
     changed: tokio::sync::Notify,
 }
 
@@ -43,6 +44,17 @@ impl Published {
     /// The revision.
     pub fn get(&self) -> u64 {
         self.revision.load(Ordering::Acquire)
+    }
+
+    /// The revision before which no list is made any more. Watches are not bound by it: they go on from
+    /// wherever the history still reaches.
+    pub fn compacted(&self) -> u64 {
+        self.compacted.load(Ordering::Acquire)
+    }
+
+    /// Says that no list before `revision` is to be made any more.
+    pub fn compact(&self, revision: u64) {
+        self.compacted.fetch_max(revision, Ordering::AcqRel);
     }
 
     /// Says that all events up to `revision` have been applied.
@@ -194,8 +206,9 @@ impl Cache {
     /// A page of the state as it was at `revision`, which must have been published.
     pub fn list_at(&self, revision: u64, query: Query<'_>) -> Result<Page, TooOld> {
         let state = self.state.read();
-        if revision < state.forgotten {
-            return Err(TooOld { oldest: state.forgotten });
+        let oldest = state.forgotten.max(self.published.compacted());
+        if revision < oldest {
+            return Err(TooOld { oldest });
         }
         let newer = state.history.iter().rev().take_while(|e| e.revision > revision);
         // Undo newest first: what remains for a key is its state before the oldest of these events.

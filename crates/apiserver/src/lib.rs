@@ -19,6 +19,7 @@ pub mod bootstrap;
 pub mod cache;
 pub mod call;
 pub mod codec;
+mod compaction;
 pub mod crd;
 mod discovery;
 pub mod door;

@@ -66,20 +66,22 @@ pub(crate) async fn run(args: &NodeArgs, notifier: &Arc<Notifier>) -> Result<()>
     say_when_ready(&informers, &kubelet_config.node_name, notifier);
 
     let stop = watch::Sender::new(false);
+    // The network ends last: pods that end want to say good-bye.
+    let stop_network = watch::Sender::new(false);
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
     let mut drain = signal(SignalKind::user_defined1()).context("cannot wait for signals")?;
-    let networking = network::run(network_config, informers.clone(), proxy_client, stop.subscribe());
+    let networking = network::run(network_config, informers.clone(), proxy_client, stop_network.subscribe());
     let dns_config = dns::Config {
         listen: vec![SocketAddr::new(IpAddr::V4(DNS_LISTEN), DNS_PORT)],
         domain: args.cluster.cluster_domain.clone(),
         upstreams: dns::Upstreams::File(RESOLV_CONF.into()),
     };
-    let naming = dns::run(dns_config, &informers, stop.subscribe());
+    let stop_dns = stop_network.subscribe();
+    let mut dns_task = tokio::spawn(async move { dns::run(dns_config, &informers, stop_dns).await });
     let mut network_task = tokio::spawn(networking);
     let mut kubelet_task =
         tokio::spawn(kubelet::run(kubelet_config.clone(), kubelet_client, stop.subscribe()));
     let mut is_draining = false;
-    tokio::pin!(naming);
     tokio::select! {
         _ = terminate.recv() => {}
         _ = drain.recv() => is_draining = true,
@@ -92,8 +94,8 @@ pub(crate) async fn run(args: &NodeArgs, notifier: &Arc<Notifier>) -> Result<()>
             ended.context("the kubelet ended badly")??;
             bail!("the kubelet ended by itself");
         }
-        ended = &mut naming => {
-            ended.context("the DNS failed")?;
+        ended = &mut dns_task => {
+            ended.context("the DNS ended badly")?.context("the DNS failed")?;
             bail!("the DNS ended by itself");
         }
     }
@@ -101,10 +103,11 @@ pub(crate) async fn run(args: &NodeArgs, notifier: &Arc<Notifier>) -> Result<()>
     stop.send_replace(true);
     kubelet_task.await.context("the kubelet ended badly")??;
     if is_draining {
-        // The network is still there: pods may say good-bye.
         kubelet::stop_all(&kubelet_config).await.context("cannot stop the pods")?;
     }
+    stop_network.send_replace(true);
     network_task.await.context("the network ended badly")?.context("the network failed")?;
+    dns_task.await.context("the DNS ended badly")?.context("the DNS failed")?;
     Ok(())
 }
 
@@ -218,7 +221,7 @@ pub(crate) fn network_config(
         redirects: redirects.collect(),
         health_address: (options.healthz_port != 0)
             .then(|| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), options.healthz_port)),
-        node_ports_everywhere: true,
+        node_ports_everywhere: false,
     })
 }
 

@@ -66,6 +66,18 @@ fn lists_at_old_revisions_equal_what_was() {
 }
 
 #[test]
+fn a_compacted_revision_is_refused_to_lists_only() {
+    let cache = cache();
+    for revision in 1..=5 {
+        cache.apply(Change::Put(entry("a/b", revision)));
+    }
+    cache.published.compact(4);
+    cache.published.compact(2);
+    assert_eq!(cache.list_at(3, Query::default()).expect_err("compacted"), TooOld { oldest: 4 });
+    assert!(cache.list_at(4, Query::default()).is_ok());
+}
+
+#[test]
 fn a_forgotten_revision_is_refused() {
     let cache = cache();
     for revision in 1..=HISTORY_EVENTS_MAX as u64 + 10 {

@@ -20,8 +20,6 @@ use tokio::task::JoinHandle;
 
 /// How often certificates are looked at: they are renewed months before they lapse.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(3_600);
-/// How often the keys for encryption at rest are looked at.
-const ENCRYPTION_REREAD_INTERVAL: Duration = Duration::from_secs(60);
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
 /// The API server, serving.
@@ -32,6 +30,7 @@ pub(crate) struct Running {
     pub(crate) authority: String,
     /// The folder of keys and certificates.
     pub(crate) pki_dir: PathBuf,
+    audit: Option<Arc<Audit>>,
     serving: JoinHandle<()>,
     renewing: JoinHandle<()>,
     keeping: JoinHandle<()>,
@@ -68,9 +67,9 @@ pub(crate) async fn start(args: &ServerArgs) -> Result<Running> {
         issuer: ISSUER.into(),
     };
     let options = options(args)?;
-    let encryption = options.encryption.clone();
+    let audit = options.audit.clone();
     let api = Api::start_with(config, store, access, options).await.context("cannot start the API server")?;
-    trust_kubelets(&api, &pki).context("cannot set up TLS towards kubelets")?;
+    trust(&api, &pki).context("cannot set up TLS towards kubelets and aggregated APIs")?;
     let bootstrap = apiserver::bootstrap::Options {
         host_name: host_name(),
         cluster_dns: if args.only.is_none() { args.cluster.dns_address() } else { None },
@@ -84,13 +83,8 @@ pub(crate) async fn start(args: &ServerArgs) -> Result<Running> {
     tracing::info!(address = %args.bind, "the API is served");
     let keeping = tokio::spawn(apiserver::bootstrap::keep(api.clone(), bootstrap));
     let authority = pki.authority().certificate().to_pem();
-    let renewing = tokio::spawn({
-        let api = api.clone();
-        async move {
-            tokio::join!(renew(api, pki, certificate), reread(encryption));
-        }
-    });
-    Ok(Running { api, authority, pki_dir: args.root.join("pki"), serving, renewing, keeping })
+    let renewing = tokio::spawn(renew(api.clone(), pki, certificate));
+    Ok(Running { api, authority, pki_dir: args.root.join("pki"), audit, serving, renewing, keeping })
 }
 
 impl Running {
@@ -100,7 +94,11 @@ impl Running {
         apiserver::bootstrap::leave(&self.api).await;
         self.api.stopping.send_replace(true);
         self.renewing.abort();
-        self.serving.await.context("the listener ended badly")
+        let served = self.serving.await.context("the listener ended badly");
+        if let Some(audit) = &self.audit {
+            audit.close();
+        }
+        served
     }
 }
 
@@ -163,26 +161,14 @@ fn options(args: &ServerArgs) -> Result<Options> {
     Ok(Options { encryption, audit, webhook_credentials, ..Options::default() })
 }
 
-/// Looks whether the keys for encryption at rest have changed, as upstream each minute.
-async fn reread(encryption: Option<Arc<Encryption>>) {
-    let Some(encryption) = encryption else { return };
-    loop {
-        tokio::time::sleep(ENCRYPTION_REREAD_INTERVAL).await;
-        match encryption.reload() {
-            Ok(true) => tracing::info!("the configuration of encryption at rest was read again"),
-            Ok(false) => {}
-            Err(error) => tracing::error!(%error, "the configuration of encryption at rest stays as it was"),
-        }
-    }
-}
-
 /// This machine's name; empty if it has none.
 fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }
 
-/// Tells the server who it is towards kubelets.
-fn trust_kubelets(api: &Api, pki: &Pki) -> Result<(), pki::Error> {
+/// Tells the server who it is towards kubelets and aggregated APIs.
+fn trust(api: &Api, pki: &Pki) -> Result<(), pki::Error> {
+    api.aggregation.identify(pki.leaf(Leaf::FrontProxyClient));
     api.nodes.trust(pki.leaf(Leaf::ApiServerKubeletClient), pki.authority().certificate())
 }
 
@@ -205,7 +191,7 @@ async fn renew(api: Arc<Api>, mut pki: Pki, certificate: Arc<HotCertificate>) {
         {
             tracing::error!(%error, "the renewed certificate cannot be served");
         }
-        if let Err(error) = trust_kubelets(&api, &pki) {
+        if let Err(error) = trust(&api, &pki) {
             tracing::error!(%error, "the renewed certificate cannot be shown to kubelets");
         }
     }
