@@ -4,6 +4,7 @@
 
 use crate::call::Call;
 use crate::door::{Body, read_body};
+use crate::negotiate::Convert;
 use crate::reply::Reply;
 use crate::resource::{Served, Target};
 use crate::write::{self, OptionsKind, WriteOptions};
@@ -12,11 +13,24 @@ use meta::gvk::GroupKind;
 use meta::status::Status;
 use value::Value;
 
+/// A review is an answer, which no table is made of (`apiserver/pkg/registry/rest/table.go`).
+fn no_table(group: &str, resource: &str) -> Status {
+    Status {
+        code: 406,
+        reason: "NotAcceptable".into(),
+        message: format!("the resource {resource}.{group} does not support being converted to a Table"),
+        ..Status::default()
+    }
+}
+
 /// Answers `POST` of a review.
 pub(super) async fn create(call: &Call, target: &Target, body: Body) -> Result<Reply, Status> {
     let accepted = call.negotiate()?;
-    let options = WriteOptions::read(call, OptionsKind::Create)?;
     let served = &target.served;
+    if matches!(accepted.convert, Some(Convert::Table { .. })) {
+        return Err(no_table(&served.row.group, &served.row.plural));
+    }
+    let options = WriteOptions::read(call, OptionsKind::Create)?;
     let body = read_body(call, body).await?;
     let mut object = write::decode(call, served, &body, options.validation)?;
     write::wipe_system_fields(&mut object);

@@ -40,10 +40,13 @@ pub(crate) fn start(context: &Context, tasks: &mut Tasks) {
     services.subscribe(move |change| changed.add(change.object().key()));
     let (changed, all) = (queue.clone(), services.clone());
     pods.subscribe(move |change| service_pods::enqueue(&all, change, &changed));
-    let changed = queue.clone();
+    let (changed, all) = (queue.clone(), endpoints.clone());
     endpoints.subscribe(move |change| match change {
-        // What is there at the start may be left over from a Service that is gone.
-        Change::Added(endpoints) if annotation(endpoints, LEADER).is_none() => changed.add(endpoints.key()),
+        // What is there at the start may be left over from a Service that is gone. What is made later without
+        // a Service is somebody's own.
+        Change::Added(endpoints) if !all.has_synced() && annotation(endpoints, LEADER).is_none() => {
+            changed.add(endpoints.key());
+        }
         Change::Deleted(endpoints) => changed.add(endpoints.key()),
         Change::Added(_) | Change::Updated(..) => {}
     });
