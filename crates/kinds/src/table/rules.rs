@@ -225,24 +225,26 @@ pub(super) fn fields(group: &str, version: &str, plural: &str) -> SelectableFiel
         ("", "services") => label(vec![at("spec.clusterIP", ""), at("spec.type", "")]),
         ("", "replicationcontrollers") => label(vec![at("status.replicas", "0")]),
         ("", "events") => label(event_fields()),
+        // Values are kept under the names of the stored version, core/v1.
         ("events.k8s.io", "events") => SelectableFields {
-            fields: event_fields(),
-            aliases: Vec::new(),
+            fields: Vec::new(),
+            aliases: [
+                ("regarding.kind", "involvedObject.kind"),
+                ("regarding.namespace", "involvedObject.namespace"),
+                ("regarding.name", "involvedObject.name"),
+                ("regarding.uid", "involvedObject.uid"),
+                ("regarding.apiVersion", "involvedObject.apiVersion"),
+                ("regarding.resourceVersion", "involvedObject.resourceVersion"),
+                ("regarding.fieldPath", "involvedObject.fieldPath"),
+                ("reportingController", "reportingComponent"),
+                ("reason", "reason"),
+                ("type", "type"),
+            ]
+            .map(|(label, meant)| (label.into(), meant.into()))
+            .to_vec(),
             error: FieldError::Label,
             no_namespace: false,
-        }
-        .renamed(&[
-            ("regarding.kind", "involvedObject.kind"),
-            ("regarding.namespace", "involvedObject.namespace"),
-            ("regarding.name", "involvedObject.name"),
-            ("regarding.uid", "involvedObject.uid"),
-            ("regarding.apiVersion", "involvedObject.apiVersion"),
-            ("regarding.resourceVersion", "involvedObject.resourceVersion"),
-            ("regarding.fieldPath", "involvedObject.fieldPath"),
-            ("reportingController", "reportingComponent"),
-            ("reason", "reason"),
-            ("type", "type"),
-        ]),
+        },
         ("batch", "jobs") => SelectableFields {
             fields: vec![SelectableField {
                 label: "status.successful".into(),
@@ -260,20 +262,6 @@ pub(super) fn fields(group: &str, version: &str, plural: &str) -> SelectableFiel
         },
         ("apiextensions.k8s.io" | "apiregistration.k8s.io", _) => SelectableFields::default(),
         _ => SelectableFields::default(),
-    }
-}
-
-impl SelectableFields {
-    /// Keeps of the fields those that are named here, under the names of another version.
-    fn renamed(mut self, names: &[(&str, &str)]) -> Self {
-        self.fields = names
-            .iter()
-            .filter_map(|(name, field)| {
-                let f = self.fields.iter().find(|f| f.label == *field)?;
-                Some(SelectableField { label: (*name).into(), read: f.read.clone() })
-            })
-            .collect();
-        self
     }
 }
 
