@@ -552,11 +552,14 @@ fn requested_host_ports(configuration: &Value, addresses: &[IpAddr]) -> Result<V
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Mapping {
+        // containerd writes Go's field names, which Go reads in any case.
+        #[serde(alias = "HostPort")]
         host_port: u16,
+        #[serde(alias = "ContainerPort")]
         container_port: u16,
-        #[serde(default)]
+        #[serde(default, alias = "Protocol")]
         protocol: String,
-        #[serde(default, rename = "hostIP")]
+        #[serde(default, rename = "hostIP", alias = "HostIP")]
         host_ip: String,
     }
     let Some(mappings) =
@@ -633,6 +636,10 @@ mod tests {
             (json!(null), ""),
             (json!([]), ""),
             (json!([{"hostPort": 0, "containerPort": 80}]), ""),
+            (
+                json!([{"HostPort": 8080, "ContainerPort": 80, "Protocol": "TCP", "HostIP": ""}]),
+                "* tcp 8080 -> 10.0.0.5 80, * tcp 8080 -> fd00::5 80",
+            ),
             (
                 json!([{"hostPort": 8080, "containerPort": 80, "protocol": "TCP"}]),
                 "* tcp 8080 -> 10.0.0.5 80, * tcp 8080 -> fd00::5 80",
