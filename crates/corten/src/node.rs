@@ -58,7 +58,7 @@ pub(crate) async fn run(args: &NodeArgs, notifier: &Arc<Notifier>) -> Result<()>
     let kubelet_client = Client::from_kubeconfig(&kubelet_conf, "kubelet")?;
     let proxy_client = Client::from_kubeconfig(&proxy_conf, "kube-proxy")?;
     let authority = String::from_utf8_lossy(&Kubeconfig::read(&kubelet_conf)?.authorities).into_owned();
-    let informers = Informers::new(proxy_client.clone());
+    let informers = Informers::new(proxy_client);
 
     let kubelet_config = kubelet_config(&layout, &args.node, &args.cluster, Some(authority))?;
     let network_config = network_config(&layout, &args.node, &args.cluster)?;
@@ -70,7 +70,7 @@ pub(crate) async fn run(args: &NodeArgs, notifier: &Arc<Notifier>) -> Result<()>
     let stop_network = watch::Sender::new(false);
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
     let mut drain = signal(SignalKind::user_defined1()).context("cannot wait for signals")?;
-    let networking = network::run(network_config, informers.clone(), proxy_client, stop_network.subscribe());
+    let networking = network::run(network_config, informers.clone(), stop_network.subscribe());
     let dns_config = dns::Config {
         listen: vec![SocketAddr::new(IpAddr::V4(DNS_LISTEN), DNS_PORT)],
         domain: args.cluster.cluster_domain.clone(),
@@ -132,7 +132,7 @@ fn say_when_ready(informers: &Informers, name: &str, notifier: &Arc<Notifier>) {
 }
 
 /// The Node's name: given, or the host's in lower case as upstream.
-fn node_name(options: &NodeOptions) -> Result<String> {
+pub(crate) fn node_name(options: &NodeOptions) -> Result<String> {
     let name = match &options.node_name {
         Some(name) => name.clone(),
         None => rustix::system::uname().nodename().to_string_lossy().trim().to_ascii_lowercase(),
@@ -223,9 +223,4 @@ pub(crate) fn network_config(
             .then(|| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), options.healthz_port)),
         node_ports_everywhere: false,
     })
-}
-
-/// The names that this machine's kubelet and Service rules are known by.
-pub(crate) fn identity(options: &NodeOptions) -> Result<String> {
-    node_name(options)
 }

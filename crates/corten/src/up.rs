@@ -113,7 +113,7 @@ fn supervisor_config(args: &UpArgs, layout: Layout) -> Result<Config> {
     let pki = Pki::open(&layout.root, config, now)
         .with_context(|| format!("cannot open the keys in {}", layout.pki_dir.display()))?;
     let server = format!("https://{}", SocketAddr::new(advertise, args.bind.port()));
-    let name = node::identity(&args.node)?;
+    let name = node::node_name(&args.node)?;
     for client in [pki::Client::SuperAdmin, pki::Client::Kubelet(&name), pki::Client::KubeProxy] {
         pki.kubeconfig(&client, &server, now).with_context(|| format!("cannot write {}", client.file()))?;
     }

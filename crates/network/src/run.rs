@@ -10,7 +10,7 @@ use crate::routes::{self, Peer, Wanted};
 use api::Object;
 use api::core::v1::{Node, Service};
 use api::discovery::v1::EndpointSlice;
-use client::{Change, Client, Informers, Lister};
+use client::{Change, Informers, Lister};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -42,15 +42,7 @@ pub struct Objects {
 }
 
 /// Runs the network until told to stop. Pods and rules stay as they are then; `teardown` removes them.
-///
-/// `client` is for what is to be reported to the cluster later (events of health checks).
-pub async fn run(
-    config: Config,
-    informers: Informers,
-    client: Client,
-    stop: watch::Receiver<bool>,
-) -> io::Result<()> {
-    drop(client);
+pub async fn run(config: Config, informers: Informers, stop: watch::Receiver<bool>) -> io::Result<()> {
     let objects = Objects { services: informers.get(), slices: informers.get(), nodes: informers.get() };
     follow(config, objects, watch::Sender::new(0), stop).await
 }
