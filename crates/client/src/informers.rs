@@ -61,9 +61,4 @@ impl Informers {
         let path = collection(group, version, plural, "");
         start(self.client.clone(), Source { path, options: ListOptions::default(), accept: PARTIAL })
     }
-
-    /// Fills the cache of a kind by hand: for simulations and tests.
-    pub fn insert<K: Object>(&self, lister: Lister<K>) {
-        self.shared.lock().insert(TypeId::of::<K>(), Box::new(lister));
-    }
 }

@@ -9,6 +9,7 @@ use lifecycle::Layout;
 use lifecycle::doctor::{Needs, Network, Outcome, Port, Range, Transport};
 use lifecycle::down::Hooks;
 use lifecycle::install::{EXECUTABLE, UNIT_DIRECTORY};
+use lifecycle::layout::MARKER_FILE;
 use lifecycle::status::Status;
 use lifecycle::supervisor::{Child, Config, RUNTIME, Runtime};
 use network::Cidr;
@@ -188,7 +189,11 @@ fn ranges(cluster: &ClusterArgs) -> Vec<Range> {
 
 /// Stops everything; state stays.
 pub(crate) fn down(root: &Path, out: &mut dyn Write) -> Result<()> {
-    lifecycle::down::down(&Layout::open(root)?, DRAIN_PATIENCE, &mut Leftovers, out)
+    let layout = Layout::open(root)?;
+    if !layout.marker.is_file() {
+        bail!("{} is no Corten root (it has no {MARKER_FILE}); nothing was stopped", root.display());
+    }
+    lifecycle::down::down(&layout, DRAIN_PATIENCE, &mut Leftovers, out)
 }
 
 /// Stops everything and removes its state.
