@@ -2,6 +2,8 @@
 //!
 //! Upstream counterparts: `pkg/kubelet/images/image_manager.go`, `pkg/credentialprovider`.
 
+mod reference;
+
 use std::time::Instant;
 
 use api::core::v1::{Container, Pod};
@@ -18,6 +20,7 @@ use crate::spec;
 use crate::text::go_duration;
 use crate::worker::backoff::Backoff;
 use crate::worker::status::Reason;
+use reference::Reference;
 
 /// An image that is here.
 #[derive(Clone, Debug)]
@@ -51,17 +54,21 @@ pub(crate) async fn ensure(
     let tell = |kind, reason: &str, message: &str| {
         context.container_event(pod, &container.name, kind, reason, message);
     };
-    let Some(name) = with_tag(&wanted) else {
-        let message = format!("Failed to apply default image tag \"{wanted}\": couldn't parse image name");
-        tell(EventKind::Warning, "InspectFailed", &message);
-        return Err(fail("InvalidImageName", message));
+    let reference = match reference::parse(&wanted) {
+        Ok(reference) => reference,
+        Err(error) => {
+            let message = format!("Failed to apply default image tag {wanted:?}: {error}");
+            tell(EventKind::Warning, "InspectFailed", &message);
+            return Err(fail("InvalidImageName", message));
+        }
     };
-    let image = ImageSpec { image: name.clone(), ..ImageSpec::default() };
+    let image = ImageSpec { image: with_tag(&wanted, &reference), ..ImageSpec::default() };
     let policy = container.image_pull_policy.as_deref().unwrap_or("IfNotPresent");
     let present = match context.runtime.image_status(image.clone()).await {
         Ok(present) => present,
         Err(error) => {
-            let message = format!("Failed to inspect image \"{name}\": {error}");
+            // Upstream names what it found there, which is nothing.
+            let message = format!("Failed to inspect image \"\": {error}");
             tell(EventKind::Warning, "InspectFailed", &message);
             return Err(fail("ImageInspectError", message));
         }
@@ -79,7 +86,7 @@ pub(crate) async fn ensure(
             tell(EventKind::Warning, "ErrImageNeverPull", &message);
             Err(fail("ErrImageNeverPull", message))
         }
-        _ => pull(context, pod, container, &image, sandbox, pulls).await,
+        _ => pull(context, pod, container, (&image, &reference.repository), sandbox, pulls).await,
     }
 }
 
@@ -87,7 +94,7 @@ async fn pull(
     context: &Context,
     pod: &Pod,
     container: &Container,
-    image: &ImageSpec,
+    (image, repository): (&ImageSpec, &str),
     sandbox: &PodSandboxConfig,
     pulls: &mut Pulls,
 ) -> Result<Present, Reason> {
@@ -107,7 +114,7 @@ async fn pull(
     let permit = context.pulls.acquire().await;
     let started = Instant::now();
     let mut result = Err(String::from("no credentials to try"));
-    for auth in credentials(context, pod, &image.image).await {
+    for auth in credentials(context, pod, repository).await {
         result = context
             .runtime
             .pull_image(image.clone(), auth, sandbox.clone())
@@ -156,21 +163,17 @@ fn as_present(image: Image) -> Present {
     Present { id: image.id, user }
 }
 
-/// The name with a tag: `latest` for one without tag and digest. `None` for what is no name.
-fn with_tag(name: &str) -> Option<String> {
-    let last = name.rsplit('/').next().unwrap_or_default();
-    if last.is_empty()
-        || name.contains(char::is_whitespace)
-        || name.chars().any(char::is_uppercase) && !last.contains(':') && !name.contains('@')
-    {
-        return None;
+/// The name as it was written, with the tag that it means if it has none: not the full name, because what a short
+/// name means is the runtime's to say.
+fn with_tag(wanted: &str, reference: &Reference) -> String {
+    match (&reference.digest, &reference.tag) {
+        (None, Some(tag)) if !wanted.ends_with(&format!(":{tag}")) => format!("{wanted}:{tag}"),
+        _ => wanted.to_owned(),
     }
-    let has_tag = last.contains(':') || last.contains('@');
-    Some(if has_tag { name.to_owned() } else { format!("{name}:latest") })
 }
 
 /// The credentials to try, in order; the last is to have none.
-async fn credentials(context: &Context, pod: &Pod, image: &str) -> Vec<Option<AuthConfig>> {
+async fn credentials(context: &Context, pod: &Pod, repository: &str) -> Vec<Option<AuthConfig>> {
     let mut found = Vec::new();
     for reference in spec::spec(pod).image_pull_secrets.iter().flatten() {
         let secret = match context.secret(spec::namespace(pod), &reference.name, true).await {
@@ -187,7 +190,7 @@ async fn credentials(context: &Context, pod: &Pod, image: &str) -> Vec<Option<Au
         };
         for (key, data) in secret.data.iter().flatten() {
             if let ".dockerconfigjson" | ".dockercfg" = key.as_str() {
-                found.extend(matching(&data.0, image));
+                found.extend(matching(&data.0, repository));
             }
         }
     }
@@ -195,18 +198,17 @@ async fn credentials(context: &Context, pod: &Pod, image: &str) -> Vec<Option<Au
     found.into_iter().map(|(_, auth)| Some(auth)).chain([None]).collect()
 }
 
-/// The entries of a Docker configuration that are for an image.
-fn matching(config: &[u8], image: &str) -> Vec<(String, AuthConfig)> {
+/// The entries of a Docker configuration that are for a repository.
+fn matching(config: &[u8], repository: &str) -> Vec<(String, AuthConfig)> {
     let Ok(config) = serde_json::from_slice::<Value>(config) else { return Vec::new() };
     let entries = config.get("auths").unwrap_or(&config).as_object().cloned().unwrap_or_default();
-    let image = full_name(image);
     entries
         .into_iter()
         .filter_map(|(registry, entry)| {
             let place = registry.trim_start_matches("https://").trim_start_matches("http://");
             let place = place.trim_end_matches('/').trim_end_matches("/v1").trim_end_matches("/v2");
             let place = if place == "index.docker.io" { "docker.io" } else { place };
-            covers(place, &image).then(|| (place.to_owned(), auth(&entry)))
+            covers(place, repository).then(|| (place.to_owned(), auth(&entry)))
         })
         .collect()
 }
@@ -220,15 +222,6 @@ fn covers(registry: &str, image: &str) -> bool {
     labels.len() == image_labels.len()
         && labels.iter().zip(&image_labels).all(|(label, own)| *label == "*" || label == own)
         && image_path.starts_with(path)
-}
-
-/// The image's name with its registry.
-fn full_name(image: &str) -> String {
-    match image.split_once('/') {
-        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => image.to_owned(),
-        Some(_) => format!("docker.io/{image}"),
-        None => format!("docker.io/library/{image}"),
-    }
 }
 
 fn auth(entry: &Value) -> AuthConfig {
@@ -247,16 +240,15 @@ mod tests {
 
     #[test]
     fn names_and_registries() {
+        let digest = format!("b@sha256:{}", "0".repeat(64));
         let tags = [
-            ("busybox", Some("busybox:latest")),
-            ("a.example:5000/b", Some("a.example:5000/b:latest")),
-            ("b:1", Some("b:1")),
-            ("b@sha256:0", Some("b@sha256:0")),
-            ("a b", None),
-            ("", None),
+            ("busybox", "busybox:latest"),
+            ("a.example:5000/b", "a.example:5000/b:latest"),
+            ("b:1", "b:1"),
+            (digest.as_str(), digest.as_str()),
         ];
         for (name, expected) in tags {
-            assert_eq!(with_tag(name).as_deref(), expected, "{name}");
+            assert_eq!(with_tag(name, &reference::parse(name).unwrap()), expected, "{name}");
         }
         let cases = [
             ("docker.io", "busybox:1", true),
@@ -267,7 +259,11 @@ mod tests {
             ("r.example:5000", "r.example/x", false),
         ];
         for (registry, image, expected) in cases {
-            assert_eq!(covers(registry, &full_name(image)), expected, "{registry} {image}");
+            assert_eq!(
+                covers(registry, &reference::parse(image).unwrap().repository),
+                expected,
+                "{registry} {image}"
+            );
         }
     }
 
