@@ -38,12 +38,23 @@ pub enum Upstreams {
 }
 
 #[derive(PartialEq, Eq, Hash)]
-struct Asked {
+pub(crate) struct Asked {
     name: Name,
     kind: RecordType,
     class: DNSClass,
     /// With or without signatures (the DO bit), truncated or not.
     flavour: (bool, bool),
+}
+
+impl Asked {
+    pub(crate) fn of(query: &Query, question: &[u8], by: By) -> Self {
+        Self {
+            name: query.name().to_lowercase(),
+            kind: query.query_type(),
+            class: query.query_class(),
+            flavour: (wants_signatures(question), by == By::Udp),
+        }
+    }
 }
 
 struct Kept {
@@ -74,12 +85,7 @@ impl Forwarder {
     /// The answer to a question, or a failure.
     pub(crate) async fn answer(&self, question: &[u8], query: &Query, by: By) -> Vec<u8> {
         let Ok(_permit) = self.waiting.try_acquire() else { return server_failure(question) };
-        let asked = Asked {
-            name: query.name().to_lowercase(),
-            kind: query.query_type(),
-            class: query.query_class(),
-            flavour: (wants_signatures(question), by == By::Udp),
-        };
+        let asked = Asked::of(query, question, by);
         if let Some(bytes) = self.recall(&asked, question, query) {
             return bytes;
         }
@@ -124,7 +130,7 @@ impl Forwarder {
         None
     }
 
-    fn recall(&self, asked: &Asked, question: &[u8], query: &Query) -> Option<Vec<u8>> {
+    pub(crate) fn recall(&self, asked: &Asked, question: &[u8], query: &Query) -> Option<Vec<u8>> {
         let kept = self.kept.lock();
         let found = kept.get(asked).filter(|kept| kept.until > Instant::now())?;
         let mut message = found.message.clone();
@@ -141,7 +147,7 @@ impl Forwarder {
         message.to_vec().ok()
     }
 
-    fn keep(&self, asked: Asked, bytes: &[u8]) {
+    pub(crate) fn keep(&self, asked: Asked, bytes: &[u8]) {
         let Ok(message) = Message::from_vec(bytes) else { return };
         let code = message.metadata.response_code;
         if message.metadata.truncation || !matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) {
@@ -202,7 +208,7 @@ async fn ask_tcp(server: SocketAddr, question: &[u8]) -> std::io::Result<Vec<u8>
 }
 
 /// Whether a message answers a question: the same id, a response, to the same query.
-fn is_answer(question: &[u8], answer: &[u8]) -> bool {
+pub(crate) fn is_answer(question: &[u8], answer: &[u8]) -> bool {
     answer.len() >= 12
         && question[..2] == answer[..2]
         && answer[2] & 0x80 != 0

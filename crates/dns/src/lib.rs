@@ -15,6 +15,7 @@
 
 mod answer;
 mod forward;
+pub mod fuzz;
 mod resolv_conf;
 mod server;
 mod zone;

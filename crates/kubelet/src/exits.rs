@@ -128,7 +128,7 @@ async fn watch(context: Arc<Context>, wake: Arc<Notify>, id: String, thing: Thin
 }
 
 /// The container's first process, from the runtime's own information (containerd and CRI-O alike).
-fn pid(info: &Labels) -> Option<Pid> {
+pub(crate) fn pid(info: &Labels) -> Option<Pid> {
     let info: Value = serde_json::from_str(info.get("info")?).ok()?;
     let pid = info.get("pid")?.as_i64()?;
     Pid::from_raw(i32::try_from(pid).ok()?)

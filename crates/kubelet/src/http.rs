@@ -143,6 +143,14 @@ fn redirect(from: &Target, to: &str) -> Option<Target> {
     (host == from.host).then(|| Target { is_tls, host: host.to_owned(), port, path })
 }
 
+/// For fuzzing: a redirect from a container.
+pub(crate) fn fuzz_redirect(to: &str) {
+    let from = Target { is_tls: false, host: "10.0.0.1".to_owned(), port: 80, path: "/".to_owned() };
+    if let Some(next) = redirect(&from, to) {
+        assert_eq!(next.host, from.host, "it stays on the host");
+    }
+}
+
 async fn once(target: &Target, headers: &HeaderMap) -> Result<(Answer, Option<String>), String> {
     let stream = TcpStream::connect((target.host.as_str(), target.port))
         .await

@@ -158,7 +158,7 @@ async fn pull(
     }
 }
 
-fn as_present(image: Image) -> Present {
+pub(crate) fn as_present(image: Image) -> Present {
     let user = ImageUser { uid: image.uid.map(|uid| uid.value), name: image.username };
     Present { id: image.id, user }
 }
@@ -232,6 +232,16 @@ fn auth(entry: &Value) -> AuthConfig {
         (username, password) = (user.to_owned(), secret.to_owned());
     }
     AuthConfig { username, password, identity_token: text("identitytoken"), ..AuthConfig::default() }
+}
+
+/// For fuzzing: an image's name, and the Docker configuration of a pull secret.
+pub(crate) fn fuzz(name: &str, config: &[u8]) {
+    let Ok(reference) = reference::parse(name) else { return };
+    let tagged = with_tag(name, &reference);
+    assert_eq!(reference::parse(&tagged).ok().as_ref(), Some(&reference), "{tagged} means the same");
+    for (registry, _) in matching(config, &reference.repository) {
+        assert!(covers(&registry, &reference.repository));
+    }
 }
 
 #[cfg(test)]

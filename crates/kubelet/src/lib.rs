@@ -23,6 +23,7 @@ mod dns;
 mod env;
 mod exits;
 mod fields;
+pub mod fuzz;
 mod hooks;
 mod http;
 mod image_gc;

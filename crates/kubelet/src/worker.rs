@@ -41,7 +41,7 @@ use crate::state::PodState;
 use crate::volumes::{self, Paths, Tokens};
 use backoff::Backoff;
 use observe::Observer;
-use plan::{Plan, World};
+use plan::{Failure, Plan, World};
 use resize::{Actuated, Trouble};
 use status::{Inputs, Reason};
 use writer::Writer;
@@ -94,7 +94,7 @@ struct Worker {
     probes: Probes,
     exits: Exits,
     crashes: Backoff,
-    failures: BTreeMap<String, Timestamp>,
+    failures: BTreeMap<String, Failure>,
     reasons: BTreeMap<String, Reason>,
     pulls: Pulls,
     tokens: Tokens,

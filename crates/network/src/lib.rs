@@ -15,6 +15,7 @@
 mod cidr;
 pub mod cni;
 mod config;
+pub mod fuzz;
 mod link;
 mod namespace;
 mod netlink;

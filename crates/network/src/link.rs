@@ -216,16 +216,7 @@ impl Links {
     /// All addresses with their interfaces.
     pub(crate) fn addresses(&mut self) -> io::Result<Vec<(u32, IpAddr)>> {
         let messages = self.socket.dump(RTM_GETADDR, &[0; 8], |_| {})?;
-        Ok(messages
-            .iter()
-            .filter_map(|message| {
-                let link = u32_of(message.body.get(4..)?)?;
-                let attributes = message.body.get(8..)?;
-                let value =
-                    attribute(attributes, IFA_LOCAL).or_else(|| attribute(attributes, IFA_ADDRESS))?;
-                Some((link, from_octets(value)?))
-            })
-            .collect())
+        Ok(messages.iter().filter_map(address_of).collect())
     }
 
     /// Sets a route; one with the same destination and priority is replaced.
@@ -365,6 +356,13 @@ fn is_passable(message: &Message) -> bool {
     message.kind == RTM_NEWROUTE && message.body.get(7).is_some_and(|kind| *kind < RTN_BLACKHOLE)
 }
 
+fn address_of(message: &Message) -> Option<(u32, IpAddr)> {
+    let link = u32_of(message.body.get(4..)?)?;
+    let attributes = message.body.get(8..)?;
+    let value = attribute(attributes, IFA_LOCAL).or_else(|| attribute(attributes, IFA_ADDRESS))?;
+    Some((link, from_octets(value)?))
+}
+
 fn route_of(message: &Message, family: Family) -> Option<Route> {
     let header = message.body.get(..12)?;
     let attributes = message.body.get(12..)?;
@@ -387,6 +385,14 @@ fn route_of(message: &Message, family: Family) -> Option<Route> {
         on_link: flags & RTNH_F_ONLINK != 0,
         priority: attribute(attributes, RTA_PRIORITY).and_then(u32_of).unwrap_or(0),
     })
+}
+
+/// For fuzzing: all that is read of a message.
+pub(crate) fn fuzz_message(message: &Message) {
+    let _ = (link_of(message), is_passable(message), address_of(message));
+    for family in Family::ALL {
+        let _ = route_of(message, family);
+    }
 }
 
 fn link_of(message: &Message) -> Option<Link> {

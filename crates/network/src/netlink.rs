@@ -323,7 +323,7 @@ impl Socket {
     }
 }
 
-fn each_message(bytes: &[u8], mut each: impl FnMut(u16, u16, u32, &[u8])) {
+pub(crate) fn each_message(bytes: &[u8], mut each: impl FnMut(u16, u16, u32, &[u8])) {
     let mut rest = bytes;
     while let (Some(length), Some(kind), Some(flags), Some(sequence)) =
         (rest.get(..4).and_then(u32_of), u16_at(rest, 4), u16_at(rest, 6), rest.get(8..).and_then(u32_of))
@@ -335,7 +335,7 @@ fn each_message(bytes: &[u8], mut each: impl FnMut(u16, u16, u32, &[u8])) {
     }
 }
 
-fn error_of(body: &[u8]) -> Option<io::Error> {
+pub(crate) fn error_of(body: &[u8]) -> Option<io::Error> {
     match body.get(..4).and_then(|bytes| bytes.try_into().ok()).map(i32::from_ne_bytes) {
         Some(0) | None => None,
         Some(code) => Some(io::Error::from_raw_os_error(code.saturating_neg())),

@@ -11,6 +11,7 @@
 
 pub mod backend;
 pub mod error;
+pub mod fuzz;
 pub mod messages;
 mod peer;
 pub mod spdy;

@@ -22,13 +22,13 @@ const BASE64: &str = "base64.binary.k8s.io";
 
 /// How the bytes are put into messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+pub(crate) enum Form {
     Binary,
     Base64,
 }
 
 /// The first protocol of the client's that is known here; a client may name none.
-fn negotiate(headers: &HeaderMap) -> Result<(Option<&'static str>, Form), Error> {
+pub(crate) fn negotiate(headers: &HeaderMap) -> Result<(Option<&'static str>, Form), Error> {
     let offered = websocket::offered(headers);
     if offered.is_empty() {
         return Ok((None, Form::Binary));

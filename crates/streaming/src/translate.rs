@@ -132,16 +132,16 @@ fn internal_error(why: &str) -> Bytes {
 
 /// The streams by their SPDY numbers; 0 is none.
 #[derive(Clone, Copy, Debug, Default)]
-struct Numbers {
-    stdin: u32,
-    stdout: u32,
-    stderr: u32,
-    error: u32,
-    resize: u32,
+pub(crate) struct Numbers {
+    pub(crate) stdin: u32,
+    pub(crate) stdout: u32,
+    pub(crate) stderr: u32,
+    pub(crate) error: u32,
+    pub(crate) resize: u32,
 }
 
-struct Server<W> {
-    write: Mutex<W>,
+pub(crate) struct Server<W> {
+    pub(crate) write: Mutex<W>,
 }
 
 impl<W: AsyncWrite + Unpin> Server<W> {
@@ -216,7 +216,7 @@ async fn pings(server: &Server<impl AsyncWrite + Unpin>) -> Result<(), Error> {
     Ok(())
 }
 
-async fn client_to_server(
+pub(crate) async fn client_to_server(
     mut read: Reader<impl AsyncRead + Unpin>,
     client: &Writer<impl AsyncWrite + Unpin>,
     server: &Server<impl AsyncWrite + Unpin>,
@@ -246,7 +246,7 @@ async fn client_to_server(
 }
 
 /// Until the command has ended and all it wrote is sent.
-async fn server_to_client(
+pub(crate) async fn server_to_client(
     mut read: impl AsyncRead + Unpin,
     client: &Writer<impl AsyncWrite + Unpin>,
     server: &Server<impl AsyncWrite + Unpin>,

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use jiff::{SignedDuration, Timestamp};
-use parse::Printer;
+pub(super) use parse::{Printer, TailSearch};
 use read::Reader;
 use std::io;
 use tokio::sync::mpsc;
@@ -25,13 +25,13 @@ const PIECES_MAX: usize = 4;
 
 /// `PodLogOptions` as kubelets read them.
 #[derive(Debug, Default, PartialEq)]
-struct Options {
+pub(super) struct Options {
     follow: bool,
     previous: bool,
-    timestamps: bool,
-    since: Option<Timestamp>,
-    tail_lines: Option<u64>,
-    limit_bytes: Option<u64>,
+    pub(super) timestamps: bool,
+    pub(super) since: Option<Timestamp>,
+    pub(super) tail_lines: Option<u64>,
+    pub(super) limit_bytes: Option<u64>,
 }
 
 /// Answers with a container's log.
@@ -98,7 +98,7 @@ pub(super) async fn answer(
 }
 
 impl Options {
-    fn read(query: &Query, now: Timestamp) -> Result<Self, (u16, &'static str)> {
+    pub(super) fn read(query: &Query, now: Timestamp) -> Result<Self, (u16, &'static str)> {
         const UNREADABLE: (u16, &str) = (400, "Unable to decode query.");
         const INVALID: (u16, &str) = (422, "Invalid request.");
         let number = |key: &str| -> Result<Option<i64>, (u16, &'static str)> {

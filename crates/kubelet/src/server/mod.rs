@@ -7,6 +7,7 @@ mod access;
 mod attributes;
 mod certificate;
 mod files;
+pub(crate) mod fuzz;
 mod logs;
 mod metrics;
 mod node;

@@ -94,7 +94,7 @@ fn has_terminal(entry: &Entry, container: &str) -> bool {
 }
 
 /// Which streams the client asks for (`remotecommand.NewOptions`).
-fn wanted(query: &Query) -> Result<translate::Wanted, &'static str> {
+pub(super) fn wanted(query: &Query) -> Result<translate::Wanted, &'static str> {
     let is = |key: &str| query.get(key) == Some("1");
     let tty = is("tty");
     // A terminal has one output.
@@ -107,7 +107,7 @@ fn wanted(query: &Query) -> Result<translate::Wanted, &'static str> {
 }
 
 /// The ports of a query, as `port=80,81` or several times.
-fn ports(query: &Query) -> Result<Vec<i32>, String> {
+pub(super) fn ports(query: &Query) -> Result<Vec<i32>, String> {
     let texts = query.all("port").flat_map(|text| text.split(','));
     let port = |text: &str| {
         let port: Option<u16> = text.parse().ok().filter(|p| *p > 0);
@@ -170,7 +170,7 @@ async fn pass(
 }
 
 /// Where a URL leads, and what is asked for there.
-fn backend(url: &str) -> Option<(Backend, Uri)> {
+pub(super) fn backend(url: &str) -> Option<(Backend, Uri)> {
     let uri: Uri = url.parse().ok()?;
     // A runtime serves its streams on loopback, without TLS.
     if uri.scheme_str() != Some("http") {

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use reconcile::EventKind;
 use tokio::sync::watch;
 
-use super::plan::{Action, KillReason};
+use super::plan::{Action, Failure, KillReason};
 use super::start::Start;
 use super::status::Reason;
 use super::{RETRY, RUNTIME_RETRY, Wish, Worker, next_pause, stop};
@@ -107,7 +107,8 @@ impl Worker {
         let sandbox_config = match sandbox::config(&context, &pod, sandbox.attempt) {
             Ok(config) => config,
             Err(message) => {
-                return self.fail(name, Reason { reason: "ConfigPodSandboxError".into(), message });
+                let reason = Reason { reason: "ConfigPodSandboxError".into(), message };
+                return self.fail(name, restart_count, reason).await;
             }
         };
         let empty = Paths::new();
@@ -139,7 +140,7 @@ impl Worker {
         };
         let id = match result {
             Ok(id) => id,
-            Err(reason) => return self.fail(name, reason),
+            Err(reason) => return self.fail(name, restart_count, reason).await,
         };
         self.actuated.insert(id.clone(), container.resources.clone().unwrap_or_default());
         self.reasons.remove(name);
@@ -167,10 +168,10 @@ impl Worker {
             let grace = Duration::from_secs(u64::try_from(spec::grace_seconds(&pod)).unwrap_or(0));
             let _ = stop::stop_one(&context, &pod, run, &ip, grace, "FailedPostStartHook").await;
         }
-        self.fail(name, Reason { reason: "PostStartHookError".into(), message })
+        self.fail(name, restart_count, Reason { reason: "PostStartHookError".into(), message }).await
     }
 
-    fn fail(&mut self, name: &str, reason: Reason) -> bool {
+    async fn fail(&mut self, name: &str, attempt: u32, reason: Reason) -> bool {
         tracing::info!(
             pod = spec::name(&self.pod),
             namespace = spec::namespace(&self.pod),
@@ -180,8 +181,13 @@ impl Worker {
             "a container could not be started"
         );
         let now = self.context.clock.now();
-        self.failures.insert(name.to_owned(), now.saturating_add(RETRY).unwrap_or(now));
+        let until = now.saturating_add(RETRY).unwrap_or(now);
+        self.failures.insert(name.to_owned(), Failure { attempt, until });
         self.reasons.insert(name.to_owned(), reason);
+        // Told before the next look, which may find a crash to tell of instead.
+        if self.observe(false).await.is_ok() {
+            self.publish(false);
+        }
         false
     }
 }

@@ -20,14 +20,31 @@ pub(crate) struct World<'a> {
     pub(crate) state: &'a PodState,
     pub(crate) probes: &'a ProbeResults,
     pub(crate) crashes: &'a Backoff,
-    /// Containers whose start failed, and when they may be tried again.
-    pub(crate) failures: &'a BTreeMap<String, Timestamp>,
+    /// The last failed starts, by container.
+    pub(crate) failures: &'a BTreeMap<String, Failure>,
     /// When a sandbox may be made, after one that failed.
     pub(crate) sandbox_after: Option<Timestamp>,
     pub(crate) actuated: &'a Actuated,
     /// When resources may be changed, after a change that failed.
     pub(crate) resize_after: Option<Timestamp>,
     pub(crate) now: Timestamp,
+}
+
+/// A start that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// The restart count that the run was to have.
+    pub(crate) attempt: u32,
+    /// When it may be tried again.
+    pub(crate) until: Timestamp,
+}
+
+impl Failure {
+    /// Whether the container has to wait. A run that came to be and has ended is a crash, with the pauses of one.
+    fn holds(self, run: Option<&Run>, now: Timestamp) -> bool {
+        let has_crashed = run.is_some_and(|run| run.is_exited() && run.restart_count >= self.attempt);
+        now < self.until && !has_crashed
+    }
 }
 
 /// What is to be done, in order.
@@ -379,13 +396,13 @@ impl Plan {
 
     /// Plans a start, unless the container crashed too often, or its last start failed just now.
     fn start(&mut self, world: &World<'_>, kind: Kind, name: &str) -> bool {
-        if let Some(after) = world.failures.get(name)
-            && world.now < *after
+        let run = world.state.run(name);
+        if let Some(failure) = world.failures.get(name)
+            && failure.holds(run, world.now)
         {
-            self.wake_at(*after);
+            self.wake_at(failure.until);
             return false;
         }
-        let run = world.state.run(name);
         // The newest that has ended: the newest of all may be about to be killed for its probes.
         if let Some(finished) = world.state.ended(name)
             && let Some((length, end)) = world.crashes.wait(name, finished, world.now)

@@ -241,6 +241,8 @@ fn of_run(
     let was_running = old.and_then(|old| old.state.as_ref()).is_some_and(|state| state.running.is_some());
     let mut restart_count = i32::try_from(run.restart_count).unwrap_or(i32::MAX);
     let at = |nanoseconds| state::time(nanoseconds).map(|time| Time(seconds(time)));
+    // What ended without having begun began in 1970, as upstream tells it: nothing would be the year 1.
+    let ever = |nanoseconds| at(nanoseconds).or(Some(Time(Timestamp::UNIX_EPOCH)));
     let state = match run.state {
         ContainerState::Running => ApiState {
             running: Some(ContainerStateRunning { started_at: at(run.started_at) }),
@@ -252,8 +254,8 @@ fn of_run(
                 exit_code: run.exit_code,
                 reason: Some(run.reason.clone()).filter(|reason| !reason.is_empty()),
                 message: Some(run.message.clone()).filter(|message| !message.is_empty()),
-                started_at: at(run.started_at),
-                finished_at: at(run.finished_at),
+                started_at: ever(run.started_at),
+                finished_at: ever(run.finished_at),
                 signal: None,
             }),
             ..ApiState::default()

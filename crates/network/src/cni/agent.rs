@@ -548,7 +548,10 @@ fn host_ports_of(state: &State) -> Vec<HostPort> {
     ports
 }
 
-fn requested_host_ports(configuration: &Value, addresses: &[IpAddr]) -> Result<Vec<HostPort>, Failure> {
+pub(super) fn requested_host_ports(
+    configuration: &Value,
+    addresses: &[IpAddr],
+) -> Result<Vec<HostPort>, Failure> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Mapping {

@@ -6,6 +6,7 @@
 
 mod agent;
 mod attach;
+pub(crate) mod fuzz;
 mod install;
 mod ipam;
 mod plugin;

@@ -90,7 +90,7 @@ fn remove(request: &Request) -> Result<(), Failure> {
 }
 
 /// The laws about variables and versions that hold for every plugin.
-fn validate(request: &Request) -> Result<(), Failure> {
+pub(super) fn validate(request: &Request) -> Result<(), Failure> {
     let version = request.version();
     if !VERSIONS.contains(&version) {
         let supported = VERSIONS.join(", ");

@@ -57,6 +57,12 @@ fn element_of(bytes: &[u8]) -> Option<Element> {
     })
 }
 
+/// For fuzzing: all that is read of an element.
+pub(crate) fn fuzz_element(bytes: &[u8]) {
+    let length = element_of(bytes).map_or(0, |element| element.key.len());
+    assert!(length <= bytes.len());
+}
+
 fn data_of(bytes: &[u8]) -> Option<Data> {
     if let Some(value) = attribute(bytes, DATA_VALUE) {
         return Some(Data::Value(value.to_vec()));

@@ -8,7 +8,7 @@ mod dump;
 mod expression;
 
 pub(crate) use batch::{BaseChain, Batch, ChainKind, Data, Element, Hook, Refused, SetDefinition};
-pub(crate) use dump::Tables;
+pub(crate) use dump::{Tables, fuzz_element};
 pub(crate) use expression::{Expression, Register};
 
 use crate::cidr::Family;

@@ -107,6 +107,11 @@ fn flow_of(attributes: &[u8]) -> Option<Flow> {
     })
 }
 
+/// For fuzzing: all that is read of a tracked connection.
+pub(crate) fn fuzz_flow(attributes: &[u8]) {
+    let _ = flow_of(attributes);
+}
+
 fn address(tuple: &[u8], kinds: [u16; 2]) -> Option<IpAddr> {
     let ip = attribute(tuple, TUPLE_IP)?;
     kinds.iter().find_map(|kind| attribute(ip, *kind)).and_then(from_octets)

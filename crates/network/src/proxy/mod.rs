@@ -15,6 +15,7 @@ mod rules;
 mod service_rules;
 mod skeleton;
 
+pub(crate) use conntrack::fuzz_flow;
 pub use element::{Backend, Frontend};
 pub(crate) use health::{ServicePorts, Shared as HealthShared, serve_proxy as serve_health};
 pub use plan::{Node, RuleSet, plan};

@@ -31,7 +31,7 @@ impl<'a> Line<'a> {
 
 /// Makes of a log's lines what a client wants to see.
 #[derive(Debug)]
-pub(super) struct Printer {
+pub(in crate::server) struct Printer {
     since: Option<Timestamp>,
     timestamps: bool,
     remaining: Option<u64>,
@@ -40,7 +40,11 @@ pub(super) struct Printer {
 }
 
 impl Printer {
-    pub(super) fn new(since: Option<Timestamp>, timestamps: bool, limit_bytes: Option<u64>) -> Self {
+    pub(in crate::server) fn new(
+        since: Option<Timestamp>,
+        timestamps: bool,
+        limit_bytes: Option<u64>,
+    ) -> Self {
         Self { since, timestamps, remaining: limit_bytes, at_start: true }
     }
 
@@ -50,7 +54,7 @@ impl Printer {
     }
 
     /// Takes one line of the file, without its newline.
-    pub(super) fn line(&mut self, line: &[u8], out: &mut Vec<u8>) {
+    pub(in crate::server) fn line(&mut self, line: &[u8], out: &mut Vec<u8>) {
         let Some(line) = Line::parse(line).filter(|line| self.is_wanted(line)) else { return };
         if self.timestamps && self.at_start {
             self.write(nanoseconds(line.time).as_bytes(), out);
@@ -92,18 +96,18 @@ fn nanoseconds(time: &str) -> String {
 /// Where the last `lines` lines of a file begin: a function of how many newlines there are from the end on.
 /// Takes blocks of the file from its end; gives the offset within a block once it is there.
 #[derive(Debug)]
-pub(super) struct TailSearch {
+pub(in crate::server) struct TailSearch {
     wanted: u64,
     seen: u64,
 }
 
 impl TailSearch {
-    pub(super) fn new(lines: u64) -> Self {
+    pub(in crate::server) fn new(lines: u64) -> Self {
         Self { wanted: lines, seen: 0 }
     }
 
     /// Looks through the block before the ones it was given.
-    pub(super) fn block(&mut self, block: &[u8]) -> Option<usize> {
+    pub(in crate::server) fn block(&mut self, block: &[u8]) -> Option<usize> {
         for (i, byte) in block.iter().enumerate().rev() {
             if *byte == b'\n' {
                 self.seen += 1;
