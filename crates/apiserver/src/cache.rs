@@ -15,15 +15,15 @@ mod entry;
 mod selection;
 mod watcher;
 
-pub use entry::{Entry, Event, EventKind, Head, Template};
+pub use entry::{Entry, Event, EventKind, Head, Template, View};
 pub use selection::{Scope, Selection};
 pub use watcher::{End, Item, Watcher};
 
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use value::Str;
 
 /// How many events a resource remembers. With 1 KiB objects this is about 10 MiB for the busiest resource;
@@ -347,13 +347,13 @@ impl State {
                 self.bytes += entry.stored.len();
                 self.bytes -= prev.as_ref().map_or(0, |p| p.stored.len());
                 let kind = if prev.is_some() { EventKind::Modified } else { EventKind::Added };
-                Event { kind, revision: entry.revision, entry, prev }
+                Event { kind, revision: entry.revision, entry, prev, left: OnceLock::new() }
             }
             Change::Delete { key, revision } => {
                 let prev = self.objects.remove(&key)?;
                 self.bytes -= prev.stored.len();
                 let entry = Arc::new(prev.at_revision(revision));
-                Event { kind: EventKind::Deleted, revision, entry, prev: Some(prev) }
+                Event { kind: EventKind::Deleted, revision, entry, prev: Some(prev), left: OnceLock::new() }
             }
         };
         let event = Arc::new(event);

@@ -50,10 +50,10 @@ impl Render {
     /// An answer of one object.
     pub fn one(&mut self, code: u16, entry: &Entry) -> Result<Reply, Status> {
         self.check_protobuf("")?;
-        if self.served.asks_webhook() {
-            let json = self.converted_json(entry)?;
+        if self.served.takes_webhook(entry) {
+            let object = self.served.ask_webhook(entry)?;
             if self.accepted.convert.is_none() {
-                return Ok(Reply::json(code, self.accepted, json.to_vec()));
+                return Ok(Reply::json(code, self.accepted, self.served.codec.to_json(&object)));
             }
         }
         let Some(convert) = self.accepted.convert else {
@@ -99,18 +99,17 @@ impl Render {
     /// An answer of a list.
     pub fn list(&mut self, entries: &[Arc<Entry>], meta: Value) -> Result<Reply, Status> {
         self.check_protobuf("List")?;
-        let ready: Option<Vec<Bytes>> = match self.served.asks_webhook() {
-            true => Some(entries.iter().map(|e| self.converted_json(e)).collect::<Result<_, _>>()?),
-            false => None,
-        };
-        let ready = ready.as_deref();
+        // What a webhook does not convert is to be known before the answer begins.
+        for entry in entries.iter().filter(|e| self.served.takes_webhook(e)) {
+            self.served.view(entry)?;
+        }
         let Some(convert) = self.accepted.convert else {
             return Ok(match self.accepted.encoding {
                 Encoding::Protobuf => self.list_protobuf(entries, &meta),
-                Encoding::Json if !self.accepted.pretty => self.list_json(entries, ready, &meta),
+                Encoding::Json if !self.accepted.pretty => self.list_json(entries, &meta),
                 _ => {
                     let mut whole = Vec::new();
-                    if let ResponseBody::Chunks { parts, .. } = self.list_json(entries, ready, &meta).body {
+                    if let ResponseBody::Chunks { parts, .. } = self.list_json(entries, &meta).body {
                         parts.iter().for_each(|p| whole.extend_from_slice(p));
                     }
                     Reply::json(200, self.accepted, whole)
@@ -193,15 +192,7 @@ impl Render {
         Ok(Reply::tree(code, self.accepted, object))
     }
 
-    /// The JSON of an object of which a webhook makes this version.
-    fn converted_json(&self, entry: &Entry) -> Result<Bytes, Status> {
-        let mut object = self.hub.try_tree(entry)?;
-        self.served.try_from_hub(&mut object)?;
-        Ok(self.served.codec.to_json(&object).into())
-    }
-
-    /// `ready` is the JSON of the entries where it has been made before.
-    fn list_json(&self, entries: &[Arc<Entry>], ready: Option<&[Bytes]>, meta: &Value) -> Reply {
+    fn list_json(&self, entries: &[Arc<Entry>], meta: &Value) -> Reply {
         let row = &self.served.row;
         let mut parts = VecDeque::new();
         let mut out = Vec::with_capacity(CHUNK_BYTES + 4096);
@@ -223,10 +214,7 @@ impl Render {
             if i > 0 {
                 out.push(b',');
             }
-            let json = match ready.and_then(|r| r.get(i)) {
-                Some(json) => json.clone(),
-                None => self.served.json(&self.hub, entry),
-            };
+            let json = self.served.json(&self.hub, entry);
             let rest = self.served.codec.list_item(&json, &mut out);
             out.extend_from_slice(rest);
             if out.len() >= CHUNK_BYTES {
@@ -272,7 +260,13 @@ impl Render {
     }
 
     /// Writes an event of a watch.
-    pub fn event(&mut self, kind: EventKind, entry: &Entry, out: &mut Vec<u8>) {
+    ///
+    /// # Errors
+    /// 500 with the text of the webhook that does not convert the object.
+    pub fn event(&mut self, kind: EventKind, entry: &Entry, out: &mut Vec<u8>) -> Result<(), Status> {
+        if self.served.takes_webhook(entry) {
+            self.served.view(entry)?;
+        }
         match (self.accepted.convert, self.accepted.encoding) {
             (None, Encoding::Protobuf) => {
                 let raw = self.served.protobuf(&self.hub, entry);
@@ -285,6 +279,7 @@ impl Render {
                 self.tree_event(kind.as_str(), &tree, out);
             }
         }
+        Ok(())
     }
 
     /// Writes a bookmark: an empty object that tells the revision up to which everything has been shown.

@@ -1,7 +1,7 @@
 //! What is served: one [`Hub`] for each kind that is stored, one [`Served`] for each version of it, and the
 //! [`Registry`] by which a request finds them.
 
-use crate::cache::{Cache, Entry, Head};
+use crate::cache::{Cache, Entry, Head, Selection, View};
 use crate::codec::Codec;
 use crate::managed::Tracking;
 use crate::storage::Transform;
@@ -9,6 +9,7 @@ use bytes::Bytes;
 use kinds::Row;
 use kinds::table::Subresource;
 use meta::gvk::{GroupKind, GroupResource};
+use meta::status::Status;
 use std::collections::HashMap;
 use std::sync::Arc;
 use value::{Str, Value};
@@ -49,9 +50,9 @@ impl Hub {
     ///
     /// # Errors
     /// 500 with the converter's text.
-    pub fn try_tree(&self, entry: &Entry) -> Result<Value, meta::status::Status> {
+    pub fn try_tree(&self, entry: &Entry) -> Result<Value, Status> {
         let object = self.codec.from_stored(&entry.stored);
-        Ok(self.finish(entry, object.map_err(meta::status::Status::plain_error)?))
+        Ok(self.finish(entry, object.map_err(Status::plain_error)?))
     }
 
     /// The tree of a cached object, with its `resourceVersion`.
@@ -78,7 +79,15 @@ pub fn head(row: &Row, object: &Value) -> Head {
     Head {
         labels: labels.map(|(k, v)| (k.clone(), Str::from(v.str()))).collect(),
         fields: row.fields.values(object).into(),
+        unconverted: false,
     }
+}
+
+/// The same of an object as [`Codec::peek_stored`] reads it.
+pub fn peeked_head(codec: &Codec, row: &Row, object: &Value) -> Head {
+    let as_stored = codec.custom().is_some_and(crate::crd::Custom::has_own_conversion);
+    let unconverted = as_stored && object.at("apiVersion").str() != row.api_version();
+    Head { unconverted, ..head(row, object) }
 }
 
 /// Sets `metadata.resourceVersion`.
@@ -120,6 +129,11 @@ impl Served {
 
     /// The served JSON of an object, with its `resourceVersion`.
     pub fn json(&self, hub: &Hub, entry: &Entry) -> Bytes {
+        if self.takes_webhook(entry)
+            && let Ok(view) = self.view(entry)
+        {
+            return view.json.clone();
+        }
         let make = || {
             let mut object = hub.tree(entry);
             self.from_hub(&mut object);
@@ -147,18 +161,61 @@ impl Served {
         object
     }
 
+    /// Whether it takes a webhook to show the object in this version.
+    pub fn takes_webhook(&self, entry: &Entry) -> bool {
+        self.asks_webhook() && !(self.is_hub() && !entry.head.unconverted)
+    }
+
+    /// The tree of an object that a webhook makes: from the version in which it is stored to this one, without
+    /// a stop at the hub's.
+    ///
+    /// # Errors
+    /// 500 with the converter's text.
+    pub fn ask_webhook(&self, entry: &Entry) -> Result<Value, Status> {
+        let mut object = self.codec.from_stored(&entry.stored).map_err(Status::plain_error)?;
+        if entry.revision > 0 {
+            set_resource_version(&mut object, entry.revision);
+        }
+        Ok(object)
+    }
+
+    /// The same, asked once for each object.
+    ///
+    /// # Errors
+    /// 500 with the converter's text.
+    pub fn view(&self, entry: &Entry) -> Result<Arc<View>, Status> {
+        entry.view(&self.row.version, || {
+            let object = self.ask_webhook(entry)?;
+            let head = Arc::new(head(&self.row, &object));
+            Ok(View { head, json: self.codec.to_json(&object).into() })
+        })
+    }
+
+    /// Whether the object is selected, as it looks in this version: the versions of a custom kind select by
+    /// fields of their own.
+    ///
+    /// # Errors
+    /// 500 with the converter's text.
+    pub fn selects(&self, selection: &Selection, entry: &Entry) -> Result<bool, Status> {
+        if !selection.matches_key(entry) {
+            return Ok(false);
+        }
+        if self.takes_webhook(entry) {
+            return Ok(selection.matches_head(entry, &self.view(entry)?.head));
+        }
+        Ok(selection.matches_head(entry, &entry.head))
+    }
+
     /// Converts a tree of this version to the hub's.
     ///
     /// # Errors
     /// 400 when it cannot be expressed there.
-    pub fn to_hub(&self, object: &mut Value) -> Result<(), meta::status::Status> {
+    pub fn to_hub(&self, object: &mut Value) -> Result<(), Status> {
         match (self.codec.custom(), &self.hub) {
-            (Some(_), Some(hub)) => hub
-                .codec
-                .custom()
-                .map_or(Ok(()), |c| c.convert(object))
-                .map_err(meta::status::Status::plain_error),
-            _ => self.row.to_hub(object).map_err(meta::status::Status::bad_request),
+            (Some(_), Some(hub)) => {
+                hub.codec.custom().map_or(Ok(()), |c| c.convert(object)).map_err(Status::plain_error)
+            }
+            _ => self.row.to_hub(object).map_err(Status::bad_request),
         }
     }
 
@@ -173,13 +230,13 @@ impl Served {
     ///
     /// # Errors
     /// 500 with the converter's text.
-    pub fn try_from_hub(&self, object: &mut Value) -> Result<(), meta::status::Status> {
+    pub fn try_from_hub(&self, object: &mut Value) -> Result<(), Status> {
         let converted = match self.codec.custom() {
             _ if self.is_hub() => Ok(()),
             Some(custom) => custom.convert(object).map(|()| custom.tidy(object)),
             None => self.row.from_hub(object).map(|()| self.codec.normalize(object)),
         };
-        converted.map_err(meta::status::Status::plain_error)
+        converted.map_err(Status::plain_error)
     }
 
     /// Whether its objects may be converted by somebody else, who may fail.

@@ -222,8 +222,10 @@ pub fn ingest(
         if let Some(storage) = &row.storage {
             (storage.default)(&mut object);
         }
-        let head = crate::resource::head(row, &object);
-        Ok::<_, String>(Entry { stale, ..Entry::new(name.into(), revision, plain, head) })
+        let head = crate::resource::peeked_head(codec, row, &object);
+        let mut entry = Entry::new(name.into(), revision, plain, head);
+        entry.stale = stale;
+        Ok::<_, String>(entry)
     };
     read().map_err(|error| tracing::error!(key, revision, error, "cannot read a stored object")).ok()
 }

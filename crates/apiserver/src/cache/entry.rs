@@ -1,6 +1,7 @@
 //! One version of one object, as bytes, and the events that lead from version to version.
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use schema::json::{JsonSplice, splice_json};
 use std::sync::{Arc, OnceLock};
 use value::Str;
@@ -12,6 +13,9 @@ pub struct Head {
     pub labels: Box<[(Str, Str)]>,
     /// The kind's selectable fields other than name and namespace.
     pub fields: Box<[(Str, Str)]>,
+    /// Whether this is of another version than the hub's, which somebody else would have to convert: the
+    /// feed does not wait for that.
+    pub unconverted: bool,
 }
 
 impl Head {
@@ -32,6 +36,15 @@ impl meta::labels::Labels for Head {
     }
 }
 
+/// How an object looks in a version that a webhook makes of it.
+#[derive(Debug)]
+pub struct View {
+    /// Its labels and the selectable fields of that version.
+    pub head: Arc<Head>,
+    /// Its JSON, with `resourceVersion`.
+    pub json: Bytes,
+}
+
 /// One version of an object.
 #[derive(Debug)]
 pub struct Entry {
@@ -49,6 +62,8 @@ pub struct Entry {
     pub json: OnceLock<Bytes>,
     /// Served protobuf (no envelope) of the hub version, with `resourceVersion`.
     pub protobuf: OnceLock<Bytes>,
+    /// What a webhook has made of it, by version. Boxed, since few kinds have one.
+    views: OnceLock<Box<Mutex<Vec<(Str, Arc<View>)>>>>,
 }
 
 impl Entry {
@@ -62,7 +77,28 @@ impl Entry {
             head: Arc::new(head),
             json: OnceLock::new(),
             protobuf: OnceLock::new(),
+            views: OnceLock::new(),
         }
+    }
+
+    /// How it looks in `version`, made when first asked for: a webhook is asked once for each version of
+    /// an object, as upstream does by a cache for each version of a kind.
+    ///
+    /// # Errors
+    /// The maker's; it is asked again then.
+    pub fn view<E>(&self, version: &str, make: impl FnOnce() -> Result<View, E>) -> Result<Arc<View>, E> {
+        let views = self.views.get_or_init(Box::default);
+        let known = views.lock().iter().find(|(v, _)| v == version).map(|(_, view)| view.clone());
+        if let Some(view) = known {
+            return Ok(view);
+        }
+        // Not under the lock: it may take long.
+        let made = Arc::new(make()?);
+        let mut views = views.lock();
+        if !views.iter().any(|(v, _)| v == version) {
+            views.push((version.into(), made.clone()));
+        }
+        Ok(made)
     }
 
     /// The namespace; empty for cluster-scoped objects.
@@ -85,6 +121,7 @@ impl Entry {
             head: self.head.clone(),
             json: OnceLock::new(),
             protobuf: OnceLock::new(),
+            views: OnceLock::new(),
         }
     }
 
@@ -152,9 +189,40 @@ pub struct Event {
     pub entry: Arc<Entry>,
     /// The object before it.
     pub prev: Option<Arc<Entry>>,
+    /// The object before it under this event's revision: what those are shown whose selection it has left.
+    pub(super) left: OnceLock<Arc<Entry>>,
 }
 
 impl Event {
+    /// How a follower sees the event who is shown only what is selected; `None` if it does not concern him.
+    ///
+    /// # Errors
+    /// Those of `selects`.
+    pub fn seen<E>(
+        &self,
+        mut selects: impl FnMut(&Entry) -> Result<bool, E>,
+    ) -> Result<Option<EventKind>, E> {
+        let was = self.prev.as_ref().map_or(Ok(false), |p| selects(p))?;
+        let is = self.kind != EventKind::Deleted && selects(&self.entry)?;
+        Ok(match (was, is) {
+            (false, false) => None,
+            (false, true) => Some(EventKind::Added),
+            (true, true) => Some(EventKind::Modified),
+            (true, false) => Some(EventKind::Deleted),
+        })
+    }
+
+    /// The object to show to a follower who sees the event as `kind`: what has left his selection as it
+    /// last matched, under the revision at which it left.
+    pub fn shown(&self, kind: EventKind) -> &Arc<Entry> {
+        match &self.prev {
+            Some(prev) if kind == EventKind::Deleted && self.kind != EventKind::Deleted => {
+                self.left.get_or_init(|| Arc::new(prev.at_revision(self.revision)))
+            }
+            _ => &self.entry,
+        }
+    }
+
     /// How many bytes the history keeps for this event. Measured once the event enters the history, by the
     /// bytes known then, so that adding and removing it count the same.
     pub(super) fn weight(&self) -> usize {

@@ -1,6 +1,6 @@
 //! Label and field selectors over an entry's head.
 
-use super::Entry;
+use super::{Entry, Head};
 use meta::{fields, labels};
 use value::Str;
 
@@ -36,16 +36,32 @@ impl Selection {
         self.labels.is_none() && self.fields.is_none() && self.namespace.is_empty() && self.name.is_empty()
     }
 
+    /// The part of it that can be told by an object's key.
+    pub fn by_key(&self) -> Self {
+        Self { namespace: self.namespace.clone(), name: self.name.clone(), ..Self::default() }
+    }
+
+    /// Whether more than an object's key must be known.
+    pub fn looks_inside(&self) -> bool {
+        let inside = |field: &str| !matches!(field, "metadata.name" | "metadata.namespace");
+        self.labels.is_some()
+            || self.fields.as_ref().is_some_and(|s| s.requirements().iter().any(|r| inside(&r.field)))
+    }
+
     /// Whether the object is selected.
     pub fn matches(&self, entry: &Entry) -> bool {
-        if !self.name.is_empty() && self.name != entry.name() {
-            return false;
-        }
-        if !self.namespace.is_empty() && self.namespace != entry.namespace() {
-            return false;
-        }
-        let head = &entry.head;
-        self.labels.as_ref().is_none_or(|s| s.matches(&**head))
+        self.matches_key(entry) && self.matches_head(entry, &entry.head)
+    }
+
+    /// Whether an object of this key can be selected.
+    pub fn matches_key(&self, entry: &Entry) -> bool {
+        (self.name.is_empty() || self.name == entry.name())
+            && (self.namespace.is_empty() || self.namespace == entry.namespace())
+    }
+
+    /// Whether an object of this head is selected, as far as its key lets it.
+    pub fn matches_head(&self, entry: &Entry, head: &Head) -> bool {
+        self.labels.as_ref().is_none_or(|s| s.matches(head))
             && self.fields.as_ref().is_none_or(|s| {
                 s.matches(|field| match field {
                     "metadata.name" => entry.name(),

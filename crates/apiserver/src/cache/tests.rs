@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 fn entry(key: &str, revision: u64) -> Arc<Entry> {
     let fields = vec![(Str::from("spec.nodeName"), Str::from(format!("n{}", revision % 3)))];
     let labels = vec![(Str::from("odd"), Str::from(if revision % 2 == 1 { "yes" } else { "no" }))];
-    let head = Head { labels: labels.into(), fields: fields.into() };
+    let head = Head { labels: labels.into(), fields: fields.into(), unconverted: false };
     Arc::new(Entry::new(key.into(), revision, Bytes::from_static(b"{}"), head))
 }
 
@@ -95,7 +95,7 @@ fn drain(watcher: &Watcher) -> (Vec<String>, Option<End>) {
         items.clear();
         match watcher.poll(&mut cx, 100, &mut items) {
             Poll::Ready(None) => out.extend(
-                items.iter().map(|i| format!("{} {}@{}", i.kind.as_str(), i.entry.key, i.entry.revision)),
+                items.iter().map(|i| format!("{} {}@{}", i.kind.as_str(), i.entry().key, i.entry().revision)),
             ),
             Poll::Ready(end) => return (out, end),
             Poll::Pending => return (out, None),

@@ -3,6 +3,7 @@
 use super::{Entry, Event, EventKind, Selection};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -25,8 +26,15 @@ pub enum End {
 pub struct Item {
     /// The event as this follower's selection sees it.
     pub kind: EventKind,
+    /// What has happened.
+    pub event: Arc<Event>,
+}
+
+impl Item {
     /// The object to show.
-    pub entry: Arc<Entry>,
+    pub fn entry(&self) -> &Arc<Entry> {
+        self.event.shown(self.kind)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -54,35 +62,25 @@ impl Watcher {
     }
 
     /// How this follower sees the event; `None` if it does not concern it.
-    fn view(&self, event: &Event) -> Option<Item> {
-        let item = |kind, entry: &Arc<Entry>| Some(Item { kind, entry: entry.clone() });
-        if self.selection.is_everything() {
-            return item(event.kind, &event.entry);
-        }
-        let was = event.prev.as_ref().is_some_and(|p| self.selection.matches(p));
-        let is = event.kind != EventKind::Deleted && self.selection.matches(&event.entry);
-        match (was, is) {
-            (false, false) => None,
-            (false, true) => item(EventKind::Added, &event.entry),
-            (true, true) => item(EventKind::Modified, &event.entry),
-            // It left the selection: shown as it last matched, under the revision at which it left.
-            (true, false) if event.kind == EventKind::Deleted => item(EventKind::Deleted, &event.entry),
-            (true, false) => {
-                let last = event.prev.as_ref()?.at_revision(event.revision);
-                Some(Item { kind: EventKind::Deleted, entry: Arc::new(last) })
-            }
-        }
+    fn view(&self, event: &Arc<Event>) -> Option<Item> {
+        let kind = if self.selection.is_everything() {
+            event.kind
+        } else {
+            let Ok(seen) = event.seen(|e| Ok::<_, Infallible>(self.selection.matches(e)));
+            seen?
+        };
+        Some(Item { kind, event: event.clone() })
     }
 
     /// Queues an event of the history. The history is bounded, so these do not count against the limit.
-    pub(super) fn offer_past(&self, event: &Event) {
+    pub(super) fn offer_past(&self, event: &Arc<Event>) {
         if let Some(item) = self.view(event) {
             self.queue.lock().items.push_back(item);
         }
     }
 
     /// Queues a new event; false when the follower has ended and is to be forgotten.
-    pub(super) fn offer(&self, event: &Event) -> bool {
+    pub(super) fn offer(&self, event: &Arc<Event>) -> bool {
         if self.dropped.load(Ordering::Relaxed) {
             return false;
         }

@@ -55,9 +55,7 @@ fn made_of(definition: &Value) -> Value {
 pub(super) async fn install(api: &Arc<Api>, definition: &Value) -> Result<Option<Installed>, store::Error> {
     let kind = Arc::new(rows::kind_of(api, definition));
     let rows = rows::rows(definition, &kind);
-    let Some((hub_row, _)) = rows.iter().find(|(row, _)| row.version == kind.storage) else {
-        return Ok(None);
-    };
+    let Some(hub_row) = rows::hub_row(&rows, &kind) else { return Ok(None) };
     let (group, plural) = (hub_row.group.clone(), hub_row.plural.clone());
     let codec = |row: &Row| {
         let custom = Custom { all: kind.clone(), version: row.version.clone() };
@@ -65,7 +63,7 @@ pub(super) async fn install(api: &Arc<Api>, definition: &Value) -> Result<Option
         let ty = merge::structural::type_of(&tree, kind.preserve_unknown);
         Codec::custom_kind(row, custom, ty)
     };
-    let hub_codec = codec(hub_row);
+    let hub_codec = codec(&hub_row);
     let transform = api.encryption.transform(&group, &plural);
     let Some(prefix) = hub_row.storage.as_ref().map(|s| s.prefix.clone()) else { return Ok(None) };
     // Nobody writes objects of a kind that is not served, so those can be read without haste.
@@ -74,7 +72,7 @@ pub(super) async fn install(api: &Arc<Api>, definition: &Value) -> Result<Option
         None => {
             let revision = api.store.revision().await?;
             let ingest = |key: &str, value: &bytes::Bytes, revision: u64| {
-                storage::ingest(&prefix, &hub_codec, &*transform, hub_row, key, value, revision)
+                storage::ingest(&prefix, &hub_codec, &*transform, &hub_row, key, value, revision)
             };
             let loader = HubLoader { prefix: &prefix, ingest: &ingest };
             Some((storage::load(&*api.store, &loader, revision).await?, revision))
@@ -100,7 +98,7 @@ pub(super) async fn install(api: &Arc<Api>, definition: &Value) -> Result<Option
         let hub = match (&old, loaded) {
             (Some(old), _) => {
                 let revision = api.published.get();
-                make_hub(reread(old, &hub_codec, hub_row), revision)
+                make_hub(reread(old, &hub_codec, &hub_row), revision)
             }
             (None, Some((entries, revision))) => make_hub(entries, revision.max(api.published.get())),
             (None, None) => make_hub(Vec::new(), api.published.get()),
@@ -119,7 +117,7 @@ fn reread(old: &Hub, codec: &Codec, row: &Row) -> Vec<Entry> {
     let page = old.cache.list(crate::cache::Query { namespace: "", after: None, limit: 0, selection: None });
     let read = |entry: &Arc<Entry>| {
         let object = codec.peek_stored(&entry.stored).ok()?;
-        let head = crate::resource::head(row, &object);
+        let head = crate::resource::peeked_head(codec, row, &object);
         Some(Entry::new(entry.key.clone(), entry.revision, entry.stored.clone(), head))
     };
     page.entries.iter().filter_map(read).collect()

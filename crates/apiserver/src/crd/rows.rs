@@ -32,25 +32,31 @@ pub(super) fn kind_of(api: &Arc<Api>, definition: &Value) -> Kind {
     }
 }
 
-/// The rows of all versions, the hub's too if it is not served; in the order of discovery.
+/// The rows of all versions, served or not; in the order of discovery.
 pub(super) fn rows(definition: &Value, kind: &Kind) -> Vec<(Arc<Row>, bool)> {
     let spec = definition.at("spec");
     let mut versions: Vec<&Value> = spec.at("versions").items().iter().collect();
     versions.sort_by(|a, b| compare_versions(b.at("name").str(), a.at("name").str()));
-    let all = |v: &Value| selectable(v);
-    let mut union: Vec<SelectableField> = Vec::new();
-    for field in versions.iter().flat_map(|v| all(v)) {
-        if !union.iter().any(|f| f.label == field.label) {
-            union.push(field);
-        }
-    }
-    versions
-        .into_iter()
-        .map(|v| (Arc::new(row(definition, kind, v, &union)), v.at("served").bool()))
-        .collect()
+    versions.into_iter().map(|v| (Arc::new(row(definition, kind, v)), v.at("served").bool())).collect()
 }
 
-fn row(definition: &Value, kind: &Kind, version: &Value, union: &[SelectableField]) -> Row {
+/// The row of the stored side. Where conversion changes nothing but the version, the cache keeps the
+/// selectable fields of all versions; a webhook makes those of the others (see [`Served::selects`]).
+///
+/// [`Served::selects`]: crate::resource::Served::selects
+pub(super) fn hub_row(rows: &[(Arc<Row>, bool)], kind: &Kind) -> Option<Arc<Row>> {
+    let mut hub = Row::clone(&rows.iter().find(|(row, _)| row.version == kind.storage)?.0);
+    if !kind.converter.is_webhook() {
+        for field in rows.iter().flat_map(|(row, _)| &row.fields.fields) {
+            if !hub.fields.fields.iter().any(|f| f.label == field.label) {
+                hub.fields.fields.push(field.clone());
+            }
+        }
+    }
+    Some(hub.into())
+}
+
+fn row(definition: &Value, kind: &Kind, version: &Value) -> Row {
     let spec = definition.at("spec");
     let names = definition.at("status").at("acceptedNames");
     let name = version.at("name").str();
@@ -65,16 +71,12 @@ fn row(definition: &Value, kind: &Kind, version: &Value, union: &[SelectableFiel
     if let Some(storage) = &mut row.storage {
         storage.version = kind.storage.clone();
     }
-    // The hub reads the fields of all versions; a version knows its own.
-    let fields = if kind.storage == name { union.to_vec() } else { selectable(version) };
     row.fields = SelectableFields {
-        fields,
+        fields: selectable(version),
         error: FieldError::Label,
         no_namespace: !row.namespaced,
         ..SelectableFields::default()
     };
-    let own = selectable(version);
-    row.fields.fields.sort_by_key(|f| !own.iter().any(|o| o.label == f.label));
     row.storage_version_hash = storage_version_hash(&kind.group, &kind.storage, &kind.kind);
     row.deprecation = deprecation(definition, version);
     let has_status = kind.versions.get(name).is_some_and(|v| v.has_status);

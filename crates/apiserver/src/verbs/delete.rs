@@ -405,11 +405,10 @@ pub(crate) async fn delete_collection(
     let accepted = call.negotiate()?;
     let list_options = list::options(call, &target.served, false)?;
     let options = options(call, body)?;
-    let page = list::page(call, hub, &list_options).await?;
-    let mut entries = Vec::with_capacity(page.entries.len());
+    let page = list::page(call, &target.served, hub, &list_options).await?;
     for entry in &page.entries {
         match delete_object(call, target, hub, entry.name(), &options).await {
-            Ok(deleted) => entries.push(Arc::new(deleted.entry)),
+            Ok(_) => {}
             Err(status) if status.is_not_found() => {}
             Err(status) => return Err(status),
         }

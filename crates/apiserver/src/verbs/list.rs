@@ -128,14 +128,52 @@ pub(crate) fn parse_revision(text: &str) -> Result<Option<u64>, Status> {
 }
 
 /// A page of the collection, as the options say.
-pub(crate) async fn page(call: &Call, hub: &Hub, options: &ListOptions) -> Result<Page, Status> {
+pub(crate) async fn page(
+    call: &Call,
+    served: &Served,
+    hub: &Hub,
+    options: &ListOptions,
+) -> Result<Page, Status> {
     let namespace = call.info.namespace.as_str();
     // The namespace narrows the range of keys; it need not be looked at again.
     let mut selection = options.selection.clone();
     if selection.namespace == namespace {
         selection.namespace = Str::default();
     }
-    let mut query = Query { namespace, after: None, limit: options.limit, selection: Some(&selection) };
+    // Whatever the cache has, and that is all of it: upstream pays no heed to the limit here.
+    let whole = options.resource_version == "0" && options.continue_token.is_empty();
+    let limit = if whole { 0 } else { options.limit };
+    if !(served.asks_webhook() && selection.looks_inside()) {
+        return read(call, hub, options, &selection, limit).await;
+    }
+    // What is selected is known only when it has been converted, which is not to be waited for in the cache.
+    let mut page = read(call, hub, options, &selection.by_key(), 0).await?;
+    let limit = if limit == 0 { usize::MAX } else { limit };
+    let mut entries = Vec::new();
+    for entry in std::mem::take(&mut page.entries) {
+        if !served.selects(&selection, &entry)? {
+            continue;
+        }
+        if entries.len() == limit {
+            (page.more, page.remaining) = (true, None);
+            break;
+        }
+        entries.push(entry);
+    }
+    page.entries = entries;
+    Ok(page)
+}
+
+/// A page of what is selected by what the cache knows.
+async fn read(
+    call: &Call,
+    hub: &Hub,
+    options: &ListOptions,
+    selection: &Selection,
+    limit: usize,
+) -> Result<Page, Status> {
+    let namespace = call.info.namespace.as_str();
+    let mut query = Query { namespace, after: None, limit, selection: Some(selection) };
     if !options.continue_token.is_empty() {
         if !matches!(options.resource_version.as_str(), "" | "0") {
             return Err(Status::bad_request(
@@ -159,11 +197,7 @@ pub(crate) async fn page(call: &Call, hub: &Hub, options: &ListOptions) -> Resul
     let exact = options.resource_version_match == "Exact"
         || (options.resource_version_match.is_empty() && options.limit > 0);
     match wanted {
-        None if options.resource_version == "0" => {
-            // Whatever the cache has, and that is all of it: upstream pays no heed to the limit here.
-            query.limit = 0;
-            Ok(hub.cache.list(query))
-        }
+        None if options.resource_version == "0" => Ok(hub.cache.list(query)),
         None => {
             call.fresh(None).await?;
             Ok(hub.cache.list(query))
@@ -184,7 +218,7 @@ pub(crate) async fn page(call: &Call, hub: &Hub, options: &ListOptions) -> Resul
 pub(crate) async fn list(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> Result<Reply, Status> {
     let accepted = call.negotiate()?;
     let options = options(call, served, false)?;
-    let page = page(call, hub, &options).await?;
+    let page = page(call, served, hub, &options).await?;
     let mut meta = Value::object();
     meta.set("resourceVersion", page.revision.to_string());
     if page.more

@@ -2,7 +2,7 @@
 
 use crate::body::{ByteStream, ResponseBody};
 use crate::cache::Published;
-use crate::cache::{Entry, EventKind, Item, Watcher};
+use crate::cache::{Entry, EventKind, Item, Selection, Watcher};
 use crate::call::Call;
 use crate::negotiate::{Accepted, Allows, Encoding, negotiate, not_acceptable};
 use crate::render::Render;
@@ -29,13 +29,18 @@ const CHUNK_BYTES: usize = 32 << 10;
 
 /// Answers a watch.
 pub(crate) async fn watch(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> Result<Reply, Status> {
-    let options = super::list::options(call, served, true)?;
+    let mut options = super::list::options(call, served, true)?;
     let accepted = negotiate(call.accept(), Allows::Transforms, &Encoding::ALL)
         .filter(|a| a.encoding.streams())
         .ok_or_else(|| match negotiate(call.accept(), Allows::Transforms, &Encoding::ALL) {
             Some(_) => not_acceptable(&Encoding::ALL, true),
             None => call.not_acceptable(),
         })?;
+    // What is selected by what only a webhook knows is judged where waiting is allowed: in the body.
+    let inside = (served.asks_webhook() && options.selection.looks_inside()).then(|| {
+        let by_key = options.selection.by_key();
+        std::mem::replace(&mut options.selection, by_key)
+    });
     let scope = hub.cache.scope(served.row.namespaced, &options.selection);
     // Upstream's watch does not wrap this error, so that it becomes a bare 500.
     let wanted = super::list::parse_revision(&options.resource_version).map_err(|status| {
@@ -84,6 +89,8 @@ pub(crate) async fn watch(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> 
     let body = WatchBody {
         start,
         watcher,
+        inside,
+        served: served.clone(),
         render,
         published: call.api.published.clone(),
         ends: now + Duration::from_secs(seconds),
@@ -120,6 +127,9 @@ enum Start {
 struct WatchBody {
     start: Start,
     watcher: Arc<Watcher>,
+    /// What the watcher does not judge.
+    inside: Option<Selection>,
+    served: Arc<Served>,
     render: Render,
     published: Arc<Published>,
     ends: Instant,
@@ -132,20 +142,51 @@ struct WatchBody {
 }
 
 impl WatchBody {
-    fn initial(&mut self, out: &mut Vec<u8>) {
-        let Start::Initial { entries, bookmark } = &mut self.start else { return };
+    fn initial(&mut self, out: &mut Vec<u8>) -> Result<(), Status> {
+        let Start::Initial { entries, bookmark } = &mut self.start else { return Ok(()) };
         for entry in entries.by_ref() {
+            if let Some(selection) = &self.inside
+                && !self.served.selects(selection, &entry)?
+            {
+                continue;
+            }
             let before = out.len();
-            self.render.event(EventKind::Added, &entry, out);
+            self.render.event(EventKind::Added, &entry, out)?;
             self.lasting.sent(1, out.len() - before);
             if out.len() >= CHUNK_BYTES {
-                return;
+                return Ok(());
             }
         }
         if let Some(revision) = *bookmark {
             self.render.bookmark(revision, true, out);
         }
         self.start = Start::Done;
+        Ok(())
+    }
+
+    /// Shows what has been taken from the queue.
+    fn changes(&mut self, out: &mut Vec<u8>) -> Result<(), Status> {
+        let before = out.len();
+        let mut shown = 0;
+        for item in &self.items {
+            let mut kind = item.kind;
+            if let Some(selection) = &self.inside {
+                match item.event.seen(|entry| self.served.selects(selection, entry))? {
+                    Some(seen) => kind = seen,
+                    None => continue,
+                }
+            }
+            self.render.event(kind, item.event.shown(kind), out)?;
+            shown += 1;
+        }
+        self.lasting.sent(shown, out.len() - before);
+        Ok(())
+    }
+
+    /// Ends the watch with an error.
+    fn fail(&mut self, status: &Status, out: &mut Vec<u8>) {
+        self.render.error(status, out);
+        self.finished = true;
     }
 }
 
@@ -155,18 +196,18 @@ impl ByteStream for WatchBody {
             return Poll::Ready(None);
         }
         let mut out = Vec::new();
-        self.initial(&mut out);
-        while out.len() < CHUNK_BYTES && matches!(self.start, Start::Done) {
+        if let Err(status) = self.initial(&mut out) {
+            self.fail(&status, &mut out);
+        }
+        while out.len() < CHUNK_BYTES && matches!(self.start, Start::Done) && !self.finished {
             // Read before the queue: when the queue is empty, everything up to here has been shown.
             let published = self.published.get();
             self.items.clear();
             match self.watcher.poll(cx, EVENTS_AT_ONCE, &mut self.items) {
                 Poll::Ready(None) => {
-                    let before = out.len();
-                    for item in &self.items {
-                        self.render.event(item.kind, &item.entry, &mut out);
+                    if let Err(status) = self.changes(&mut out) {
+                        self.fail(&status, &mut out);
                     }
-                    self.lasting.sent(self.items.len(), out.len() - before);
                     continue;
                 }
                 Poll::Ready(Some(_)) => {

@@ -1,11 +1,10 @@
 //! A group that another server serves.
 
-use crate::server::{Server, pki};
+use crate::server::{Server, pki, until};
 use apiserver::api::Options;
 use http::{HeaderMap, Method};
 use pki::{AnyClientCertificate, HotCertificate, Leaf, Names, Usage};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::TcpListener;
 use value::Value;
 
@@ -14,15 +13,6 @@ const THING: &str = r#"{"apiVersion":"example.org/v1","kind":"Thing","metadata":
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const API_SERVICES: &str = "/apis/apiregistration.k8s.io/v1/apiservices";
 const ADMIN: [&str; 2] = ["admin", "system:masters"];
-
-async fn until<F: Future<Output = bool>>(mut done: impl FnMut() -> F) {
-    let done = async {
-        while !done().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), done).await.unwrap();
-}
 
 /// A server that believes the front proxy, at a port of this machine, under the name `s.n.svc`.
 async fn remote() -> (Server, u16) {

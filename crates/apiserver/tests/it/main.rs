@@ -9,4 +9,5 @@ mod connect;
 mod encryption;
 mod endpoints;
 mod flowcontrol;
+mod selectable;
 mod server;

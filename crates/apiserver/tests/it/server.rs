@@ -9,6 +9,7 @@ use http_body_util::BodyExt;
 use pki::{ClientAuthorities, Pki};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 use store::{MemoryStore, Store};
 use value::{Value, json};
 
@@ -96,6 +97,16 @@ impl Server {
         let body = body.collect().await.unwrap();
         (parts.status.as_u16(), parts.headers, body.to_bytes())
     }
+}
+
+/// Waits for what comes about by itself.
+pub(crate) async fn until<F: Future<Output = bool>>(mut done: impl FnMut() -> F) {
+    let done = async {
+        while !done().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), done).await.unwrap();
 }
 
 impl Drop for Server {

@@ -1,0 +1,257 @@
+//! Versions of a custom kind that select by fields of their own, as upstream's conformance test
+//! "CustomResourceFieldSelectors" has them: `v1` knows `host`, `v2` calls it `hostname`.
+
+use crate::server::{Server, pki, until};
+use apiserver::api::Options;
+use apiserver::body::ResponseBody;
+use auth::UserInfo;
+use base64::Engine;
+use bytes::Bytes;
+use http::{Method, Request, header};
+use http_body_util::BodyExt;
+use pki::{AnyClientCertificate, HotCertificate, Names, Usage};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use value::{Value, json};
+
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+
+/// Reads a request and answers it as a webhook that renames a field.
+async fn converse(stream: &mut TlsStream<TcpStream>) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap().to_lowercase();
+    let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")).unwrap();
+    let mut body = vec![0; length.parse().unwrap()];
+    stream.read_exact(&mut body).await.unwrap();
+    let mut review = json::parse(&body).unwrap();
+    let request = review.remove("request").unwrap();
+    let wanted = request.at("desiredAPIVersion").str();
+    let convert = |object: &Value| {
+        let mut object = object.clone();
+        let (from, to) = if wanted.ends_with("v2") { ("host", "hostname") } else { ("hostname", "host") };
+        if let Some(value) = object.remove(from) {
+            object.set(to, value);
+        }
+        object.set("apiVersion", wanted);
+        object
+    };
+    let mut response = Value::object();
+    response.set("uid", request.at("uid").clone());
+    response.set("convertedObjects", request.at("objects").items().iter().map(convert).collect::<Vec<_>>());
+    let mut result = Value::object();
+    result.set("status", "Success");
+    response.set("result", result);
+    review.set("response", response);
+    let body = json::to_vec(&review);
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&body).await.unwrap();
+    stream.shutdown().await.unwrap();
+}
+
+/// A webhook: its port, and how often it has been asked.
+async fn webhook() -> (u16, Arc<AtomicUsize>) {
+    let now = jiff::Timestamp::now().as_second();
+    let names = Names { dns: vec!["localhost".into()], ..Names::default() };
+    let subject = pki::Name::new("localhost", &[]);
+    let identity = pki().authority().issue(&subject, &names, Usage::Server, now, 3_600).unwrap();
+    let tls =
+        pki::server_config(HotCertificate::new(&identity).unwrap(), AnyClientCertificate::new(&[])).unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(tls));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, count) = (acceptor.clone(), count.clone());
+            tokio::spawn(async move {
+                let mut stream = acceptor.accept(stream).await.unwrap();
+                count.fetch_add(1, Ordering::Relaxed);
+                converse(&mut stream).await;
+            });
+        }
+    });
+    (port, asked)
+}
+
+fn definition(group: &str, conversion: &str) -> String {
+    // The schemas differ: fields beside a schema that all versions share would have to be shared as well.
+    let version = |name: &str, stored: bool, field: &str, more: &str| {
+        format!(
+            r#"{{"name":"{name}","served":true,"storage":{stored},"selectableFields":[{{"jsonPath":".{field}"}},{{"jsonPath":".port"}}],"schema":{{"openAPIV3Schema":{{"type":"object","properties":{{"host":{{"type":"string"}},"hostname":{{"type":"string"}},"port":{{"type":"string"}}{more}}}}}}}}}"#
+        )
+    };
+    format!(
+        r#"{{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{{"name":"sites.{group}"}},"spec":{{"group":"{group}","scope":"Cluster","names":{{"plural":"sites","kind":"Site"}},"conversion":{conversion},"versions":[{},{}]}}}}"#,
+        version("v1", true, "host", ""),
+        version("v2", false, "hostname", r#","note":{"type":"string"}"#),
+    )
+}
+
+/// A server that serves the definition.
+async fn serve(group: &str, conversion: &str) -> Server {
+    let server = Server::start(Options::default()).await;
+    let (code, made) = server.call(Method::POST, DEFINITIONS, &definition(group, conversion)).await;
+    assert_eq!(code, 201, "{}", made.at("message").str());
+    let path = format!("/apis/{group}/v2");
+    until(|| async { server.call(Method::GET, &path, "").await.0 == 200 }).await;
+    server
+}
+
+/// Makes an object, or changes its host.
+async fn put(server: &Server, group: &str, version: &str, name: &str, host: &str, method: Method) {
+    let field = if version == "v1" { "host" } else { "hostname" };
+    let sites = format!("/apis/{group}/{version}/sites");
+    let (path, media, body) = match method {
+        Method::PATCH => {
+            let body = format!(r#"{{"{field}":"{host}"}}"#);
+            (format!("{sites}/{name}"), "application/merge-patch+json", body)
+        }
+        _ => {
+            let body = format!(
+                r#"{{"apiVersion":"{group}/{version}","kind":"Site","metadata":{{"name":"{name}"}},"{field}":"{host}","port":"80"}}"#
+            );
+            (sites, "application/json", body)
+        }
+    };
+    let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, media);
+    let user = Arc::new(UserInfo::new("admin", &["system:masters"]));
+    let response = server.api.call(user, request.body(Bytes::from(body)).unwrap()).await;
+    assert!(response.status().is_success(), "{name}: {:?}", response.status());
+}
+
+async fn list(server: &Server, path: &str) -> Result<Vec<String>, String> {
+    let (code, list) = server.call(Method::GET, path, "").await;
+    if code != 200 {
+        return Err(list.at("message").str().to_owned());
+    }
+    let more = list.at("metadata").at("continue").str();
+    let mut names: Vec<String> =
+        list.at("items").items().iter().map(|o| o.at("metadata").at("name").str().to_owned()).collect();
+    if !more.is_empty() {
+        names.push(more.to_owned());
+    }
+    Ok(names)
+}
+
+/// A watch and what of it has been read but not looked at.
+struct Watch(ResponseBody, Vec<u8>);
+
+impl Watch {
+    async fn start(server: &Server, path: &str) -> Self {
+        let user = Arc::new(UserInfo::new("admin", &["system:masters"]));
+        let request = Request::builder().uri(path).body(Bytes::new()).unwrap();
+        Self(server.api.call(user, request).await.into_body(), Vec::new())
+    }
+
+    /// The next event: what happened to whom, and the host in whichever version.
+    async fn next(&mut self) -> String {
+        loop {
+            if let Some(end) = self.1.iter().position(|b| *b == b'\n') {
+                let line: Vec<u8> = self.1.drain(..=end).collect();
+                let event = json::parse(&line).unwrap();
+                let object = event.at("object");
+                let host = [object.at("host").str(), "/", object.at("hostname").str()].concat();
+                return format!(
+                    "{} {} {host}",
+                    event.at("type").str(),
+                    object.at("metadata").at("name").str()
+                );
+            }
+            let frame = self.0.frame().await.expect("the watch goes on").unwrap();
+            self.1.extend_from_slice(&frame.into_data().unwrap());
+        }
+    }
+
+    async fn expect(&mut self, events: &[&str]) {
+        for event in events {
+            assert_eq!(self.next().await, *event);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_version_selects_by_its_own_fields() {
+    let (port, asked) = webhook().await;
+    let bundle = pki().authority().certificate().to_pem();
+    let bundle = base64::engine::general_purpose::STANDARD.encode(bundle);
+    let conversion = format!(
+        r#"{{"strategy":"Webhook","webhook":{{"conversionReviewVersions":["v1"],"clientConfig":{{"url":"https://localhost:{port}/","caBundle":"{bundle}"}}}}}}"#
+    );
+    let group = "a.example.org";
+    let server = serve(group, &conversion).await;
+    let sites = |version: &str, query: &str| format!("/apis/{group}/{version}/sites?{query}");
+    put(&server, group, "v1", "a", "one", Method::POST).await;
+    put(&server, group, "v2", "b", "one", Method::POST).await;
+    put(&server, group, "v2", "c", "two", Method::POST).await;
+
+    let one = ["a".to_owned(), "b".to_owned()];
+    for (version, field) in [("v1", "host"), ("v2", "hostname")] {
+        let names = list(&server, &sites(version, &format!("fieldSelector={field}=one"))).await;
+        assert_eq!(names.unwrap(), one, "{version}");
+        let names = list(&server, &sites(version, &format!("fieldSelector={field}=one,port=80"))).await;
+        assert_eq!(names.unwrap(), one, "{version}");
+        let names = list(&server, &sites(version, &format!("fieldSelector={field}!=one"))).await;
+        assert_eq!(names.unwrap(), ["c"], "{version}");
+    }
+    for (version, field) in [("v1", "hostname"), ("v2", "host")] {
+        let refused = list(&server, &sites(version, &format!("fieldSelector={field}=one"))).await;
+        assert_eq!(refused.unwrap_err(), format!("field label not supported: {field}"));
+    }
+    // In pages, of which the second begins where the first ended.
+    let mut page = list(&server, &sites("v2", "fieldSelector=hostname=one&limit=1")).await.unwrap();
+    let token = page.pop().unwrap();
+    assert_eq!(page, ["a"]);
+    let query = format!("fieldSelector=hostname=one&limit=1&continue={token}");
+    assert_eq!(list(&server, &sites("v2", &query)).await.unwrap(), ["b"]);
+
+    // Three objects have been converted to v2 for all these lists, once each, and two from it.
+    let converted = asked.load(Ordering::Relaxed);
+    assert_eq!(list(&server, &sites("v2", "fieldSelector=hostname=two")).await.unwrap(), ["c"]);
+    assert_eq!(asked.load(Ordering::Relaxed), converted);
+
+    let mut first = Watch::start(&server, &sites("v1", "watch=1&fieldSelector=host=one")).await;
+    let mut second = Watch::start(&server, &sites("v2", "watch=1&fieldSelector=hostname=one")).await;
+    first.expect(&["ADDED a one/", "ADDED b one/"]).await;
+    second.expect(&["ADDED a /one", "ADDED b /one"]).await;
+    put(&server, group, "v2", "c", "one", Method::PATCH).await;
+    put(&server, group, "v1", "a", "two", Method::PATCH).await;
+    put(&server, group, "v1", "d", "three", Method::POST).await;
+    let remove = server.call(Method::DELETE, &sites("v1", "").replace("?", "/b"), "").await;
+    assert_eq!(remove.0, 200);
+    // What leaves a selection is shown as it last matched.
+    first.expect(&["ADDED c one/", "DELETED a one/", "DELETED b one/"]).await;
+    second.expect(&["ADDED c /one", "DELETED a /one", "DELETED b /one"]).await;
+
+    let (code, _) = server.call(Method::DELETE, &sites("v2", "fieldSelector=hostname=one"), "").await;
+    assert_eq!(code, 200);
+    assert_eq!(list(&server, &sites("v1", "")).await.unwrap(), ["a", "d"]);
+    first.expect(&["DELETED c one/"]).await;
+    second.expect(&["DELETED c /one"]).await;
+}
+
+#[tokio::test]
+async fn without_a_webhook_they_select_by_their_own_fields_too() {
+    let group = "b.example.org";
+    let server = serve(group, r#"{"strategy":"None"}"#).await;
+    let sites = |version: &str, query: &str| format!("/apis/{group}/{version}/sites?{query}");
+    put(&server, group, "v1", "a", "one", Method::POST).await;
+    let mut first = Watch::start(&server, &sites("v1", "watch=1&fieldSelector=host=one")).await;
+    let mut second = Watch::start(&server, &sites("v2", "watch=1&fieldSelector=hostname=one")).await;
+    put(&server, group, "v2", "b", "one", Method::POST).await;
+    put(&server, group, "v2", "b", "two", Method::PATCH).await;
+    put(&server, group, "v1", "a", "two", Method::PATCH).await;
+    first.expect(&["ADDED a one/", "DELETED a one/"]).await;
+    second.expect(&["ADDED b /one", "DELETED b /one"]).await;
+    assert_eq!(list(&server, &sites("v2", "fieldSelector=hostname=two")).await.unwrap(), ["b"]);
+    let refused = list(&server, &sites("v1", "fieldSelector=hostname=two")).await;
+    assert_eq!(refused.unwrap_err(), "field label not supported: hostname");
+}
