@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use api::core::v1::Pod;
 
+use crate::machine::Machine;
 use crate::resources::{self, BEST_EFFORT, BURSTABLE, CPU_PERIOD, GUARANTEED};
 use crate::spec;
 
@@ -49,12 +50,16 @@ impl Cgroups {
         }
     }
 
+    /// The cgroup of all pods.
+    fn pods(&self) -> String {
+        format!("{}/kubepods", self.root.trim_end_matches('/'))
+    }
+
     /// Paths from `kubepods` to the pod's cgroup, as cgroupfs names them.
     fn names(&self, pod: &Pod) -> Vec<String> {
-        let root = self.root.trim_end_matches('/');
-        let mut names = vec![format!("{root}/kubepods")];
+        let mut names = vec![self.pods()];
         if let Some(class) = class(pod) {
-            names.push(format!("{root}/kubepods/{class}"));
+            names.push(format!("{}/{class}", self.pods()));
         }
         let parent = names.last().cloned().unwrap_or_default();
         names.push(format!("{parent}/pod{}", spec::uid(pod)));
@@ -74,26 +79,46 @@ impl Cgroups {
         slices
     }
 
+    /// Gives all pods together the weight of the machine's processors, and its memory at most: without, they would
+    /// weigh as much as a single process beside them. With systemd's names the runtime makes the group.
+    ///
+    /// Upstream counterpart: `enforceNodeAllocatableCgroups` of `pkg/kubelet/cm`.
+    pub(crate) fn enforce(&self, machine: &Machine) -> io::Result<()> {
+        let milli = i64::try_from(machine.cpus).unwrap_or(i64::MAX).saturating_mul(1000);
+        let memory = i64::try_from(machine.memory).ok().filter(|bytes| *bytes > 0);
+        self.make(&[self.pods()], &Limits { shares: resources::shares(milli), quota: None, memory })
+    }
+
     /// Makes the pod's cgroup, with its limits. With systemd's names the runtime makes it.
     pub(crate) fn create(&self, pod: &Pod) -> io::Result<()> {
+        self.make(&self.names(pod), &limits(pod))
+    }
+
+    /// Makes cgroups, each below the one before it, and limits the last.
+    fn make(&self, names: &[String], limits: &Limits) -> io::Result<()> {
         if self.uses_systemd {
             return Ok(());
         }
-        let names = self.names(pod);
         let own = names.last().map(String::as_str).unwrap_or_default();
         if self.is_unified {
-            for name in &names {
+            for name in names {
                 self.make_v2(name)?;
             }
-            return write_limits_v2(&join(&self.mount, own), pod);
-        }
-        for hierarchy in V1_LIMITED {
-            let base = self.mount.join(hierarchy);
-            if base.is_dir() {
-                std::fs::create_dir_all(join(&base, own))?;
+        } else {
+            for base in V1_LIMITED.map(|hierarchy| self.mount.join(hierarchy)) {
+                if base.is_dir() {
+                    std::fs::create_dir_all(join(&base, own))?;
+                }
             }
         }
-        write_limits_v1(&self.mount, own, pod)
+        self.write(own, limits)
+    }
+
+    fn write(&self, name: &str, limits: &Limits) -> io::Result<()> {
+        if self.is_unified {
+            return write_limits_v2(&join(&self.mount, name), limits);
+        }
+        write_limits_v1(&self.mount, name, limits)
     }
 
     /// A cgroup that hands all controllers to its children.
@@ -121,11 +146,7 @@ impl Cgroups {
         if self.uses_systemd {
             return Ok(());
         }
-        let own = self.names(pod).pop().unwrap_or_default();
-        if self.is_unified {
-            return write_limits_v2(&join(&self.mount, &own), pod);
-        }
-        write_limits_v1(&self.mount, &own, pod)
+        self.write(&self.names(pod).pop().unwrap_or_default(), &limits(pod))
     }
 
     /// Removes the pod's cgroups, when all of its processes are gone.
@@ -143,7 +164,7 @@ impl Cgroups {
     pub(crate) fn remove_all(&self) {
         let root = self.root.trim_end_matches('/');
         for base in self.hierarchies() {
-            remove_tree(&join(&base, &format!("{root}/kubepods")));
+            remove_tree(&join(&base, &self.pods()));
             if !root.is_empty() {
                 let _ = std::fs::remove_dir(join(&base, root));
             }
@@ -192,8 +213,7 @@ fn limits(pod: &Pod) -> Limits {
     }
 }
 
-fn write_limits_v1(mount: &Path, name: &str, pod: &Pod) -> io::Result<()> {
-    let limits = limits(pod);
+fn write_limits_v1(mount: &Path, name: &str, limits: &Limits) -> io::Result<()> {
     let write = |hierarchy: &str, file: &str, value: i64| {
         let path = join(&mount.join(hierarchy), name).join(file);
         if path.exists() { std::fs::write(path, value.to_string()) } else { Ok(()) }
@@ -209,8 +229,7 @@ fn write_limits_v1(mount: &Path, name: &str, pod: &Pod) -> io::Result<()> {
     Ok(())
 }
 
-fn write_limits_v2(path: &Path, pod: &Pod) -> io::Result<()> {
-    let limits = limits(pod);
+fn write_limits_v2(path: &Path, limits: &Limits) -> io::Result<()> {
     let write = |file: &str, value: String| {
         let path = path.join(file);
         if path.exists() { std::fs::write(path, value) } else { Ok(()) }
@@ -264,6 +283,28 @@ mod tests {
         assert_eq!(cgroups("/corten-x", false).parent(&guaranteed), "/corten-x/kubepods/podu");
         assert_eq!(cgroups("/", true).parent(&best), "kubepods-besteffort-podu.slice");
         assert_eq!(cgroups("/corten", true).parent(&guaranteed), "corten-kubepods-podu.slice");
+    }
+
+    #[test]
+    fn all_pods_weigh_as_much_as_the_machine() {
+        let dir = tempfile::tempdir().unwrap();
+        let machine = Machine { cpus: 4, memory: 8 << 30, ..Machine::default() };
+        let files = [
+            (true, "corten/kubepods/cpu.weight", "157"),
+            (true, "corten/kubepods/memory.max", "8589934592"),
+            (false, "cpu/corten/kubepods/cpu.shares", "4096"),
+            (false, "memory/corten/kubepods/memory.limit_in_bytes", "8589934592"),
+        ];
+        for (is_unified, file, expected) in files {
+            let path = dir.path().join(file);
+            // The kernel makes the files; here somebody else must.
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, "").unwrap();
+            let root = "/corten".to_owned();
+            let cgroups = Cgroups { mount: dir.path().into(), is_unified, uses_systemd: false, root };
+            cgroups.enforce(&machine).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), expected, "{file}");
+        }
     }
 
     #[test]

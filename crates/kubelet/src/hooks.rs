@@ -55,7 +55,7 @@ pub(crate) async fn run(
         // A server that speaks no TLS is asked again without, as upstream does.
         let is_tls = action.scheme.as_deref() == Some("HTTPS");
         let result = match result {
-            Err(error) if is_tls && error.contains("InvalidContentType") => {
+            Err(error) if is_tls && error.contains(http::NO_TLS) => {
                 let plain = api::core::v1::HTTPGetAction { scheme: Some("HTTP".into()), ..action.clone() };
                 http::get(&plain, container, pod_ip, "lifecycle", HTTP_LIMIT).await
             }

@@ -3,6 +3,8 @@
 //!
 //! Upstream counterpart: `pkg/probe/http`.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,12 +23,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::text::host_port;
+use crate::text::{go_error, host_port};
 
 /// As Go's client.
 const REDIRECTS_MAX: usize = 10;
 /// As much of an answer is read as upstream reads: 10 KiB.
 const BODY_BYTES_MAX: usize = 10 << 10;
+
+/// What Go says of a server that answers TLS with something else; hooks then try without.
+pub(crate) const NO_TLS: &str = "http: server gave HTTP response to HTTPS client";
 
 /// An answer.
 #[derive(Debug)]
@@ -152,27 +157,81 @@ pub(crate) fn fuzz_redirect(to: &str) {
 }
 
 async fn once(target: &Target, headers: &HeaderMap) -> Result<(Answer, Option<String>), String> {
-    let stream = TcpStream::connect((target.host.as_str(), target.port))
-        .await
-        .map_err(|error| format!("dial tcp {}: {error}", host_port(&target.host, target.port)))?;
+    let stream = dial(&target.host, target.port).await?;
+    let ends = Ends::of(&stream);
     if target.is_tls {
         let name = ServerName::try_from(target.host.clone()).map_err(|error| error.to_string())?;
         let connector = TlsConnector::from(Arc::new(tls()?));
-        let stream = connector.connect(name, stream).await.map_err(|error| error.to_string())?;
-        return exchange(stream, target, headers).await;
+        let stream = connector.connect(name, stream).await.map_err(|error| ends.tls_error(&error))?;
+        return exchange(stream, ends, target, headers).await;
     }
-    exchange(stream, target, headers).await
+    exchange(stream, ends, target, headers).await
+}
+
+/// Connects.
+///
+/// # Errors
+/// In the words of Go's `net.OpError`.
+pub(crate) async fn dial(host: &str, port: u16) -> Result<TcpStream, String> {
+    TcpStream::connect((host, port)).await.map_err(|error| match error.raw_os_error() {
+        Some(_) => format!("dial tcp {}: connect: {}", host_port(host, port), go_error(&error)),
+        // Only the look-up of a name fails without a system call's error.
+        None => format!("dial tcp: lookup {host}: no such host"),
+    })
+}
+
+/// The addresses of a connection, which errors of it name.
+#[derive(Clone, Copy)]
+struct Ends(Option<(SocketAddr, SocketAddr)>);
+
+impl Ends {
+    fn of(stream: &TcpStream) -> Self {
+        Self(stream.local_addr().ok().zip(stream.peer_addr().ok()))
+    }
+
+    /// An error of a connection that stood, in Go's words.
+    fn io_error(self, error: &io::Error) -> String {
+        match (error.kind(), error.raw_os_error(), self.0) {
+            (io::ErrorKind::UnexpectedEof, ..) => "EOF".into(),
+            (_, Some(_), Some((local, remote))) => {
+                format!("read tcp {local}->{remote}: read: {}", go_error(error))
+            }
+            _ => go_error(error),
+        }
+    }
+
+    fn tls_error(self, error: &io::Error) -> String {
+        match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
+                NO_TLS.to_owned()
+            }
+            _ => self.io_error(error),
+        }
+    }
+
+    fn http_error(self, error: &hyper::Error) -> String {
+        let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
+        match cause {
+            Some(cause) => self.io_error(cause),
+            None if error.is_incomplete_message() => "EOF".into(),
+            None if error.is_parse() => {
+                "net/http: HTTP/1.x transport connection broken: malformed HTTP response".into()
+            }
+            None => error.to_string(),
+        }
+    }
 }
 
 async fn exchange<S>(
     stream: S,
+    ends: Ends,
     target: &Target,
     headers: &HeaderMap,
 ) -> Result<(Answer, Option<String>), String>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let text = |error: hyper::Error| error.to_string();
+    let text = |error: hyper::Error| ends.http_error(&error);
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
     let driver = tokio::spawn(connection);
@@ -255,6 +314,59 @@ mod tests {
         assert_eq!(to("https://10.0.0.1/c").as_deref(), Some("https://10.0.0.1:443/c"));
         assert_eq!(to("http://10.0.0.2/c"), None);
         assert_eq!(to("//10.0.0.2/c"), None);
+    }
+
+    /// What a probe of a server that does this to each connection says of it, with its port as `P`.
+    async fn told(
+        scheme: &str,
+        limit: Duration,
+        serve: impl Fn(std::net::TcpStream) + Send + 'static,
+    ) -> String {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || listener.incoming().flatten().for_each(serve));
+        let action: HTTPGetAction =
+            serde_json::from_value(serde_json::json!({"port": port, "path": "/x", "scheme": scheme}))
+                .unwrap();
+        let error = get(&action, &Container::default(), "127.0.0.1", "probe", limit).await.unwrap_err();
+        let own = own_port(&error);
+        error.replace(&port.to_string(), "P").replace(&own, "L")
+    }
+
+    /// The port of the client's end, if the text names it.
+    fn own_port(text: &str) -> String {
+        let found = text.split("read tcp 127.0.0.1:").nth(1).and_then(|rest| rest.split("->").next());
+        found.unwrap_or("no port").to_owned()
+    }
+
+    /// The texts of Go 1.26's net/http.
+    #[tokio::test]
+    async fn failures_in_gos_words() {
+        use std::io::{Read, Write};
+        let long = Duration::from_secs(600);
+        let read =
+            |stream: &mut std::net::TcpStream| stream.read(&mut [0; 1024]).map(drop).unwrap_or_default();
+        let refused = {
+            let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            dial("127.0.0.1", port).await.unwrap_err().replace(&port.to_string(), "P")
+        };
+        assert_eq!(refused, "dial tcp 127.0.0.1:P: connect: connection refused");
+        let unknown = dial("no.such.host.invalid", 80).await.unwrap_err();
+        assert_eq!(unknown, "dial tcp: lookup no.such.host.invalid: no such host");
+        let closed = told("HTTP", long, move |mut stream| read(&mut stream)).await;
+        assert_eq!(closed, "Get \"http://127.0.0.1:P/x\": EOF");
+        // Closing with something unread is a reset.
+        let reset = told("HTTP", long, |stream| stream.peek(&mut [0]).map(drop).unwrap_or_default()).await;
+        let text = "read tcp 127.0.0.1:L->127.0.0.1:P: read: connection reset by peer";
+        assert_eq!(reset, format!("Get \"http://127.0.0.1:P/x\": {text}"));
+        let late = told("HTTP", Duration::from_millis(50), |stream| std::mem::forget(stream)).await;
+        let text = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
+        assert_eq!(late, format!("Get \"http://127.0.0.1:P/x\": {text}"));
+        let plain = told("HTTPS", long, move |mut stream| {
+            read(&mut stream);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        });
+        assert_eq!(plain.await, format!("Get \"https://127.0.0.1:P/x\": {NO_TLS}"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::coordination::v1::{Lease, LeaseSpec};
-use api::core::v1::{Node, NodeSpec};
+use api::core::v1::{Node, NodeSpec, ObjectReference};
 use api::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
 use client::Patch;
 use reconcile::EventKind;
@@ -34,6 +34,9 @@ const STATUS_PERIOD_UNREADY: Duration = Duration::from_millis(500);
 /// A status in which nothing changed is written so often, as upstream's `nodeStatusReportFrequency`.
 const REPORT_PERIOD: jiff::SignedDuration = jiff::SignedDuration::from_secs(300);
 
+/// After limits of all pods together that could not be set, as upstream.
+const ENFORCE_RETRY: Duration = Duration::from_secs(60);
+
 /// Labels that describe the machine.
 pub(crate) fn labels(context: &Context) -> BTreeMap<String, String> {
     let mut labels = context.config.node_labels.clone();
@@ -52,19 +55,38 @@ pub(crate) fn labels(context: &Context) -> BTreeMap<String, String> {
 
 /// Keeps the Node object until told to stop.
 pub(crate) async fn run(context: Arc<Context>, mut stop: watch::Receiver<bool>) {
+    tell(&context, EventKind::Normal, "Starting", "Starting kubelet.");
     let node = tokio::select! {
         node = register(&context) => node,
         () = stopped(&mut stop) => return,
     };
-    let about = api::reference(&node);
-    context.recorder.event(&about, EventKind::Normal, "Starting", "Starting kubelet.");
-    let both = async {
-        tokio::join!(renew(&context, &node), report(&context, &node));
+    let all = async {
+        tokio::join!(enforce(&context), renew(&context, &node), report(&context, &node));
     };
     tokio::select! {
-        () = both => {}
+        () = all => {}
         () = stopped(&mut stop) => {}
     }
+}
+
+/// Tells of the node, whose UID is its name here: the kubelet tells of it before the object is there. `kubectl describe`
+/// looks for both.
+fn tell(context: &Context, kind: EventKind, reason: &str, message: impl Into<String>) {
+    let name = Some(context.config.node_name.clone());
+    let about =
+        ObjectReference { kind: Some("Node".into()), uid: name.clone(), name, ..ObjectReference::default() };
+    context.recorder.event(&about, kind, reason, message);
+}
+
+/// Limits all pods together to what the machine has.
+async fn enforce(context: &Context) {
+    while let Err(error) = context.cgroups.enforce(&context.machine) {
+        let text = format!("Failed to update Node Allocatable Limits [\"kubepods\"]: {error}");
+        tell(context, EventKind::Warning, "FailedNodeAllocatableEnforcement", text);
+        tokio::time::sleep(ENFORCE_RETRY).await;
+    }
+    let text = "Updated Node Allocatable limit across pods";
+    tell(context, EventKind::Normal, "NodeAllocatableEnforced", text);
 }
 
 /// Makes the object, or takes over the one that is there.
@@ -88,6 +110,7 @@ async fn register(context: &Context) -> Node {
         }),
         status: Some(findings(context, None).await.status),
     };
+    status::tell(context, None, new.status.as_ref());
     let mut pause = Duration::from_millis(100);
     loop {
         let error = match context.client.create(&new).await {
@@ -128,7 +151,7 @@ async fn report(context: &Context, node: &Node) {
             match context.client.patch_subresource::<Node>("", name, "status", &Patch::Strategic(patch)).await
             {
                 Ok(new) => {
-                    status::tell(context, &old, &new);
+                    status::tell(context, Some(&old), new.status.as_ref());
                     node = new;
                     written = context.clock.now();
                     is_first = false;

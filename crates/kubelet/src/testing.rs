@@ -65,6 +65,12 @@ impl Runs {
         self.add(name, ContainerState::Exited, code, Labels::new())
     }
 
+    /// The newest run ended without having begun.
+    pub(crate) fn never_began(mut self) -> Self {
+        self.0.runs[0].started_at = 0;
+        self
+    }
+
     fn add(mut self, name: &str, state: ContainerState, exit_code: i32, annotations: Labels) -> Self {
         const SECOND: i64 = 1_000_000_000;
         let count = self.0.runs.iter().filter(|run| run.name == name).count();

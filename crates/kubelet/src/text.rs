@@ -1,5 +1,6 @@
 //! Texts in the form in which Go prints them, because users and tests compare them.
 
+use std::io;
 use std::net::IpAddr;
 
 use jiff::SignedDuration;
@@ -26,6 +27,13 @@ pub(crate) fn go_slice(items: &[String]) -> String {
     format!("[{}]", items.join(" "))
 }
 
+/// An error of the system as Go prints it: `connection refused`. Go's table is the C library's, in lower case.
+pub(crate) fn go_error(error: &io::Error) -> String {
+    let Some(number) = error.raw_os_error() else { return error.to_string() };
+    let text = error.to_string();
+    text.strip_suffix(&format!(" (os error {number})")).unwrap_or(&text).to_lowercase()
+}
+
 /// Host and port as an URL has them: brackets around IPv6.
 pub(crate) fn host_port(host: &str, port: u16) -> String {
     match host.parse::<IpAddr>() {
@@ -37,6 +45,22 @@ pub(crate) fn host_port(host: &str, port: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_of_the_system() {
+        let cases = [
+            (111, "connection refused"),
+            (113, "no route to host"),
+            (101, "network is unreachable"),
+            (104, "connection reset by peer"),
+            (110, "connection timed out"),
+            (22, "invalid argument"),
+        ];
+        for (number, expected) in cases {
+            assert_eq!(go_error(&io::Error::from_raw_os_error(number)), expected);
+        }
+        assert_eq!(go_error(&io::Error::other("As it is")), "As it is");
+    }
 
     #[test]
     fn durations() {

@@ -1,8 +1,8 @@
 //! What the Node object says of the machine.
 
 use api::core::v1::{
-    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints,
-    NodeRuntimeHandler, NodeRuntimeHandlerFeatures, NodeStatus, NodeSystemInfo,
+    ContainerImage, DaemonEndpoint, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeRuntimeHandler,
+    NodeRuntimeHandlerFeatures, NodeStatus, NodeSystemInfo,
 };
 use api::meta::v1::Time;
 use jiff::Timestamp;
@@ -18,6 +18,9 @@ const VERSION: &str = "v1.36.2";
 /// As upstream's `nodeStatusMaxImages` and `MaxNamesPerImageInNodeStatus`.
 const IMAGES_MAX: usize = 50;
 const IMAGE_NAMES_MAX: usize = 5;
+
+/// The condition that says whether pods can run.
+const READY: &str = "Ready";
 
 /// A look at the node.
 pub(super) struct Findings {
@@ -167,9 +170,9 @@ fn conditions(facts: &Facts, old: Option<&NodeStatus>) -> Vec<NodeCondition> {
         })
         .collect();
     let ready = if facts.problems.is_empty() {
-        condition("Ready", true, "KubeletReady", "kubelet is posting ready status".into(), facts.now, old)
+        condition(READY, true, "KubeletReady", "kubelet is posting ready status".into(), facts.now, old)
     } else {
-        condition("Ready", false, "KubeletNotReady", aggregate(&facts.problems), facts.now, old)
+        condition(READY, false, "KubeletNotReady", aggregate(&facts.problems), facts.now, old)
     };
     all.push(ready);
     all
@@ -249,21 +252,33 @@ pub(super) fn patch(old: &NodeStatus, new: &NodeStatus) -> Value {
     Value::Object(patch)
 }
 
-/// Tells when the node became ready, or ceased to be.
-pub(super) fn tell(context: &Context, old: &NodeStatus, new: &Node) {
-    let status = |status: &NodeStatus| {
-        let ready = status.conditions.iter().flatten().find(|condition| condition.type_ == "Ready");
-        ready.map(|condition| condition.status.clone())
-    };
-    let now = new.status.as_ref().and_then(status);
-    if now == status(old) {
-        return;
-    }
+/// Tells what changed of the node's conditions.
+pub(super) fn tell(context: &Context, old: Option<&NodeStatus>, new: Option<&NodeStatus>) {
     let name = &context.config.node_name;
-    let reason = if now.as_deref() == Some("True") { "NodeReady" } else { "NodeNotReady" };
-    let text = format!("Node {name} status is now: {reason}");
-    tracing::info!(node = name, reason, "the node's readiness changed");
-    context.recorder.event(&api::reference(new), EventKind::Normal, reason, text);
+    for reason in changes(old, new) {
+        tracing::info!(node = name, reason, "the node's condition changed");
+        super::tell(context, EventKind::Normal, reason, format!("Node {name} status is now: {reason}"));
+    }
+}
+
+/// The reasons of the events that upstream sends: of pressures at the first look too, of readiness only when it changes.
+fn changes(old: Option<&NodeStatus>, new: Option<&NodeStatus>) -> Vec<&'static str> {
+    const REASONS: [(&str, &str, &str); 4] = [
+        ("MemoryPressure", "NodeHasInsufficientMemory", "NodeHasSufficientMemory"),
+        ("DiskPressure", "NodeHasDiskPressure", "NodeHasNoDiskPressure"),
+        ("PIDPressure", "NodeHasInsufficientPID", "NodeHasSufficientPID"),
+        (READY, "NodeReady", "NodeNotReady"),
+    ];
+    let holds = |status: Option<&NodeStatus>, kind: &str| {
+        let condition = status?.conditions.iter().flatten().find(|condition| condition.type_ == kind)?;
+        Some(condition.status == "True")
+    };
+    let change = |(kind, yes, no): (&str, &'static str, &'static str)| {
+        let (before, now) = (holds(old, kind), holds(new, kind)?);
+        let is_news = before != Some(now) && (before.is_some() || kind != READY);
+        is_news.then_some(if now { yes } else { no })
+    };
+    REASONS.into_iter().filter_map(change).collect()
 }
 
 #[cfg(test)]
@@ -297,5 +312,18 @@ mod tests {
         let third = status(&facts(&[], 3), Some(&second));
         assert!(!is_same(&second, &third));
         assert_eq!(third.conditions.unwrap()[1].status, "True", "disk pressure");
+    }
+    #[test]
+    fn events_as_upstream_sends_them() {
+        let status =
+            |facts: &Facts| NodeStatus { conditions: Some(conditions(facts, None)), ..NodeStatus::default() };
+        let (unready, ready) = (status(&facts(&["a"], 1)), status(&facts(&[], 2)));
+        let first = ["NodeHasSufficientMemory", "NodeHasDiskPressure", "NodeHasSufficientPID"];
+        assert_eq!(changes(None, Some(&unready)), first);
+        assert_eq!(changes(Some(&unready), Some(&ready)), ["NodeReady"]);
+        assert_eq!(changes(Some(&ready), Some(&unready)), ["NodeNotReady"]);
+        let empty = status(&Facts { is_disk_short: false, ..facts(&[], 3) });
+        assert_eq!(changes(Some(&ready), Some(&empty)), ["NodeHasNoDiskPressure"]);
+        assert_eq!(changes(Some(&empty), Some(&empty)), Vec::<&str>::new());
     }
 }

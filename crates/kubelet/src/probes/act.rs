@@ -4,17 +4,24 @@
 
 use std::time::Duration;
 
-use api::core::v1::{Container, Probe};
+use api::core::v1::{Container, EnvVar, Probe};
+use bytes::Bytes;
+use jiff::SignedDuration;
 use prost::Message;
-use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tonic::Code;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Endpoint;
 use tonic_prost::ProstCodec;
 
 use crate::context::Context;
+use crate::env::{self, Variables};
 use crate::http;
-use crate::text::host_port;
+use crate::text::{go_duration, host_port};
+
+/// Between tries to connect for gRPC: its clients' first pause.
+const GRPC_RETRY: Duration = Duration::from_secs(1);
 
 /// What a probe found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +59,11 @@ pub(super) async fn act(
 ) -> Outcome {
     let limit = Duration::from_secs(u64::try_from(probe.timeout_seconds.unwrap_or(1)).unwrap_or(1).max(1));
     if let Some(exec) = &probe.exec {
-        return run(context, id, exec.command.clone().unwrap_or_default(), limit).await;
+        // Only what stands in the specification is known here, as upstream.
+        let own = |var: &EnvVar| (var.name.clone(), Bytes::from(var.value.clone().unwrap_or_default()));
+        let variables: Variables = container.env.iter().flatten().map(own).collect();
+        let words = exec.command.iter().flatten().map(|word| env::expand_text(word, &variables));
+        return run(context, id, words.collect(), limit).await;
     }
     if let Some(action) = &probe.http_get {
         return match http::get(action, container, pod_ip, "probe", limit).await {
@@ -74,9 +85,9 @@ pub(super) async fn act(
             Err(error) => return Outcome::Error(error),
         };
         let place = host_port(host, port);
-        return match tokio::time::timeout(limit, TcpStream::connect((host, port))).await {
+        return match tokio::time::timeout(limit, http::dial(host, port)).await {
             Ok(Ok(_)) => Outcome::Success,
-            Ok(Err(error)) => Outcome::Failure(format!("dial tcp {place}: {error}")),
+            Ok(Err(error)) => Outcome::Failure(error),
             Err(_) => Outcome::Failure(format!("dial tcp {place}: i/o timeout")),
         };
     }
@@ -84,61 +95,78 @@ pub(super) async fn act(
         let port = u16::try_from(action.port).unwrap_or(0);
         let service = action.service.clone().unwrap_or_default();
         let place = host_port(pod_ip, port);
-        return match tokio::time::timeout(limit, health(&place, service)).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                Outcome::Failure(format!("timeout: failed to connect service \"{place}\" within {limit:?}"))
-            }
-        };
+        return health(&place, service, limit).await;
     }
     Outcome::Error("missing probe handler".into())
 }
 
 async fn run(context: &Context, id: &str, command: Vec<String>, limit: Duration) -> Outcome {
     // The runtime ends the command at the limit; ours is only for a runtime that does not answer.
+    let shown = command.join(" ");
     match context.runtime.exec_sync(id, command, limit).await {
         Ok(answer) if answer.exit_code == 0 => Outcome::Success,
         Ok(answer) => {
             let output = [answer.stdout, answer.stderr].concat();
             Outcome::Failure(String::from_utf8_lossy(&output).into_owned())
         }
-        Err(error) if error.code == tonic::Code::DeadlineExceeded => {
-            Outcome::Failure(format!("command timed out: {error}"))
+        Err(error) if error.code == Code::DeadlineExceeded => {
+            let limit = go_duration(SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX));
+            Outcome::Failure(format!("command timed out: {shown:?} timed out after {limit}"))
         }
         Err(error) => Outcome::Error(error.to_string()),
     }
 }
 
-async fn health(place: &str, service: String) -> Outcome {
+async fn health(place: &str, service: String, limit: Duration) -> Outcome {
+    let end = Instant::now() + limit;
+    let shown = go_duration(SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX));
+    let endpoint = Endpoint::from_shared(format!("http://{place}"))
+        .and_then(|endpoint| endpoint.user_agent("kube-probe/1.36"));
+    let endpoint = match endpoint {
+        Ok(endpoint) => endpoint,
+        Err(error) => return Outcome::Error(error.to_string()),
+    };
+    // Upstream's client tries until the limit, whatever the error.
+    let connected = async {
+        loop {
+            match endpoint.connect().await {
+                Ok(channel) => return channel,
+                Err(_) => tokio::time::sleep(GRPC_RETRY).await,
+            }
+        }
+    };
+    let Ok(channel) = tokio::time::timeout_at(end, connected).await else {
+        let text = format!("timeout: failed to connect service \"{place}\" within {shown}");
+        return Outcome::Failure(format!("{text}: context deadline exceeded"));
+    };
     let answer = async {
-        let channel = Endpoint::from_shared(format!("http://{place}"))
-            .map_err(|error| error.to_string())?
-            .user_agent("kube-probe/1.36")
-            .map_err(|error| error.to_string())?
-            .connect()
-            .await
-            .map_err(|error| format!("failed to connect service \"{place}\": {error}"))?;
         let mut grpc = Grpc::new(channel);
-        grpc.ready().await.map_err(|error| error.to_string())?;
+        let not_ready = |error: tonic::transport::Error| tonic::Status::unavailable(error.to_string());
+        grpc.ready().await.map_err(not_ready)?;
         let path = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
         let codec = ProstCodec::<HealthCheckRequest, HealthCheckResponse>::default();
-        let request = tonic::Request::new(HealthCheckRequest { service });
-        let answer = grpc.unary(request, path, codec).await;
-        answer.map(tonic::Response::into_inner).map_err(|status| match status.code() {
-            tonic::Code::Unimplemented => {
-                format!("error: this server does not implement the grpc health protocol (grpc.health.v1.Health): {}", status.message())
-            }
-            _ => format!("error: health rpc probe failed: {status}"),
-        })
+        grpc.unary(tonic::Request::new(HealthCheckRequest { service }), path, codec).await
     };
-    match answer.await {
-        Ok(answer) if answer.status == SERVING => Outcome::Success,
-        Ok(answer) => {
-            let name = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"];
-            let name =
-                usize::try_from(answer.status).ok().and_then(|status| name.get(status)).unwrap_or(&"UNKNOWN");
+    let late = || Outcome::Failure(format!("timeout: health rpc did not complete within {shown}"));
+    let Ok(answer) = tokio::time::timeout_at(end, answer).await else { return late() };
+    match answer.map(|answer| answer.into_inner().status) {
+        Ok(SERVING) => Outcome::Success,
+        Ok(other) => {
+            let names = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"];
+            let name = usize::try_from(other).ok().and_then(|place| names.get(place));
+            let name = name.map_or_else(|| other.to_string(), |name| (*name).to_owned());
             Outcome::Failure(format!("service unhealthy (responded with \"{name}\")"))
         }
-        Err(error) => Outcome::Failure(error),
+        Err(status) => match status.code() {
+            Code::DeadlineExceeded => late(),
+            Code::Unimplemented => {
+                let lacks = "this server does not implement the grpc health protocol (grpc.health.v1.Health)";
+                Outcome::Failure(format!("error: {lacks}: {}", status.message()))
+            }
+            code => {
+                let text = format!("rpc error: code = {code:?} desc = {}", status.message());
+                Outcome::Failure(format!("error: health rpc probe failed: {text}"))
+            }
+        },
     }
 }

@@ -156,6 +156,40 @@ fn crashes_wait() {
     assert_eq!(plan.wake, Some(Timestamp::from_second(1010).unwrap()));
 }
 
+/// A start that failed with a run that ended is a crash: tried again at once, then ever later.
+#[test]
+fn failed_starts_wait() {
+    let at = |second: i64| Timestamp::from_second(second).unwrap();
+    let until = at(1005);
+    let pod = pod(one("Always"));
+    let of = |runs: Runs, attempt: u32, crashes: &Backoff| {
+        let state = runs.state(&pod);
+        let plan = plan(&World {
+            pod: &pod,
+            state: &state,
+            probes: &ProbeResults::default(),
+            crashes,
+            failures: &[("a".to_owned(), Failure { attempt, until })].into(),
+            sandbox_after: None,
+            actuated: &Actuated::new(),
+            resize_after: None,
+            now: at(1000),
+        });
+        (plan.actions.len(), plan.crashed.len(), plan.wake)
+    };
+    let none = Backoff::default();
+    assert_eq!(of(Runs::ready(), 0, &none), (0, 0, Some(until)), "no image");
+    assert_eq!(
+        of(Runs::ready().exited("a", 1), 1, &none),
+        (0, 0, Some(until)),
+        "no image for the second run"
+    );
+    assert_eq!(of(Runs::ready().exited("a", 128), 0, &none), (1, 0, None), "no such command");
+    let mut crashes = Backoff::default();
+    crashes.next("a", at(1000), at(1000));
+    assert_eq!(of(Runs::ready().exited("a", 128), 0, &crashes), (0, 1, Some(at(1010))), "again");
+}
+
 #[test]
 fn ephemeral_containers_run_once() {
     let spec = || {

@@ -240,3 +240,13 @@ fn lost_containers() {
     let last = status.last_state.as_ref().unwrap().terminated.as_ref().unwrap();
     assert_eq!((last.reason.as_deref(), last.exit_code), (Some(STATUS_UNKNOWN), KILLED));
 }
+
+#[test]
+fn what_never_began_began_in_1970() {
+    let case =
+        Case::new(json!({"containers": [{"name": "a"}]}), Runs::ready().exited("a", 128).never_began());
+    let state = case.status(false).container_statuses.unwrap()[0].state.clone().unwrap();
+    let shown = serde_json::to_value(state.terminated).unwrap();
+    assert_eq!(shown["startedAt"], "1970-01-01T00:00:00Z");
+    assert_eq!(shown["finishedAt"], "1970-01-01T00:16:40Z");
+}
