@@ -27,7 +27,7 @@ mod service_account;
 mod storage_protection;
 mod taint_nodes;
 mod validating_policy;
-mod webhooks;
+pub(crate) mod webhooks;
 
 pub use webhooks::credentials::Credentials as WebhookCredentials;
 pub(crate) use webhooks::service::resolve as service_address;

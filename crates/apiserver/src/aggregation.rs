@@ -15,7 +15,7 @@
 
 mod availability;
 mod controller;
-mod documents;
+pub(crate) mod documents;
 mod local;
 mod proxy;
 mod tls;

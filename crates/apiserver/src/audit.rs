@@ -14,6 +14,7 @@
 //! Upstream: `k8s.io/apiserver/pkg/audit`, `pkg/endpoints/filters/audit.go`.
 
 mod event;
+pub(crate) mod fuzz;
 mod log;
 mod policy;
 mod text;

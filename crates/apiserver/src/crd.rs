@@ -11,6 +11,7 @@
 //! between an old hub and a new one. Definitions themselves are written through the door like any object.
 
 mod convert;
+pub(crate) mod fuzz;
 mod install;
 mod kind;
 mod names;

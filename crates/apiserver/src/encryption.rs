@@ -16,6 +16,7 @@
 
 mod cipher;
 mod config;
+pub(crate) mod fuzz;
 mod own;
 mod provider;
 

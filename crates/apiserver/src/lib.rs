@@ -26,6 +26,7 @@ pub mod door;
 pub mod encryption;
 mod endpoints;
 pub mod flowcontrol;
+pub mod fuzz;
 mod gzip;
 pub mod listen;
 pub mod managed;

@@ -1,6 +1,6 @@
 //! Entry points for fuzzers: any bytes, no panic. The crate's own tests feed them noise.
 
-use crate::authenticate::ServiceAccountToken;
+use crate::authenticate::{self, ServiceAccountToken};
 use crate::impersonation::wanted_user;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -15,7 +15,7 @@ pub fn token(data: &[u8]) {
     }
 }
 
-/// Headers (`NAME:VALUE` lines) that impersonate.
+/// Headers (`NAME:VALUE` lines) that authenticate or impersonate.
 pub fn headers(data: &[u8]) {
     let mut headers = HeaderMap::new();
     for line in data.split(|b| *b == b'\n') {
@@ -28,12 +28,18 @@ pub fn headers(data: &[u8]) {
             }
         }
     }
+    authenticate::fuzz::headers(&headers);
     let _ = wanted_user(&mut headers);
 }
 
 /// A certificate and a certificate request (DER, PEM).
 pub fn certificates(data: &[u8]) {
     let _ = pki::Certificate::from_der(data);
+    // Nobody is trusted, and nobody's certificate is.
+    if let Ok(nobody) = pki::ClientAuthorities::new(&[]) {
+        let chain = [data.into(), data.into()];
+        assert!(nobody.verify(&chain, 1_800_000_000).is_err());
+    }
     let _ = pki::CertificateRequest::from_der(data);
     let _ = pki::CertificateRequest::from_pem(data);
     if let Ok(text) = std::str::from_utf8(data) {

@@ -41,7 +41,7 @@ impl Kubeconfig {
         Self::parse(&text, folder).map_err(failed)
     }
 
-    fn parse(text: &[u8], folder: &Path) -> Result<Self, String> {
+    pub(crate) fn parse(text: &[u8], folder: &Path) -> Result<Self, String> {
         let config = value::yaml::parse(text).map_err(|e| e.to_string())?;
         let current = config.get("current-context").map(Value::str).unwrap_or_default();
         let context = named(&config, "contexts", current, "context")?;

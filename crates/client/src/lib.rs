@@ -10,6 +10,7 @@
 //! Invariants: no kind is named here; callers never see a connection; whatever waits has a limit.
 
 mod error;
+pub mod fuzz;
 mod https;
 mod informer;
 mod informers;

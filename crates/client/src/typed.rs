@@ -343,7 +343,7 @@ pub(crate) fn collection(group: &str, version: &str, plural: &str, namespace: &s
     }
 }
 
-fn failure(code: u16, body: &[u8]) -> Error {
+pub(crate) fn failure(code: u16, body: &[u8]) -> Error {
     let mut status: Status = serde_json::from_slice(body).unwrap_or_else(|_| Status {
         message: Some(String::from_utf8_lossy(&body[..body.len().min(1024)]).trim().to_owned()),
         ..Status::default()

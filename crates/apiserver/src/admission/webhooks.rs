@@ -6,7 +6,7 @@ mod client;
 pub(super) mod credentials;
 mod hook;
 mod mutating;
-mod review;
+pub(crate) mod review;
 pub(super) mod service;
 mod validating;
 

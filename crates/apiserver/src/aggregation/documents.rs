@@ -29,7 +29,7 @@ impl Documents {
         let parse = |body: &[u8]| json::parse(body).unwrap_or_default();
         let discovery = match remote.read(api, "/apis", AGGREGATED).await {
             Ok((200, kind, body)) if kind.contains("as=APIGroupDiscoveryList") => {
-                version(&parse(&body), remote)
+                version(&parse(&body), &remote.group, &remote.version)
             }
             _ => Value::Null,
         };
@@ -99,11 +99,27 @@ fn references(part: &Value, names: &mut Vec<String>) {
 }
 
 /// The version of a remote in its list of groups.
-fn version(list: &Value, remote: &Remote) -> Value {
+fn version(list: &Value, group: &str, version: &str) -> Value {
     let mut items = list.at("items").items().iter();
-    let item = items.find(|i| i.at("metadata").at("name").str() == remote.group);
+    let item = items.find(|i| i.at("metadata").at("name").str() == group);
     let versions = item.map(|i| i.at("versions").items()).unwrap_or_default();
-    versions.iter().find(|v| v.at("version").str() == remote.version).cloned().unwrap_or_default()
+    versions.iter().find(|v| v.at("version").str() == version).cloned().unwrap_or_default()
+}
+
+/// For fuzzing: a document of another server's. What is taken of its OpenAPI is whole.
+pub(crate) fn fuzz(data: &[u8]) {
+    let Ok(document) = json::parse(data) else { return };
+    let found = version(&document, "a.example", "v1");
+    assert!(found.is_null() || found.at("version").str() == "v1");
+    let resources = converted(&document, "a.example", "v1");
+    assert!(resources.at("resources").items().len() <= document.at("resources").items().len());
+    let part = own_part(&document, "/apis/a.example/v1");
+    let mut names = Vec::new();
+    references(&part, &mut names);
+    for name in names {
+        let (theirs, ours) = (document.at("definitions").at(&name), part.at("definitions").at(&name));
+        assert!(theirs == ours, "{name} is needed");
+    }
 }
 
 /// A legacy APIResourceList in the form of aggregated discovery.

@@ -101,38 +101,7 @@ impl Webhook {
         body.set("apiVersion", format!("apiextensions.k8s.io/{review}"));
         body.set("request", request);
         let answer = self.post(&api, &json::to_vec(&body)).map_err(failed)?;
-        let answer = json::parse(&answer).map_err(|e| failed(e.to_string()))?;
-        let response = answer.at("response");
-        if review == "v1" {
-            let found = shown_kind(&answer);
-            let wanted = "apiextensions.k8s.io/v1, Kind=ConversionReview";
-            if found != wanted {
-                return Err(failed(format!("expected webhook response of {wanted}, got {found}")));
-            }
-        }
-        if response.is_null() {
-            return Err(failed("no response provided".into()));
-        }
-        let given = response.at("uid").str();
-        if review == "v1" && given != uid {
-            return Err(failed(format!("expected response.uid={}, got {}", quote(&uid), quote(given))));
-        }
-        let result = response.at("result");
-        let status = result.at("status").str();
-        if status != "Success" {
-            let message = result.at("message").str();
-            return Err(failed(if message.is_empty() {
-                format!("response.result.status was '{status}', not 'Success'")
-            } else {
-                message.to_owned()
-            }));
-        }
-        match response.at("convertedObjects").items() {
-            [one] => Ok(one.clone()),
-            many => {
-                Err(format!("conversion webhook for {shown} returned {} objects, expected 1", many.len()))
-            }
-        }
+        converted(&answer, review, &uid, shown)
     }
 
     fn post(&self, api: &Arc<Api>, body: &[u8]) -> Result<Vec<u8>, String> {
@@ -150,8 +119,48 @@ impl Webhook {
     }
 }
 
+/// The one object in a webhook's answer.
+pub(super) fn converted(answer: &[u8], review: &str, uid: &str, shown: &str) -> Result<Value, String> {
+    let failed = |why: String| format!("conversion webhook for {shown} failed: {why}");
+    let answer = json::parse(answer).map_err(|e| failed(e.to_string()))?;
+    let response = answer.at("response");
+    if review == "v1" {
+        let found = shown_kind(&answer);
+        let wanted = "apiextensions.k8s.io/v1, Kind=ConversionReview";
+        if found != wanted {
+            return Err(failed(format!("expected webhook response of {wanted}, got {found}")));
+        }
+    }
+    if response.is_null() {
+        return Err(failed("no response provided".into()));
+    }
+    let given = response.at("uid").str();
+    if review == "v1" && given != uid {
+        return Err(failed(format!("expected response.uid={}, got {}", quote(uid), quote(given))));
+    }
+    let result = response.at("result");
+    let status = result.at("status").str();
+    if status != "Success" {
+        let message = result.at("message").str();
+        return Err(failed(if message.is_empty() {
+            format!("response.result.status was '{status}', not 'Success'")
+        } else {
+            message.to_owned()
+        }));
+    }
+    match response.at("convertedObjects").items() {
+        [one] => Ok(one.clone()),
+        many => Err(format!("conversion webhook for {shown} returned {} objects, expected 1", many.len())),
+    }
+}
+
 /// A converted object with the metadata of the original: a webhook may change labels and annotations only.
-fn restored(original: &Value, mut converted: Value, wanted: &str, shown: &str) -> Result<Value, String> {
+pub(super) fn restored(
+    original: &Value,
+    mut converted: Value,
+    wanted: &str,
+    shown: &str,
+) -> Result<Value, String> {
     let at_zero =
         |why: String| format!("conversion webhook for {shown} returned invalid object at index 0: {why}");
     let (version, kind) = (converted.at("apiVersion").str(), converted.at("kind").str());

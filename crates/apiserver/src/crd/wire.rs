@@ -107,7 +107,7 @@ pub(super) async fn post(api: &Api, config: &Value, body: &[u8]) -> Result<Vec<u
 }
 
 /// The body of an HTTP/1 answer that is a success.
-fn parse(answer: &[u8]) -> Result<Vec<u8>, String> {
+pub(super) fn parse(answer: &[u8]) -> Result<Vec<u8>, String> {
     let end = answer.windows(4).position(|w| w == b"\r\n\r\n").ok_or("malformed HTTP response")?;
     let (head, rest) = answer.split_at(end);
     let body = rest.get(4..).unwrap_or_default();

@@ -3,6 +3,7 @@
 //! Each decides whither, then the bytes are passed on by the `streaming` crate. Upstream:
 //! `ConnectResource` in `k8s.io/apiserver/pkg/endpoints/handlers/rest.go`, `pkg/registry/core/pod/rest`.
 
+pub(crate) mod fuzz;
 mod location;
 mod log;
 mod options;

@@ -311,6 +311,21 @@ impl Continue {
     }
 }
 
+/// For fuzzing: a token, as it comes and as what base64 would hide. What is read is written the same.
+pub(crate) fn fuzz_continue(data: &[u8]) {
+    let hidden = CONTINUE_BASE64.encode(data);
+    for token in std::str::from_utf8(data).into_iter().chain([hidden.as_str()]) {
+        let Ok(found) = Continue::decode(token) else { continue };
+        assert!(!found.start.split('/').any(|step| step == ".."), "it stays among its keys");
+        if found.start.is_empty() {
+            continue;
+        }
+        let again = Continue::decode(&found.encode()).map_err(|_| "what was written");
+        assert_eq!(again.map(|c| (c.revision, c.start)), Ok((found.revision, found.start.clone())));
+        assert!(!found.expired().continue_token.is_empty());
+    }
+}
+
 /// Go's text for text that is not base64.
 fn go_base64_error(error: &base64::DecodeError) -> String {
     let at = match error {

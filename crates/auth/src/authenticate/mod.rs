@@ -9,6 +9,7 @@
 mod bootstrap;
 mod cache;
 mod front_proxy;
+pub(crate) mod fuzz;
 mod peer;
 mod service_account;
 #[cfg(test)]

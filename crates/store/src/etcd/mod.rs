@@ -9,6 +9,7 @@
 mod client;
 mod compactor;
 mod features;
+pub mod fuzz;
 mod lease;
 mod proto;
 mod watch;
@@ -158,11 +159,7 @@ impl EtcdStore {
         if answer.succeeded {
             return Ok(Outcome::Committed { revision });
         }
-        let current = answer
-            .responses
-            .into_iter()
-            .map(|op| op.range.and_then(|mut range| range.kvs.pop()).map(kv_from));
-        Ok(Outcome::Conflict { revision, current: current.collect() })
+        Ok(Outcome::Conflict { revision, current: conflict(answer.responses) })
     }
 
     /// A linearizable reading of the revision, shared by all who ask while the one before is under way.
@@ -305,6 +302,11 @@ impl std::fmt::Debug for EtcdStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "EtcdStore(cluster {:x})", self.cluster)
     }
+}
+
+/// What the keys of a transaction that was not made hold.
+fn conflict(responses: Vec<proto::ResponseOp>) -> Vec<Option<Arc<KeyValue>>> {
+    responses.into_iter().map(|op| op.range.and_then(|mut range| range.kvs.pop()).map(kv_from)).collect()
 }
 
 /// A failure before the transaction was sent.

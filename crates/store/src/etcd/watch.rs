@@ -79,14 +79,8 @@ pub(super) async fn open(
     let codec = ProstCodec::<ProtoRequest, WatchResponse>::default();
     let answer = grpc.streaming(outgoing, PathAndQuery::from_static(WATCH), codec).await;
     let responses = answer.map_err(|status| client.error(&status, false))?.into_inner();
-    let mut watch = EtcdWatch {
-        responses: Box::pin(responses),
-        client,
-        fragments: Vec::new(),
-        revision: request.from.saturating_sub(1),
-        progress_trusted,
-        _sender: sender,
-    };
+    let before = request.from.saturating_sub(1);
+    let mut watch = EtcdWatch::new(Box::pin(responses), client, before, progress_trusted, sender);
     let created = match watch.responses.next().await {
         Some(Ok(response)) => response,
         Some(Err(status)) => return Err(watch.client.error(&status, false)),
@@ -97,8 +91,10 @@ pub(super) async fn open(
     Ok(watch)
 }
 
+type Responses = Pin<Box<dyn Stream<Item = Result<WatchResponse, tonic::Status>> + Send>>;
+
 pub(super) struct EtcdWatch {
-    responses: Pin<Box<dyn Stream<Item = Result<WatchResponse, tonic::Status>> + Send>>,
+    responses: Responses,
     client: Arc<Client>,
     /// Events of a response that etcd has cut in pieces.
     fragments: Vec<ProtoEvent>,
@@ -110,6 +106,17 @@ pub(super) struct EtcdWatch {
 }
 
 impl EtcdWatch {
+    /// The watch that these are the responses to, of events after a revision.
+    pub(super) fn new(
+        responses: Responses,
+        client: Arc<Client>,
+        revision: u64,
+        progress_trusted: bool,
+        sender: mpsc::Sender<ProtoRequest>,
+    ) -> Self {
+        Self { responses, client, fragments: Vec::new(), revision, progress_trusted, _sender: sender }
+    }
+
     /// Whether etcd has ended the watch.
     fn check(&self, response: &WatchResponse) -> Result<(), Error> {
         if !response.canceled && response.compact_revision == 0 {

@@ -69,17 +69,8 @@ pub(super) async fn ask(
             Status::generic_server_response(answer.code.into(), "POST", &nothing, "", text().trim(), 0);
         return Err(Failure::call(format!("failed to call webhook: {}", status.message)));
     }
-    let answer = json::parse(&answer.body).map_err(|e| {
-        Failure::call(format!("failed to call webhook: couldn't get version/kind; json parse error: {e}"))
-    })?;
-    let invalid = |why: String| Failure::call(format!("received invalid webhook response: {why}"));
+    let answer = read(&answer.body, version, &uid, usage)?;
     let response = answer.at("response");
-    if response.is_null() {
-        return Err(invalid("webhook response was absent".into()));
-    }
-    if version == "v1" {
-        verify(&answer, &uid, usage).map_err(invalid)?;
-    }
     if call.audit.is_some() {
         for (key, text) in response.at("auditAnnotations").entries() {
             call.annotate(&format!("{}/{key}", hook.name), text.str());
@@ -88,8 +79,28 @@ pub(super) async fn ask(
     for warning in response.at("warnings").items() {
         call.warn(warning.str());
     }
+    verdict(response, &hook.name, version, usage)
+}
+
+/// An answer that is one.
+fn read(body: &[u8], version: &str, uid: &str, usage: Use) -> Result<Value, Failure> {
+    let answer = json::parse(body).map_err(|e| {
+        Failure::call(format!("failed to call webhook: couldn't get version/kind; json parse error: {e}"))
+    })?;
+    let invalid = |why: String| Failure::call(format!("received invalid webhook response: {why}"));
+    if answer.at("response").is_null() {
+        return Err(invalid("webhook response was absent".into()));
+    }
+    if version == "v1" {
+        verify(&answer, uid, usage).map_err(invalid)?;
+    }
+    Ok(answer)
+}
+
+/// A yes, perhaps with a patch, or a no.
+fn verdict(response: &Value, hook: &str, version: &str, usage: Use) -> Result<Option<Patch>, Failure> {
     if !response.at("allowed").bool() {
-        return Err(Failure::Rejected(Box::new(rejection(&hook.name, response.at("status")))));
+        return Err(Failure::Rejected(Box::new(rejection(hook, response.at("status")))));
     }
     let patch = response.at("patch").str();
     if usage == Use::Validate || patch.is_empty() {
@@ -153,6 +164,18 @@ fn verify(answer: &Value, uid: &str, usage: Use) -> Result<(), String> {
             Err("webhook returned invalid response.patchType of \"\"".into())
         }
         _ => Ok(()),
+    }
+}
+
+/// For fuzzing: the body of an answer. A no is a failure of the client's, and only who mutates patches.
+pub(crate) fn fuzz(data: &[u8]) {
+    for (version, usage) in [("v1", Use::Mutate), ("v1", Use::Validate), ("v1beta1", Use::Mutate)] {
+        let Ok(answer) = read(data, version, "u", usage) else { continue };
+        match verdict(answer.at("response"), "hook", version, usage) {
+            Ok(patch) => assert!(patch.is_none() || usage == Use::Mutate),
+            Err(Failure::Rejected(status)) => assert!(status.code >= 400 && !status.message.is_empty()),
+            Err(_) => {}
+        }
     }
 }
 

@@ -58,7 +58,7 @@ pub(super) async fn kubelet(call: &Call, node: &str, verify: Verify) -> Result<B
 }
 
 /// `name`, `name:port` or `scheme:name:port`; an absent scheme or port is empty.
-fn split(id: &str) -> Option<(&str, &str, &str)> {
+pub(super) fn split(id: &str) -> Option<(&str, &str, &str)> {
     let parts: Vec<&str> = id.split(':').collect();
     let (scheme, name, port) = match parts[..] {
         [name] => ("", name, ""),

@@ -26,7 +26,7 @@ const REFUSAL_BYTES_MAX: usize = 50_000;
 
 /// `PodLogOptions`.
 #[derive(Debug, Default)]
-struct Options {
+pub(super) struct Options {
     container: Str,
     follow: bool,
     previous: bool,
@@ -95,7 +95,7 @@ async fn refusal(name: &str, response: Response<Incoming>) -> Status {
 }
 
 impl Options {
-    fn read(query: &Query) -> Result<Self, Status> {
+    pub(super) fn read(query: &Query) -> Result<Self, Status> {
         let is = |key: &str| query.bool(key).unwrap_or(false);
         let since_time = match query.get("sinceTime") {
             None | Some("" | "null") => None,
@@ -116,7 +116,7 @@ impl Options {
     }
 
     /// `ValidatePodLogOptions` without the gate `PodLogsQuerySplitStreams`.
-    fn validate(&self) -> ErrorList {
+    pub(super) fn validate(&self) -> ErrorList {
         let at = |name| Path::new(name);
         let mut errors = ErrorList::new();
         if let Some(lines) = self.tail_lines.filter(|n| *n < 0) {
@@ -142,7 +142,7 @@ impl Options {
     }
 
     /// The options as kubelets read them, sorted by key.
-    fn query(&self) -> String {
+    pub(super) fn query(&self) -> String {
         let since_time = self.since_time.map(|t| super::stream::escape(&t.truncated().to_string()));
         let number = |n: Option<i64>| n.map(|n| n.to_string());
         let flag = |is: bool| is.then(|| "true".to_owned());
