@@ -60,7 +60,7 @@ test-clients: ## client-go and the Python client against --only api; needs Go
 bench:     ## figures of the release build; LOADGEN=PATH for operations per CPU-second
 	@./scripts/bench
 
-conformance: ## upstream's conformance tests: E2E=PATH/e2e.test; without KUBECONFIG those that need no node
-	@./scripts/conformance --e2e $(E2E) $(CONFORMANCE_OPTIONS)
+conformance: ## upstream's conformance tests: E2E=PATH/e2e.test [IMAGES=DIR]; without KUBECONFIG and images those that need no node
+	@./scripts/conformance --e2e $(E2E) $(if $(IMAGES),--images $(IMAGES)) $(CONFORMANCE_OPTIONS)
 
 ci: fmt lint layers test golden ## what .ci/run runs
