@@ -10,7 +10,7 @@ CORTEN = target/release/corten
 # Building need not be root's, running must.
 SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help up down reset status build fmt lint layers test test-cluster golden test-clients bench conformance ci generate
+.PHONY: help up down reset status build fmt lint layers test test-cluster test-guest golden test-clients bench conformance ci generate
 
 help:      ## this text
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -50,6 +50,9 @@ test:      ## all tests; installs what they need; passes beside a running `make 
 test-cluster: ## a whole cluster in a network namespace of its own, with real kubectl; needs root
 	$(CARGO) build -p corten
 	./scripts/test-cluster
+
+test-guest: build ## an emulated machine: systemd, cgroup v2, restarts, power cuts; GUEST_OPTIONS="--cuts N --seed N"; needs root
+	./scripts/test-guest $(GUEST_OPTIONS)
 
 golden:    ## replays the recorded requests of a real server against --only api
 	./scripts/golden

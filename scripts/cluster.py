@@ -3,6 +3,7 @@
 Needs root, containerd, runc and iproute2. CORTEN names the binary, target/debug/corten otherwise; KEEP=1
 leaves everything running.
 """
+import json
 import os
 import subprocess
 import tempfile
@@ -27,9 +28,9 @@ def host_run(*command, check=True, stdin=None, timeout=PATIENCE):
     return done.stdout if check else done
 
 
-def eventually(what, check):
+def eventually(what, check, patience=PATIENCE):
     """Waits until `check` gives something; says what it gave last otherwise."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while True:
         try:
             found = check()
@@ -41,6 +42,22 @@ def eventually(what, check):
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: {last}")
         time.sleep(0.2)
+
+
+def equal(found, wanted):
+    if found != wanted:
+        raise AssertionError(f"found {found!r}, wanted {wanted!r}")
+
+
+def containers(cluster):
+    """Every running container by its pod and name: its id, and how often it was started again."""
+    pods = json.loads(cluster.kubectl("get", "pods", "-A", "-o", "json"))["items"]
+    return {
+        (pod["metadata"]["name"], status["name"]): (status["containerID"], status["restartCount"])
+        for pod in pods
+        for status in pod["status"].get("containerStatuses", [])
+        if "running" in status["state"]
+    }
 
 
 class Cluster:

@@ -8,6 +8,7 @@
 use crate::layout::{DEFAULT_ROOT, Layout};
 use anyhow::{Context, Result, bail};
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -103,7 +104,14 @@ pub fn install(layout: &Layout, options: &Options, out: &mut dyn Write) -> Resul
     }
     systemctl(&["daemon-reload"])?;
     if options.enable {
-        systemctl(&["enable", "--now", &name])?;
+        systemctl(&["enable", &name])?;
+    }
+    for directory in [options.target.parent(), Some(&options.unit_directory)].into_iter().flatten() {
+        sync(directory)?;
+    }
+    if options.enable {
+        // One that runs already goes over to the executable that was installed.
+        systemctl(&["restart", &name])?;
         let _nobody_reads = writeln!(out, "{name} runs, and starts at each boot");
     }
     Ok(())
@@ -150,15 +158,24 @@ fn systemctl(arguments: &[&str]) -> Result<()> {
 }
 
 /// Replaces a file as a whole: an executable that runs cannot be written to, and a half-written unit is none.
+/// Durable before it is visible: a power cut soon afterwards leaves no empty executable to start at boot.
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let new = path.with_extension("new");
     let write = || {
-        std::fs::write(&new, bytes)?;
-        std::fs::set_permissions(&new, std::fs::Permissions::from_mode(mode))?;
+        let mut file = File::create(&new)?;
+        file.write_all(bytes)?;
+        file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+        file.sync_all()?;
         std::fs::rename(&new, path)
     };
     write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Makes names on the file system of `directory` durable: what was renamed there, and the links that systemctl makes.
+fn sync(directory: &Path) -> Result<()> {
+    let sync = || rustix::fs::syncfs(File::open(directory)?).map_err(std::io::Error::from);
+    sync().with_context(|| format!("cannot sync the file system of {}", directory.display()))
 }
 
 /// An argument of `ExecStart=`: quoted, with `%` and `$` kept from systemd's substitutions (systemd.service(5)).
