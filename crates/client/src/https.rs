@@ -13,7 +13,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use parking_lot::RwLock;
 use pki::{Certificate, Identity, PrivateKey};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How often a quiet HTTP/2 connection is asked whether it lives, as client-go.
@@ -24,6 +25,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a token read from a file is used before the file is read again, as client-go.
 const TOKEN_FILE_AGE_MAX: Duration = Duration::from_secs(60);
+/// How long what a kubeconfig says is used before the file is looked at again.
+const KUBECONFIG_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// An API server over HTTPS.
 pub struct Https {
@@ -138,6 +141,77 @@ impl Https {
     }
 }
 
+/// An API server as a kubeconfig file says, which is read again: whoever issues its certificate replaces the file before
+/// the certificate lapses.
+///
+/// New requests then travel by connections of their own; those that are open end where they are. As client-go's
+/// `transport/cert_rotation.go`.
+pub struct HttpsByFile {
+    path: PathBuf,
+    last: RwLock<Look>,
+}
+
+/// What the file said when it was looked at.
+struct Look {
+    at: Instant,
+    contents: Vec<u8>,
+    https: Arc<Https>,
+}
+
+impl HttpsByFile {
+    /// As [`Https::new`] of the file.
+    ///
+    /// # Errors
+    /// [`Error::Kubeconfig`].
+    pub fn new(path: &Path) -> Result<Self, Error> {
+        let contents = read(path)?;
+        let https = Arc::new(Https::new(&Kubeconfig::read(path)?)?);
+        let last = RwLock::new(Look { at: Instant::now(), contents, https });
+        Ok(Self { path: path.to_owned(), last })
+    }
+
+    fn current(&self, now: Instant) -> Arc<Https> {
+        {
+            let last = self.last.read();
+            if now.saturating_duration_since(last.at) < KUBECONFIG_AGE_MAX {
+                return last.https.clone();
+            }
+        }
+        let mut last = self.last.write();
+        last.at = now;
+        match self.replaced(&last.contents) {
+            Ok(None) => {}
+            Ok(Some((contents, https))) => {
+                tracing::info!(file = %self.path.display(), "the kubeconfig was replaced");
+                last.contents = contents;
+                last.https = Arc::new(https);
+            }
+            Err(error) => tracing::warn!(%error, "cannot read the kubeconfig again; what it said is kept"),
+        }
+        last.https.clone()
+    }
+
+    /// What the file says, if that is not what it said before.
+    fn replaced(&self, before: &[u8]) -> Result<Option<(Vec<u8>, Https)>, Error> {
+        let contents = read(&self.path)?;
+        if contents == before {
+            return Ok(None);
+        }
+        Ok(Some((contents, Https::new(&Kubeconfig::read(&self.path)?)?)))
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|e| Error::Kubeconfig(format!("{}: {e}", path.display())))
+}
+
+impl Transport for HttpsByFile {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<ByteBody>, Error>> {
+        let https = self.current(Instant::now());
+        Box::pin(async move { https.answer(request).await })
+    }
+}
+
 impl Transport for Https {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<ByteBody>, Error>> {
         Box::pin(self.answer(request))
@@ -160,4 +234,42 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replaced_kubeconfig_is_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("k.conf");
+        let authority = pki::Authority::create("ca", PrivateKey::generate().unwrap(), 0, 1).unwrap();
+        let ca = authority.certificate().to_pem();
+        std::fs::write(dir.path().join("ca.crt"), ca).unwrap();
+        let write = |host: &str| {
+            let text = format!(
+                "current-context: c\ncontexts:\n- {{name: c, context: {{cluster: k, user: u}}}}\nclusters:\n\
+                 - {{name: k, cluster: {{server: 'https://{host}:1', certificate-authority: ca.crt}}}}\nusers:\n\
+                 - {{name: u, user: {{token: t}}}}\n"
+            );
+            std::fs::write(&path, text).unwrap();
+        };
+        write("a");
+        let client = HttpsByFile::new(&path).unwrap();
+        let start = Instant::now();
+        let base = |seconds| client.current(start + Duration::from_secs(seconds)).base.clone();
+        let first = client.current(start + Duration::from_secs(100));
+        assert!(
+            Arc::ptr_eq(&first, &client.current(start + Duration::from_secs(200))),
+            "nothing has changed"
+        );
+        write("b");
+        assert_eq!(base(201), "https://a:1", "it was looked at just before");
+        assert_eq!(base(300), "https://b:1");
+        std::fs::write(&path, "half a").unwrap();
+        assert_eq!(base(400), "https://b:1");
+        write("c");
+        assert_eq!(base(500), "https://c:1");
+    }
 }

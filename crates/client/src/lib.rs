@@ -23,7 +23,7 @@ mod typed;
 mod watch;
 
 pub use error::Error;
-pub use https::Https;
+pub use https::{Https, HttpsByFile};
 pub use informers::Informers;
 pub use kubeconfig::Kubeconfig;
 pub use lister::{Change, Lister};

@@ -3,7 +3,7 @@
 use crate::options::{List, ListOptions, Patch, merge};
 use crate::transport::{Transport, collect};
 use crate::watch::EventStream;
-use crate::{Error, Https, Kubeconfig};
+use crate::{Error, HttpsByFile};
 use api::Object;
 use api::meta::v1::{DeleteOptions, ListMeta, Status};
 use bytes::Bytes;
@@ -59,7 +59,7 @@ impl Client {
     /// # Errors
     /// [`Error::Kubeconfig`].
     pub fn from_kubeconfig(path: &Path, user_agent: &str) -> Result<Self, Error> {
-        Ok(Self::new(Arc::new(Https::new(&Kubeconfig::read(path)?)?), user_agent))
+        Ok(Self::new(Arc::new(HttpsByFile::new(path)?), user_agent))
     }
 
     /// The same way to the server for somebody else in this process.

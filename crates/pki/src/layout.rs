@@ -15,6 +15,16 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::path::{Path, PathBuf};
 
+/// The kubeconfigs that may lie in `<root>`.
+const KUBECONFIGS: [&str; 6] = [
+    Client::Admin.file(),
+    Client::SuperAdmin.file(),
+    Client::ControllerManager.file(),
+    Client::Scheduler.file(),
+    Client::Kubelet("").file(),
+    Client::KubeProxy.file(),
+];
+
 /// The cluster's authorities, certificates and token keys, read from or made in `<root>/pki`.
 #[derive(Debug)]
 pub struct Pki {
@@ -166,17 +176,41 @@ impl Pki {
         Ok(path)
     }
 
+    /// Issues the certificates of kubeconfigs in `<root>` anew when they are due, for the same names and servers, and
+    /// gives back whose files were replaced: who uses one must read it again.
+    ///
+    /// # Errors
+    /// As [`Pki::kubeconfig`].
+    pub fn renew_kubeconfigs(&self, now: i64) -> Result<Vec<PathBuf>, Error> {
+        let mut renewed = Vec::new();
+        for path in KUBECONFIGS.map(|file| self.root.join(file)) {
+            let Some(text) = read(&path)? else { continue };
+            let (Some(server), Some(held)) = (value(&text, "server:"), client_certificate(&text)) else {
+                continue;
+            };
+            // What somebody else issued is theirs to renew.
+            if !issued_by(&held, self.authority()) || now < renew_after(held.not_before, held.not_after) {
+                continue;
+            }
+            let names = Names::default();
+            let identity = self.authority().issue(&held.subject, &names, Usage::Client, now, LEAF_SECONDS)?;
+            let config = Kubeconfig {
+                server,
+                cluster: "kubernetes",
+                user: &held.subject.common_name,
+                authority: self.authority(),
+                identity: &identity,
+            };
+            write_private(&path, config.to_yaml().expose())?;
+            renewed.push(path);
+        }
+        Ok(renewed)
+    }
+
     fn still_serves(&self, text: &str, client: &Client<'_>, server: &str, now: i64) -> bool {
-        let value = |key: &str| {
-            text.lines()
-                .find_map(|line| line.trim_start().strip_prefix(key))
-                .map(|v| v.trim().trim_matches('"'))
-        };
-        let pem = value("client-certificate-data:").and_then(|v| STANDARD.decode(v).ok());
-        let ca = value("certificate-authority-data:").and_then(|v| STANDARD.decode(v).ok());
-        let pem = pem.and_then(|p| String::from_utf8(p).ok()).unwrap_or_default();
-        let certificate = Certificate::all_from_pem(&pem).ok().and_then(|certs| certs.into_iter().next());
-        value("server:") == Some(server)
+        let ca = value(text, "certificate-authority-data:").and_then(|v| STANDARD.decode(v).ok());
+        let certificate = client_certificate(text);
+        value(text, "server:") == Some(server)
             && ca.is_some_and(|ca| ca == self.authority().certificate().to_pem().as_bytes())
             && certificate.is_some_and(|c| {
                 c.subject == client.subject()
@@ -192,6 +226,17 @@ impl Pki {
             Issuer::Etcd => &self.authorities[2],
         }
     }
+}
+
+/// A value in a kubeconfig of ours.
+fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    let value = text.lines().find_map(|line| line.trim_start().strip_prefix(key))?;
+    Some(value.trim().trim_matches('"'))
+}
+
+fn client_certificate(text: &str) -> Option<Certificate> {
+    let pem = STANDARD.decode(value(text, "client-certificate-data:")?).ok()?;
+    Certificate::all_from_pem(&String::from_utf8(pem).ok()?).ok()?.into_iter().next()
 }
 
 fn issued_by(certificate: &Certificate, authority: &Authority) -> bool {

@@ -57,6 +57,26 @@ fn first_start_makes_all_and_the_second_changes_nothing() {
 }
 
 #[test]
+fn kubeconfigs_are_renewed_before_they_lapse() {
+    let folder = Folder::new();
+    let pki = Pki::open(&folder.0, Config::default(), NOW).unwrap();
+    let server = "https://192.0.2.7:6443";
+    let files = [Client::Kubelet("n"), Client::KubeProxy].map(|c| pki.kubeconfig(&c, server, NOW).unwrap());
+    let foreign = folder.0.join(Client::Admin.file());
+    std::fs::write(&foreign, "server: https://elsewhere\nuser:\n  token: t\n").unwrap();
+    assert_eq!(pki.renew_kubeconfigs(NOW + LEAF_SECONDS / 2).unwrap(), Vec::<std::path::PathBuf>::new());
+    let later = NOW + LEAF_SECONDS / 100 * 85;
+    let old = std::fs::read_to_string(&files[0]).unwrap();
+    assert_eq!(pki.renew_kubeconfigs(later).unwrap(), files);
+    assert_ne!(std::fs::read_to_string(&files[0]).unwrap(), old);
+    // What serves is not made anew: it is for the same name and server, and young.
+    let new = std::fs::read_to_string(&files[0]).unwrap();
+    pki.kubeconfig(&Client::Kubelet("n"), server, later + 1).unwrap();
+    assert_eq!(std::fs::read_to_string(&files[0]).unwrap(), new);
+    assert_eq!(pki.renew_kubeconfigs(later + 1).unwrap(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
 fn a_crash_between_key_and_certificate_is_healed() {
     let folder = Folder::new();
     let first = Pki::open(&folder.0, Config::default(), NOW).unwrap();

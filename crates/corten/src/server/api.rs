@@ -39,6 +39,11 @@ pub(crate) struct Running {
 /// Opens keys and store, and serves.
 pub(crate) async fn start(args: &ServerArgs) -> Result<Running> {
     let now = jiff::Timestamp::now().as_second();
+    let listener = TcpListener::bind(args.bind)
+        .await
+        .with_context(|| format!("cannot listen on {}; does something else use the port?", args.bind))?;
+    // Port 0 asks for any that is free.
+    let port = listener.local_addr().context("cannot tell the port that is listened on")?.port();
     let advertise = args.advertise_address.unwrap_or_else(|| match args.bind.ip() {
         ip if ip.is_unspecified() => crate::address::own(),
         ip => ip,
@@ -46,7 +51,7 @@ pub(crate) async fn start(args: &ServerArgs) -> Result<Running> {
     let config = pki::Config { addresses: vec![advertise], ..pki::Config::default() };
     let pki = Pki::open(&args.root, config, now)
         .with_context(|| format!("cannot open the keys in {}", args.root.join("pki").display()))?;
-    let server = format!("https://{}", std::net::SocketAddr::new(advertise, args.bind.port()));
+    let server = format!("https://{}", std::net::SocketAddr::new(advertise, port));
     pki.kubeconfig(&pki::Client::SuperAdmin, &server, now).context("cannot write the admin's kubeconfig")?;
     let certificate =
         HotCertificate::new(pki.leaf(Leaf::ApiServer)).context("the API server's certificate")?;
@@ -57,12 +62,9 @@ pub(crate) async fn start(args: &ServerArgs) -> Result<Running> {
     let access =
         Access::new(authenticator(&pki, keys.clone()).context("cannot set up authentication")?, keys);
     let store = open_store(args).await?;
-    let listener = TcpListener::bind(args.bind)
-        .await
-        .with_context(|| format!("cannot listen on {}; does something else use the port?", args.bind))?;
     let config = Config {
         advertise_address: advertise,
-        port: args.bind.port(),
+        port,
         service_ranges: args.cluster.service_cluster_ip_range.iter().map(ToString::to_string).collect(),
         issuer: ISSUER.into(),
     };
@@ -80,7 +82,7 @@ pub(crate) async fn start(args: &ServerArgs) -> Result<Running> {
     apiserver::bootstrap::run_with(&api, &bootstrap).await;
     let stop = api.stopping.subscribe();
     let serving = tokio::spawn(apiserver::listen::serve(listener, Arc::new(tls), api.clone(), stop));
-    tracing::info!(address = %args.bind, "the API is served");
+    tracing::info!(address = %args.bind.ip(), port, "the API is served");
     let keeping = tokio::spawn(apiserver::bootstrap::keep(api.clone(), bootstrap));
     let authority = pki.authority().certificate().to_pem();
     let renewing = tokio::spawn(renew(api.clone(), pki, certificate));
@@ -185,6 +187,13 @@ async fn renew(api: Arc<Api>, mut pki: Pki, certificate: Arc<HotCertificate>) {
         };
         for (leaf, reason) in &renewed {
             tracing::info!(?leaf, ?reason, "certificate renewed");
+        }
+        // The node of this machine and its user read theirs again.
+        match pki.renew_kubeconfigs(jiff::Timestamp::now().as_second()) {
+            Ok(files) => {
+                files.iter().for_each(|file| tracing::info!(file = %file.display(), "kubeconfig renewed"))
+            }
+            Err(error) => tracing::error!(%error, "cannot renew kubeconfigs; trying again in an hour"),
         }
         if renewed.iter().any(|(leaf, _)| *leaf == Leaf::ApiServer)
             && let Err(error) = certificate.replace(pki.leaf(Leaf::ApiServer))
