@@ -1,7 +1,8 @@
 //! The command line.
 
-use anyhow::{Context, Result};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use anyhow::{Context, Result, ensure};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use lifecycle::Layout;
 use lifecycle::layout::DEFAULT_ROOT;
 use lifecycle::notify::Notifier;
@@ -37,7 +38,7 @@ enum Command {
     Doctor(UpArgs),
     /// Install as a service of systemd
     Install(InstallArgs),
-    /// Load images
+    /// Load and list images
     #[command(subcommand)]
     Image(ImageCommand),
     /// Run the control plane, or one part of it, in the foreground
@@ -99,6 +100,23 @@ impl ClusterArgs {
             format!("--service-cluster-ip-range={}", list(&self.service_cluster_ip_range)),
             format!("--cluster-domain={}", self.cluster_domain),
         ]
+    }
+
+    /// Refuses ranges of pods that are too small for a single node, as upstream's controller manager does.
+    pub(crate) fn check(&self) -> Result<()> {
+        let nodes = controllers::Config::default();
+        for range in &self.cluster_cidr {
+            let of_node = match range.address() {
+                IpAddr::V4(_) => nodes.node_mask_size_v4,
+                IpAddr::V6(_) => nodes.node_mask_size_v6,
+            };
+            ensure!(
+                range.prefix() <= of_node,
+                "invalid --cluster-cidr {range}: the mask size of the cluster CIDR must be less than or equal to the \
+                 node CIDR mask size of its family, which is {of_node}; take a /{of_node} or a larger range"
+            );
+        }
+        Ok(())
     }
 
     /// Where Services' DNS is: the tenth address of the primary range, as kubeadm's.
@@ -195,6 +213,62 @@ pub(crate) struct UpArgs {
     pub(crate) cluster: ClusterArgs,
 }
 
+impl UpArgs {
+    /// As they would be given on a command line, but for the root and how to run.
+    pub(crate) fn to_arguments(&self) -> Vec<String> {
+        let mut arguments = vec![format!("--bind={}", self.bind)];
+        arguments.extend(self.advertise_address.map(|ip| format!("--advertise-address={ip}")));
+        arguments.extend(self.node.to_arguments());
+        arguments.extend(self.cluster.to_arguments());
+        arguments
+    }
+
+    /// Writes them down for `down`, `reset` and `doctor`, which are to look where `up` acted.
+    pub(crate) fn remember(&self, layout: &Layout) -> Result<()> {
+        let text = serde_json::to_vec_pretty(&self.to_arguments()).context("cannot encode the options")?;
+        let file = &layout.up_options;
+        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+    }
+
+    /// The options of the last `up`; the usual ones where there was none.
+    pub(crate) fn remembered(layout: &Layout) -> Self {
+        match Self::read(layout) {
+            Ok(arguments) => arguments,
+            Err(error) => {
+                let file = layout.up_options.display();
+                tracing::warn!(%file, error = format!("{error:#}"), "cannot use the options of the last up");
+                Self::parse(&[]).expect("every option has a default or may be left out")
+            }
+        }
+    }
+
+    /// The options of the last `up`, and over them those that this command line gives.
+    pub(crate) fn with_remembered(&self, layout: &Layout, given: Option<&ArgMatches>) -> Result<Self> {
+        let is_given = |argument: &String| {
+            let name = argument.trim_start_matches("--").split('=').next().unwrap_or_default();
+            let source = given.and_then(|given| given.value_source(&name.replace('-', "_")));
+            source == Some(ValueSource::CommandLine)
+        };
+        let mut arguments = Self::remembered(layout).to_arguments();
+        arguments.retain(|argument| !is_given(argument));
+        arguments.extend(self.to_arguments().into_iter().filter(is_given));
+        Ok(Self { root: self.root.clone(), ..Self::parse(&arguments)? })
+    }
+
+    fn read(layout: &Layout) -> Result<Self> {
+        match std::fs::read(&layout.up_options) {
+            Ok(bytes) => Self::parse(&serde_json::from_slice::<Vec<String>>(&bytes)?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::parse(&[]),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn parse(arguments: &[String]) -> Result<Self> {
+        let command = Self::augment_args(clap::Command::new("corten").no_binary_name(true));
+        Ok(Self::from_arg_matches(&command.try_get_matches_from(arguments)?)?)
+    }
+}
+
 /// Options of commands that are about the instance on a root.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RootArgs {
@@ -260,6 +334,11 @@ pub(crate) enum ImageCommand {
         #[command(flatten)]
         root: RootArgs,
     },
+    /// List the container runtime's images
+    List {
+        #[command(flatten)]
+        root: RootArgs,
+    },
 }
 
 /// Options of `corten server`.
@@ -313,16 +392,25 @@ pub(crate) struct ServerArgs {
 
 /// Reads the command line and does what it says.
 pub(crate) fn run() -> Result<()> {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let filter = EnvFilter::try_from_env("CORTEN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
     let out = &mut std::io::stdout();
     match cli.command {
-        Command::Up(args) => crate::up::up(&args, out),
+        Command::Up(args) => {
+            args.cluster.check()?;
+            crate::up::up(&args, out)
+        }
         Command::Down(args) => crate::up::down(&args.root, out),
         Command::Reset(args) => crate::up::reset(&args.root, out),
         Command::Status(args) => crate::up::status(&args, out),
-        Command::Doctor(args) => crate::up::doctor(&args, out),
+        Command::Doctor(args) => {
+            let given = matches.subcommand_matches("doctor");
+            let args = args.with_remembered(&Layout::open(&args.root)?, given)?;
+            args.cluster.check()?;
+            crate::up::doctor(&args, out)
+        }
         Command::Install(args) => crate::up::install(&args, out),
         Command::Image(ImageCommand::Import { files, root }) => {
             let layout = Layout::open(&root.root)?;
@@ -332,7 +420,18 @@ pub(crate) fn run() -> Result<()> {
             }
             Ok(())
         }
+        Command::Image(ImageCommand::List { root }) => {
+            let layout = Layout::open(&root.root)?;
+            let images = lifecycle::image::list(&lifecycle::containerd::Options::default(), &layout)?;
+            let width = images.iter().map(|image| image.name.len()).max().unwrap_or_default();
+            for image in images {
+                let (name, digest, size) = (image.name, image.digest, image.size);
+                let _nobody_reads = writeln!(out, "{name:<width$}  {digest}  {size}");
+            }
+            Ok(())
+        }
         Command::Server(args) => {
+            args.cluster.check()?;
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
             // Objects nest up to a hundred levels and more, and what walks them is recursive.
             runtime.thread_stack_size(WORKER_STACK_BYTES);
@@ -353,4 +452,59 @@ pub(crate) fn run() -> Result<()> {
 /// The way to say that this process is ready, to the supervisor or to systemd.
 pub(crate) fn notifier() -> Result<Notifier> {
     Notifier::new(std::env::var(lifecycle::notify::VARIABLE).ok().as_deref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_that_hold_no_node() {
+        let check = |ranges: &[&str]| {
+            let cluster_cidr = ranges.iter().map(|range| range.parse().unwrap()).collect();
+            let cluster = ClusterArgs { cluster_cidr, ..UpArgs::parse(&[]).unwrap().cluster };
+            cluster.check().map_err(|error| error.to_string())
+        };
+        for good in [&["10.0.0.0/24"][..], &["10.0.0.0/8", "fd00::/48"], &["fd00::/64"]] {
+            assert_eq!(check(good), Ok(()), "{good:?}");
+        }
+        let error = check(&["10.0.0.0/16", "fd00::/65"]).unwrap_err();
+        assert!(
+            error.starts_with("invalid --cluster-cidr fd00::/65: the mask size of the cluster CIDR must"),
+            "{error}"
+        );
+        assert!(check(&["10.0.0.0/25"]).unwrap_err().ends_with("which is 24; take a /24 or a larger range"));
+    }
+
+    #[test]
+    fn options_of_the_last_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path().canonicalize().unwrap()).unwrap();
+        let parse = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            UpArgs::parse(&words).unwrap()
+        };
+        let usual = parse(&[]).to_arguments();
+        assert_eq!(UpArgs::remembered(&layout).to_arguments(), usual, "nothing is written down yet");
+        let last = parse(&[
+            "--cluster-cidr=10.1.0.0/16,fd00::/48",
+            "--bind=127.0.0.1:1",
+            "--advertise-address=192.0.2.1",
+            "--node-labels=a=b,c=d",
+            "--node-ip=192.0.2.1,2001:db8::1",
+            "--container-runtime-endpoint=unix:///x",
+        ]);
+        last.remember(&layout).unwrap();
+        assert_eq!(UpArgs::remembered(&layout).to_arguments(), last.to_arguments());
+
+        let line = ["corten", "doctor", "--cluster-cidr=10.2.0.0/16", "--kubelet-port=1"];
+        let matches = Cli::command().get_matches_from(line);
+        let given = matches.subcommand_matches("doctor").unwrap();
+        let both = UpArgs::from_arg_matches(given).unwrap().with_remembered(&layout, Some(given)).unwrap();
+        assert_eq!(both.cluster.to_arguments()[0], "--cluster-cidr=10.2.0.0/16");
+        assert_eq!((both.node.kubelet_port, both.bind), (1, last.bind));
+
+        std::fs::write(&layout.up_options, "[\"--no-such-option\"]").unwrap();
+        assert_eq!(UpArgs::remembered(&layout).to_arguments(), usual);
+    }
 }

@@ -55,6 +55,15 @@ pub(crate) async fn run(args: &NodeArgs, notifier: &Arc<Notifier>) -> Result<()>
     let layout = Layout::open(&args.root)?;
     let kubelet_conf = args.kubeconfig.clone().unwrap_or_else(|| layout.kubelet_kubeconfig.clone());
     let proxy_conf = args.proxy_kubeconfig.clone().unwrap_or_else(|| layout.root.join("kube-proxy.conf"));
+    for file in [&kubelet_conf, &proxy_conf] {
+        if !file.exists() {
+            bail!(
+                "there is no {}: say by --kubeconfig FILE how the kubelet reaches the API server, and by \
+                 --proxy-kubeconfig FILE how Service rules and DNS do (`corten up` makes both for a node of its own)",
+                file.display()
+            );
+        }
+    }
     let kubelet_client = Client::from_kubeconfig(&kubelet_conf, "kubelet")?;
     let proxy_client = Client::from_kubeconfig(&proxy_conf, "kube-proxy")?;
     let authority = String::from_utf8_lossy(&Kubeconfig::read(&kubelet_conf)?.authorities).into_owned();

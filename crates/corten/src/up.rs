@@ -4,9 +4,8 @@ use crate::cli::{ClusterArgs, InstallArgs, NodeOptions, ReportArgs, UpArgs};
 use crate::{address, node};
 use anyhow::{Context, Result, bail};
 use apiserver::encryption::{Encryption, RecoveryKey};
-use clap::{Args, FromArgMatches};
 use lifecycle::Layout;
-use lifecycle::doctor::{Needs, Network, Outcome, Port, Range, Transport};
+use lifecycle::doctor::{Needs, Network, Outcome, Port, Range, Room, Transport};
 use lifecycle::down::Hooks;
 use lifecycle::install::{EXECUTABLE, UNIT_DIRECTORY};
 use lifecycle::layout::MARKER_FILE;
@@ -28,29 +27,35 @@ const NODE: &str = "node";
 /// Starts everything.
 pub(crate) fn up(args: &UpArgs, out: &mut dyn Write) -> Result<()> {
     let layout = Layout::open(&args.root)?;
-    if !args.supervise {
-        lifecycle::root::prepare(&layout)?;
-        let (_, recovery) = Encryption::own(&layout.root)?;
-        if let Some(key) = recovery {
-            let _nobody_reads = writeln!(out, "{}\n", recovery_text(&key));
-        }
-    }
     if args.detach {
         let executable = std::env::current_exe().context("cannot find this program's own file")?;
         let mut arguments: Vec<OsString> = vec!["up".into(), "--supervise".into()];
         arguments.push(format!("--root={}", layout.root.display()).into());
-        arguments.push(format!("--bind={}", args.bind).into());
-        arguments.extend(args.advertise_address.map(|ip| format!("--advertise-address={ip}").into()));
-        arguments.extend(args.node.to_arguments().into_iter().map(OsString::from));
-        arguments.extend(args.cluster.to_arguments().into_iter().map(OsString::from));
-        return lifecycle::up::detached(&layout, &executable, &arguments, out);
+        arguments.extend(args.to_arguments().into_iter().map(OsString::from));
+        return lifecycle::up::detached(&needs(args, layout), &executable, &arguments, out);
     }
-    let config = supervisor_config(args, layout)?;
+    let config = supervisor_config(args, layout.clone())?;
+    let make = &mut || make_state(args, &layout);
     if args.supervise {
-        lifecycle::up::supervise_for_waiting_parent(config)
+        lifecycle::up::supervise_for_waiting_parent(config, make)
     } else {
-        lifecycle::up::foreground(config, out)
+        lifecycle::up::foreground(config, make, out)
     }
+}
+
+/// What the instance wants of its machine.
+fn needs(args: &UpArgs, layout: Layout) -> Needs {
+    let runtime = runtime(&args.node);
+    Needs { room: room(&layout), layout, runtime, ports: ports(args), ranges: ranges(&args.cluster) }
+}
+
+fn room(layout: &Layout) -> Room {
+    let disk = kubelet::Disk::read(&layout.root);
+    disk.map_or(Room::default(), |disk| Room {
+        free: disk.available,
+        total: disk.capacity,
+        is_short: disk.is_short(),
+    })
 }
 
 /// What an administrator is told of the key for encryption at rest, once.
@@ -75,9 +80,7 @@ pub(crate) fn status(args: &ReportArgs, out: &mut dyn Write) -> Result<()> {
 /// Shows what the machine has and lacks; an error if the cluster cannot come up.
 pub(crate) fn doctor(args: &UpArgs, out: &mut dyn Write) -> Result<()> {
     let layout = Layout::open(&args.root)?;
-    let needs =
-        Needs { layout, runtime: runtime(&args.node), ports: ports(args), ranges: ranges(&args.cluster) };
-    let checks = lifecycle::doctor::run(&needs);
+    let checks = lifecycle::doctor::run(&needs(args, layout));
     for check in &checks {
         let _nobody_reads = writeln!(out, "{check}");
     }
@@ -102,14 +105,22 @@ pub(crate) fn install(args: &InstallArgs, out: &mut dyn Write) -> Result<()> {
     }
 }
 
-/// Keys and kubeconfigs first: the children find them where they look for them.
-fn supervisor_config(args: &UpArgs, layout: Layout) -> Result<Config> {
-    lifecycle::root::prepare(&layout)?;
-    let now = jiff::Timestamp::now().as_second();
-    let advertise = args.advertise_address.unwrap_or_else(|| match args.bind.ip() {
+/// The address that others reach the API server by.
+fn advertise_address(args: &UpArgs) -> IpAddr {
+    args.advertise_address.unwrap_or_else(|| match args.bind.ip() {
         ip if ip.is_unspecified() => address::own(),
         ip => ip,
-    });
+    })
+}
+
+/// Keys and kubeconfigs: the children find them where they look for them.
+fn make_state(args: &UpArgs, layout: &Layout) -> Result<()> {
+    if let (_, Some(key)) = Encryption::own(&layout.root)? {
+        pki::write_private(&layout.recovery_key, recovery_text(&key).as_bytes())?;
+    }
+    args.remember(layout)?;
+    let now = jiff::Timestamp::now().as_second();
+    let advertise = advertise_address(args);
     let config = pki::Config { addresses: vec![advertise], ..pki::Config::default() };
     let pki = Pki::open(&layout.root, config, now)
         .with_context(|| format!("cannot open the keys in {}", layout.pki_dir.display()))?;
@@ -118,12 +129,16 @@ fn supervisor_config(args: &UpArgs, layout: Layout) -> Result<Config> {
     for client in [pki::Client::SuperAdmin, pki::Client::Kubelet(&name), pki::Client::KubeProxy] {
         pki.kubeconfig(&client, &server, now).with_context(|| format!("cannot write {}", client.file()))?;
     }
+    Ok(())
+}
+
+fn supervisor_config(args: &UpArgs, layout: Layout) -> Result<Config> {
     let root = format!("--root={}", layout.root.display());
     let mut server_arguments = vec![
         "server".to_owned(),
         root.clone(),
         format!("--bind={}", args.bind),
-        format!("--advertise-address={advertise}"),
+        format!("--advertise-address={}", advertise_address(args)),
     ];
     server_arguments.extend(args.cluster.to_arguments());
     let mut node_arguments = vec!["node".to_owned(), root];
@@ -147,6 +162,7 @@ fn supervisor_config(args: &UpArgs, layout: Layout) -> Result<Config> {
         drain_patience: DRAIN_PATIENCE,
         ports: ports(args),
         ranges: ranges(&args.cluster),
+        room: room(&layout),
         systemd: crate::cli::notifier()?,
         layout,
     })
@@ -193,35 +209,33 @@ pub(crate) fn down(root: &Path, out: &mut dyn Write) -> Result<()> {
     if !layout.marker.is_file() {
         bail!("{} is no Corten root (it has no {MARKER_FILE}); nothing was stopped", root.display());
     }
-    lifecycle::down::down(&layout, DRAIN_PATIENCE, &mut Leftovers, out)
+    lifecycle::down::down(&layout, DRAIN_PATIENCE, &mut Leftovers::of(&layout), out)
 }
 
 /// Stops everything and removes its state.
 pub(crate) fn reset(root: &Path, out: &mut dyn Write) -> Result<()> {
-    lifecycle::down::reset(&Layout::open(root)?, DRAIN_PATIENCE, &mut Leftovers, out)
+    let layout = Layout::open(root)?;
+    lifecycle::down::reset(&layout, DRAIN_PATIENCE, &mut Leftovers::of(&layout), out)
 }
 
-/// What a node left that nobody runs any more.
-struct Leftovers;
+/// What a node left that nobody runs any more, with the options that it ran under.
+struct Leftovers(UpArgs);
 
-/// The options that a command line without any gives.
-fn defaults<T: Args + FromArgMatches>() -> Result<T> {
-    let command = T::augment_args(clap::Command::new("corten").no_binary_name(true));
-    let matches =
-        command.try_get_matches_from(Vec::<OsString>::new()).context("the defaults are not valid")?;
-    T::from_arg_matches(&matches).context("the defaults are not valid")
+impl Leftovers {
+    fn of(layout: &Layout) -> Self {
+        Self(UpArgs::remembered(layout))
+    }
 }
 
 impl Hooks for Leftovers {
     fn stop_pods(&mut self, layout: &Layout) -> Result<()> {
-        let config =
-            node::kubelet_config(layout, &defaults::<NodeOptions>()?, &defaults::<ClusterArgs>()?, None)?;
+        let config = node::kubelet_config(layout, &self.0.node, &self.0.cluster, None)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(kubelet::stop_all(&config)).context("cannot stop the pods")
     }
 
     fn remove_network(&mut self, layout: &Layout) -> Result<()> {
-        let config = node::network_config(layout, &defaults::<NodeOptions>()?, &defaults::<ClusterArgs>()?)?;
+        let config = node::network_config(layout, &self.0.node, &self.0.cluster)?;
         network::teardown(&config).context("cannot take away the network")
     }
 }

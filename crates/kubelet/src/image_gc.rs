@@ -100,9 +100,9 @@ async fn collect(context: &Context, seen: &mut BTreeMap<String, Seen>) -> Result
 
 /// How many bytes are to be freed; none while there is room enough.
 fn surplus(disk: Disk) -> Option<u64> {
-    let used = disk.capacity.saturating_sub(disk.available);
-    let is_high = disk.capacity > 0 && used * 100 / disk.capacity >= HIGH_PERCENT;
-    is_high.then(|| used.saturating_sub(disk.capacity / 100 * LOW_PERCENT))
+    let usable = disk.usable();
+    let is_high = usable > 0 && disk.used * 100 / usable >= HIGH_PERCENT;
+    is_high.then(|| disk.used.saturating_sub(usable / 100 * LOW_PERCENT))
 }
 
 fn is_used(image: &Image, used: &BTreeSet<&str>) -> bool {
@@ -143,7 +143,8 @@ mod tests {
 
     #[test]
     fn room() {
-        let disk = |available| Disk { capacity: 1000, available, inodes: 0, inodes_free: 0 };
+        let disk =
+            |available| Disk { capacity: 2000, used: 1000 - available, available, inodes: 0, inodes_free: 0 };
         assert_eq!(surplus(disk(200)), None);
         assert_eq!(surplus(disk(150)), Some(50));
         assert_eq!(surplus(disk(0)), Some(200));

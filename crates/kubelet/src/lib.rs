@@ -50,4 +50,5 @@ mod volumes;
 mod worker;
 
 pub use config::Config;
+pub use machine::Disk;
 pub use run::{Error, run, stop_all};

@@ -77,33 +77,41 @@ impl Machine {
     }
 }
 
-/// Room on a file system.
+/// Room on a file system, in bytes and files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Disk {
-    pub(crate) capacity: u64,
-    pub(crate) available: u64,
+pub struct Disk {
+    /// All of it, as upstream counts what a node has.
+    pub capacity: u64,
+    /// What is in use.
+    pub used: u64,
+    /// What can still be had: less than the rest, where the file system keeps something back.
+    pub available: u64,
     pub(crate) inodes: u64,
     pub(crate) inodes_free: u64,
 }
 
 impl Disk {
     /// Of the file system that `path` is on, or its nearest parent that is there.
-    pub(crate) fn read(path: &Path) -> Option<Self> {
+    pub fn read(path: &Path) -> Option<Self> {
         let stat = path.ancestors().find_map(|path| rustix::fs::statvfs(path).ok())?;
-        // As df(1) has it: what the file system keeps back is neither used nor to be had. Counted as used, it
-        // would make a disk that reserves much look full for ever.
-        let used = stat.f_blocks.saturating_sub(stat.f_bfree);
         Some(Self {
-            capacity: used.saturating_add(stat.f_bavail).saturating_mul(stat.f_frsize),
+            capacity: stat.f_blocks.saturating_mul(stat.f_frsize),
+            used: stat.f_blocks.saturating_sub(stat.f_bfree).saturating_mul(stat.f_frsize),
             available: stat.f_bavail.saturating_mul(stat.f_frsize),
             inodes: stat.f_files,
             inodes_free: stat.f_ffree,
         })
     }
 
+    /// What is used and what can be had together, the whole of df(1)'s percentage. What the file system keeps back is
+    /// neither: counted as used, it would make a disk that reserves much look full for ever.
+    pub(crate) fn usable(self) -> u64 {
+        self.used.saturating_add(self.available)
+    }
+
     /// Whether upstream would evict: less than a tenth of the bytes or a twentieth of the inodes is left.
-    pub(crate) fn is_short(self) -> bool {
-        self.available < self.capacity / 10 || (self.inodes > 0 && self.inodes_free < self.inodes / 20)
+    pub fn is_short(self) -> bool {
+        self.available < self.usable() / 10 || (self.inodes > 0 && self.inodes_free < self.inodes / 20)
     }
 }
 
@@ -168,6 +176,13 @@ pub(crate) fn architecture() -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_back_is_not_used() {
+        let disk =
+            |used, available| Disk { capacity: 1000, used, available, inodes: 0, inodes_free: 0 }.is_short();
+        assert_eq!((disk(500, 100), disk(500, 50), disk(0, 1000)), (false, true, false));
+    }
 
     #[test]
     fn reads_memory_and_system() {

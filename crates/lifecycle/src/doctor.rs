@@ -18,9 +18,8 @@ use serde::Serialize;
 use std::fmt;
 use std::net::IpAddr;
 
-/// Images, logs and the store need room; the kubelet evicts pods below ten percent (`nodefs.available`).
+/// Images, logs and the store need room, however large the disk.
 const DISK_BYTES_MIN: u64 = 1 << 30;
-const DISK_PERCENT_MIN: u64 = 10;
 /// Corten, containerd and a few pods.
 const MEMORY_BYTES_MIN: u64 = 448 << 20;
 /// Each watched file or directory tree of a pod's container may take one; distributions' 128 is soon used up.
@@ -50,6 +49,19 @@ pub struct Needs {
     pub ports: Vec<Port>,
     /// Addresses it gives out.
     pub ranges: Vec<Range>,
+    /// The root's file system, as the node counts it.
+    pub room: Room,
+}
+
+/// Room on a file system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that can be had.
+    pub free: u64,
+    /// All bytes.
+    pub total: u64,
+    /// Whether the node says that it has disk pressure.
+    pub is_short: bool,
 }
 
 /// An address to listen on.
@@ -150,7 +162,7 @@ pub fn judge(needs: &Needs, facts: &Facts) -> Vec<Check> {
         checks.push(good(PORTS, format!("{} free or ours", numbers.join(", "))));
     }
     checks.extend(addresses::judge(needs, facts));
-    checks.extend([host_name(facts), disk(needs, facts), memory(facts), inotify(facts)]);
+    checks.extend([host_name(facts), disk(needs), memory(facts), inotify(facts)]);
     checks.extend(neighbours(needs, facts));
     checks
 }
@@ -323,10 +335,10 @@ fn host_name(facts: &Facts) -> Check {
     )
 }
 
-fn disk(needs: &Needs, facts: &Facts) -> Check {
-    let (free, total) = facts.disk;
+fn disk(needs: &Needs) -> Check {
+    let Room { free, total, is_short } = needs.room;
     let found = format!("{} of {} free at {}", size(free), size(total), needs.layout.root.display());
-    if total > 0 && (free < DISK_BYTES_MIN || free < total / 100 * DISK_PERCENT_MIN) {
+    if total > 0 && (free < DISK_BYTES_MIN || is_short) {
         return warning("disk", found, "make room: below 10 % free the kubelet evicts pods");
     }
     good("disk", found)

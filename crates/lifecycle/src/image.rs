@@ -17,17 +17,13 @@ pub fn ensure_sandbox_image(containerd: &Containerd, layout: &Layout) -> Result<
     }
     let import = import_command(&containerd.programs, &containerd.snapshotter, layout);
     run(import, Some(&pause::archive()?)).context("cannot import the sandbox image")?;
+    make_durable(layout)?;
     Ok(true)
 }
 
 /// Imports OCI and Docker archives (`docker save`, `podman save`, `skopeo copy`). Returns a line per image.
 pub fn import(options: &Options, layout: &Layout, files: &[impl AsRef<Path>]) -> Result<Vec<String>> {
-    ensure!(
-        running(layout).is_some(),
-        "no containerd listens on {}; start the cluster first (corten up)",
-        layout.containerd_socket.display()
-    );
-    let programs = Programs::find(options)?;
+    let programs = programs(options, layout)?;
     let snapshotter = programs.settings(options, layout)?.snapshotter;
     let mut images = Vec::new();
     for file in files.iter().map(AsRef::as_ref) {
@@ -45,7 +41,60 @@ pub fn import(options: &Options, layout: &Layout, files: &[impl AsRef<Path>]) ->
             file.display()
         );
     }
+    make_durable(layout)?;
     Ok(images)
+}
+
+/// containerd before 2.0 notes durably that an image is unpacked, and leaves what it unpacked to the kernel's leisure:
+/// after a power cut within half a minute the files are there and empty, for ever (containerd/containerd#5854).
+fn make_durable(layout: &Layout) -> Result<()> {
+    let root = &layout.containerd_root;
+    let sync = || rustix::fs::syncfs(std::fs::File::open(root)?).map_err(std::io::Error::from);
+    sync().with_context(|| format!("cannot sync the file system of {}", root.display()))
+}
+
+/// An image of the runtime.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// Its name with its tag.
+    pub name: String,
+    /// Its manifest's digest.
+    pub digest: String,
+    /// As ctr prints it: `4.3 MiB`.
+    pub size: String,
+}
+
+/// The runtime's images, by name.
+pub fn list(options: &Options, layout: &Layout) -> Result<Vec<Image>> {
+    let mut command = Containerd::ctr(&programs(options, layout)?, layout);
+    command.args(["images", "list"]);
+    Ok(listed(&run(command, None).context("cannot list the runtime's images")?))
+}
+
+/// The lines of `ctr images list`: name, type, digest, size, platforms, labels. The CRI gives each image further
+/// names, by digest and by its configuration's digest, which nobody asks for.
+fn listed(output: &str) -> Vec<Image> {
+    let image = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [name, _, digest, number, unit, ..] = words[..] else { return None };
+        let is_asked_for = !name.starts_with("sha256:") && !name.contains('@');
+        is_asked_for.then(|| Image {
+            name: name.to_owned(),
+            digest: digest.to_owned(),
+            size: format!("{number} {unit}"),
+        })
+    };
+    output.lines().skip(1).filter_map(image).collect()
+}
+
+/// The programs of a containerd that runs.
+fn programs(options: &Options, layout: &Layout) -> Result<Programs> {
+    ensure!(
+        running(layout).is_some(),
+        "no containerd listens on {}; start the cluster first (corten up)",
+        layout.containerd_socket.display()
+    );
+    Programs::find(options)
 }
 
 /// The images that ctr says it imported: `unpacking NAME (sha256:...)...done` in 1.x, `NAME <blanks> saved` in 2.x.
@@ -89,6 +138,17 @@ fn run(mut command: Command, input: Option<&[u8]>) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_ctr_lists() {
+        let output = "REF  TYPE  DIGEST SIZE PLATFORMS LABELS\n\
+            a.b/c:1  application/vnd.oci.image.manifest.v1+json sha256:12 4.3 MiB linux/amd64 io.cri=managed\n\
+            a.b/c@sha256:12 t sha256:12 4.3 MiB linux/amd64 -\n\
+            sha256:34 t sha256:12 4.3 MiB linux/amd64 -\n";
+        let image = Image { name: "a.b/c:1".into(), digest: "sha256:12".into(), size: "4.3 MiB".into() };
+        assert_eq!(listed(output), [image]);
+        assert_eq!(listed("REF TYPE DIGEST SIZE PLATFORMS LABELS\n"), []);
+    }
 
     #[test]
     fn what_ctr_says() {

@@ -42,6 +42,10 @@ pub struct Layout {
     pub notify_dir: PathBuf,
     /// The node agent's socket for its CNI plugin.
     pub cni_socket: PathBuf,
+    /// The recovery key of encryption at rest, from its making until somebody was told it.
+    pub recovery_key: PathBuf,
+    /// The options of the last `up`, for `down`, `reset` and `doctor`.
+    pub up_options: PathBuf,
     /// The administrator's kubeconfig, whose path `up` prints.
     pub admin_kubeconfig: PathBuf,
     /// The kubelet's kubeconfig.
@@ -215,6 +219,8 @@ impl Layout {
             supervisor_state: run.join("supervisor.json"),
             notify_dir: run.join("notify"),
             cni_socket: run.join("cni.sock"),
+            recovery_key: root.join("recovery-key"),
+            up_options: root.join("up-options.json"),
             admin_kubeconfig: root.join("admin.kubeconfig"),
             kubelet_kubeconfig: root.join("kubelet.conf"),
             pki_dir: root.join("pki"),
@@ -315,6 +321,8 @@ mod tests {
                 supervisor_state: "/run/corten/supervisor.json",
                 notify_dir: "/run/corten/notify",
                 cni_socket: "/run/corten/cni.sock",
+                recovery_key: "/var/lib/corten/recovery-key",
+                up_options: "/var/lib/corten/up-options.json",
                 admin_kubeconfig: "/var/lib/corten/admin.kubeconfig",
                 kubelet_kubeconfig: "/var/lib/corten/kubelet.conf",
                 pki_dir: "/var/lib/corten/pki",
@@ -353,6 +361,8 @@ mod tests {
                 supervisor_state: "/srv/two/run/supervisor.json",
                 notify_dir: "/srv/two/run/notify",
                 cni_socket: "/srv/two/run/cni.sock",
+                recovery_key: "/srv/two/recovery-key",
+                up_options: "/srv/two/up-options.json",
                 admin_kubeconfig: "/srv/two/admin.kubeconfig",
                 kubelet_kubeconfig: "/srv/two/kubelet.conf",
                 pki_dir: "/srv/two/pki",

@@ -1,5 +1,6 @@
 //! The root directory: made, marked as Corten's, told from directories that are not.
 
+use crate::doctor::{self, Needs};
 use crate::layout::Layout;
 use crate::mounts;
 use anyhow::{Context, Result, bail};
@@ -22,6 +23,15 @@ const KNOWN_NAMES: [&str; 9] = [
     "kube-proxy.conf",
     "registries",
 ];
+
+/// [`prepare`]; but nothing is made for a new instance on a machine that is not fit for it.
+pub(crate) fn prepare_checked(needs: &Needs) -> Result<()> {
+    doctor::refuse_others_than_root()?;
+    if !needs.layout.marker.is_file() {
+        doctor::refuse(needs)?;
+    }
+    prepare(&needs.layout)
+}
 
 /// Makes the root and what the supervisor itself needs.
 pub fn prepare(layout: &Layout) -> Result<()> {

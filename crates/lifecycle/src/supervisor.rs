@@ -53,6 +53,8 @@ pub struct Config {
     pub ports: Vec<doctor::Port>,
     /// Which addresses are given out: looked at before the start.
     pub ranges: Vec<doctor::Range>,
+    /// The root's file system: looked at before the start.
+    pub room: doctor::Room,
     /// Told when all is up, if systemd started the supervisor.
     pub systemd: Notifier,
 }
@@ -65,6 +67,7 @@ impl Config {
             runtime: self.runtime.clone(),
             ports: self.ports.clone(),
             ranges: self.ranges.clone(),
+            room: self.room,
         }
     }
 }

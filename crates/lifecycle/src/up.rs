@@ -1,7 +1,6 @@
 //! `corten up`: in the foreground, or detached with somebody who waits until all is up.
 
-use crate::doctor;
-use crate::layout::Layout;
+use crate::doctor::Needs;
 use crate::root;
 use crate::spawn::{Ties, tie};
 use crate::supervisor::{self, Config, Report, logs};
@@ -18,9 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// A report is a line; a log's end in it is some kilobytes.
 const REPORT_BYTES_MAX: usize = 64 << 10;
 
-/// Runs the supervisor in this process, telling people on `out`.
-pub fn foreground(config: Config, out: &mut dyn Write) -> Result<()> {
-    supervisor::run(config, &mut |report| {
+/// Runs the supervisor in this process, telling people on `out`; `make` as in [`supervisor::run`].
+pub fn foreground(config: Config, make: &mut dyn FnMut() -> Result<()>, out: &mut dyn Write) -> Result<()> {
+    supervisor::run(config, make, &mut |report| {
         report.print(out);
         if matches!(report, Report::Ready { .. }) {
             let _nobody_reads = writeln!(out, "\nCtrl-C ends Corten; containers run on until `corten down`.");
@@ -29,8 +28,8 @@ pub fn foreground(config: Config, out: &mut dyn Write) -> Result<()> {
 }
 
 /// Runs the supervisor in this process, which [`detached`] started, telling it on standard output.
-pub fn supervise_for_waiting_parent(config: Config) -> Result<()> {
-    supervisor::run(config, &mut |report| {
+pub fn supervise_for_waiting_parent(config: Config, make: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+    supervisor::run(config, make, &mut |report| {
         let mut line = serde_json::to_vec(report).unwrap_or_default();
         line.push(b'\n');
         // Whoever waited may have gone; the cluster comes up all the same.
@@ -51,14 +50,9 @@ fn close_stdout() {
 
 /// Starts `executable arguments...`, which must call [`supervise_for_waiting_parent`], in a session of its
 /// own, and tells on `out` how it comes up until it is up.
-pub fn detached(
-    layout: &Layout,
-    executable: &Path,
-    arguments: &[OsString],
-    out: &mut dyn Write,
-) -> Result<()> {
-    doctor::refuse_others_than_root()?;
-    root::prepare(layout)?;
+pub fn detached(needs: &Needs, executable: &Path, arguments: &[OsString], out: &mut dyn Write) -> Result<()> {
+    root::prepare_checked(needs)?;
+    let layout = &needs.layout;
     let log_path = layout.log_file("supervisor");
     let mut command = Command::new(executable);
     command.args(arguments).current_dir("/");

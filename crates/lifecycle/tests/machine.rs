@@ -180,6 +180,7 @@ fn config(layout: Layout) -> supervisor::Config {
         drain_patience: Duration::from_secs(60),
         ports: vec![],
         ranges: vec![],
+        room: doctor::Room::default(),
         systemd: Notifier::default(),
     }
 }
@@ -189,7 +190,7 @@ fn role_supervisor() {
     let Some(layout) = role_root() else { return };
     // The test harness has begun a line.
     println!();
-    let result = lifecycle::up::supervise_for_waiting_parent(config(layout));
+    let result = lifecycle::up::supervise_for_waiting_parent(config(layout), &mut || Ok(()));
     std::process::exit(i32::from(result.is_err()));
 }
 
@@ -233,7 +234,7 @@ fn role_supervisor_of_failing() {
     config.runtime = supervisor::Runtime::None;
     config.children.truncate(1);
     config.children[0].arguments = arguments("role_failing");
-    let result = lifecycle::up::supervise_for_waiting_parent(config);
+    let result = lifecycle::up::supervise_for_waiting_parent(config, &mut || Ok(()));
     std::process::exit(i32::from(result.is_err()));
 }
 
@@ -251,13 +252,14 @@ fn role_supervisor_of_taken_port() {
         what: "API server".into(),
         option: "--bind".into(),
     }];
-    let result = lifecycle::up::supervise_for_waiting_parent(config);
+    let result = lifecycle::up::supervise_for_waiting_parent(config, &mut || Ok(()));
     std::process::exit(i32::from(result.is_err()));
 }
 
 fn up_error(layout: &Layout, role: &str) -> String {
     let executable = std::env::current_exe().unwrap();
-    let result = lifecycle::up::detached(layout, &executable, &arguments(role), &mut Vec::new());
+    let needs = config(layout.clone()).needs();
+    let result = lifecycle::up::detached(&needs, &executable, &arguments(role), &mut Vec::new());
     format!("{:#}", result.unwrap_err())
 }
 
@@ -284,7 +286,7 @@ fn what_does_not_come_up_says_why() {
 fn up(layout: &Layout) -> String {
     let mut out = Vec::new();
     lifecycle::up::detached(
-        layout,
+        &config(layout.clone()).needs(),
         &std::env::current_exe().unwrap(),
         &arguments("role_supervisor"),
         &mut out,

@@ -1,6 +1,5 @@
 //! What the machine uses, from `/proc`.
 
-use std::path::Path;
 use std::time::SystemTime;
 
 /// `USER_HZ`: the unit of `/proc/stat` is a hundredth of a second on every architecture.
@@ -76,28 +75,6 @@ impl Node {
     /// What cannot be taken away without harm.
     pub(super) fn working_set(&self) -> u64 {
         self.memory_total.saturating_sub(self.memory_available)
-    }
-}
-
-/// A file system's room, in bytes and files.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Disk {
-    pub(super) capacity: u64,
-    pub(super) available: u64,
-    pub(super) inodes: u64,
-    pub(super) inodes_free: u64,
-}
-
-impl Disk {
-    /// Of the file system that `path` is on.
-    pub(super) fn read(path: &Path) -> Option<Self> {
-        let stat = rustix::fs::statvfs(path).ok()?;
-        Some(Self {
-            capacity: stat.f_blocks.saturating_mul(stat.f_frsize),
-            available: stat.f_bavail.saturating_mul(stat.f_frsize),
-            inodes: stat.f_files,
-            inodes_free: stat.f_ffree,
-        })
     }
 }
 

@@ -4,9 +4,9 @@
 
 use super::Server;
 use super::metrics::pods;
-use super::node::Disk;
 use super::respond::{self, Answer};
 use super::usage::{self, Container, Sample};
+use crate::machine::Disk;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -26,7 +26,7 @@ fn document(node_name: &str, sample: &Sample, disk: Option<Disk>, pid_max: &Path
             "time": time,
             "availableBytes": d.available,
             "capacityBytes": d.capacity,
-            "usedBytes": d.capacity.saturating_sub(d.available),
+            "usedBytes": d.used,
             "inodesFree": d.inodes_free,
             "inodes": d.inodes,
             "inodesUsed": d.inodes.saturating_sub(d.inodes_free),

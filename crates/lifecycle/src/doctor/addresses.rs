@@ -126,25 +126,27 @@ pub(super) fn judge(needs: &Needs, facts: &Facts) -> Vec<Check> {
                 ));
             }
         }
-        let own = |route: &&Route| route.interface.starts_with(&needs.layout.interface_prefix);
-        for route in facts.routes.iter().filter(|r| !own(r) && r.network.overlaps(range.network)) {
-            let found = format!(
-                "{} for {} overlaps the host's {} on {}",
-                range.network, range.what, route.network, route.interface
-            );
-            let advice = format!("choose another range by {}", range.option);
-            match route.gateway {
-                false => checks.push(bad(name, found, advice)),
-                true if route.network.length <= range.network.length => {
-                    checks.push(warning(
-                        name,
-                        found,
-                        format!("hosts with these addresses cannot be reached any more; {advice}"),
-                    ));
-                }
-                true => {}
-            }
-        }
+        let is_own = |route: &Route| route.interface.starts_with(&needs.layout.interface_prefix);
+        let overlapping = facts.routes.iter().filter(|r| !is_own(r) && r.network.overlaps(range.network));
+        let (routed, direct): (Vec<_>, Vec<_>) = overlapping.partition(|route| route.gateway);
+        let found = |routes: &[&Route]| {
+            let first = routes.first()?;
+            let more = match routes.len() - 1 {
+                0 => String::new(),
+                more => format!(", and {more} more of its routes"),
+            };
+            Some(format!(
+                "{} for {} overlaps the host's {} on {}{more}",
+                range.network, range.what, first.network, first.interface
+            ))
+        };
+        let advice = format!("choose another range by {}", range.option);
+        // Another cluster's pods have a route each: one line says it for all.
+        checks.extend(found(&direct).map(|found| bad(name, found, advice.clone())));
+        let wide: Vec<_> =
+            routed.into_iter().filter(|route| route.network.length <= range.network.length).collect();
+        let advice = format!("hosts with these addresses cannot be reached any more; {advice}");
+        checks.extend(found(&wide).map(|found| warning(name, found, advice)));
     }
     if checks.is_empty() && !needs.ranges.is_empty() {
         let ranges: Vec<String> =

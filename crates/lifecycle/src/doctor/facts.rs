@@ -8,7 +8,7 @@ use crate::containerd::{Programs, Version, overlay_works};
 use crate::supervisor::{Runtime, State, holder};
 use std::collections::BTreeSet;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// All that is judged.
 #[derive(Clone, Debug)]
@@ -35,8 +35,6 @@ pub struct Facts {
     pub routes: Vec<Route>,
     /// `uname -n`.
     pub host_name: String,
-    /// Free and all bytes of the root's file system.
-    pub disk: (u64, u64),
     /// Physical memory.
     pub memory_bytes: u64,
     /// `fs.inotify.max_user_instances`.
@@ -100,7 +98,6 @@ impl Facts {
             own_processes: own_processes(needs),
             routes: addresses::routes(),
             host_name: text(system.nodename()),
-            disk: disk(&needs.layout.root),
             memory_bytes: field("/proc/meminfo", "MemTotal:")
                 .and_then(|v| v.parse::<u64>().ok())
                 .unwrap_or(0)
@@ -152,10 +149,4 @@ fn runtime(needs: &Needs) -> RuntimeFacts {
             }
         },
     }
-}
-
-/// Of the directory or its nearest ancestor that exists.
-fn disk(root: &Path) -> (u64, u64) {
-    let there = root.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
-    rustix::fs::statvfs(there).map_or((0, 0), |s| (s.f_bavail * s.f_frsize, s.f_blocks * s.f_frsize))
 }

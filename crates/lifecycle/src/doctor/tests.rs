@@ -25,6 +25,7 @@ fn needs() -> Needs {
         runtime: Runtime::Own(Options::default()),
         ports: vec![port(any, 6443, Transport::Tcp, "API"), port(any, 10250, Transport::Tcp, "kubelet")],
         ranges: vec![range("10.244.0.0/16", "pods"), range("10.96.0.0/16", "services")],
+        room: Room { free: 50 << 30, total: 100 << 30, is_short: false },
     }
 }
 
@@ -49,7 +50,6 @@ fn facts() -> Facts {
         own_processes: BTreeSet::new(),
         routes: vec![],
         host_name: "node-1.example".into(),
-        disk: (50 << 30, 100 << 30),
         memory_bytes: 16 << 30,
         inotify_instances: 8_192,
         processes: vec![(1, "systemd".into())],
@@ -246,6 +246,16 @@ fn addresses_that_are_used() {
         "#]],
     );
     check(
+        |_, facts| {
+            let route = |n: u8| route(&format!("10.244.0.{n}/32"), &format!("cbcd{n}"), false);
+            facts.routes = (1..=110).map(route).collect();
+        },
+        expect![[r#"
+            BAD     addresses   10.244.0.0/16 for pods overlaps the host's 10.244.0.1/32 on cbcd1, and 109 more of its routes
+                                → choose another range by --pods-range
+        "#]],
+    );
+    check(
         |needs, _| needs.ranges[1].network = needs.ranges[0].network,
         expect![[r#"
         BAD     addresses   10.244.0.0/16 for services overlaps 10.244.0.0/16 for pods
@@ -269,8 +279,8 @@ fn host_names() {
 #[test]
 fn small_machines() {
     check(
-        |_, facts| {
-            facts.disk = (5 << 30, 100 << 30);
+        |needs, facts| {
+            needs.room = Room { free: 5 << 30, total: 100 << 30, is_short: true };
             facts.memory_bytes = 256 << 20;
             facts.inotify_instances = 128;
         },

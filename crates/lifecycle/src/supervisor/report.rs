@@ -19,6 +19,8 @@ pub enum Report {
     },
     /// Something is other than it should be, and goes on.
     Warning(String),
+    /// What is to be kept, told once.
+    Note(String),
     /// Everything is up.
     Ready {
         /// Since the start of `up`.
@@ -50,6 +52,7 @@ impl Report {
                 writeln!(out, "{}", format!("{name:<16}{seconds:>7.2} s  {detail}").trim_end())
             }
             Self::Warning(text) => writeln!(out, "warning: {text}"),
+            Self::Note(text) => writeln!(out, "\n{text}"),
             Self::Ready { seconds, kubeconfig } => {
                 writeln!(out, "{:<16}{seconds:>7.2} s\n\nexport KUBECONFIG={}", "ready", kubeconfig.display())
             }

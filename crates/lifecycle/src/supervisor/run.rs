@@ -27,26 +27,36 @@ const ORPHAN_PATIENCE: Duration = Duration::from_secs(20);
 /// For a supervisor that is replaced: it ends its children in turn.
 const REPLACED_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs the supervisor until it is told to end. Returns an error if something does not come up.
+/// Runs the supervisor until it is told to end. Returns an error if something does not come up. `make` makes what the
+/// children need in the root, once the machine was found fit and nobody else runs there.
 ///
 /// To be called by a thread that lives as long as the process: the children end with the thread that started
 /// them.
-pub fn run(config: Config, report: &mut dyn FnMut(&Report)) -> Result<()> {
+pub fn run(
+    config: Config,
+    make: &mut dyn FnMut() -> Result<()>,
+    report: &mut dyn FnMut(&Report),
+) -> Result<()> {
     let started = Instant::now();
-    let result = prepare_and_supervise(config, started, report);
+    let result = prepare_and_supervise(config, started, make, report);
     if let Err(error) = &result {
         report(&Report::Failed(format!("{error:#}")));
     }
     result
 }
 
-fn prepare_and_supervise(config: Config, started: Instant, report: &mut dyn FnMut(&Report)) -> Result<()> {
-    doctor::refuse_others_than_root()?;
-    root::prepare(&config.layout)?;
+fn prepare_and_supervise(
+    config: Config,
+    started: Instant,
+    make: &mut dyn FnMut() -> Result<()>,
+    report: &mut dyn FnMut(&Report),
+) -> Result<()> {
+    root::prepare_checked(&config.needs())?;
     let fingerprint = fingerprint(&config)?;
     let Some(_lock) = lock_or_replace(&config, &fingerprint, report)? else { return Ok(()) };
     end_orphans(&config);
     doctor::refuse(&config.needs())?;
+    make()?;
     let mut supervisor = Supervisor::new(config, started, fingerprint)?;
     // With the wait for an earlier supervisor and its children, if there were any.
     let seconds = started.elapsed().as_secs_f64();
@@ -253,6 +263,7 @@ impl Supervisor {
                 let seconds = self.started.elapsed().as_secs_f64();
                 self.state.ready_after_seconds = Some(seconds);
                 self.config.systemd.ready();
+                self.tell_recovery_key(report);
                 report(&Report::Ready { seconds, kubeconfig: self.config.layout.admin_kubeconfig.clone() });
             }
             Action::GiveUp(unit) => {
@@ -308,6 +319,16 @@ impl Supervisor {
         if let Some(took) = image {
             let detail = crate::pause::IMAGE.to_owned();
             self.stage(Stage { name: "sandbox image".into(), seconds: took.as_secs_f64(), detail }, report);
+        }
+    }
+
+    /// Once, and not before the cluster whose secrets it opens is there.
+    fn tell_recovery_key(&self, report: &mut dyn FnMut(&Report)) {
+        let file = &self.config.layout.recovery_key;
+        let Ok(text) = std::fs::read_to_string(file) else { return };
+        report(&Report::Note(text));
+        if let Err(error) = std::fs::remove_file(file) {
+            tracing::warn!(file = %file.display(), %error, "cannot remove the recovery key that was told");
         }
     }
 
