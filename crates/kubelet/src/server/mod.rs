@@ -8,7 +8,7 @@ mod attributes;
 mod certificate;
 mod files;
 pub(crate) mod fuzz;
-mod logs;
+pub(crate) mod logs;
 mod metrics;
 mod node;
 mod objects;

@@ -9,6 +9,7 @@ use api::core::v1::Pod;
 use crate::context::Context;
 use crate::runtime;
 use crate::runtime::messages::{ContainerFilter, ContainerState, PodSandboxFilter, PodSandboxState};
+use crate::server::logs::Printer;
 use crate::state::{PodState, Run, Sandbox, label};
 
 /// As much of a termination message as upstream reads.
@@ -67,7 +68,7 @@ impl Observer {
             };
             let mut run = Run::new(&container, status);
             if run.is_exited() {
-                read_message(context, &mut run).await;
+                read_message(&mut run).await;
             }
             self.runs.insert(run.id.clone(), run.clone());
             runs.push(run);
@@ -97,7 +98,7 @@ impl Observer {
 }
 
 /// Reads what the container left as its last word.
-async fn read_message(context: &Context, run: &mut Run) {
+async fn read_message(run: &mut Run) {
     let path = run.message_path.clone();
     let falls_back =
         run.annotations.get(label::MESSAGE_POLICY).map(String::as_str) == Some("FallbackToLogsOnError");
@@ -109,7 +110,6 @@ async fn read_message(context: &Context, run: &mut Run) {
         let message = message.filter(|message| !message.is_empty());
         message.or_else(|| use_log.then(|| last_lines(Path::new(&log)))?)
     });
-    let _ = context;
     if let Ok(Some(message)) = read.await {
         run.message = if run.message.is_empty() { message } else { format!("{}: {message}", run.message) };
     }
@@ -125,17 +125,18 @@ fn tail(path: &Path, bytes: u64) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&data).into_owned())
 }
 
-/// The last lines of a container's log, without what the runtime writes before each.
+/// The last lines of a container's log, as `kubectl logs` shows them.
 fn last_lines(path: &Path) -> Option<String> {
     // Each line has some 40 bytes of time and stream before it.
     let text = tail(path, LOG_MESSAGE_BYTES_MAX + 48 * LOG_MESSAGE_LINES_MAX as u64).ok()?;
-    let lines: Vec<_> = text.lines().filter_map(|line| line.splitn(4, ' ').nth(3)).collect();
-    let first = lines.len().saturating_sub(LOG_MESSAGE_LINES_MAX);
-    let mut message = lines[first..].iter().map(|line| format!("{line}\n")).collect::<String>();
-    while message.len() as u64 > LOG_MESSAGE_BYTES_MAX {
-        message.remove(0);
+    let lines: Vec<_> = text.lines().collect();
+    let mut printer = Printer::new(None, false, None);
+    let mut message = Vec::new();
+    for line in &lines[lines.len().saturating_sub(LOG_MESSAGE_LINES_MAX)..] {
+        printer.line(line.as_bytes(), &mut message);
     }
-    Some(message).filter(|message| !message.is_empty())
+    let surplus = message.len().saturating_sub(LOG_MESSAGE_BYTES_MAX as usize);
+    Some(String::from_utf8_lossy(&message[surplus..]).into_owned()).filter(|message| !message.is_empty())
 }
 
 /// Where a container's log is: `<pod's logs>/CONTAINER/N.log`.
@@ -158,5 +159,10 @@ mod tests {
         std::fs::write(&path, line("a") + &line("b c")).unwrap();
         assert_eq!(last_lines(&path).unwrap(), "a\nb c\n");
         assert_eq!(tail(&path, 4).unwrap(), "b c\n");
+        let partial = "2026-01-01T00:00:00.000000000Z stdout P DONE\n";
+        std::fs::write(&path, partial).unwrap();
+        assert_eq!(last_lines(&path).unwrap(), "DONE");
+        std::fs::write(&path, line("a") + &line(&"b".repeat(LOG_MESSAGE_BYTES_MAX as usize - 1))).unwrap();
+        assert_eq!(last_lines(&path).unwrap(), "b".repeat(LOG_MESSAGE_BYTES_MAX as usize - 1) + "\n");
     }
 }

@@ -31,7 +31,7 @@ impl<'a> Line<'a> {
 
 /// Makes of a log's lines what a client wants to see.
 #[derive(Debug)]
-pub(in crate::server) struct Printer {
+pub(crate) struct Printer {
     since: Option<Timestamp>,
     timestamps: bool,
     remaining: Option<u64>,
@@ -40,11 +40,7 @@ pub(in crate::server) struct Printer {
 }
 
 impl Printer {
-    pub(in crate::server) fn new(
-        since: Option<Timestamp>,
-        timestamps: bool,
-        limit_bytes: Option<u64>,
-    ) -> Self {
+    pub(crate) fn new(since: Option<Timestamp>, timestamps: bool, limit_bytes: Option<u64>) -> Self {
         Self { since, timestamps, remaining: limit_bytes, at_start: true }
     }
 
@@ -54,7 +50,7 @@ impl Printer {
     }
 
     /// Takes one line of the file, without its newline.
-    pub(in crate::server) fn line(&mut self, line: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn line(&mut self, line: &[u8], out: &mut Vec<u8>) {
         let Some(line) = Line::parse(line).filter(|line| self.is_wanted(line)) else { return };
         if self.timestamps && self.at_start {
             self.write(nanoseconds(line.time).as_bytes(), out);
