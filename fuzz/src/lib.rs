@@ -1,9 +1,9 @@
 //! Fuzzing on stable Rust: a deterministic mutator drives targets that panic when something is wrong.
 //!
 //! ```text
-//! cargo run --release -- TARGET --runs N --seed S   made inputs; TARGET may be `all`; also --seconds, --faults
-//! cargo run --release -- TARGET --file PATH         one input again
-//! cargo test                                        the corpus as it is
+//! cargo fuzz TARGET --runs N --seed S   made inputs; TARGET may be `all`; also --seconds, --cpu-seconds, --faults
+//! cargo fuzz TARGET --file PATH         one input again
+//! cargo test -p fuzz                    the corpus as it is
 //! ```
 //!
 //! Run `i` of seed `S` is the same on every machine. A failing input is written to `artifacts/`; when it is

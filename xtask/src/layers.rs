@@ -5,7 +5,7 @@ use std::process::Command;
 
 /// Every crate with its height. A crate may depend on lower ones; within a layer the first digit is the
 /// same and the second says who stands on whom.
-const HEIGHTS: [(&str, u32); 26] = [
+const HEIGHTS: [(&str, u32); 27] = [
     ("value", 10),
     ("explain", 10),
     ("meta", 11),
@@ -31,6 +31,7 @@ const HEIGHTS: [(&str, u32); 26] = [
     ("dns", 40),
     ("lifecycle", 40),
     ("corten", 50),
+    ("fuzz", 60),
     ("xtask", 60),
 ];
 

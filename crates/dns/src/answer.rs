@@ -80,7 +80,10 @@ fn reply(question: &Message, code: ResponseCode, by: By, fill: impl FnOnce(&mut 
     response.metadata.recursion_desired = question.metadata.recursion_desired;
     response.metadata.recursion_available = true;
     response.metadata.response_code = code;
-    response.queries.clone_from(&question.queries);
+    // Many questions at once are not answered, and not sent back either: that could be long.
+    if let [query] = question.queries.as_slice() {
+        response.queries = vec![query.clone()];
+    }
     if question.edns.is_some() {
         let mut edns = Edns::new();
         edns.set_max_payload(u16::try_from(UDP_BYTES_MAX).unwrap_or(u16::MAX));
@@ -168,6 +171,16 @@ mod tests {
         let response = ask(&zone(1), "none.ns.svc.cluster.local.", By::Udp);
         assert_eq!(response.metadata.response_code, ResponseCode::NXDomain);
         assert_eq!(response.authorities.len(), 1);
+    }
+
+    #[test]
+    fn many_questions_are_not_sent_back() {
+        let mut message = Message::query();
+        message.queries = vec![Query::query(Name::root(), RecordType::A); 256];
+        let bytes = message.to_vec().expect("bytes");
+        let Outcome::Reply(reply) = answer(&zone(1), &bytes, By::Udp) else { panic!("no reply") };
+        let reply = Message::from_vec(&reply).expect("a message");
+        assert_eq!((reply.metadata.response_code, reply.queries.len()), (ResponseCode::FormErr, 0));
     }
 
     #[test]

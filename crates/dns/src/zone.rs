@@ -85,7 +85,8 @@ impl Zone {
         if !self.origin.zone_of(name) {
             return Found::NotOurs;
         }
-        let count = usize::from(name.num_labels() - self.origin.num_labels());
+        // Not `num_labels`, which does not count a first `*`.
+        let count = name.iter().count().saturating_sub(self.origin.iter().count());
         let labels: Option<Vec<String>> = name
             .iter()
             .take(count)

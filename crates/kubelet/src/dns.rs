@@ -41,7 +41,7 @@ pub(crate) fn parse(text: &str) -> DnsConfig {
 }
 
 fn domain(word: &str) -> &str {
-    if word == "." { word } else { word.trim_end_matches('.') }
+    if word == "." { word } else { word.strip_suffix('.').unwrap_or(word) }
 }
 
 fn merge_option(options: &mut Vec<String>, option: &str) {
@@ -196,6 +196,7 @@ mod tests {
 
     #[test]
     fn resolvers() {
+        assert_eq!(parse("search .. a. .\n").searches, [".", "a", "."]);
         let host = || parse("# x\nsearch a.example b.\nnameserver 1.1.1.1\noptions ndots:1 rotate\n");
         let cluster = ["10.96.0.10".to_owned()];
         let made = |spec: serde_json::Value| {

@@ -40,7 +40,7 @@ pub fn runtime(data: &[u8]) {
         }
         5 => {
             let answer = reread::<ListPodSandboxResponse>(data).unwrap_or_default();
-            let _ = answer.items.iter().map(|sandbox| sandbox.state()).count();
+            answer.items.iter().for_each(|sandbox| drop(sandbox.state()));
         }
         6 => {
             for container in reread::<ListContainersResponse>(data).unwrap_or_default().containers {
@@ -99,9 +99,10 @@ pub fn resolv_conf(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let config = dns::parse(text);
     let written = config.servers.iter().map(|server| format!("nameserver {server}\n"));
-    let searches = format!("search {}\n", config.searches.join(" "));
     let options = format!("options {}\n", config.options.join(" "));
-    assert_eq!(dns::parse(&format!("{}{searches}{options}", written.collect::<String>())), config);
+    let again = dns::parse(&format!("{}{options}", written.collect::<String>()));
+    assert_eq!((&again.servers, &again.options), (&config.servers, &config.options));
+    assert!(config.searches.iter().all(|domain| !domain.is_empty() && !domain.contains(char::is_whitespace)));
 }
 
 /// `$(NAME)` in the commands and variables of a pod.

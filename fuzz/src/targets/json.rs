@@ -71,7 +71,7 @@ fn same(ours: &Value, theirs: &serde_json::Value) -> bool {
     match (ours, theirs) {
         (Value::Null, serde_json::Value::Null) => true,
         (Value::Bool(a), serde_json::Value::Bool(b)) => a == b,
-        (Value::Number(a), serde_json::Value::Number(b)) => same_number(&a.to_string(), b.as_str()),
+        (Value::Number(a), serde_json::Value::Number(b)) => same_number(&a.to_string(), b),
         (Value::String(a), serde_json::Value::String(b)) => a.as_str() == b,
         (Value::Array(a), serde_json::Value::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
@@ -83,8 +83,11 @@ fn same(ours: &Value, theirs: &serde_json::Value) -> bool {
     }
 }
 
-/// Ours keeps the spelling; serde_json normalises the exponent's.
-fn same_number(ours: &str, theirs: &str) -> bool {
-    let plain = |s: &str| s.replace('E', "e").replace("e+", "e");
-    plain(ours) == plain(theirs)
+/// Ours keeps the spelling, serde_json the value; its floats may be off by the last bits.
+fn same_number(ours: &str, theirs: &serde_json::Number) -> bool {
+    if theirs.is_u64() || theirs.is_i64() {
+        return ours == theirs.to_string();
+    }
+    let (Ok(ours), Some(theirs)) = (ours.parse::<f64>(), theirs.as_f64()) else { return false };
+    (ours - theirs).abs() <= ours.abs() * f64::EPSILON * 4.0 || (ours - theirs).abs() <= f64::MIN_POSITIVE
 }

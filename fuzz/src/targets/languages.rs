@@ -124,6 +124,14 @@ pub(super) const TOKENS: &[&str] = &[
 ];
 
 pub(super) const HEADERS: &[&str] = &[
+    "authorization:Bearer ",
+    "abcdef.0123456789abcdef",
+    "x-remote-user:a\n",
+    "x-remote-group:b\n",
+    "x-remote-extra-a%2f:",
+    "connection:upgrade\nupgrade:websocket\n",
+    "sec-websocket-protocol:",
+    "base64url.bearer.authorization.k8s.io.YWJj",
     "impersonate-user:",
     "impersonate-group:",
     "impersonate-uid:",

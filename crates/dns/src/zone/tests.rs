@@ -96,6 +96,8 @@ fn names_of_the_specification() {
         ("ns.svc.cluster.local.", A, "NoData"),
         ("nobody.svc.cluster.local.", A, "NoName"),
         ("svc.cluster.local.", A, "NoData"),
+        ("*.cluster.local.", A, "NoName"),
+        ("*.ns.svc.cluster.local.", A, "NoName"),
         ("example.com.", A, "NotOurs"),
         ("cluster.local.", A, "NoData"),
         (
