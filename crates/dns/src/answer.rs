@@ -2,7 +2,7 @@
 
 use crate::zone::{Found, Zone};
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::{DNSClass, RecordType};
+use hickory_proto::rr::{DNSClass, RData, Record, RecordType};
 
 /// The largest answer over UDP to who does not say what it can take (RFC 1035 section 4.2.1), in bytes.
 const UDP_BYTES: usize = 512;
@@ -10,6 +10,8 @@ const UDP_BYTES: usize = 512;
 const UDP_BYTES_MAX: usize = 1_232;
 /// What a message has at least: its header, in bytes.
 const HEADER_BYTES: usize = 12;
+/// How many aliases are followed: longer chains are somebody's mistake, or a circle.
+const ALIASES_MAX: usize = 8;
 const SERVFAIL: u8 = 2;
 const FORMERR: u8 = 1;
 
@@ -27,8 +29,37 @@ pub(crate) enum Outcome {
     Reply(Vec<u8>),
     /// Ask somebody else.
     Forward(Query),
+    /// Ask somebody else for what an alias stands for, and add that.
+    Complete(Box<Alias>),
     /// It is no question, or cannot be answered.
     Drop,
+}
+
+/// An answer that lacks the records of a name which is not the cluster's.
+#[derive(Debug)]
+pub(crate) struct Alias {
+    question: Message,
+    response: Message,
+    /// What is to be asked.
+    pub(crate) query: Query,
+}
+
+impl Alias {
+    /// The question to ask.
+    pub(crate) fn question(&self) -> Option<Vec<u8>> {
+        let mut message = Message::query();
+        message.metadata.id = self.question.metadata.id;
+        message.metadata.recursion_desired = true;
+        message.add_query(self.query.clone());
+        message.to_vec().ok()
+    }
+
+    /// The whole answer. Without records there is still the alias, as CoreDNS answers.
+    pub(crate) fn complete(mut self, found: &[u8], by: By) -> Option<Vec<u8>> {
+        let found = Message::from_vec(found).map(|message| message.answers).unwrap_or_default();
+        self.response.answers.extend(found);
+        pack(&self.question, self.response, by)
+    }
 }
 
 /// Answers from the zone, or says who is to.
@@ -66,15 +97,44 @@ pub(crate) fn answer(zone: &Zone, question: &[u8], by: By) -> Outcome {
         Found::NotOurs => Outcome::Forward(query.clone()),
         Found::NoData => reply(&message, ResponseCode::NoError, by, absent),
         Found::NoName => reply(&message, ResponseCode::NXDomain, by, absent),
-        Found::Records { answers, additionals } => reply(&message, ResponseCode::NoError, by, |response| {
+        Found::Records { answers, additionals } => {
+            let mut response = respond(&message, ResponseCode::NoError);
             response.metadata.authoritative = true;
             response.answers = answers;
             response.additionals = additionals;
-        }),
+            match follow(zone, query.query_type(), &mut response.answers) {
+                Some(query) => Outcome::Complete(Box::new(Alias { question: message, response, query })),
+                None => pack(&message, response, by).map_or(Outcome::Drop, Outcome::Reply),
+            }
+        }
     }
 }
 
+/// Adds to an alias the records of what it stands for; gives back what is to be asked elsewhere. The resolvers of C
+/// libraries do not follow aliases by themselves (stub resolvers of RFC 1034 section 5.3.1).
+fn follow(zone: &Zone, kind: RecordType, answers: &mut Vec<Record>) -> Option<Query> {
+    if !matches!(kind, RecordType::A | RecordType::AAAA) {
+        return None;
+    }
+    for _ in 0..ALIASES_MAX {
+        let RData::CNAME(target) = &answers.last()?.data else { return None };
+        let target = target.0.clone();
+        match zone.find(&target, kind) {
+            Found::NotOurs => return Some(Query::query(target, kind)),
+            Found::Records { answers: found, .. } => answers.extend(found),
+            Found::NoData | Found::NoName => return None,
+        }
+    }
+    None
+}
+
 fn reply(question: &Message, code: ResponseCode, by: By, fill: impl FnOnce(&mut Message)) -> Outcome {
+    let mut response = respond(question, code);
+    fill(&mut response);
+    pack(question, response, by).map_or(Outcome::Drop, Outcome::Reply)
+}
+
+fn respond(question: &Message, code: ResponseCode) -> Message {
     let mut response = Message::new(question.metadata.id, MessageType::Response, OpCode::Query);
     response.metadata.op_code = question.metadata.op_code;
     response.metadata.recursion_desired = question.metadata.recursion_desired;
@@ -89,19 +149,21 @@ fn reply(question: &Message, code: ResponseCode, by: By, fill: impl FnOnce(&mut 
         edns.set_max_payload(u16::try_from(UDP_BYTES_MAX).unwrap_or(u16::MAX));
         response.edns = Some(edns);
     }
-    fill(&mut response);
-    let Ok(mut bytes) = response.to_vec() else { return Outcome::Drop };
+    response
+}
+
+/// A response as it travels.
+fn pack(question: &Message, mut response: Message, by: By) -> Option<Vec<u8>> {
+    let mut bytes = response.to_vec().ok()?;
     if by == By::Udp && bytes.len() > udp_limit(question) {
         // What the asker did not ask for goes first.
         response.additionals.clear();
-        let Ok(shorter) = response.to_vec() else { return Outcome::Drop };
-        bytes = shorter;
+        bytes = response.to_vec().ok()?;
         if bytes.len() > udp_limit(question) {
-            let Ok(truncated) = response.truncate().to_vec() else { return Outcome::Drop };
-            bytes = truncated;
+            bytes = response.truncate().to_vec().ok()?;
         }
     }
-    Outcome::Reply(bytes)
+    Some(bytes)
 }
 
 fn udp_limit(question: &Message) -> usize {
@@ -164,6 +226,48 @@ mod tests {
         let tcp = ask(&zone, "web.ns.svc.cluster.local.", By::Tcp);
         assert!(!tcp.metadata.truncation);
         assert_eq!(tcp.answers.len(), 100);
+    }
+
+    #[test]
+    fn aliases_are_followed() {
+        let services = Lister::new();
+        let mut web = Service::default();
+        web.metadata.namespace = Some("ns".into());
+        web.metadata.name = Some("web".into());
+        web.spec =
+            Some(ServiceSpec { cluster_ips: Some(vec!["10.96.0.7".into()]), ..ServiceSpec::default() });
+        services.put(web);
+        let targets = [
+            ("in", "web.ns.svc.cluster.local"),
+            ("out", "example.org"),
+            ("round", "round.ns.svc.cluster.local"),
+        ];
+        for (name, target) in targets {
+            let mut alias = Service::default();
+            alias.metadata.namespace = Some("ns".into());
+            alias.metadata.name = Some(name.into());
+            let (type_, external_name) = (Some("ExternalName".into()), Some(target.into()));
+            alias.spec = Some(ServiceSpec { type_, external_name, ..ServiceSpec::default() });
+            services.put(alias);
+        }
+        let zone = Zone::new("cluster.local", services, Lister::new()).expect("a zone");
+        assert_eq!(ask(&zone, "in.ns.svc.cluster.local.", By::Udp).answers.len(), 2);
+        // An alias of itself ends.
+        assert!(ask(&zone, "round.ns.svc.cluster.local.", By::Udp).answers.len() > 1);
+
+        let mut message = Message::query();
+        message.add_query(Query::query(
+            Name::from_ascii("out.ns.svc.cluster.local.").expect("a name"),
+            RecordType::A,
+        ));
+        let outcome = answer(&zone, &message.to_vec().expect("bytes"), By::Udp);
+        let Outcome::Complete(alias) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(alias.query.name().to_string(), "example.org.");
+        let mut found = Message::from_vec(&alias.question().expect("a question")).expect("a message");
+        let address = hickory_proto::rr::rdata::A::new(192, 0, 2, 1);
+        found.answers.push(Record::from_rdata(alias.query.name().clone(), 30, RData::A(address)));
+        let whole = alias.complete(&found.to_vec().expect("bytes"), By::Udp).expect("an answer");
+        assert_eq!(Message::from_vec(&whole).expect("a message").answers.len(), 2);
     }
 
     #[test]

@@ -54,6 +54,10 @@ pub fn question(data: &[u8]) {
                 assert!(!query.name().to_lowercase().to_ascii().ends_with(".cluster.local."));
                 server_failure(data)
             }
+            Outcome::Complete(alias) => match alias.complete(data, by) {
+                Some(bytes) => bytes,
+                None => continue,
+            },
             Outcome::Drop => continue,
         };
         assert!(data[2] & 0x80 == 0, "an answer was answered");

@@ -1,6 +1,6 @@
 //! Sockets and limits.
 
-use crate::answer::{By, Outcome, answer, server_failure};
+use crate::answer::{Alias, By, Outcome, answer, server_failure};
 use crate::forward::{Forwarder, Upstreams};
 use crate::zone::Zone;
 use api::core::v1::Service;
@@ -85,6 +85,14 @@ async fn serve_udp(server: Arc<Server>, socket: Arc<UdpSocket>) {
             Outcome::Reply(bytes) => {
                 let _ = socket.send_to(&bytes, from).await;
             }
+            Outcome::Complete(alias) => {
+                let (server, socket) = (server.clone(), socket.clone());
+                tokio::spawn(async move {
+                    if let Some(bytes) = complete(&server, *alias, By::Udp).await {
+                        let _ = socket.send_to(&bytes, from).await;
+                    }
+                });
+            }
             Outcome::Forward(query) => {
                 let (server, socket, question) = (server.clone(), socket.clone(), question.to_vec());
                 tokio::spawn(async move {
@@ -95,6 +103,11 @@ async fn serve_udp(server: Arc<Server>, socket: Arc<UdpSocket>) {
             Outcome::Drop => {}
         }
     }
+}
+
+async fn complete(server: &Server, alias: Alias, by: By) -> Option<Vec<u8>> {
+    let found = server.forwarder.answer(&alias.question()?, &alias.query, by).await;
+    alias.complete(&found, by)
 }
 
 async fn serve_tcp(server: Arc<Server>, listener: TcpListener) {
@@ -128,6 +141,10 @@ async fn converse(server: &Server, mut stream: TcpStream) -> std::io::Result<()>
         let bytes = match answer(&server.zone, &question, By::Tcp) {
             Outcome::Reply(bytes) => bytes,
             Outcome::Forward(query) => server.forwarder.answer(&question, &query, By::Tcp).await,
+            Outcome::Complete(alias) => match complete(server, *alias, By::Tcp).await {
+                Some(bytes) => bytes,
+                None => return Ok(()),
+            },
             Outcome::Drop => return Ok(()),
         };
         let bytes = if bytes.len() > usize::from(u16::MAX) { server_failure(&question) } else { bytes };
