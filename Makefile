@@ -52,6 +52,7 @@ test-cluster: ## a whole cluster in a network namespace of its own, with real ku
 	./scripts/test-cluster
 
 test-guest: build ## an emulated machine: systemd, cgroup v2, restarts, power cuts; GUEST_OPTIONS="--cuts N --seed N"; needs root
+	./scripts/install-test-tools
 	./scripts/test-guest $(GUEST_OPTIONS)
 
 golden:    ## replays the recorded requests of a real server against --only api

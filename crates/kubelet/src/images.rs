@@ -126,7 +126,10 @@ async fn pull(
     }
     drop(permit);
     let present = match result {
-        Ok(_) => context.runtime.image_status(image.clone()).await.map_err(|error| error.to_string()),
+        Ok(_) => {
+            make_durable(context).await;
+            context.runtime.image_status(image.clone()).await.map_err(|error| error.to_string())
+        }
         Err(error) => Err(error),
     };
     match present.and_then(|image| image.ok_or_else(|| "the pulled image is not there".to_owned())) {
@@ -154,6 +157,19 @@ async fn pull(
             let reason = "ErrImagePull";
             pulls.errors.insert(wanted, (now, format!("{reason}: {error}")));
             Err(Reason { reason: reason.into(), message: error })
+        }
+    }
+}
+
+/// Some runtimes note durably that an image is there before its files are: after a power cut within half a minute
+/// they would be empty, for ever (containerd/containerd#5854, before 2.0).
+async fn make_durable(context: &Context) {
+    let Ok(info) = context.runtime.image_fs_info().await else { return };
+    let places = info.image_filesystems.into_iter().filter_map(|fs| fs.fs_id).map(|id| id.mountpoint);
+    for place in places.filter(|place| !place.is_empty()) {
+        let sync = move || rustix::fs::syncfs(std::fs::File::open(&place)?).map_err(std::io::Error::from);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(sync).await {
+            tracing::warn!(%error, "cannot sync the file system of images");
         }
     }
 }

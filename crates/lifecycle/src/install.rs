@@ -4,6 +4,10 @@
 //! (`KillMode=process`), which ends its children; containerd is in a cgroup of its own, so containers run on
 //! over restarts and upgrades. `corten down` ends everything: the supervisor then leaves with success, and
 //! `Restart=on-failure` lets it be.
+//!
+//! When the machine goes down, so does the instance. Else systemd would take pods' volumes away under them, tell all
+//! processes at once to end, and wait for those that do not: a container's first process ignores SIGTERM unless it
+//! asked for it (pid_namespaces(7)), so each reboot would take a minute and a half.
 
 use crate::layout::{DEFAULT_ROOT, Layout};
 use anyhow::{Context, Result, bail};
@@ -19,6 +23,9 @@ pub const UNIT: &str = "corten.service";
 pub const UNIT_DIRECTORY: &str = "/etc/systemd/system";
 /// Where the executable goes.
 pub const EXECUTABLE: &str = "/usr/local/bin/corten";
+
+/// For all of `corten down` and some more: see the patiences in [`crate::down`].
+const STOP_SECONDS: u32 = 180;
 
 /// What is installed.
 #[derive(Clone, Debug)]
@@ -42,11 +49,11 @@ pub fn unit_name(layout: &Layout) -> String {
 
 /// The unit's text.
 pub fn unit(layout: &Layout, executable: &Path, arguments: &[String]) -> String {
-    let mut command = format!("{} up", executable.display());
+    let executable = executable.display();
     let root = layout.root.to_string_lossy();
-    if root != DEFAULT_ROOT {
-        let _never = write!(command, " --root {}", quote(&root));
-    }
+    // Needs no quotes: see `layout::Error::Characters`.
+    let option = if root == DEFAULT_ROOT { String::new() } else { format!(" --root {root}") };
+    let mut command = format!("{executable} up{option}");
     for argument in arguments {
         let _never = write!(command, " {}", quote(argument));
     }
@@ -65,13 +72,15 @@ StartLimitIntervalSec=0
 Type=notify
 NotifyAccess=main
 ExecStart={command}
+# At the machine's end pods are stopped, too.
+ExecStop=/bin/sh -c 'case $$(systemctl is-system-running) in stopping) exec {executable} down{option} ;; esac'
 # Only the supervisor is signalled, and ends its children in order; containers outlive it.
 KillMode=process
 Delegate=yes
 Restart=on-failure
 RestartSec=1
 TimeoutStartSec=infinity
-TimeoutStopSec=90
+TimeoutStopSec={STOP_SECONDS}
 OOMScoreAdjust=-999
 LimitNOFILE=1048576
 LimitNPROC=infinity
@@ -113,6 +122,9 @@ pub fn install(layout: &Layout, options: &Options, out: &mut dyn Write) -> Resul
         // One that runs already goes over to the executable that was installed.
         systemctl(&["restart", &name])?;
         let _nobody_reads = writeln!(out, "{name} runs, and starts at each boot");
+        crate::root::tell_recovery_key(layout, |text| {
+            let _nobody_reads = writeln!(out, "\n{text}");
+        });
     }
     Ok(())
 }
@@ -220,13 +232,15 @@ mod tests {
             Type=notify
             NotifyAccess=main
             ExecStart=/usr/local/bin/corten up
+            # At the machine's end pods are stopped, too.
+            ExecStop=/bin/sh -c 'case $$(systemctl is-system-running) in stopping) exec /usr/local/bin/corten down ;; esac'
             # Only the supervisor is signalled, and ends its children in order; containers outlive it.
             KillMode=process
             Delegate=yes
             Restart=on-failure
             RestartSec=1
             TimeoutStartSec=infinity
-            TimeoutStopSec=90
+            TimeoutStopSec=180
             OOMScoreAdjust=-999
             LimitNOFILE=1048576
             LimitNPROC=infinity
@@ -242,6 +256,7 @@ mod tests {
         let arguments = ["--node-name".to_owned(), "50% $HOME \"x\"".to_owned()];
         let text = unit(&other, Path::new(EXECUTABLE), &arguments);
         let command = text.lines().find_map(|l| l.strip_prefix("ExecStart=")).unwrap();
+        assert!(text.contains(" exec /usr/local/bin/corten down --root /srv/two ;;"));
         assert_eq!(command, r#"/usr/local/bin/corten up --root /srv/two --node-name "50%% $$HOME \"x\"""#);
     }
 

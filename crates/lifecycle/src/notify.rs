@@ -31,6 +31,11 @@ impl Notifier {
         Ok(Self(Some(Arc::new(socket))))
     }
 
+    /// Whether there is a service manager.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// The process does what it is for.
     pub fn ready(&self) {
         self.send("READY=1");

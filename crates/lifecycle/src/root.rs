@@ -77,6 +77,16 @@ fn forget_last_boot(layout: &Layout, boot_id: &str) -> Result<()> {
     std::fs::write(&file, now).with_context(|| format!("cannot write {}", file.display()))
 }
 
+/// Tells the recovery key of encryption at rest, if nobody was told it yet, and forgets it.
+pub(crate) fn tell_recovery_key(layout: &Layout, tell: impl FnOnce(String)) {
+    let file = &layout.recovery_key;
+    let Ok(text) = std::fs::read_to_string(file) else { return };
+    tell(text);
+    if let Err(error) = std::fs::remove_file(file) {
+        tracing::warn!(file = %file.display(), %error, "cannot remove the recovery key that was told");
+    }
+}
+
 fn make(directory: &Path, mode: u32) -> Result<()> {
     let make = DirBuilder::new().recursive(true).mode(mode).create(directory);
     let hint = match &make {

@@ -120,6 +120,8 @@ fn version_three(text: &mut String, settings: &Settings, layout: &Layout) {
     table(text, "plugins.'io.containerd.grpc.v1.cri'", &stream_keys());
     // Its socket is one for the whole host.
     table(text, "plugins.'io.containerd.nri.v1.nri'", &[("disable", "true".into())]);
+    // What an image is unpacked to is durable before it is said to be there. 1.x cannot: see `image` and the kubelet.
+    table(text, "plugins.'io.containerd.service.v1.diff-service'", &[("sync_fs", "true".into())]);
 }
 
 type Key = (&'static str, String);
@@ -302,6 +304,9 @@ mod tests {
 
             [plugins.'io.containerd.nri.v1.nri']
             disable = true
+
+            [plugins.'io.containerd.service.v1.diff-service']
+            sync_fs = true
         "#]].assert_eq(&render(&settings(2, 1), &layout));
     }
 

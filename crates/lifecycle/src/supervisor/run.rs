@@ -322,13 +322,17 @@ impl Supervisor {
         }
     }
 
-    /// Once, and not before the cluster whose secrets it opens is there.
+    /// Once, and not before the cluster whose secrets it opens is there. Not to systemd, which would write it into its
+    /// journal: `install` tells it then.
     fn tell_recovery_key(&self, report: &mut dyn FnMut(&Report)) {
-        let file = &self.config.layout.recovery_key;
-        let Ok(text) = std::fs::read_to_string(file) else { return };
-        report(&Report::Note(text));
-        if let Err(error) = std::fs::remove_file(file) {
-            tracing::warn!(file = %file.display(), %error, "cannot remove the recovery key that was told");
+        let layout = &self.config.layout;
+        if !self.config.systemd.is_heard() {
+            root::tell_recovery_key(layout, |text| report(&Report::Note(text)));
+        } else if layout.recovery_key.exists() {
+            let file = layout.recovery_key.display();
+            report(&Report::Note(format!(
+                "The recovery key for secrets is in {file}; keep it elsewhere, and remove it there"
+            )));
         }
     }
 
