@@ -6,6 +6,7 @@
 mod certificates;
 mod claim_resize;
 mod compiled;
+mod declared_features;
 mod default_class;
 mod default_tolerations;
 mod expressions;
@@ -240,6 +241,7 @@ impl Admission {
         chain.now(certificates::CertificateSubjectRestriction);
         chain.now(default_class::ingress());
         chain.now(pod_topology_labels::PodTopologyLabels);
+        chain.now(declared_features::DeclaredFeatures);
         chain.now(pod_resize::PodResizeValidator);
         chain.later(mutating_policy::MutatingAdmissionPolicy::default());
         chain.later(webhooks::MutatingWebhook::default());

@@ -20,7 +20,7 @@ pub(crate) mod fuzz;
 mod own;
 mod provider;
 
-pub use own::{RecoveryKey, restore};
+pub use own::{RecoveryKey, path as own_file, restore};
 
 use crate::storage::{Opened, Transform};
 use arc_swap::ArcSwap;

@@ -41,6 +41,9 @@ enum Command {
     /// Load and list images
     #[command(subcommand)]
     Image(ImageCommand),
+    /// Care for what is stored
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Run the control plane, or one part of it, in the foreground
     Server(ServerArgs),
     /// Run the node agent in the foreground: kubelet, network, Service rules, DNS
@@ -277,6 +280,20 @@ pub(crate) struct RootArgs {
     pub(crate) root: PathBuf,
 }
 
+/// How etcd is reached.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct EtcdArgs {
+    /// Authority of etcd's certificates (PEM)
+    #[arg(long)]
+    pub(crate) etcd_cafile: Option<PathBuf>,
+    /// Certificate for etcd (PEM)
+    #[arg(long, requires = "etcd_keyfile")]
+    pub(crate) etcd_certfile: Option<PathBuf>,
+    /// Key of the certificate for etcd (PEM)
+    #[arg(long, requires = "etcd_certfile")]
+    pub(crate) etcd_keyfile: Option<PathBuf>,
+}
+
 /// The audit log.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct AuditArgs {
@@ -341,6 +358,30 @@ pub(crate) enum ImageCommand {
     },
 }
 
+/// What is done about what is stored.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Copy a cluster's objects into an empty store: from `embedded` to etcd, or back. No server may run on
+    /// either meanwhile
+    Migrate(MigrateArgs),
+}
+
+/// Options of `corten store migrate`.
+#[derive(Debug, Args)]
+pub(crate) struct MigrateArgs {
+    /// Where the objects are: `embedded`, or `etcd=URL[,URL…]`
+    #[arg(long, value_parser = parse_store)]
+    pub(crate) from: StoreKind,
+    /// Where they go, which must be empty
+    #[arg(long, value_parser = parse_store)]
+    pub(crate) to: StoreKind,
+    /// Where state and keys are kept
+    #[arg(long, default_value = DEFAULT_ROOT)]
+    pub(crate) root: PathBuf,
+    #[command(flatten)]
+    pub(crate) etcd: EtcdArgs,
+}
+
 /// Options of `corten server`.
 #[derive(Debug, Args)]
 pub(crate) struct ServerArgs {
@@ -367,15 +408,8 @@ pub(crate) struct ServerArgs {
     /// Where objects are kept: `embedded`, or `etcd=URL[,URL…]`
     #[arg(long, default_value = "embedded", value_parser = parse_store)]
     pub(crate) store: StoreKind,
-    /// Authority of etcd's certificates (PEM)
-    #[arg(long)]
-    pub(crate) etcd_cafile: Option<PathBuf>,
-    /// Certificate for etcd (PEM)
-    #[arg(long, requires = "etcd_keyfile")]
-    pub(crate) etcd_certfile: Option<PathBuf>,
-    /// Key of the certificate for etcd (PEM)
-    #[arg(long, requires = "etcd_certfile")]
-    pub(crate) etcd_keyfile: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) etcd: EtcdArgs,
     /// Which resources are encrypted at rest, and with which keys; secrets with a key of this server's own if
     /// unset
     #[arg(long)]
@@ -429,6 +463,10 @@ pub(crate) fn run() -> Result<()> {
                 let _nobody_reads = writeln!(out, "{name:<width$}  {digest}  {size}");
             }
             Ok(())
+        }
+        Command::Store(StoreCommand::Migrate(args)) => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+            runtime.context("cannot start the async runtime")?.block_on(crate::store::migrate(&args, out))
         }
         Command::Server(args) => {
             args.cluster.check()?;

@@ -6,6 +6,7 @@ mod address;
 mod cli;
 mod node;
 mod server;
+mod store;
 mod up;
 
 use std::process::ExitCode;

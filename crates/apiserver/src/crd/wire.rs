@@ -4,6 +4,8 @@ use crate::api::Api;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::Uri;
+use meta::gvk::GroupResource;
+use meta::status::Status;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -103,11 +105,17 @@ pub(super) async fn post(api: &Api, config: &Value, body: &[u8]) -> Result<Vec<u
     {
         return Err(failed(error.to_string()));
     }
-    parse(&answer).map_err(failed)
+    let (code, body) = parse(&answer).map_err(failed)?;
+    if (200..300).contains(&code) {
+        return Ok(body);
+    }
+    let text = String::from_utf8_lossy(&body);
+    let nothing = GroupResource::new("", "");
+    Err(Status::generic_server_response(code.into(), "POST", &nothing, "", text.trim(), 0).message)
 }
 
-/// The body of an HTTP/1 answer that is a success.
-pub(super) fn parse(answer: &[u8]) -> Result<Vec<u8>, String> {
+/// The code and the body of an HTTP/1 answer.
+pub(super) fn parse(answer: &[u8]) -> Result<(u16, Vec<u8>), String> {
     let end = answer.windows(4).position(|w| w == b"\r\n\r\n").ok_or("malformed HTTP response")?;
     let (head, rest) = answer.split_at(end);
     let body = rest.get(4..).unwrap_or_default();
@@ -130,10 +138,7 @@ pub(super) fn parse(answer: &[u8]) -> Result<Vec<u8>, String> {
         Some(length) => body.get(..length).ok_or("unexpected EOF")?.to_vec(),
         None => body.to_vec(),
     };
-    if !(200..300).contains(&code) {
-        return Err(format!("the server responded with status code {code}"));
-    }
-    Ok(body)
+    Ok((code, body))
 }
 
 /// Chunks put together.

@@ -17,7 +17,8 @@ const GROUP: usize = 7;
 /// RFC 4648's base32 in lower case: no 0, 1, 8 or 9 to be mistaken for letters.
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
-pub(super) fn path(root: &Path) -> PathBuf {
+/// The file of the server's own key.
+pub fn path(root: &Path) -> PathBuf {
     root.join("pki").join(FILE)
 }
 

@@ -9,5 +9,8 @@ mod connect;
 mod encryption;
 mod endpoints;
 mod flowcontrol;
+mod resize;
 mod selectable;
 mod server;
+mod webhook;
+mod webhooks;

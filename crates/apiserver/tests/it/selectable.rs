@@ -1,37 +1,22 @@
 //! Versions of a custom kind that select by fields of their own, as upstream's conformance test
 //! "CustomResourceFieldSelectors" has them: `v1` knows `host`, `v2` calls it `hostname`.
 
-use crate::server::{Server, pki, until};
+use crate::server::{Server, until};
+use crate::webhook::{Answer, Webhook};
 use apiserver::api::Options;
 use apiserver::body::ResponseBody;
 use auth::UserInfo;
-use base64::Engine;
 use bytes::Bytes;
 use http::{Method, Request, header};
 use http_body_util::BodyExt;
-use pki::{AnyClientCertificate, HotCertificate, Names, Usage};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use value::{Value, json};
 
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
-/// Reads a request and answers it as a webhook that renames a field.
-async fn converse(stream: &mut TlsStream<TcpStream>) {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.unwrap());
-    }
-    let head = String::from_utf8(head).unwrap().to_lowercase();
-    let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")).unwrap();
-    let mut body = vec![0; length.parse().unwrap()];
-    stream.read_exact(&mut body).await.unwrap();
-    let mut review = json::parse(&body).unwrap();
-    let request = review.remove("request").unwrap();
+/// A webhook that renames a field.
+fn rename(_path: &str, review: &Value) -> Answer {
+    let request = review.at("request");
     let wanted = request.at("desiredAPIVersion").str();
     let convert = |object: &Value| {
         let mut object = object.clone();
@@ -48,38 +33,18 @@ async fn converse(stream: &mut TlsStream<TcpStream>) {
     let mut result = Value::object();
     result.set("status", "Success");
     response.set("result", result);
-    review.set("response", response);
-    let body = json::to_vec(&review);
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-    stream.write_all(head.as_bytes()).await.unwrap();
-    stream.write_all(&body).await.unwrap();
-    stream.shutdown().await.unwrap();
+    let mut answer = review.clone();
+    answer.remove("request");
+    answer.set("response", response);
+    Answer::Say(answer)
 }
 
-/// A webhook: its port, and how often it has been asked.
-async fn webhook() -> (u16, Arc<AtomicUsize>) {
-    let now = jiff::Timestamp::now().as_second();
-    let names = Names { dns: vec!["localhost".into()], ..Names::default() };
-    let subject = pki::Name::new("localhost", &[]);
-    let identity = pki().authority().issue(&subject, &names, Usage::Server, now, 3_600).unwrap();
-    let tls =
-        pki::server_config(HotCertificate::new(&identity).unwrap(), AnyClientCertificate::new(&[])).unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(tls));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = asked.clone();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let (acceptor, count) = (acceptor.clone(), count.clone());
-            tokio::spawn(async move {
-                let mut stream = acceptor.accept(stream).await.unwrap();
-                count.fetch_add(1, Ordering::Relaxed);
-                converse(&mut stream).await;
-            });
-        }
-    });
-    (port, asked)
+/// `spec.conversion` by a webhook.
+fn by_webhook(webhook: &Webhook) -> String {
+    format!(
+        r#"{{"strategy":"Webhook","webhook":{{"conversionReviewVersions":["v1"],"clientConfig":{}}}}}"#,
+        String::from_utf8(json::to_vec(&webhook.client_config("/"))).unwrap()
+    )
 }
 
 fn definition(group: &str, conversion: &str) -> String {
@@ -154,17 +119,24 @@ impl Watch {
 
     /// The next event: what happened to whom, and the host in whichever version.
     async fn next(&mut self) -> String {
+        let event = self.event().await;
+        let object = event.at("object");
+        let host = [object.at("host").str(), "/", object.at("hostname").str()].concat();
+        format!("{} {} {host}", event.at("type").str(), object.at("metadata").at("name").str())
+    }
+
+    /// The text of the error that comes next.
+    async fn error(&mut self) -> String {
+        let event = self.event().await;
+        assert_eq!(event.at("type").str(), "ERROR");
+        event.at("object").at("message").str().to_owned()
+    }
+
+    async fn event(&mut self) -> Value {
         loop {
             if let Some(end) = self.1.iter().position(|b| *b == b'\n') {
                 let line: Vec<u8> = self.1.drain(..=end).collect();
-                let event = json::parse(&line).unwrap();
-                let object = event.at("object");
-                let host = [object.at("host").str(), "/", object.at("hostname").str()].concat();
-                return format!(
-                    "{} {} {host}",
-                    event.at("type").str(),
-                    object.at("metadata").at("name").str()
-                );
+                return json::parse(&line).unwrap();
             }
             let frame = self.0.frame().await.expect("the watch goes on").unwrap();
             self.1.extend_from_slice(&frame.into_data().unwrap());
@@ -180,14 +152,9 @@ impl Watch {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_version_selects_by_its_own_fields() {
-    let (port, asked) = webhook().await;
-    let bundle = pki().authority().certificate().to_pem();
-    let bundle = base64::engine::general_purpose::STANDARD.encode(bundle);
-    let conversion = format!(
-        r#"{{"strategy":"Webhook","webhook":{{"conversionReviewVersions":["v1"],"clientConfig":{{"url":"https://localhost:{port}/","caBundle":"{bundle}"}}}}}}"#
-    );
+    let webhook = Webhook::start(rename).await;
     let group = "a.example.org";
-    let server = serve(group, &conversion).await;
+    let server = serve(group, &by_webhook(&webhook)).await;
     let sites = |version: &str, query: &str| format!("/apis/{group}/{version}/sites?{query}");
     put(&server, group, "v1", "a", "one", Method::POST).await;
     put(&server, group, "v2", "b", "one", Method::POST).await;
@@ -214,9 +181,9 @@ async fn each_version_selects_by_its_own_fields() {
     assert_eq!(list(&server, &sites("v2", &query)).await.unwrap(), ["b"]);
 
     // Three objects have been converted to v2 for all these lists, once each, and two from it.
-    let converted = asked.load(Ordering::Relaxed);
+    let converted = webhook.count();
     assert_eq!(list(&server, &sites("v2", "fieldSelector=hostname=two")).await.unwrap(), ["c"]);
-    assert_eq!(asked.load(Ordering::Relaxed), converted);
+    assert_eq!(webhook.count(), converted);
 
     let mut first = Watch::start(&server, &sites("v1", "watch=1&fieldSelector=host=one")).await;
     let mut second = Watch::start(&server, &sites("v2", "watch=1&fieldSelector=hostname=one")).await;
@@ -236,6 +203,70 @@ async fn each_version_selects_by_its_own_fields() {
     assert_eq!(list(&server, &sites("v1", "")).await.unwrap(), ["a", "d"]);
     first.expect(&["DELETED c one/"]).await;
     second.expect(&["DELETED c /one"]).await;
+}
+
+/// Fails in one of the ways that a webhook can, which the stored object names.
+fn refuse(_path: &str, review: &Value) -> Answer {
+    let request = review.at("request");
+    let object = &request.at("objects").items()[0];
+    let Answer::Say(mut answer) = rename("", review) else { unreachable!() };
+    let mut response = answer.remove("response").unwrap_or_default();
+    match object.at("metadata").at("name").str() {
+        "code" => return Answer::Fail(500, "out of order"),
+        "result" => {
+            let mut result = Value::object();
+            result.set("status", "Failure");
+            result.set("message", "no such thing");
+            response.set("result", result);
+        }
+        "none" => response.set("convertedObjects", Vec::<Value>::new()),
+        "uid" => response.set("uid", "another"),
+        "name" => {
+            let mut other = response.at("convertedObjects").items()[0].clone();
+            if let Some(metadata) = other.get_mut("metadata") {
+                metadata.set("name", "other");
+            }
+            response.set("convertedObjects", vec![other]);
+        }
+        _ => {}
+    }
+    answer.set("response", response);
+    Answer::Say(answer)
+}
+
+/// Upstream's texts: `staging/src/k8s.io/apiextensions-apiserver/pkg/apiserver/conversion`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_converted_is_an_error() {
+    let webhook = Webhook::start(refuse).await;
+    let group = "c.example.org";
+    let server = serve(group, &by_webhook(&webhook)).await;
+    let v2 = format!("/apis/{group}/v2/sites");
+    let failed = format!("conversion webhook for {group}/v1, Kind=Site");
+    for (name, why) in [
+        (
+            "code",
+            format!(
+                "{failed} failed: an error on the server (\"out of order\") has prevented the request from succeeding"
+            ),
+        ),
+        ("result", format!("{failed} failed: no such thing")),
+        ("none", format!("{failed} returned 0 objects, expected 1")),
+        ("name", format!("{failed} returned invalid object: must have the same name: name != other")),
+    ] {
+        put(&server, group, "v1", name, "one", Method::POST).await;
+        let (code, status) = server.call(Method::GET, &format!("{v2}/{name}"), "").await;
+        assert_eq!((code, status.at("message").str()), (500, why.as_str()), "{name}");
+        // A list of several is as good as its worst.
+        assert_eq!(list(&server, &v2).await.unwrap_err(), why);
+        let mut watch = Watch::start(&server, &format!("{v2}?watch=1")).await;
+        assert_eq!(watch.error().await, why);
+        // The version that is stored needs no webhook.
+        let path = format!("/apis/{group}/v1/sites/{name}");
+        assert_eq!(server.call(Method::DELETE, &path, "").await.0, 200);
+    }
+    put(&server, group, "v1", "uid", "one", Method::POST).await;
+    let why = list(&server, &v2).await.unwrap_err();
+    assert!(why.starts_with(&format!("{failed} failed: expected response.uid=")), "{why}");
 }
 
 #[tokio::test]

@@ -13,8 +13,6 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use store::etcd::EtcdOptions;
-use store::{EmbeddedStore, EtcdStore, Store};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -61,7 +59,7 @@ pub(crate) async fn start(args: &ServerArgs) -> Result<Running> {
     let keys = Arc::new(pki.service_account_keys().clone());
     let access =
         Access::new(authenticator(&pki, keys.clone()).context("cannot set up authentication")?, keys);
-    let store = open_store(args).await?;
+    let store = crate::store::open(&args.store, &args.root, &args.etcd).await?;
     let config = Config {
         advertise_address: advertise,
         port,
@@ -101,28 +99,6 @@ impl Running {
             audit.close();
         }
         served
-    }
-}
-
-async fn open_store(args: &ServerArgs) -> Result<Arc<dyn Store>> {
-    match &args.store {
-        StoreKind::Embedded => {
-            let directory = args.root.join("store");
-            let store = EmbeddedStore::open(&directory)
-                .with_context(|| format!("cannot open the store in {}", directory.display()))?;
-            Ok(Arc::new(store))
-        }
-        StoreKind::Etcd(endpoints) => {
-            let options = EtcdOptions {
-                ca_file: args.etcd_cafile.clone(),
-                client_files: args.etcd_certfile.clone().zip(args.etcd_keyfile.clone()),
-                ..EtcdOptions::new(endpoints.iter().cloned())
-            };
-            let store = EtcdStore::connect(&options)
-                .await
-                .with_context(|| format!("cannot connect to etcd at {}", endpoints.join(", ")))?;
-            Ok(Arc::new(store))
-        }
     }
 }
 

@@ -132,7 +132,9 @@ impl Managers {
         }
         let elector = Elector::new(CONTROLLER_MANAGER, identity);
         let (leading, mut leads) = watch::channel(false);
-        let electing = elector.run(&self.root, &clock, &leading, stop.clone());
+        // The lease is given back once nothing is done under it any more.
+        let (done, is_done) = watch::channel(false);
+        let electing = elector.run(&self.root, &clock, &leading, is_done);
         let controlling = async {
             tokio::select! {
                 _ = leads.wait_for(|leads| *leads) => {}
@@ -146,7 +148,7 @@ impl Managers {
         tokio::pin!(electing);
         tokio::select! {
             result = controlling => {
-                // The lease is given back once nothing is done under it any more.
+                done.send_replace(true);
                 if result.is_ok() { electing.await; }
                 result
             }

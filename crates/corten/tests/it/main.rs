@@ -1,0 +1,8 @@
+//! The binary, in processes of its own.
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+mod etcd;
+mod kills;
+mod parts;
+mod process;
+mod store;

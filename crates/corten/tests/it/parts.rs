@@ -1,0 +1,78 @@
+//! Each part of the control plane alone, over HTTPS, under the identity that upstream's has.
+
+use crate::process::{Api, Process, until};
+use client::Client;
+use http::Method;
+use pki::Pki;
+use serde_json::{Value, json};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+const PODS: &str = "/api/v1/namespaces/default/pods";
+
+async fn get(client: &Client, path: &str) -> Value {
+    let answer = client.raw(Method::GET, path, None).await;
+    answer.map_or(Value::Null, |body| serde_json::from_slice(&body).unwrap())
+}
+
+async fn send(client: &Client, method: Method, path: &str, media: &str, body: Value) {
+    client.raw(method, path, Some((media, body.to_string().into()))).await.unwrap();
+}
+
+/// Writes the kubeconfig of a component.
+fn kubeconfig(root: &Path, component: &pki::Client<'_>, api: &Api) -> String {
+    let config = pki::Config { addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)], ..pki::Config::default() };
+    let now = jiff::Timestamp::now().as_second();
+    let server = client::Kubeconfig::read(&api.kubeconfig).unwrap().server;
+    let pki = Pki::open(root, config, now).unwrap();
+    pki.kubeconfig(component, &server, now).unwrap().to_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn controllers_make_pods_and_the_scheduler_binds_them() {
+    let root = tempfile::tempdir().unwrap();
+    let api = Api::start(root.path(), &[]);
+    let client = api.client();
+    let nodes = "/api/v1/nodes";
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}});
+    send(&client, Method::POST, nodes, "application/json", node).await;
+    let room = json!({"cpu": "4", "memory": "4Gi", "pods": "10"});
+    let ready = json!([{"type": "Ready", "status": "True", "reason": "KubeletReady"}]);
+    let status = json!({"status": {"capacity": room, "allocatable": room, "conditions": ready}});
+    send(&client, Method::PATCH, "/api/v1/nodes/n/status", "application/merge-patch+json", status).await;
+    let labels = json!({"app": "a"});
+    let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {
+        "replicas": 2,
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}},
+    }});
+    let deployments = "/apis/apps/v1/namespaces/default/deployments";
+    send(&client, Method::POST, deployments, "application/json", deployment).await;
+    let pods = async || get(&client, PODS).await["items"].as_array().cloned().unwrap_or_default();
+    let leases = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
+    let holder = async |name: &str| {
+        let lease = get(&client, &format!("{leases}/{name}")).await;
+        lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!((pods().await.len(), holder("kube-controller-manager").await), (0, String::new()));
+
+    let path = kubeconfig(root.path(), &pki::Client::ControllerManager, &api);
+    let controllers =
+        Process::server(root.path(), "controllers", &["--only", "controllers", "--kubeconfig", &path]);
+    until("two pods", async || pods().await.len() == 2).await;
+    assert!(pods().await.iter().all(|pod| pod["spec"]["nodeName"].is_null()), "{}", controllers.log());
+    assert_ne!(holder("kube-controller-manager").await, "");
+    assert_eq!(holder("kube-scheduler").await, "");
+
+    let path = kubeconfig(root.path(), &pki::Client::Scheduler, &api);
+    let scheduler =
+        Process::server(root.path(), "scheduler", &["--only", "scheduler", "--kubeconfig", &path]);
+    until("bound pods", async || pods().await.iter().all(|pod| pod["spec"]["nodeName"] == "n")).await;
+    assert_ne!(holder("kube-scheduler").await, "");
+
+    // Told to end, each gives its lease back, so that the next need not wait for it to lapse.
+    scheduler.end();
+    assert_eq!(holder("kube-scheduler").await, "");
+    controllers.end();
+    assert_eq!(holder("kube-controller-manager").await, "");
+}
