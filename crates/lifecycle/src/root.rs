@@ -4,8 +4,8 @@ use crate::doctor::{self, Needs};
 use crate::layout::Layout;
 use crate::mounts;
 use anyhow::{Context, Result, bail};
-use std::fs::DirBuilder;
-use std::io::ErrorKind;
+use std::fs::{DirBuilder, File};
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
@@ -74,7 +74,13 @@ fn forget_last_boot(layout: &Layout, boot_id: &str) -> Result<()> {
             .with_context(|| format!("cannot remove {}", layout.run_dir.display()))?;
         make(&layout.run_dir, 0o711)?;
     }
-    std::fs::write(&file, now).with_context(|| format!("cannot write {}", file.display()))
+    // Durable before anything else is here: without it nothing tells what is stale.
+    let write = || {
+        let mut file = File::create(&file)?;
+        file.write_all(now.as_bytes())?;
+        file.sync_all()
+    };
+    write().with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// Tells the recovery key of encryption at rest, if nobody was told it yet, and forgets it.
