@@ -7,7 +7,7 @@ use lifecycle::Layout;
 use lifecycle::layout::DEFAULT_ROOT;
 use lifecycle::notify::Notifier;
 use network::Cidr;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -120,6 +120,20 @@ impl ClusterArgs {
             );
         }
         Ok(())
+    }
+
+    /// What the API server's certificate must name: this machine, and the Service `kubernetes` by its addresses.
+    pub(crate) fn pki_config(&self, advertise: IpAddr) -> pki::Config {
+        pki::Config {
+            addresses: vec![advertise],
+            service_addresses: self
+                .service_cluster_ip_range
+                .iter()
+                .filter_map(|range| range.nth(1))
+                .collect(),
+            cluster_domain: self.cluster_domain.clone(),
+            ..pki::Config::default()
+        }
     }
 
     /// Where Services' DNS is: the tenth address of the primary range, as kubeadm's.
@@ -429,7 +443,9 @@ pub(crate) fn run() -> Result<()> {
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let filter = EnvFilter::try_from_env("CORTEN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let is_terminal = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    log.with_ansi(is_terminal).with_target(false).init();
     let out = &mut std::io::stdout();
     match cli.command {
         Command::Up(args) => {

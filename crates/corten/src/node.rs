@@ -3,7 +3,6 @@
 use crate::address;
 use crate::cli::{ClusterArgs, NodeArgs, NodeOptions};
 use anyhow::{Context, Result, bail};
-use api::core::v1::Node;
 use client::{Client, Informers, Kubeconfig};
 use lifecycle::Layout;
 use lifecycle::notify::Notifier;
@@ -72,8 +71,6 @@ pub(crate) async fn run(args: &NodeArgs, notifier: &Arc<Notifier>) -> Result<()>
     let kubelet_config = kubelet_config(&layout, &args.node, &args.cluster, Some(authority))?;
     let network_config = network_config(&layout, &args.node, &args.cluster)?;
     network::prepare(&network_config).context("cannot set up the loopback interface")?;
-    say_when_ready(&informers, &kubelet_config.node_name, notifier);
-
     let stop = watch::Sender::new(false);
     // The network ends last: pods that end want to say good-bye.
     let stop_network = watch::Sender::new(false);
@@ -88,8 +85,10 @@ pub(crate) async fn run(args: &NodeArgs, notifier: &Arc<Notifier>) -> Result<()>
     let stop_dns = stop_network.subscribe();
     let mut dns_task = tokio::spawn(async move { dns::run(dns_config, &informers, stop_dns).await });
     let mut network_task = tokio::spawn(networking);
+    let ready = watch::Sender::new(false);
+    say_when_ready(ready.subscribe(), notifier);
     let mut kubelet_task =
-        tokio::spawn(kubelet::run(kubelet_config.clone(), kubelet_client, stop.subscribe()));
+        tokio::spawn(kubelet::run(kubelet_config.clone(), kubelet_client, ready, stop.subscribe()));
     let mut is_draining = false;
     tokio::select! {
         _ = terminate.recv() => {}
@@ -120,21 +119,11 @@ pub(crate) async fn run(args: &NodeArgs, notifier: &Arc<Notifier>) -> Result<()>
     Ok(())
 }
 
-/// Tells whoever started this process once the API server calls the node ready.
-fn say_when_ready(informers: &Informers, name: &str, notifier: &Arc<Notifier>) {
-    let (ready, mut told) = watch::channel(false);
-    let name = name.to_owned();
-    informers.get::<Node>().subscribe(move |change| {
-        let node = change.object();
-        let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
-        let is_ready = conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True");
-        if node.metadata.name.as_deref() == Some(&name) && is_ready {
-            ready.send_replace(true);
-        }
-    });
+/// Tells whoever started this process once the kubelet has told how node and pods are.
+fn say_when_ready(mut ready: watch::Receiver<bool>, notifier: &Arc<Notifier>) {
     let notifier = notifier.clone();
     tokio::spawn(async move {
-        if told.wait_for(|ready| *ready).await.is_ok() {
+        if ready.wait_for(|ready| *ready).await.is_ok() {
             notifier.ready();
         }
     });

@@ -121,8 +121,7 @@ fn make_state(args: &UpArgs, layout: &Layout) -> Result<()> {
     args.remember(layout)?;
     let now = jiff::Timestamp::now().as_second();
     let advertise = advertise_address(args);
-    let config = pki::Config { addresses: vec![advertise], ..pki::Config::default() };
-    let pki = Pki::open(&layout.root, config, now)
+    let pki = Pki::open(&layout.root, args.cluster.pki_config(advertise), now)
         .with_context(|| format!("cannot open the keys in {}", layout.pki_dir.display()))?;
     let server = format!("https://{}", SocketAddr::new(advertise, args.bind.port()));
     let name = node::node_name(&args.node)?;

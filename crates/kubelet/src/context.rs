@@ -7,6 +7,7 @@ use api::core::v1::{ConfigMap, ObjectReference, Pod, Secret, Service};
 use client::{Client, Lister};
 use parking_lot::RwLock;
 use reconcile::{Clock, EventKind, Recorder};
+use tokio::sync::watch;
 
 use crate::cgroups::Cgroups;
 use crate::config::Config;
@@ -45,6 +46,11 @@ pub(crate) struct Context {
     pub(crate) cgroups: Cgroups,
     /// Whether pods can have a network.
     pub(crate) network: RwLock<Network>,
+    /// Whether this kubelet said that its node is ready.
+    pub(crate) is_ready_told: watch::Sender<bool>,
+    /// Whether what the pods were like when it started was told anew: before, their objects say what was true for the
+    /// kubelet before it.
+    pub(crate) are_pods_told: watch::Sender<bool>,
     /// Image pulls, few at a time.
     pub(crate) pulls: Arc<tokio::sync::Semaphore>,
 }

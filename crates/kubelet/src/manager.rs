@@ -22,6 +22,9 @@ use crate::worker::{self, Handle, Wish};
 /// How often what has no owner is looked for.
 const SWEEP_PERIOD: Duration = Duration::from_secs(60);
 
+/// How long the first look at all pods may take before the node counts as ready all the same.
+const TOLD_PATIENCE: Duration = Duration::from_secs(30);
+
 /// After the runtime's stream of events ended.
 const EVENTS_RETRY: Duration = Duration::from_secs(5);
 
@@ -53,6 +56,10 @@ pub(crate) async fn run(
         () = stopped(&mut stop) => return,
     }
     let mut manager = Manager { context, pods, workers: BTreeMap::new() };
+    while let Ok(item) = news.try_recv() {
+        manager.hear(item);
+    }
+    let telling = tokio::spawn(note_when_told(manager.context.clone(), manager.told()));
     let (ended, mut ends) = mpsc::unbounded_channel();
     let listening = tokio::spawn(listen(manager.context.clone(), ended));
     let mut sweeps = tokio::time::interval(SWEEP_PERIOD);
@@ -87,10 +94,25 @@ pub(crate) async fn run(
         }
     }
     listening.abort();
+    telling.abort();
     for handle in manager.workers.into_values() {
         handle.task.abort();
         let _ = handle.task.await;
     }
+}
+
+/// Waits until the first pods were told of. One that cannot be told of keeps nobody waiting for ever.
+async fn note_when_told(context: Arc<Context>, pods: Vec<watch::Receiver<bool>>) {
+    let all = async {
+        for mut told in pods {
+            // A worker that ended has nothing more to tell.
+            let _ = told.wait_for(|told| *told).await;
+        }
+    };
+    if tokio::time::timeout(TOLD_PATIENCE, all).await.is_err() {
+        tracing::warn!("not all pods could be told of since the start");
+    }
+    context.are_pods_told.send_replace(true);
 }
 
 /// Waits until this process is to stop.
@@ -137,6 +159,11 @@ struct Manager {
 }
 
 impl Manager {
+    /// Whether each pod was told of.
+    fn told(&self) -> Vec<watch::Receiver<bool>> {
+        self.workers.values().map(|handle| handle.is_told.clone()).collect()
+    }
+
     fn hear(&mut self, News { uid, wish }: News) {
         let is_live = self.workers.get(&uid).is_some_and(|handle| !handle.task.is_finished());
         match (is_live, wish) {

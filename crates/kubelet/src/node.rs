@@ -155,6 +155,9 @@ async fn report(context: &Context, node: &Node) {
                     node = new;
                     written = context.clock.now();
                     is_first = false;
+                    if is_ready {
+                        context.is_ready_told.send_replace(true);
+                    }
                 }
                 Err(error) if error.is_not_found() || error.is_conflict() => {
                     tracing::info!(node = name, "the node's object is gone or another: registering again");

@@ -57,11 +57,17 @@ impl From<runtime::Error> for Error {
     }
 }
 
-/// Runs the kubelet until `stop` becomes true; pods go on running without it.
+/// Runs the kubelet until `stop` becomes true; pods go on running without it. `ready` becomes true once this kubelet has
+/// told how the node and its pods are: what their objects say before may be long past.
 ///
 /// # Errors
 /// What it cannot do without is missing.
-pub async fn run(config: Config, client: Client, mut stop: watch::Receiver<bool>) -> Result<(), Error> {
+pub async fn run(
+    config: Config,
+    client: Client,
+    ready: watch::Sender<bool>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), Error> {
     for dir in [&config.root_dir, &config.pod_logs_dir, &config.container_logs_dir] {
         std::fs::create_dir_all(dir).map_err(|error| Error::Directory(dir.clone(), error))?;
     }
@@ -82,6 +88,8 @@ pub async fn run(config: Config, client: Client, mut stop: watch::Receiver<bool>
         services: informers.get(),
         config_maps: Objects::new(informers.clone(), "configmap", changed.clone()),
         secrets: Objects::new(informers.clone(), "secret", changed),
+        is_ready_told: watch::Sender::new(false),
+        are_pods_told: watch::Sender::new(false),
         network: parking_lot::RwLock::new(Network::Unknown),
         pulls: Arc::new(Semaphore::new(PULLS_MAX)),
         config: config.clone(),
@@ -91,6 +99,7 @@ pub async fn run(config: Config, client: Client, mut stop: watch::Receiver<bool>
         pods: pods.clone(),
         clock,
     });
+    let told = tokio::spawn(say_when_told(context.clone(), ready));
     let serve = server::serve(config, client, pods, runtime, stop.clone());
     let work = async {
         tokio::join!(
@@ -103,7 +112,16 @@ pub async fn run(config: Config, client: Client, mut stop: watch::Receiver<bool>
     let cleaners = [tokio::spawn(logs::run(context.clone())), tokio::spawn(image_gc::run(context.clone()))];
     let result = tokio::try_join!(serve, work).map(|_| ());
     cleaners.iter().for_each(JoinHandle::abort);
+    told.abort();
     result
+}
+
+async fn say_when_told(context: Arc<Context>, ready: watch::Sender<bool>) {
+    for told in [&context.is_ready_told, &context.are_pods_told] {
+        // It lives as long as the context.
+        let _ = told.subscribe().wait_for(|told| *told).await;
+    }
+    ready.send_replace(true);
 }
 
 /// Waits for the runtime; returns its name, and whether it leaves cgroups to systemd.

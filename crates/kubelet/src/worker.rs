@@ -70,6 +70,8 @@ pub(crate) struct Handle {
     pub(crate) wake: Arc<Notify>,
     /// Set when what volumes are made of has changed.
     pub(crate) are_volumes_stale: Arc<AtomicBool>,
+    /// True once the pod's status was written as this kubelet found it.
+    pub(crate) is_told: watch::Receiver<bool>,
     pub(crate) task: JoinHandle<()>,
 }
 
@@ -79,8 +81,9 @@ pub(crate) fn begin(context: Arc<Context>, pod: Arc<Pod>) -> Handle {
     let wake = Arc::new(Notify::new());
     let worker = Worker::new(context, pod, wake.clone());
     let are_volumes_stale = worker.are_volumes_stale.clone();
+    let is_told = worker.is_told.subscribe();
     let task = tokio::spawn(worker.run(received));
-    Handle { wishes, wake, are_volumes_stale, task }
+    Handle { wishes, wake, are_volumes_stale, is_told, task }
 }
 
 struct Worker {
@@ -114,6 +117,7 @@ struct Worker {
     is_judged: bool,
     is_rejected: bool,
     are_volumes_stale: Arc<AtomicBool>,
+    is_told: watch::Sender<bool>,
 }
 
 impl Worker {
@@ -142,6 +146,7 @@ impl Worker {
             is_judged: false,
             is_rejected: false,
             are_volumes_stale: Arc::default(),
+            is_told: watch::Sender::new(false),
             context,
             pod,
             wake,
@@ -255,6 +260,9 @@ impl Worker {
         self.status = status;
         self.writer.set(&self.status);
         self.share();
+        if !*self.is_told.borrow() {
+            self.writer.tell_when_written(self.is_told.clone());
+        }
     }
 
     /// Tells the server of this process.

@@ -46,8 +46,7 @@ pub(crate) async fn start(args: &ServerArgs) -> Result<Running> {
         ip if ip.is_unspecified() => crate::address::own(),
         ip => ip,
     });
-    let config = pki::Config { addresses: vec![advertise], ..pki::Config::default() };
-    let pki = Pki::open(&args.root, config, now)
+    let pki = Pki::open(&args.root, args.cluster.pki_config(advertise), now)
         .with_context(|| format!("cannot open the keys in {}", args.root.join("pki").display()))?;
     let server = format!("https://{}", std::net::SocketAddr::new(advertise, port));
     pki.kubeconfig(&pki::Client::SuperAdmin, &server, now).context("cannot write the admin's kubeconfig")?;

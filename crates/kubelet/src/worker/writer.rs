@@ -56,6 +56,17 @@ impl Writer {
         });
     }
 
+    /// Has `told` become true when all that was set is written.
+    pub(crate) fn tell_when_written(&self, told: watch::Sender<bool>) {
+        let number = self.wanted.borrow().0;
+        let mut written = self.written.clone();
+        tokio::spawn(async move {
+            // Where the writer ended, nobody will ever write it.
+            let _ = written.wait_for(|written| *written >= number).await;
+            told.send_replace(true);
+        });
+    }
+
     /// Waits until all that was set is written, or nobody wants it any more.
     pub(crate) async fn flush(&mut self) {
         let number = self.wanted.borrow().0;

@@ -22,7 +22,8 @@ struct Kubelet {
 impl Kubelet {
     fn start(config: &Config, server: &Server) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(kubelet::run(config.clone(), server.client(), stopped));
+        let task =
+            tokio::spawn(kubelet::run(config.clone(), server.client(), watch::Sender::new(false), stopped));
         Self { stop, task }
     }
 
