@@ -288,7 +288,7 @@ impl Record {
         }
         let code = response.status().as_u16();
         if self.wants(Level::RequestResponse) {
-            self.note_body(&response);
+            self.note_body(&mut response);
         }
         let inner = &self.0;
         inner.noted.lock().code = Some(code);
@@ -318,18 +318,17 @@ impl Record {
         response
     }
 
-    fn note_body(&self, response: &Response<ResponseBody>) {
+    fn note_body(&self, response: &mut Response<ResponseBody>) {
         let media = response.headers().get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
         let media = media.unwrap_or_default();
+        let (json, yaml) = (media.starts_with("application/json"), media.starts_with("application/yaml"));
         if self.0.noted.lock().response.is_some() || !self.0.fixed.is_resource {
             return;
         }
-        let whole = response.body().to_vec();
-        if media.starts_with("application/json") && !whole.is_empty() {
+        let whole = response.body_mut().to_vec();
+        if json && !whole.is_empty() {
             self.response_object(&whole);
-        } else if media.starts_with("application/yaml")
-            && let Ok(tree) = value::yaml::parse(&whole)
-        {
+        } else if yaml && let Ok(tree) = value::yaml::parse(&whole) {
             self.response_object(&value::json::to_vec(&tree));
         }
     }

@@ -8,11 +8,45 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 /// A source of bytes that come over time (a watch, a log).
 pub trait ByteStream: Send {
     /// The next bytes; `None` at the end.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>>;
+}
+
+/// A stream that is polled in a task of its own: what it does may block. Dropping it ends it.
+pub(crate) fn apart(mut stream: Box<dyn ByteStream>) -> Box<dyn ByteStream> {
+    let (sender, receiver) = mpsc::channel(1);
+    let task = tokio::spawn(async move {
+        // Room first: what is taken from the stream has somebody who waits for it.
+        while let Ok(room) = sender.reserve().await {
+            match std::future::poll_fn(|cx| stream.poll_next(cx)).await {
+                Some(bytes) => room.send(bytes),
+                None => return,
+            }
+        }
+    });
+    Box::new(Apart { receiver, task })
+}
+
+struct Apart {
+    receiver: mpsc::Receiver<Bytes>,
+    task: JoinHandle<()>,
+}
+
+impl ByteStream for Apart {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        self.receiver.poll_recv(cx)
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// The body of a response.
@@ -26,6 +60,9 @@ pub enum ResponseBody {
         /// Its length in bytes.
         remaining: u64,
     },
+    /// Bytes that are at hand but made piece by piece, since they are many: a list of everything there is would
+    /// take its whole length of memory for each who asks.
+    Pieces(Box<dyn Iterator<Item = Bytes> + Send>),
     /// Bytes that come over time.
     Stream(Box<dyn ByteStream>),
     /// Bytes that another server sends (a kubelet, a pod). When it breaks off, so does this: what is not
@@ -45,8 +82,11 @@ impl ResponseBody {
         Self::Chunks { parts, remaining }
     }
 
-    /// The bytes, where they are known.
-    pub fn to_vec(&self) -> Vec<u8> {
+    /// The bytes, where they are at hand. They can be sent all the same.
+    pub fn to_vec(&mut self) -> Vec<u8> {
+        if let Self::Pieces(pieces) = self {
+            *self = Self::chunks(pieces.collect());
+        }
         match self {
             Self::Full(bytes) => bytes.to_vec(),
             Self::Chunks { parts, .. } => parts.iter().flat_map(|p| p.iter().copied()).collect(),
@@ -82,6 +122,7 @@ impl Body for ResponseBody {
                 *remaining -= next.as_ref().map_or(0, |b| b.len() as u64);
                 next
             }
+            Self::Pieces(pieces) => pieces.next(),
             Self::Stream(s) => match s.poll_next(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(next) => next,
@@ -95,7 +136,7 @@ impl Body for ResponseBody {
         match self {
             Self::Full(b) => b.is_empty(),
             Self::Chunks { parts, .. } => parts.is_empty(),
-            Self::Stream(_) => false,
+            Self::Pieces(_) | Self::Stream(_) => false,
             Self::Remote { body, .. } => body.is_end_stream(),
         }
     }
@@ -104,7 +145,7 @@ impl Body for ResponseBody {
         match self {
             Self::Full(b) => SizeHint::with_exact(b.len() as u64),
             Self::Chunks { remaining, .. } => SizeHint::with_exact(*remaining),
-            Self::Stream(_) => SizeHint::default(),
+            Self::Pieces(_) | Self::Stream(_) => SizeHint::default(),
             Self::Remote { body, .. } => body.size_hint(),
         }
     }

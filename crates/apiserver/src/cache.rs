@@ -15,15 +15,17 @@ mod entry;
 mod selection;
 mod watcher;
 
-pub use entry::{Entry, Event, EventKind, Head, Template, View};
+pub use entry::{Budget, Entry, Event, EventKind, Head, Template, View};
 pub use selection::{Scope, Selection};
-pub use watcher::{End, Item, Watcher};
+use watcher::Offer;
+pub use watcher::{End, Form, Item, Watcher};
 
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::Waker;
 use value::Str;
 
 /// How many events a resource remembers. With 1 KiB objects this is about 10 MiB for the busiest resource;
@@ -130,6 +132,7 @@ pub struct Cache {
     /// The selectable field by which followers are indexed besides namespace and name (`spec.nodeName`).
     trigger: Option<Str>,
     published: Arc<Published>,
+    budget: Arc<Budget>,
 }
 
 impl Cache {
@@ -143,7 +146,18 @@ impl Cache {
         let objects: BTreeMap<_, _> = objects.into_iter().map(|e| (e.key.clone(), Arc::new(e))).collect();
         let bytes = objects.values().map(|e| e.stored.len()).sum();
         let state = State { objects, bytes, forgotten: revision, ..State::default() };
-        Self { state: RwLock::new(state), watchers: Mutex::default(), trigger, published }
+        Self {
+            state: RwLock::new(state),
+            watchers: Mutex::default(),
+            trigger,
+            published,
+            budget: Arc::default(),
+        }
+    }
+
+    /// How much of what reads encode is kept.
+    pub const fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     /// The object at `key`.
@@ -275,9 +289,11 @@ impl Cache {
         if watchers.is_empty() {
             return;
         }
+        let mut wake = Vec::new();
+        let offered = Offer::new(event.clone());
         let mut offer = |scope: &Scope| {
             let Some(list) = watchers.get_mut(scope) else { return };
-            list.retain(|w| w.offer(&event));
+            list.retain(|w| w.offer(&offered, &mut wake));
             if list.is_empty() {
                 watchers.remove(scope);
             }
@@ -296,6 +312,8 @@ impl Cache {
                 offer(&Scope::Field(before.into()));
             }
         }
+        drop(watchers);
+        wake.into_iter().for_each(Waker::wake);
     }
 
     /// The narrowest scope by which a follower of this namespace and name can be indexed.

@@ -163,20 +163,21 @@ impl Call {
         accepted: Accepted,
         served: &Arc<Served>,
         hub: &Arc<Hub>,
-        entries: &[Arc<Entry>],
+        entries: Vec<Arc<Entry>>,
         meta: Value,
     ) -> Result<Reply, Status> {
-        let render =
-            |accepted, meta| Render::new(self, served.clone(), hub.clone(), accepted).list(entries, meta);
-        self.audit_protobuf(accepted, |accepted| render(accepted, meta.clone()));
-        render(accepted, meta)
+        let render = |accepted, entries, meta| {
+            Render::new(self, served.clone(), hub.clone(), accepted).list(entries, meta)
+        };
+        self.audit_protobuf(accepted, |accepted| render(accepted, entries.clone(), meta.clone()));
+        render(accepted, entries, meta)
     }
 
     /// The audit log's answers are JSON, whatever the client gets.
     fn audit_protobuf(&self, accepted: Accepted, json: impl FnOnce(Accepted) -> Result<Reply, Status>) {
         if accepted.encoding == Encoding::Protobuf
             && let Some(audit) = self.audit.as_ref().filter(|a| a.wants(Level::RequestResponse))
-            && let Ok(reply) = json(Accepted { encoding: Encoding::Json, pretty: false, ..accepted })
+            && let Ok(mut reply) = json(Accepted { encoding: Encoding::Json, pretty: false, ..accepted })
         {
             audit.response_object(&reply.body.to_vec());
         }

@@ -217,10 +217,9 @@ impl Codec {
         }
     }
 
-    /// What follows the kind in an item of a list: built-in items have none, custom ones keep it.
-    pub fn list_item<'a>(&self, json: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
-        let prefix = self.kind_prefix();
-        match json.strip_prefix(prefix.as_slice()) {
+    /// What follows the kind (`prefix`) in an item of a list: built-in items have none, custom ones keep it.
+    pub fn list_item<'a>(&self, prefix: &[u8], json: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+        match json.strip_prefix(prefix) {
             Some(rest) if self.is_typed() => {
                 out.push(b'{');
                 rest
@@ -230,7 +229,7 @@ impl Codec {
     }
 
     /// `{"kind":"…","apiVersion":"…",`
-    fn kind_prefix(&self) -> Vec<u8> {
+    pub(crate) fn kind_prefix(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64);
         out.extend_from_slice(b"{\"kind\":");
         json::write_str(&self.kind, &mut out);

@@ -11,7 +11,6 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue, Response, header};
 use http_body::Body;
-use std::collections::VecDeque;
 use std::io::Write;
 use std::task::{Context, Poll};
 
@@ -28,38 +27,44 @@ pub(crate) fn is_wanted(headers: &HeaderMap) -> bool {
 
 /// The answer, compressed if it is long enough.
 pub(crate) fn compress(response: Response<ResponseBody>) -> Response<ResponseBody> {
-    let body = response.body();
-    let whole = matches!(body, ResponseBody::Full(_) | ResponseBody::Chunks { .. });
-    let long = body.size_hint().exact().is_some_and(|length| length > LENGTH_MIN);
-    if !whole || !long || response.headers().contains_key(header::CONTENT_ENCODING) {
+    // What is made piece by piece is long, else it were not.
+    let long = match response.body() {
+        ResponseBody::Pieces(_) => true,
+        body => body.size_hint().exact().is_some_and(|length| length > LENGTH_MIN),
+    };
+    if !long || response.headers().contains_key(header::CONTENT_ENCODING) {
         return response;
     }
     let (mut parts, body) = response.into_parts();
-    let pieces = match body {
-        ResponseBody::Full(bytes) => VecDeque::from([bytes]),
-        ResponseBody::Chunks { parts, .. } => parts,
+    let pieces: Pieces = match body {
+        ResponseBody::Full(bytes) => Box::new(std::iter::once(bytes)),
+        ResponseBody::Chunks { parts, .. } => Box::new(parts.into_iter()),
+        ResponseBody::Pieces(pieces) => pieces,
         other => return Response::from_parts(parts, other),
     };
     parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     parts.headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     let encoder = Some(GzEncoder::new(Vec::with_capacity(PIECE_BYTES / 4), Compression::new(1)));
-    Response::from_parts(parts, ResponseBody::Stream(Box::new(Gzip { pieces, encoder })))
+    Response::from_parts(parts, ResponseBody::Stream(Box::new(Gzip { pieces, first: Bytes::new(), encoder })))
 }
+
+type Pieces = Box<dyn Iterator<Item = Bytes> + Send>;
 
 /// Pieces on their way through the encoder.
 struct Gzip {
-    pieces: VecDeque<Bytes>,
+    pieces: Pieces,
+    /// What of a piece is still to be compressed.
+    first: Bytes,
     /// `None` at the end.
     encoder: Option<GzEncoder<Vec<u8>>>,
 }
 
 impl Gzip {
     fn next_piece(&mut self) -> Option<Bytes> {
-        let first = self.pieces.front_mut()?;
-        if first.len() > PIECE_BYTES {
-            return Some(first.split_to(PIECE_BYTES));
+        while self.first.is_empty() {
+            self.first = self.pieces.next()?;
         }
-        self.pieces.pop_front()
+        Some(self.first.split_to(self.first.len().min(PIECE_BYTES)))
     }
 }
 
@@ -86,6 +91,7 @@ mod tests {
     use super::*;
     use flate2::read::GzDecoder;
     use http_body_util::BodyExt;
+    use std::collections::VecDeque;
     use std::io::Read;
 
     #[tokio::test]
@@ -98,7 +104,8 @@ mod tests {
             (ResponseBody::from(vec![0; 128 << 10]), false, vec![0; 128 << 10]),
             (ResponseBody::from(vec![0; 1 << 20]), true, vec![0; 1 << 20]),
             (ResponseBody::from(long.clone()), true, long.clone()),
-            (ResponseBody::chunks(chunks), true, long),
+            (ResponseBody::chunks(chunks.clone()), true, long.clone()),
+            (ResponseBody::Pieces(Box::new(chunks.into_iter())), true, long),
         ];
         for (body, compressed, want) in bodies {
             let response = compress(Response::new(body));

@@ -40,6 +40,7 @@ pub mod reply;
 pub mod request;
 pub mod resource;
 mod route;
+mod seldom;
 pub mod special;
 pub mod storage;
 pub mod table;

@@ -1,10 +1,16 @@
 //! Connections: TLS, HTTP/1.1 and HTTP/2, and the fence around a request.
 
+mod turn;
+mod wire;
+
+pub(crate) use turn::apart;
+
 use crate::body::ResponseBody;
+use crate::seldom::Seldom;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use std::convert::Infallible;
 use std::future::Future;
@@ -15,6 +21,8 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
+use turn::{Answering, Turns, Works};
+use wire::Wire;
 
 /// How many connections are open at once; further ones wait in the listen queue. A node holds two, a
 /// controller one: enough for 5,000 nodes.
@@ -45,7 +53,7 @@ pub type Answer = Pin<Box<dyn Future<Output = Response<ResponseBody>> + Send>>;
 
 /// What answers requests.
 pub trait Handler: Send + Sync + 'static {
-    /// Answers one request. Must not panic; if it does, the client gets a 500 and the connection lives on.
+    /// Answers one request. Must not panic: the other requests of the connection would end with it.
     fn handle(self: Arc<Self>, connection: Arc<Connection>, request: Request<Incoming>) -> Answer;
 }
 
@@ -108,10 +116,11 @@ async fn connection(
     let peer = tls.get_ref().1.peer_certificates().and_then(auth::Peer::new);
     let connection = Arc::new(Connection { remote, peer });
     let service = service_fn(move |request| {
-        let answer = handler.clone().handle(connection.clone(), request);
+        let answer = Answering::Here(handler.clone().handle(connection.clone(), request));
         async move { Ok::<_, Infallible>(answer.await) }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let works = Works::default();
+    let mut builder = auto::Builder::new(works.clone());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     builder
         .http2()
@@ -121,13 +130,14 @@ async fn connection(
         .max_header_list_size(HEADER_BYTES_MAX)
         .keep_alive_interval(Some(Duration::from_secs(30)))
         .keep_alive_timeout(Duration::from_secs(15));
-    let serving = builder.serve_connection_with_upgrades(TokioIo::new(tls), service);
-    tokio::pin!(serving);
+    let wire = Wire::new(tls);
+    let serving = builder.serve_connection_with_upgrades(TokioIo::new(wire.clone()), service);
+    let mut turns = Turns::new(serving, works, wire);
     let result = tokio::select! {
-        result = serving.as_mut() => result,
-        () = stopped(&mut shutdown) => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+        result = &mut turns => result,
+        () = Seldom::new(stopped(&mut shutdown)) => {
+            turns.serving().graceful_shutdown();
+            turns.await
         }
     };
     if let Err(error) = result {

@@ -89,6 +89,11 @@ impl Accepted {
     /// Compact JSON.
     pub const JSON: Self = Self { encoding: Encoding::Json, pretty: false, convert: None, stream: false };
 
+    /// Whether objects are answered as the cache has them.
+    pub const fn is_plain_json(self) -> bool {
+        matches!(self.encoding, Encoding::Json) && !self.pretty && self.convert.is_none()
+    }
+
     /// The `Content-Type` of the answer.
     pub const fn content_type(self) -> &'static str {
         self.encoding.media_type()

@@ -2,7 +2,7 @@
 //! protobuf; one, many, or as events.
 
 use crate::body::ResponseBody;
-use crate::cache::{Entry, EventKind};
+use crate::cache::{Entry, EventKind, Form};
 use crate::call::Call;
 use crate::codec;
 use crate::negotiate::{Accepted, Convert, Encoding};
@@ -17,6 +17,11 @@ use value::{Map, Value, json};
 
 /// Lists are handed over in pieces of about this size.
 const CHUNK_BYTES: usize = 64 << 10;
+/// By which a piece is longer as a rule, its last item being whole.
+const CHUNK_SLACK_BYTES: usize = 4 << 10;
+
+/// Lists up to this length are made at once and tell their length; others are made while they are sent.
+const WHOLE_BYTES_MAX: usize = 128 << 10;
 
 /// How to show the objects of one kind to one client.
 pub struct Render {
@@ -97,7 +102,7 @@ impl Render {
     }
 
     /// An answer of a list.
-    pub fn list(&mut self, entries: &[Arc<Entry>], meta: Value) -> Result<Reply, Status> {
+    pub fn list(&mut self, entries: Vec<Arc<Entry>>, meta: Value) -> Result<Reply, Status> {
         self.check_protobuf("List")?;
         // What a webhook does not convert is to be known before the answer begins.
         for entry in entries.iter().filter(|e| self.served.takes_webhook(e)) {
@@ -105,15 +110,9 @@ impl Render {
         }
         let Some(convert) = self.accepted.convert else {
             return Ok(match self.accepted.encoding {
-                Encoding::Protobuf => self.list_protobuf(entries, &meta),
+                Encoding::Protobuf => self.list_protobuf(&entries, &meta),
                 Encoding::Json if !self.accepted.pretty => self.list_json(entries, &meta),
-                _ => {
-                    let mut whole = Vec::new();
-                    if let ResponseBody::Chunks { parts, .. } = self.list_json(entries, &meta).body {
-                        parts.iter().for_each(|p| whole.extend_from_slice(p));
-                    }
-                    Reply::json(200, self.accepted, whole)
-                }
+                _ => Reply::json(200, self.accepted, self.list_json(entries, &meta).body.to_vec()),
             });
         };
         let object = match convert {
@@ -192,59 +191,56 @@ impl Render {
         Ok(Reply::tree(code, self.accepted, object))
     }
 
-    fn list_json(&self, entries: &[Arc<Entry>], meta: &Value) -> Reply {
+    fn list_json(&self, entries: Vec<Arc<Entry>>, meta: &Value) -> Reply {
         let row = &self.served.row;
-        let mut parts = VecDeque::new();
-        let mut out = Vec::with_capacity(CHUNK_BYTES + 4096);
         let custom = self.served.codec.custom().is_some();
+        let (mut head, mut tail) = (Vec::with_capacity(CHUNK_BYTES + CHUNK_SLACK_BYTES), Vec::new());
         if custom {
-            out.extend_from_slice(b"{\"apiVersion\":");
-            json::write_str(&row.api_version(), &mut out);
-            out.extend_from_slice(b",\"items\":[");
-        } else {
-            out.extend_from_slice(b"{\"kind\":");
-            json::write_str(&row.list_kind, &mut out);
-            out.extend_from_slice(b",\"apiVersion\":");
-            json::write_str(&row.api_version(), &mut out);
-            out.extend_from_slice(b",\"metadata\":");
-            json::write(meta, &mut out);
-            out.extend_from_slice(b",\"items\":[");
-        }
-        for (i, entry) in entries.iter().enumerate() {
-            if i > 0 {
-                out.push(b',');
-            }
-            let json = self.served.json(&self.hub, entry);
-            let rest = self.served.codec.list_item(&json, &mut out);
-            out.extend_from_slice(rest);
-            if out.len() >= CHUNK_BYTES {
-                parts.push_back(Bytes::from(std::mem::replace(
-                    &mut out,
-                    Vec::with_capacity(CHUNK_BYTES + 4096),
-                )));
-            }
-        }
-        if custom {
+            head.extend_from_slice(b"{\"apiVersion\":");
+            json::write_str(&row.api_version(), &mut head);
+            head.extend_from_slice(b",\"items\":[");
             // Untyped, so in the order of keys, and never without "continue".
             let mut meta = meta.clone();
             if meta.get("continue").is_none() {
                 meta.set("continue", "");
             }
-            out.extend_from_slice(b"],\"kind\":");
-            json::write_str(&row.list_kind, &mut out);
-            out.extend_from_slice(b",\"metadata\":");
-            json::write(&meta, &mut out);
-            out.extend_from_slice(b"}\n");
+            tail.extend_from_slice(b"],\"kind\":");
+            json::write_str(&row.list_kind, &mut tail);
+            tail.extend_from_slice(b",\"metadata\":");
+            json::write(&meta, &mut tail);
+            tail.extend_from_slice(b"}\n");
         } else {
-            out.extend_from_slice(b"]}\n");
+            head.extend_from_slice(b"{\"kind\":");
+            json::write_str(&row.list_kind, &mut head);
+            head.extend_from_slice(b",\"apiVersion\":");
+            json::write_str(&row.api_version(), &mut head);
+            head.extend_from_slice(b",\"metadata\":");
+            json::write(meta, &mut head);
+            head.extend_from_slice(b",\"items\":[");
+            tail.extend_from_slice(b"]}\n");
         }
-        parts.push_back(out.into());
-        Reply {
-            code: 200,
-            content_type: Encoding::Json.media_type(),
-            body: ResponseBody::chunks(parts),
-            headers: Vec::new(),
+        let mut pieces = JsonPieces {
+            served: self.served.clone(),
+            hub: self.hub.clone(),
+            kind: self.served.codec.kind_prefix(),
+            entries: entries.into_iter(),
+            begun: false,
+            head,
+            tail: Some(tail),
+        };
+        let (mut parts, mut length) = (VecDeque::new(), 0);
+        while length <= WHOLE_BYTES_MAX
+            && let Some(piece) = pieces.next()
+        {
+            length += piece.len();
+            parts.push_back(piece);
         }
+        let body = if pieces.tail.is_none() {
+            ResponseBody::chunks(parts)
+        } else {
+            ResponseBody::Pieces(Box::new(parts.into_iter().chain(pieces)))
+        };
+        Reply { code: 200, content_type: Encoding::Json.media_type(), body, headers: Vec::new() }
     }
 
     fn list_protobuf(&self, entries: &[Arc<Entry>], meta: &Value) -> Reply {
@@ -259,14 +255,15 @@ impl Render {
         }
     }
 
+    /// The form in which events are written, if others write the same.
+    pub fn form(&self) -> Option<Form> {
+        let protobuf = self.accepted.encoding == Encoding::Protobuf;
+        let plain = self.accepted.convert.is_none();
+        plain.then(|| Form { api_version: self.served.row.api_version(), protobuf })
+    }
+
     /// Writes an event of a watch.
-    ///
-    /// # Errors
-    /// 500 with the text of the webhook that does not convert the object.
-    pub fn event(&mut self, kind: EventKind, entry: &Entry, out: &mut Vec<u8>) -> Result<(), Status> {
-        if self.served.takes_webhook(entry) {
-            self.served.view(entry)?;
-        }
+    pub fn event(&mut self, kind: EventKind, entry: &Entry, out: &mut Vec<u8>) {
         match (self.accepted.convert, self.accepted.encoding) {
             (None, Encoding::Protobuf) => {
                 let raw = self.served.protobuf(&self.hub, entry);
@@ -279,7 +276,6 @@ impl Render {
                 self.tree_event(kind.as_str(), &tree, out);
             }
         }
-        Ok(())
     }
 
     /// Writes a bookmark: an empty object that tells the revision up to which everything has been shown.
@@ -342,6 +338,45 @@ impl Render {
     /// Whether answers are indented; watches never are.
     pub fn pretty(&self, bytes: Vec<u8>) -> Vec<u8> {
         if self.accepted.pretty { indent(&bytes) } else { bytes }
+    }
+}
+
+/// A list in JSON, piece by piece.
+struct JsonPieces {
+    served: Arc<Served>,
+    hub: Arc<Hub>,
+    /// What items begin with that are not in a list.
+    kind: Vec<u8>,
+    entries: std::vec::IntoIter<Arc<Entry>>,
+    begun: bool,
+    /// What stands before the first item.
+    head: Vec<u8>,
+    /// What stands behind the last one; `None` at the end.
+    tail: Option<Vec<u8>>,
+}
+
+impl Iterator for JsonPieces {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        self.tail.as_ref()?;
+        let mut out = match self.begun {
+            false => std::mem::take(&mut self.head),
+            true => Vec::with_capacity(CHUNK_BYTES + CHUNK_SLACK_BYTES),
+        };
+        for entry in self.entries.by_ref() {
+            if std::mem::replace(&mut self.begun, true) {
+                out.push(b',');
+            }
+            let json = self.served.json(&self.hub, &entry);
+            let rest = self.served.codec.list_item(&self.kind, &json, &mut out);
+            out.extend_from_slice(rest);
+            if out.len() >= CHUNK_BYTES {
+                return Some(out.into());
+            }
+        }
+        out.extend(self.tail.take()?);
+        Some(out.into())
     }
 }
 

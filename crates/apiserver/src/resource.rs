@@ -140,7 +140,7 @@ impl Served {
             self.codec.stamp(&mut object);
             Bytes::from(self.codec.to_json(&object))
         };
-        if self.is_hub() { entry.json.get_or_init(make).clone() } else { make() }
+        if self.is_hub() { entry.json(hub.cache.budget(), make) } else { make() }
     }
 
     /// The served protobuf of an object, without envelope, with its `resourceVersion`.
@@ -150,7 +150,7 @@ impl Served {
             self.from_hub(&mut object);
             Bytes::from(self.codec.to_protobuf(&object))
         };
-        if self.is_hub() { entry.protobuf.get_or_init(make).clone() } else { make() }
+        if self.is_hub() { entry.protobuf(hub.cache.budget(), make) } else { make() }
     }
 
     /// The tree of an object in this version, with `apiVersion`, `kind` and `resourceVersion`.

@@ -60,6 +60,10 @@ pub(crate) async fn answer(call: &Call, body: Body) -> Result<Reply, Status> {
     let Some(target) = target(call)? else {
         return Ok(Reply::no_such_path());
     };
+    if target.served.asks_webhook() {
+        // Conversions are waited for where they are met.
+        crate::listen::apart().await;
+    }
     match &target.sub {
         None => main_resource(call, &target, body).await,
         Some(_) => subresource(call, &target, body).await,

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use parking_lot::Mutex;
 use schema::json::{JsonSplice, splice_json};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use value::Str;
 
@@ -45,6 +46,52 @@ pub struct View {
     pub json: Bytes,
 }
 
+/// How much of what reads encode is kept for the next: a resource of 100,000 objects is to be listed without
+/// keeping all of it once more. What a write has encoded is kept besides.
+const ENCODED_BYTES_MAX: usize = 32 << 20;
+
+/// The bytes that reads have encoded of one resource and that are kept.
+#[derive(Debug, Default)]
+pub struct Budget(AtomicUsize);
+
+impl Budget {
+    fn take(self: &Arc<Self>, length: usize) -> Option<Kept> {
+        let kept = Kept { budget: self.clone(), length };
+        (self.0.fetch_add(length, Ordering::Relaxed) + length <= ENCODED_BYTES_MAX).then_some(kept)
+    }
+}
+
+#[derive(Debug)]
+struct Kept {
+    budget: Arc<Budget>,
+    length: usize,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.budget.0.fetch_sub(self.length, Ordering::Relaxed);
+    }
+}
+
+#[derive(Debug)]
+struct Encoded {
+    bytes: Bytes,
+    /// `None` for what a write has encoded.
+    _kept: Option<Kept>,
+}
+
+fn encoded(place: &OnceLock<Encoded>, budget: &Arc<Budget>, make: impl FnOnce() -> Bytes) -> Bytes {
+    if let Some(encoded) = place.get() {
+        return encoded.bytes.clone();
+    }
+    let bytes = make();
+    if let Some(kept) = budget.take(bytes.len()) {
+        // Whoever was first has made the same.
+        let _ = place.set(Encoded { bytes: bytes.clone(), _kept: Some(kept) });
+    }
+    bytes
+}
+
 /// One version of an object.
 #[derive(Debug)]
 pub struct Entry {
@@ -59,9 +106,9 @@ pub struct Entry {
     /// Labels and selectable fields.
     pub head: Arc<Head>,
     /// Served JSON of the hub version, with `resourceVersion`.
-    pub json: OnceLock<Bytes>,
+    json: OnceLock<Encoded>,
     /// Served protobuf (no envelope) of the hub version, with `resourceVersion`.
-    pub protobuf: OnceLock<Bytes>,
+    protobuf: OnceLock<Encoded>,
     /// What a webhook has made of it, by version. Boxed, since few kinds have one.
     views: OnceLock<Box<Mutex<Vec<(Str, Arc<View>)>>>>,
 }
@@ -79,6 +126,16 @@ impl Entry {
             protobuf: OnceLock::new(),
             views: OnceLock::new(),
         }
+    }
+
+    /// Its JSON in the hub's version, which `make` encodes if nobody has.
+    pub fn json(&self, budget: &Arc<Budget>, make: impl FnOnce() -> Bytes) -> Bytes {
+        encoded(&self.json, budget, make)
+    }
+
+    /// The same in protobuf.
+    pub fn protobuf(&self, budget: &Arc<Budget>, make: impl FnOnce() -> Bytes) -> Bytes {
+        encoded(&self.protobuf, budget, make)
     }
 
     /// How it looks in `version`, made when first asked for: a webhook is asked once for each version of
@@ -133,7 +190,7 @@ impl Entry {
     /// Gives the entry its revision, and its JSON from what was encoded before the revision was known.
     pub fn publish(&mut self, revision: u64, template: &Template) {
         self.revision = revision;
-        self.json = OnceLock::from(template.fill(revision));
+        self.json = OnceLock::from(Encoded { bytes: template.fill(revision), _kept: None });
     }
 }
 
@@ -234,6 +291,28 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_reads_encode_is_kept_within_the_budget() {
+        let budget = Arc::<Budget>::default();
+        let made = AtomicUsize::new(0);
+        let entry = |n: usize| Entry::new(n.to_string().into(), 1, Bytes::new(), Head::default());
+        let read = |entry: &Entry| {
+            entry.json(&budget, || {
+                made.fetch_add(1, Ordering::Relaxed);
+                vec![0; ENCODED_BYTES_MAX / 2].into()
+            })
+        };
+        let (first, second, third) = (entry(1), entry(2), entry(3));
+        for _ in 0..2 {
+            [&first, &second, &third].iter().for_each(|entry| drop(read(entry)));
+        }
+        assert_eq!(made.load(Ordering::Relaxed), 4);
+        drop(first);
+        read(&third);
+        read(&third);
+        assert_eq!(made.load(Ordering::Relaxed), 5);
+    }
 
     #[test]
     fn names() {

@@ -95,7 +95,10 @@ fn drain(watcher: &Watcher) -> (Vec<String>, Option<End>) {
         items.clear();
         match watcher.poll(&mut cx, 100, &mut items) {
             Poll::Ready(None) => out.extend(
-                items.iter().map(|i| format!("{} {}@{}", i.kind.as_str(), i.entry().key, i.entry().revision)),
+                items
+                    .iter()
+                    .map(|i| (i.kind.as_str(), i.event().shown(i.kind)))
+                    .map(|(kind, e)| format!("{kind} {}@{}", e.key, e.revision)),
             ),
             Poll::Ready(end) => return (out, end),
             Poll::Pending => return (out, None),

@@ -1,12 +1,14 @@
 //! One follower of a resource.
 
-use super::{Entry, Event, EventKind, Selection};
+use super::{Event, EventKind, Selection};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
+use value::Str;
 
 /// How many events may wait for a follower that does not read. The events are shared; a waiting one costs
 /// a pointer here, so that 1,000 stalled followers hold 24 MiB at most.
@@ -21,19 +23,52 @@ pub enum End {
     Closed,
 }
 
+/// The form in which followers are shown an object: equal forms are equal bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// Group and version.
+    pub api_version: Str,
+    /// Protobuf, else JSON.
+    pub protobuf: bool,
+}
+
+/// An event on its way to its followers, encoded once for all that are shown it in the same form.
+#[derive(Debug)]
+pub(super) struct Offer {
+    event: Arc<Event>,
+    frames: Mutex<Vec<(EventKind, Form, Bytes)>>,
+}
+
+impl Offer {
+    pub(super) fn new(event: Arc<Event>) -> Arc<Self> {
+        Arc::new(Self { event, frames: Mutex::default() })
+    }
+}
+
 /// What a follower is to be shown.
 #[derive(Clone, Debug)]
 pub struct Item {
     /// The event as this follower's selection sees it.
     pub kind: EventKind,
-    /// What has happened.
-    pub event: Arc<Event>,
+    offer: Arc<Offer>,
 }
 
 impl Item {
-    /// The object to show.
-    pub fn entry(&self) -> &Arc<Entry> {
-        self.event.shown(self.kind)
+    /// What has happened.
+    pub fn event(&self) -> &Event {
+        &self.offer.event
+    }
+
+    /// The event as bytes: as an event of `kind` about an object in `form`, which `make` encodes if nobody has
+    /// been shown it before.
+    pub fn frame(&self, kind: EventKind, form: &Form, make: impl FnOnce() -> Vec<u8>) -> Bytes {
+        let mut frames = self.offer.frames.lock();
+        if let Some((_, _, frame)) = frames.iter().find(|(k, f, _)| *k == kind && f == form) {
+            return frame.clone();
+        }
+        let frame = Bytes::from(make());
+        frames.push((kind, form.clone(), frame.clone()));
+        frame
     }
 }
 
@@ -62,29 +97,31 @@ impl Watcher {
     }
 
     /// How this follower sees the event; `None` if it does not concern it.
-    fn view(&self, event: &Arc<Event>) -> Option<Item> {
+    fn view(&self, offer: &Arc<Offer>) -> Option<Item> {
+        let event = &offer.event;
         let kind = if self.selection.is_everything() {
             event.kind
         } else {
             let Ok(seen) = event.seen(|e| Ok::<_, Infallible>(self.selection.matches(e)));
             seen?
         };
-        Some(Item { kind, event: event.clone() })
+        Some(Item { kind, offer: offer.clone() })
     }
 
     /// Queues an event of the history. The history is bounded, so these do not count against the limit.
     pub(super) fn offer_past(&self, event: &Arc<Event>) {
-        if let Some(item) = self.view(event) {
+        if let Some(item) = self.view(&Offer::new(event.clone())) {
             self.queue.lock().items.push_back(item);
         }
     }
 
-    /// Queues a new event; false when the follower has ended and is to be forgotten.
-    pub(super) fn offer(&self, event: &Arc<Event>) -> bool {
+    /// Queues a new event; false when the follower has ended and is to be forgotten. Who is to be woken for it
+    /// is left to the caller: first all are to have it, so that those on one connection are served in one turn.
+    pub(super) fn offer(&self, offer: &Arc<Offer>, wake: &mut Vec<Waker>) -> bool {
         if self.dropped.load(Ordering::Relaxed) {
             return false;
         }
-        let Some(item) = self.view(event) else { return true };
+        let Some(item) = self.view(offer) else { return true };
         let mut queue = self.queue.lock();
         if queue.end.is_some() {
             return false;
@@ -95,11 +132,7 @@ impl Watcher {
         } else {
             queue.end = Some(End::TooSlow);
         }
-        let waker = queue.waker.take();
-        drop(queue);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wake.extend(queue.waker.take());
         keep
     }
 

@@ -415,5 +415,5 @@ pub(crate) async fn delete_collection(
     }
     let mut meta = Value::object();
     meta.set("resourceVersion", page.revision.to_string());
-    call.list_reply(accepted, &target.served, hub, &page.entries, meta)
+    call.list_reply(accepted, &target.served, hub, page.entries, meta)
 }

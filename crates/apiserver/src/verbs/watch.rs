@@ -1,13 +1,14 @@
 //! Follow a collection.
 
-use crate::body::{ByteStream, ResponseBody};
+use crate::body::{ByteStream, ResponseBody, apart};
 use crate::cache::Published;
-use crate::cache::{Entry, EventKind, Item, Selection, Watcher};
+use crate::cache::{Entry, EventKind, Form, Item, Selection, Watcher};
 use crate::call::Call;
 use crate::negotiate::{Accepted, Allows, Encoding, negotiate, not_acceptable};
 use crate::render::Render;
 use crate::reply::Reply;
 use crate::resource::{Hub, Served};
+use crate::seldom::Seldom;
 use bytes::Bytes;
 use meta::status::Status;
 use std::future::Future;
@@ -86,25 +87,28 @@ pub(crate) async fn watch(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> 
             return Ok(Reply::bytes(200, stream_type(accepted), out));
         }
     };
-    let body = WatchBody {
+    let form = render.form();
+    let body = Box::new(WatchBody {
         start,
         watcher,
         inside,
         served: served.clone(),
         render,
+        form,
         published: call.api.published.clone(),
         ends: now + Duration::from_secs(seconds),
         bookmark_at: options.bookmarks.then(|| now + BOOKMARK_INTERVAL),
-        sleep: Box::pin(tokio::time::sleep(Duration::from_secs(seconds).min(BOOKMARK_INTERVAL))),
+        sleep: Seldom::new(tokio::time::sleep(Duration::from_secs(seconds).min(BOOKMARK_INTERVAL))),
         items: Vec::new(),
         finished: false,
-        shutdown: call.api.shutdown_signal(),
+        shutdown: Seldom::new(call.api.shutdown_signal()),
         lasting: crate::metrics::Lasting::begin(call),
-    };
+    });
     Ok(Reply {
         code: 200,
         content_type: stream_type(accepted),
-        body: ResponseBody::Stream(Box::new(body)),
+        // A webhook may be asked for any event.
+        body: ResponseBody::Stream(if served.asks_webhook() { apart(body) } else { body }),
         headers: Vec::new(),
     })
 }
@@ -131,27 +135,68 @@ struct WatchBody {
     inside: Option<Selection>,
     served: Arc<Served>,
     render: Render,
+    form: Option<Form>,
     published: Arc<Published>,
     ends: Instant,
     bookmark_at: Option<Instant>,
-    sleep: Pin<Box<Sleep>>,
+    sleep: Seldom<Sleep>,
     items: Vec<Item>,
     finished: bool,
-    shutdown: Pin<Box<dyn Future<Output = ()> + Send>>,
+    shutdown: Seldom<Pin<Box<dyn Future<Output = ()> + Send>>>,
     lasting: crate::metrics::Lasting,
 }
 
+/// What is to be sent next: a single event as it is, several in one piece.
+#[derive(Default)]
+struct Piece {
+    one: Bytes,
+    many: Vec<u8>,
+}
+
+impl Piece {
+    fn len(&self) -> usize {
+        self.one.len() + self.many.len()
+    }
+
+    fn push(&mut self, bytes: Bytes) {
+        if self.len() == 0 {
+            self.one = bytes;
+        } else {
+            self.buffer().extend_from_slice(&bytes);
+        }
+    }
+
+    fn buffer(&mut self) -> &mut Vec<u8> {
+        if !self.one.is_empty() {
+            self.many.extend_from_slice(&std::mem::take(&mut self.one));
+        }
+        &mut self.many
+    }
+
+    fn take(self) -> Option<Bytes> {
+        match (self.one.is_empty(), self.many.is_empty()) {
+            (false, _) => Some(self.one),
+            (true, false) => Some(self.many.into()),
+            (true, true) => None,
+        }
+    }
+}
+
 impl WatchBody {
-    fn initial(&mut self, out: &mut Vec<u8>) -> Result<(), Status> {
+    fn initial(&mut self, out: &mut Piece) -> Result<(), Status> {
         let Start::Initial { entries, bookmark } = &mut self.start else { return Ok(()) };
+        let out = out.buffer();
         for entry in entries.by_ref() {
             if let Some(selection) = &self.inside
                 && !self.served.selects(selection, &entry)?
             {
                 continue;
             }
+            if self.served.takes_webhook(&entry) {
+                self.served.view(&entry)?;
+            }
             let before = out.len();
-            self.render.event(EventKind::Added, &entry, out)?;
+            self.render.event(EventKind::Added, &entry, out);
             self.lasting.sent(1, out.len() - before);
             if out.len() >= CHUNK_BYTES {
                 return Ok(());
@@ -165,18 +210,32 @@ impl WatchBody {
     }
 
     /// Shows what has been taken from the queue.
-    fn changes(&mut self, out: &mut Vec<u8>) -> Result<(), Status> {
+    fn changes(&mut self, out: &mut Piece) -> Result<(), Status> {
         let before = out.len();
         let mut shown = 0;
         for item in &self.items {
-            let mut kind = item.kind;
+            let (mut kind, event) = (item.kind, item.event());
             if let Some(selection) = &self.inside {
-                match item.event.seen(|entry| self.served.selects(selection, entry))? {
+                match event.seen(|entry| self.served.selects(selection, entry))? {
                     Some(seen) => kind = seen,
                     None => continue,
                 }
             }
-            self.render.event(kind, item.event.shown(kind), out)?;
+            let entry = event.shown(kind);
+            if self.served.takes_webhook(entry) {
+                self.served.view(entry)?;
+            }
+            match &self.form {
+                Some(form) => {
+                    let render = &mut self.render;
+                    out.push(item.frame(kind, form, || {
+                        let mut bytes = Vec::new();
+                        render.event(kind, entry, &mut bytes);
+                        bytes
+                    }));
+                }
+                None => self.render.event(kind, entry, out.buffer()),
+            }
             shown += 1;
         }
         self.lasting.sent(shown, out.len() - before);
@@ -184,8 +243,8 @@ impl WatchBody {
     }
 
     /// Ends the watch with an error.
-    fn fail(&mut self, status: &Status, out: &mut Vec<u8>) {
-        self.render.error(status, out);
+    fn fail(&mut self, status: &Status, out: &mut Piece) {
+        self.render.error(status, out.buffer());
         self.finished = true;
     }
 }
@@ -195,7 +254,7 @@ impl ByteStream for WatchBody {
         if self.finished {
             return Poll::Ready(None);
         }
-        let mut out = Vec::new();
+        let mut out = Piece::default();
         if let Err(status) = self.initial(&mut out) {
             self.fail(&status, &mut out);
         }
@@ -216,11 +275,11 @@ impl ByteStream for WatchBody {
                 }
                 Poll::Pending => {}
             }
-            if self.shutdown.as_mut().poll(cx).is_ready() {
+            if Pin::new(&mut self.shutdown).poll(cx).is_ready() {
                 self.finished = true;
                 break;
             }
-            if self.sleep.as_mut().poll(cx).is_pending() {
+            if Pin::new(&mut self.sleep).poll(cx).is_pending() {
                 break;
             }
             let now = Instant::now();
@@ -232,17 +291,15 @@ impl ByteStream for WatchBody {
                 && now >= *at
             {
                 *at = now + BOOKMARK_INTERVAL;
-                self.render.bookmark(published, false, &mut out);
+                self.render.bookmark(published, false, out.buffer());
             }
             let next = self.bookmark_at.map_or(self.ends, |at| at.min(self.ends));
-            self.sleep.as_mut().reset(next);
+            self.sleep.change().reset(next);
         }
-        if !out.is_empty() {
-            Poll::Ready(Some(out.into()))
-        } else if self.finished {
-            Poll::Ready(None)
-        } else {
-            Poll::Pending
+        match out.take() {
+            Some(bytes) => Poll::Ready(Some(bytes)),
+            None if self.finished => Poll::Ready(None),
+            None => Poll::Pending,
         }
     }
 }

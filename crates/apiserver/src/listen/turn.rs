@@ -1,0 +1,199 @@
+//! The task of a connection: what hyper does of it, and the answers to its requests.
+//!
+//! hyper would make a task of each request. An answer that is at hand (most are: reads come from memory)
+//! costs less in the connection's own task, and so does an event that goes to many watches of the connection:
+//! it wakes one task, and all of it is written at once. What takes long leaves by [`apart`].
+
+use super::wire::Wire;
+use crate::body::ResponseBody;
+use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, Stream};
+use futures_util::task::AtomicWaker;
+use http::Response;
+use hyper::rt::Executor;
+use parking_lot::Mutex;
+use std::cell::Cell;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker, ready};
+use tokio::task::JoinHandle;
+
+/// How often a turn goes round while there is more to do, before other connections have theirs.
+const ROUNDS_MAX: usize = 16;
+
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Where hyper leaves the work of a connection.
+#[derive(Clone, Default)]
+pub(super) struct Works(Arc<Mutex<Vec<Work>>>);
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Works {
+    fn execute(&self, work: F) {
+        // What panics ends alone, as it would in a task of its own.
+        self.0.lock().push(Box::pin(AssertUnwindSafe(work).catch_unwind().map(drop)));
+    }
+}
+
+/// The waker of a connection's parts. What is woken within a turn is done in that turn.
+#[derive(Default)]
+struct Signal {
+    raised: AtomicBool,
+    in_turn: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Wake for Signal {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Both orders are total, so that a turn that ends either sees this or is seen to have ended.
+        if !self.raised.swap(true, Ordering::SeqCst) && !self.in_turn.load(Ordering::SeqCst) {
+            self.task.wake();
+        }
+    }
+}
+
+/// A connection in turns.
+pub(super) struct Turns<C> {
+    serving: Pin<Box<C>>,
+    works: Works,
+    running: FuturesUnordered<Work>,
+    wire: Wire,
+    signal: Arc<Signal>,
+    waker: Waker,
+}
+
+impl<C, E> Turns<C>
+where
+    C: Future<Output = Result<(), E>>,
+    E: From<std::io::Error>,
+{
+    /// Of what hyper does, which leaves its work in `works` and speaks on `wire`.
+    pub(super) fn new(serving: C, works: Works, wire: Wire) -> Self {
+        let signal = Arc::<Signal>::default();
+        let waker = Waker::from(signal.clone());
+        Self { serving: Box::pin(serving), works, running: FuturesUnordered::new(), wire, signal, waker }
+    }
+
+    /// hyper's part.
+    pub(super) fn serving(&mut self) -> Pin<&mut C> {
+        self.serving.as_mut()
+    }
+
+    fn round(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
+        let served = self.serving.as_mut().poll(cx);
+        if served.is_ready() {
+            return served;
+        }
+        self.running.extend(self.works.0.lock().drain(..));
+        while let Poll::Ready(Some(())) = Pin::new(&mut self.running).poll_next(cx) {}
+        Poll::Pending
+    }
+}
+
+impl<C, E> Future for Turns<C>
+where
+    C: Future<Output = Result<(), E>>,
+    E: From<std::io::Error>,
+{
+    type Output = Result<(), E>;
+
+    fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let (signal, waker) = (this.signal.clone(), this.waker.clone());
+        let cx = &mut Context::from_waker(&waker);
+        signal.task.register(task.waker());
+        signal.in_turn.store(true, Ordering::SeqCst);
+        this.wire.begin_turn();
+        let mut result = Poll::Pending;
+        for _ in 0..ROUNDS_MAX {
+            signal.raised.store(false, Ordering::SeqCst);
+            result = this.round(cx);
+            if result.is_ready() || !signal.raised.load(Ordering::SeqCst) {
+                break;
+            }
+        }
+        let sent = this.wire.end_turn(cx);
+        signal.in_turn.store(false, Ordering::SeqCst);
+        if signal.raised.load(Ordering::SeqCst) {
+            task.waker().wake_by_ref();
+        }
+        match (result, sent) {
+            (Poll::Pending, Poll::Ready(Err(error))) => Poll::Ready(Err(error.into())),
+            (result, _) => result,
+        }
+    }
+}
+
+thread_local! {
+    /// Whether the answer that is being worked at wants to leave its connection's task.
+    static APART: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whatever follows in a request's handling does not hold up the other requests of its connection: for what
+/// computes long, or blocks.
+pub(crate) async fn apart() {
+    let mut asked = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut asked, true) {
+            return Poll::Ready(());
+        }
+        APART.set(true);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// An answer in the making: in the connection's task, or in one of its own once it has asked for that.
+pub(super) enum Answering {
+    Here(super::Answer),
+    Apart(JoinHandle<Response<ResponseBody>>),
+}
+
+impl Future for Answering {
+    type Output = Response<ResponseBody>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match &mut *self {
+                Self::Here(answer) => {
+                    APART.set(false);
+                    if let Poll::Ready(response) = answer.as_mut().poll(cx) {
+                        return Poll::Ready(response);
+                    }
+                    if !APART.replace(false) {
+                        return Poll::Pending;
+                    }
+                    let nothing: super::Answer = Box::pin(std::future::pending());
+                    let answer = std::mem::replace(answer, nothing);
+                    *self = Self::Apart(tokio::spawn(answer));
+                }
+                // The handler catches its panics: this is a runtime that ends.
+                Self::Apart(answer) => {
+                    let answer = ready!(Pin::new(answer).poll(cx));
+                    return Poll::Ready(answer.unwrap_or_else(|_| unavailable()));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        // Nobody waits for it any more.
+        if let Self::Apart(answer) = self {
+            answer.abort();
+        }
+    }
+}
+
+fn unavailable() -> Response<ResponseBody> {
+    let status = meta::status::Status::service_unavailable("the server is stopping");
+    crate::reply::Reply::error(&status, None, false).into_response(&[])
+}

@@ -1,0 +1,125 @@
+//! The bytes of a connection. What a turn of its task writes is gathered and goes out at the turn's end, so
+//! that an event for fifty watches of one connection costs a few TLS records and one system call, not fifty.
+
+use parking_lot::Mutex;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+/// How much is gathered: two TLS records. What a peer that never reads makes us hold is this twice, here and
+/// encrypted.
+const GATHERED_BYTES_MAX: usize = 32 << 10;
+
+/// A connection, shared by who speaks HTTP on it and who ends the turns.
+#[derive(Clone, Debug)]
+pub(super) struct Wire(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    tls: TlsStream<TcpStream>,
+    gathered: Vec<u8>,
+    /// Whether a turn is under way, at whose end all is sent. Upgraded connections have no turns.
+    in_turn: bool,
+}
+
+impl Wire {
+    pub(super) fn new(tls: TlsStream<TcpStream>) -> Self {
+        Self(Arc::new(Mutex::new(State { tls, gathered: Vec::new(), in_turn: false })))
+    }
+
+    /// Begins a turn: flushing waits for its end.
+    pub(super) fn begin_turn(&self) {
+        self.0.lock().in_turn = true;
+    }
+
+    /// Ends a turn: sends what it has gathered, as far as the peer takes it.
+    pub(super) fn end_turn(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.0.lock();
+        state.in_turn = false;
+        state.send(cx)
+    }
+}
+
+impl State {
+    /// Hands what is gathered to TLS, and that to the socket. Ready when nothing is left.
+    fn send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut sent = 0;
+        let result = loop {
+            let Some(rest) = self.gathered.get(sent..).filter(|rest| !rest.is_empty()) else {
+                break Poll::Ready(Ok(()));
+            };
+            match Pin::new(&mut self.tls).poll_write(cx, rest) {
+                Poll::Ready(Ok(0)) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(n)) => sent += n,
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        if sent == self.gathered.len() {
+            // Most connections are idle at any time: they hold no buffer.
+            self.gathered = Vec::new();
+        } else {
+            self.gathered.drain(..sent);
+        }
+        ready!(result)?;
+        Pin::new(&mut self.tls).poll_flush(cx)
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let length: usize = bufs.iter().map(|b| b.len()).sum();
+        if !self.gathered.is_empty() && (!self.in_turn || self.gathered.len() + length > GATHERED_BYTES_MAX) {
+            ready!(self.send(cx))?;
+        }
+        if !self.in_turn || length > GATHERED_BYTES_MAX {
+            return Pin::new(&mut self.tls).poll_write_vectored(cx, bufs);
+        }
+        if self.gathered.is_empty() {
+            // Nothing is gathered for a peer that has not taken what was sent before.
+            ready!(Pin::new(&mut self.tls).poll_flush(cx))?;
+            self.gathered.reserve(length.max(1 << 10));
+        }
+        for buf in bufs {
+            self.gathered.extend_from_slice(buf);
+        }
+        Poll::Ready(Ok(length))
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0.lock().tls).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.lock().write(cx, &[io::IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.0.lock().write(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.0.lock();
+        if state.in_turn { Poll::Ready(Ok(())) } else { state.send(cx) }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.0.lock();
+        ready!(state.send(cx))?;
+        Pin::new(&mut state.tls).poll_shutdown(cx)
+    }
+}
