@@ -17,7 +17,7 @@ mod watcher;
 
 pub use entry::{Budget, Entry, Event, EventKind, Head, Template, View};
 pub use selection::{Scope, Selection};
-use watcher::Offer;
+use watcher::{Effects, Offer};
 pub use watcher::{End, Form, Item, Watcher};
 
 use parking_lot::{Mutex, RwLock};
@@ -122,6 +122,8 @@ struct State {
     forgotten: u64,
     /// The revision of the newest event.
     applied: u64,
+    /// All followers are looked at when the history is forgotten up to here: once in its whole length.
+    sweep_at: u64,
 }
 
 /// The cache of one resource.
@@ -133,6 +135,8 @@ pub struct Cache {
     trigger: Option<Str>,
     published: Arc<Published>,
     budget: Arc<Budget>,
+    /// How many followers were cut for reading too slowly.
+    cut: AtomicU64,
 }
 
 impl Cache {
@@ -152,6 +156,7 @@ impl Cache {
             trigger,
             published,
             budget: Arc::default(),
+            cut: AtomicU64::new(0),
         }
     }
 
@@ -168,6 +173,11 @@ impl Cache {
     /// The revision of the newest event that was applied here: it changes with every change of an object.
     pub fn version(&self) -> u64 {
         self.state.read().applied
+    }
+
+    /// How many followers were cut for reading too slowly.
+    pub fn cut(&self) -> u64 {
+        self.cut.load(Ordering::Relaxed)
     }
 
     /// How many objects there are.
@@ -285,15 +295,22 @@ impl Cache {
     /// writer.
     pub fn apply(&self, event: Change) {
         let mut watchers = self.watchers.lock();
-        let Some(event) = self.state.write().apply(event) else { return };
+        let mut state = self.state.write();
+        let Some(event) = state.apply(event) else { return };
+        let forgotten = state.forgotten;
+        let sweeps = forgotten >= state.sweep_at;
+        if sweeps {
+            state.sweep_at = event.revision;
+        }
+        drop(state);
         if watchers.is_empty() {
             return;
         }
-        let mut wake = Vec::new();
-        let offered = Offer::new(event.clone());
+        let mut effects = Effects::default();
+        let offered = Offer::new(event.clone(), forgotten);
         let mut offer = |scope: &Scope| {
             let Some(list) = watchers.get_mut(scope) else { return };
-            list.retain(|w| w.offer(&offered, &mut wake));
+            list.retain(|w| w.offer(&offered, &mut effects));
             if list.is_empty() {
                 watchers.remove(scope);
             }
@@ -312,8 +329,15 @@ impl Cache {
                 offer(&Scope::Field(before.into()));
             }
         }
+        if sweeps {
+            watchers.retain(|_, list| {
+                list.retain(|w| w.keeps_up(forgotten, &mut effects));
+                !list.is_empty()
+            });
+        }
         drop(watchers);
-        wake.into_iter().for_each(Waker::wake);
+        self.cut.fetch_add(effects.cut, Ordering::Relaxed);
+        effects.wake.into_iter().for_each(Waker::wake);
     }
 
     /// The narrowest scope by which a follower of this namespace and name can be indexed.

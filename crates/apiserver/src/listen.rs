@@ -36,6 +36,8 @@ const STREAMS_MAX: u32 = 250;
 /// What a response may queue inside the HTTP/2 layer before the handler is asked to wait: bounds what a
 /// watcher that never reads can hold.
 const STREAM_SEND_BUFFER_BYTES: usize = 16 << 10;
+/// What TLS holds of what a peer does not take: a record.
+const TLS_BUFFER_BYTES: usize = 16 << 10;
 /// The largest header block. Go's default is 1 MiB; no client of Kubernetes comes near this.
 const HEADER_BYTES_MAX: u32 = 64 << 10;
 
@@ -108,11 +110,12 @@ async fn connection(
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let tls = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+    let mut tls = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
         Ok(Ok(tls)) => tls,
         Ok(Err(error)) => return tracing::debug!(%remote, %error, "TLS handshake failed"),
         Err(_) => return tracing::debug!(%remote, "TLS handshake timed out"),
     };
+    tls.get_mut().1.set_buffer_limit(Some(TLS_BUFFER_BYTES));
     let peer = tls.get_ref().1.peer_certificates().and_then(auth::Peer::new);
     let connection = Arc::new(Connection { remote, peer });
     let service = service_fn(move |request| {
@@ -121,7 +124,12 @@ async fn connection(
     });
     let works = Works::default();
     let mut builder = auto::Builder::new(works.clone());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        // Of headers read, and of an answer that the client does not take.
+        .max_buf_size(HEADER_BYTES_MAX as usize);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -287,7 +287,9 @@ pub(crate) fn answer(call: &Call) -> Reply {
     if let Some(audit) = &call.api.audit {
         audited(audit, &mut out);
     }
-    objects(&call.api.registry.load(), &mut out);
+    let registry = call.api.registry.load();
+    objects(&registry, &mut out);
+    cut(&registry, &mut out);
     if let Some(flow) = &call.api.flow {
         crate::flowcontrol::write_metrics(flow, &mut out);
     }
@@ -445,6 +447,21 @@ fn objects(registry: &Registry, out: &mut String) {
     for (group, resource, n) in &hubs {
         let dot = if group.is_empty() { "" } else { "." };
         _ = writeln!(out, "apiserver_storage_objects{{resource=\"{resource}{dot}{group}\"}} {n}");
+    }
+}
+
+/// Watches that were ended because nobody read them.
+fn cut(registry: &Registry, out: &mut String) {
+    let hubs = registry.hubs().map(|h| (h.row.group.as_str(), h.row.plural.as_str(), h.cache.cut()));
+    let mut hubs: Vec<(&str, &str, u64)> = hubs.filter(|(_, _, n)| *n > 0).collect();
+    hubs.sort_unstable();
+    let help = "[ALPHA] Counter of watchers closed due to unresponsiveness broken by resource type.";
+    family(out, "apiserver_terminated_watchers_total", "counter", help);
+    for (group, resource, n) in hubs {
+        _ = writeln!(
+            out,
+            "apiserver_terminated_watchers_total{{group=\"{group}\",resource=\"{resource}\"}} {n}"
+        );
     }
 }
 

@@ -93,7 +93,7 @@ fn drain(watcher: &Watcher) -> (Vec<String>, Option<End>) {
     let (mut items, mut out) = (Vec::new(), Vec::new());
     loop {
         items.clear();
-        match watcher.poll(&mut cx, 100, &mut items) {
+        match watcher.poll(&mut cx, usize::MAX, false, &mut items) {
             Poll::Ready(None) => out.extend(
                 items
                     .iter()
@@ -144,13 +144,54 @@ fn a_trigger_field_reaches_old_and_new_followers() {
 }
 
 #[test]
-fn a_follower_that_does_not_read_is_ended_after_what_it_was_given() {
+fn a_follower_that_does_not_read_is_ended() {
     let cache = cache();
     let watcher = cache.watch(Selection::default(), Scope::All, None).expect("from now");
-    for revision in 1..2_000 {
+    cache.apply(Change::Put(entry("a/b", 1)));
+    cache.apply(Change::Put(entry("a/b", 2)));
+    assert_eq!(drain(&watcher), (vec!["ADDED a/b@1".into(), "MODIFIED a/b@2".into()], None));
+    for revision in 3..1_003 {
         cache.apply(Change::Put(entry("a/b", revision)));
     }
-    let (items, end) = drain(&watcher);
-    assert_eq!((items.len(), end), (1_000, Some(End::TooSlow)));
-    assert_eq!(items.last().map(String::as_str), Some("MODIFIED a/b@1000"));
+    assert_eq!(cache.cut(), 0);
+    cache.apply(Change::Put(entry("a/b", 1_003)));
+    assert_eq!(cache.cut(), 1);
+    // No gap: it ends after what it was given before.
+    assert_eq!(drain(&watcher), (vec![], Some(End::TooSlow)));
+}
+
+#[test]
+fn a_follower_does_not_lag_behind_the_history() {
+    let cache = cache();
+    let namespace = |name: &str| Selection { namespace: name.into(), ..Selection::default() };
+    let lagging = cache.watch(namespace("a"), Scope::Namespace("a".into()), None).expect("from now");
+    let idle = cache.watch(namespace("b"), Scope::Namespace("b".into()), None).expect("from now");
+    cache.apply(Change::Put(entry("a/b", 1)));
+    // Nothing of this concerns them, and twice the history's length is enough for all to be looked at.
+    for revision in 2..20_003 {
+        cache.apply(Change::Put(entry("c/d", revision)));
+    }
+    assert_eq!(cache.cut(), 1);
+    assert_eq!(drain(&lagging), (vec![], Some(End::TooSlow)));
+    assert_eq!(drain(&idle), (vec![], None));
+}
+
+#[test]
+fn large_events_come_alone() {
+    let cache = cache();
+    let watcher = cache.watch(Selection::default(), Scope::All, None).expect("from now");
+    for (revision, bytes) in [(1, 10), (2, 10), (3, 500), (4, 10)] {
+        let stored = bytes::Bytes::from(vec![b'x'; bytes]);
+        cache.apply(Change::Put(Arc::new(Entry::new("a/b".into(), revision, stored, Head::default()))));
+    }
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut taken = |room, before| {
+        let mut items = Vec::new();
+        assert_eq!(watcher.poll(&mut cx, room, before, &mut items), Poll::Ready(None));
+        items.iter().map(|item| item.event().revision).collect::<Vec<_>>()
+    };
+    assert_eq!(taken(100, false), [1, 2]);
+    assert_eq!(taken(80, true), [0; 0]);
+    assert_eq!(taken(100, false), [3]);
+    assert_eq!(taken(100, false), [4]);
 }

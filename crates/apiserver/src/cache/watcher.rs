@@ -11,8 +11,12 @@ use std::task::{Context, Poll, Waker};
 use value::Str;
 
 /// How many events may wait for a follower that does not read. The events are shared; a waiting one costs
-/// a pointer here, so that 1,000 stalled followers hold 24 MiB at most.
+/// a pointer here, so that 1,000 stalled followers hold 24 MiB at most. They must also be in the history
+/// still: what all followers together keep from being forgotten is bounded by it.
 const PENDING_EVENTS_MAX: usize = 1_000;
+
+/// How many events are taken from the queue at once.
+const EVENTS_AT_ONCE: usize = 64;
 
 /// Why a follower ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,13 +40,24 @@ pub struct Form {
 #[derive(Debug)]
 pub(super) struct Offer {
     event: Arc<Event>,
+    /// Up to where the history is forgotten.
+    forgotten: u64,
     frames: Mutex<Vec<(EventKind, Form, Bytes)>>,
 }
 
 impl Offer {
-    pub(super) fn new(event: Arc<Event>) -> Arc<Self> {
-        Arc::new(Self { event, frames: Mutex::default() })
+    pub(super) fn new(event: Arc<Event>, forgotten: u64) -> Arc<Self> {
+        Arc::new(Self { event, forgotten, frames: Mutex::default() })
     }
+}
+
+/// What comes of an offer.
+#[derive(Debug, Default)]
+pub(super) struct Effects {
+    /// Who is to be woken.
+    pub(super) wake: Vec<Waker>,
+    /// How many followers were cut.
+    pub(super) cut: u64,
 }
 
 /// What a follower is to be shown.
@@ -79,6 +94,22 @@ struct Queue {
     waker: Option<Waker>,
 }
 
+impl Queue {
+    /// Whether what waits is forgotten by all but this follower.
+    fn lags(&self, forgotten: u64) -> bool {
+        self.items.front().is_some_and(|first| first.event().revision <= forgotten)
+    }
+
+    /// Ends a follower that reads too slowly: with what it has been given, and what waits is let go. It has been
+    /// given everything up to there.
+    fn cut(&mut self, effects: &mut Effects) {
+        self.end = Some(End::TooSlow);
+        self.items = VecDeque::new();
+        effects.wake.extend(self.waker.take());
+        effects.cut += 1;
+    }
+}
+
 /// A follower: a bounded queue that the feed fills and one response drains.
 #[derive(Debug)]
 pub struct Watcher {
@@ -110,14 +141,14 @@ impl Watcher {
 
     /// Queues an event of the history. The history is bounded, so these do not count against the limit.
     pub(super) fn offer_past(&self, event: &Arc<Event>) {
-        if let Some(item) = self.view(&Offer::new(event.clone())) {
+        if let Some(item) = self.view(&Offer::new(event.clone(), 0)) {
             self.queue.lock().items.push_back(item);
         }
     }
 
     /// Queues a new event; false when the follower has ended and is to be forgotten. Who is to be woken for it
     /// is left to the caller: first all are to have it, so that those on one connection are served in one turn.
-    pub(super) fn offer(&self, offer: &Arc<Offer>, wake: &mut Vec<Waker>) -> bool {
+    pub(super) fn offer(&self, offer: &Arc<Offer>, effects: &mut Effects) -> bool {
         if self.dropped.load(Ordering::Relaxed) {
             return false;
         }
@@ -126,14 +157,22 @@ impl Watcher {
         if queue.end.is_some() {
             return false;
         }
-        let keep = queue.items.len() < PENDING_EVENTS_MAX;
-        if keep {
-            queue.items.push_back(item);
-        } else {
-            queue.end = Some(End::TooSlow);
+        if queue.items.len() >= PENDING_EVENTS_MAX || queue.lags(offer.forgotten) {
+            queue.cut(effects);
+            return false;
         }
-        wake.extend(queue.waker.take());
-        keep
+        queue.items.push_back(item);
+        effects.wake.extend(queue.waker.take());
+        true
+    }
+
+    /// Looks at a follower whom nothing concerned lately; false when it has ended, by this or before.
+    pub(super) fn keeps_up(&self, forgotten: u64, effects: &mut Effects) -> bool {
+        let mut queue = self.queue.lock();
+        if queue.end.is_none() && queue.lags(forgotten) {
+            queue.cut(effects);
+        }
+        queue.end.is_none() && !self.is_ended()
     }
 
     /// Ends the follower once it has read what is queued.
@@ -155,13 +194,27 @@ impl Watcher {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Takes up to `max` items into `into`; pending when there is none yet, ready with the reason when the
-    /// follower has ended and everything queued before has been taken.
-    pub fn poll(&self, cx: &mut Context<'_>, max: usize, into: &mut Vec<Item>) -> Poll<Option<End>> {
+    /// Takes items of together `room` bytes into `into`, one at least if nothing was there `before`; pending
+    /// when there is none yet, ready with the reason when the follower has ended and everything queued before
+    /// has been taken. Large ones come alone, so that they can be shown as they are.
+    pub fn poll(
+        &self,
+        cx: &mut Context<'_>,
+        room: usize,
+        before: bool,
+        into: &mut Vec<Item>,
+    ) -> Poll<Option<End>> {
         let mut queue = self.queue.lock();
-        let n = queue.items.len().min(max);
-        if n > 0 {
-            into.extend(queue.items.drain(..n));
+        if !queue.items.is_empty() {
+            let mut bytes = 0;
+            while let Some(item) = queue.items.front() {
+                bytes += item.event().entry.stored.len();
+                let fits = bytes <= room || into.is_empty() && !before;
+                if into.len() == EVENTS_AT_ONCE || !fits {
+                    break;
+                }
+                into.extend(queue.items.pop_front());
+            }
             return Poll::Ready(None);
         }
         if let Some(end) = queue.end {

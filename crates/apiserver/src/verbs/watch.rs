@@ -23,8 +23,6 @@ use tokio::time::{Instant, Sleep};
 const WATCH_SECONDS_MIN: u64 = 1_800;
 /// How often a follower that wants bookmarks gets one, as upstream.
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
-/// How many events are taken from the queue at once.
-const EVENTS_AT_ONCE: usize = 64;
 /// How many bytes are gathered before they are handed to the connection.
 const CHUNK_BYTES: usize = 32 << 10;
 
@@ -262,7 +260,9 @@ impl ByteStream for WatchBody {
             // Read before the queue: when the queue is empty, everything up to here has been shown.
             let published = self.published.get();
             self.items.clear();
-            match self.watcher.poll(cx, EVENTS_AT_ONCE, &mut self.items) {
+            match self.watcher.poll(cx, CHUNK_BYTES - out.len(), out.len() > 0, &mut self.items) {
+                // A large one is next: it goes by itself.
+                Poll::Ready(None) if self.items.is_empty() => break,
                 Poll::Ready(None) => {
                     if let Err(status) = self.changes(&mut out) {
                         self.fail(&status, &mut out);

@@ -6,3 +6,5 @@ mod kills;
 mod parts;
 mod process;
 mod store;
+mod watchers;
+mod wire;

@@ -1,6 +1,7 @@
 //! `corten server` as a process.
 
-use client::Client;
+use crate::wire::Wire;
+use client::{Client, Kubeconfig};
 use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -49,6 +50,13 @@ impl Process {
     /// What it has said.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Its share of memory.
+    pub fn pss_bytes(&self) -> u64 {
+        let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id())).unwrap();
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
     /// SIGTERM, and waits until it has ended as asked.
@@ -100,5 +108,10 @@ impl Api {
     /// A client of the administrator.
     pub fn client(&self) -> Client {
         Client::from_kubeconfig(&self.kubeconfig, "test").unwrap()
+    }
+
+    /// Connections of the administrator.
+    pub fn wire(&self) -> Wire {
+        Wire::new(&Kubeconfig::read(&self.kubeconfig).unwrap())
     }
 }
