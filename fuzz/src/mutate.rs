@@ -76,6 +76,7 @@ fn change(input: &mut Vec<u8>, corpus: &[Vec<u8>], dictionary: &[&str], dice: &m
 
 fn insert(input: &mut Vec<u8>, at: usize, piece: &[u8]) {
     if input.len() + piece.len() <= INPUT_BYTES_MAX {
-        input.splice(at..at, piece.iter().copied());
+        input.extend_from_slice(piece);
+        input[at..].rotate_right(piece.len());
     }
 }

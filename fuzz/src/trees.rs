@@ -5,6 +5,8 @@
 
 use crate::mutate::{self, Dice};
 use schema::{Shape, TypeId, Types};
+use std::cell::RefCell;
+use std::rc::Rc;
 use value::{Str, Value, json};
 
 /// How deep a grown object may be.
@@ -155,6 +157,40 @@ fn pick<'a, T: ?Sized>(dice: &mut Dice, from: &[&'a T]) -> Option<&'a T> {
     from.get(dice.below(from.len())).copied()
 }
 
+/// A file of a corpus: its lines that are not empty, and what they are as JSON.
+struct File {
+    lines: Vec<(Vec<u8>, Option<Value>)>,
+    /// The lines that are JSON, with how many nodes they have.
+    trees: Vec<(Value, usize)>,
+}
+
+impl File {
+    fn parse(text: &[u8]) -> Self {
+        let lines: Vec<(Vec<u8>, Option<Value>)> = text
+            .split(|b| *b == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| (line.to_vec(), json::parse(line).ok()))
+            .collect();
+        let trees =
+            lines.iter().filter_map(|(_, tree)| tree.clone()).map(|t| (t.clone(), count(&t))).collect();
+        Self { lines, trees }
+    }
+}
+
+/// A corpus, parsed; it is the same in each run.
+fn parsed(corpus: &[Vec<u8>]) -> Rc<Vec<File>> {
+    thread_local! {
+        static LAST: RefCell<(Vec<Vec<u8>>, Rc<Vec<File>>)> = RefCell::default();
+    }
+    LAST.with_borrow_mut(|(of, files)| {
+        if of != corpus {
+            *files = Rc::new(corpus.iter().map(|text| File::parse(text)).collect());
+            *of = corpus.to_vec();
+        }
+        files.clone()
+    })
+}
+
 /// The input of run `i` of a seed: lines of the corpus, changed as trees; now and then as bytes.
 pub fn input(corpus: &[Vec<u8>], dictionary: &[&str], seed: u64, i: u64) -> Vec<u8> {
     let mut dice = Dice::new(seed.wrapping_mul(0x9e6c_63d0_876a_3f21) ^ i);
@@ -162,18 +198,19 @@ pub fn input(corpus: &[Vec<u8>], dictionary: &[&str], seed: u64, i: u64) -> Vec<
     if dice.below(32) == 0 {
         return mutate::input(corpus, dictionary, seed, i);
     }
-    let file = |dice: &mut Dice| corpus.get(dice.below(corpus.len())).map_or(&[][..], Vec::as_slice);
-    let (chosen, other) = (file(&mut dice), file(&mut dice));
-    let donors: Vec<Value> = other.split(|b| *b == b'\n').filter_map(|line| json::parse(line).ok()).collect();
+    let files = parsed(corpus);
+    let file = |dice: &mut Dice| files.get(dice.below(files.len()));
+    let (Some(chosen), Some(other)) = (file(&mut dice), file(&mut dice)) else { return Vec::new() };
     let mut out = Vec::new();
-    for (n, line) in chosen.split(|b| *b == b'\n').filter(|line| !line.is_empty()).enumerate() {
+    for (n, (line, tree)) in chosen.lines.iter().enumerate() {
         if n > 0 {
             out.push(b'\n');
         }
-        match json::parse(line) {
-            Ok(mut tree) if n > 0 || matches!(tree, Value::Object(_) | Value::Array(_)) => {
+        match tree {
+            Some(tree) if n > 0 || matches!(tree, Value::Object(_) | Value::Array(_)) => {
+                let mut tree = tree.clone();
                 for _ in 0..dice.below(6) {
-                    change(&mut tree, &donors, dictionary, &mut dice);
+                    change(&mut tree, &other.trees, dictionary, &mut dice);
                 }
                 out.extend_from_slice(&json::to_vec(&tree));
             }
@@ -297,27 +334,24 @@ fn grow(ty: TypeId, depth: usize, nodes: &mut usize, dice: &mut Dice) -> Value {
     }
 }
 
-/// Changes one node of a tree.
-fn change(tree: &mut Value, donors: &[Value], dictionary: &[&str], dice: &mut Dice) {
-    let n = dice.below(count(tree));
-    let donor = donors.get(dice.below(donors.len())).map(|d| {
-        let mut d = d.clone();
-        let n = dice.below(count(&d));
-        nth(&mut d, n).cloned().unwrap_or_default()
-    });
-    let mut own = tree.clone();
-    let m = dice.below(count(&own));
-    let own = nth(&mut own, m).cloned().unwrap_or_default();
-    let Some(node) = nth(tree, n) else { return };
+/// Changes one node of a tree. Donors come with how many nodes they have.
+fn change(tree: &mut Value, donors: &[(Value, usize)], dictionary: &[&str], dice: &mut Dice) {
+    let size = count(tree);
+    let n = dice.below(size);
+    let donor = donors.get(dice.below(donors.len())).map(|(d, size)| (d, dice.below(*size)));
+    let m = dice.below(size);
     let word = pick(dice, dictionary).unwrap_or_default();
     let word = json::parse(word.as_bytes()).unwrap_or_else(|_| word.into());
-    match dice.below(12) {
+    let kind = dice.below(12);
+    let own = if kind == 6 || kind > 8 { nth(tree, m).cloned().unwrap_or_default() } else { Value::Null };
+    let Some(node) = nth_mut(tree, n) else { return };
+    match kind {
         0 => *node = Value::Null,
         1 => *node = Value::from(NUMBERS.get(dice.below(NUMBERS.len())).copied().unwrap_or_default()),
         2 | 3 => *node = pick(dice, TEXTS).unwrap_or_default().into(),
         4 | 5 => *node = word,
         6 => *node = own,
-        7 => *node = donor.unwrap_or_default(),
+        7 => *node = donor.and_then(|(d, n)| nth(d, n)).cloned().unwrap_or_default(),
         8 => *node = if dice.below(2) == 0 { Value::object() } else { Value::Array(Vec::new()) },
         _ => inside(node, own, word, dice),
     }
@@ -372,27 +406,46 @@ fn count(tree: &Value) -> usize {
 }
 
 /// The node of that number, the root being 0.
-fn nth(tree: &mut Value, n: usize) -> Option<&mut Value> {
-    let mut left = n;
-    find(tree, &mut left)
-}
-
-fn find<'a>(tree: &'a mut Value, left: &mut usize) -> Option<&'a mut Value> {
-    if *left == 0 {
-        return Some(tree);
-    }
-    *left -= 1;
-    let children: Vec<&'a mut Value> = match tree {
-        Value::Object(map) => map.iter_mut().map(|(_, v)| v).collect(),
-        Value::Array(items) => items.iter_mut().collect(),
+fn nth(tree: &Value, n: usize) -> Option<&Value> {
+    let mut left = n.checked_sub(1);
+    let Some(left) = &mut left else { return Some(tree) };
+    let mut find = |child: &&Value| {
+        let size = count(child);
+        let inside = *left < size;
+        if !inside {
+            *left -= size;
+        }
+        inside
+    };
+    let child = match tree {
+        Value::Object(map) => map.values().find(&mut find)?,
+        Value::Array(items) => items.iter().find(&mut find)?,
         _ => return None,
     };
-    for child in children {
+    nth(child, *left)
+}
+
+/// The same, to be changed.
+fn nth_mut(tree: &mut Value, n: usize) -> Option<&mut Value> {
+    let mut left = n.checked_sub(1);
+    let Some(left) = &mut left else { return Some(tree) };
+    let mut find = |child: &Value| {
         let size = count(child);
-        if *left < size {
-            return find(child, left);
+        let inside = *left < size;
+        if !inside {
+            *left -= size;
         }
-        *left -= size;
+        inside
+    };
+    match tree {
+        Value::Object(map) => {
+            let child = map.iter_mut().map(|(_, v)| v).find(|child| find(child))?;
+            nth_mut(child, *left)
+        }
+        Value::Array(items) => {
+            let child = items.iter_mut().find(|child| find(child))?;
+            nth_mut(child, *left)
+        }
+        _ => None,
     }
-    None
 }

@@ -49,7 +49,8 @@ pub(super) fn run(input: &[u8]) {
     let Ok(document) = json::parse(document) else { return };
     let strict = path.find(&document, MissingKeys::Errors);
     let lenient = path.find(&document, MissingKeys::Allowed);
-    if let (Ok(strict), Ok(lenient)) = (&strict, &lenient) {
+    // A filter passes over the errors within it, as upstream's does.
+    if let (false, Ok(strict), Ok(lenient)) = (template.contains('?'), &strict, &lenient) {
         assert_eq!(strict, lenient, "without an error there was nothing to be lenient about");
     }
     let mut out = String::new();
