@@ -18,6 +18,10 @@ const V1_LIMITED: [&str; 3] = ["cpu", "memory", "pids"];
 /// The v2 controllers that pods need.
 const V2_CONTROLLERS: [&str; 5] = ["cpu", "memory", "pids", "cpuset", "io"];
 
+/// The cgroups of the classes that have one.
+const CLASS_BURSTABLE: &str = "burstable";
+const CLASS_BEST_EFFORT: &str = "besteffort";
+
 /// How the machine's cgroups are and where ours begin.
 #[derive(Clone, Debug)]
 pub(crate) struct Cgroups {
@@ -87,6 +91,20 @@ impl Cgroups {
         let milli = i64::try_from(machine.cpus).unwrap_or(i64::MAX).saturating_mul(1000);
         let memory = i64::try_from(machine.memory).ok().filter(|bytes| *bytes > 0);
         self.make(&[self.pods()], &Limits { shares: resources::shares(milli), quota: None, memory })
+    }
+
+    /// Gives the classes their weights: burstable pods together what they ask for, best-effort ones next to nothing.
+    ///
+    /// Upstream counterpart: `setCPUCgroupConfig` of `pkg/kubelet/cm/qos_container_manager_linux.go`.
+    pub(crate) fn weigh<'a>(&self, pods: impl Iterator<Item = &'a Pod>) -> io::Result<()> {
+        let burstable = pods.filter(|pod| resources::qos_class(pod) == BURSTABLE);
+        let asked =
+            burstable.filter_map(|pod| resources::pod_amount(pod, false, "cpu")).fold(0, i64::saturating_add);
+        for (class, milli) in [(CLASS_BURSTABLE, asked), (CLASS_BEST_EFFORT, 0)] {
+            let names = [self.pods(), format!("{}/{class}", self.pods())];
+            self.make(&names, &Limits { shares: resources::shares(milli), quota: None, memory: None })?;
+        }
+        Ok(())
     }
 
     /// Makes the pod's cgroup, with its limits. With systemd's names the runtime makes it.
@@ -182,8 +200,8 @@ impl Cgroups {
 
 fn class(pod: &Pod) -> Option<&'static str> {
     match resources::qos_class(pod) {
-        BURSTABLE => Some("burstable"),
-        BEST_EFFORT => Some("besteffort"),
+        BURSTABLE => Some(CLASS_BURSTABLE),
+        BEST_EFFORT => Some(CLASS_BEST_EFFORT),
         GUARANTEED => None,
         _ => None,
     }
@@ -305,6 +323,28 @@ mod tests {
             cgroups.enforce(&machine).unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), expected, "{file}");
         }
+    }
+
+    #[test]
+    fn classes_weigh_what_their_pods_ask_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |class: &str| dir.path().join("cpu/kubepods").join(class).join("cpu.shares");
+        for class in [CLASS_BURSTABLE, CLASS_BEST_EFFORT] {
+            std::fs::create_dir_all(file(class).parent().unwrap()).unwrap();
+            std::fs::write(file(class), "1024").unwrap();
+        }
+        let asks = |resources| pod(json!({"containers": [{"name": "a", "resources": resources}]}));
+        let pods = [
+            asks(json!({"requests": {"cpu": "500m"}})),
+            asks(json!({"requests": {"cpu": "1500m"}})),
+            asks(json!({"limits": {"cpu": "1", "memory": "1Gi"}})),
+            asks(json!({})),
+        ];
+        let root = "/".to_owned();
+        let cgroups = Cgroups { mount: dir.path().into(), is_unified: false, uses_systemd: false, root };
+        cgroups.weigh(pods.iter()).unwrap();
+        let shares = |class| std::fs::read_to_string(file(class)).unwrap();
+        assert_eq!([CLASS_BURSTABLE, CLASS_BEST_EFFORT].map(shares), ["2048", "2"]);
     }
 
     #[test]

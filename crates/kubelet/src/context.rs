@@ -67,6 +67,15 @@ impl Context {
         self.config.pod_logs_dir.join(name)
     }
 
+    /// Has the classes of pods weigh what the pods of now ask for.
+    pub(crate) fn weigh_classes(&self) {
+        let entries = self.pods.list();
+        let live = entries.iter().map(|entry| &*entry.pod).filter(|pod| !api::pods::is_terminal(pod));
+        if let Err(error) = self.cgroups.weigh(live) {
+            tracing::warn!(%error, "cannot set the weights of pods' classes");
+        }
+    }
+
     /// What the pod's fields tell of its surroundings.
     pub(crate) fn surroundings(&self, pod: &Pod, pod_ips: &[String]) -> Surroundings {
         let node_ips: Vec<_> = self.config.node_ips.iter().map(ToString::to_string).collect();

@@ -40,7 +40,9 @@ pub fn runtime(data: &[u8]) {
         }
         5 => {
             let answer = reread::<ListPodSandboxResponse>(data).unwrap_or_default();
-            answer.items.iter().for_each(|sandbox| drop(sandbox.state()));
+            for sandbox in &answer.items {
+                let _ = sandbox.state();
+            }
         }
         6 => {
             for container in reread::<ListContainersResponse>(data).unwrap_or_default().containers {

@@ -359,7 +359,7 @@ mod tests {
         let reset = told("HTTP", long, |stream| stream.peek(&mut [0]).map(drop).unwrap_or_default()).await;
         let text = "read tcp 127.0.0.1:L->127.0.0.1:P: read: connection reset by peer";
         assert_eq!(reset, format!("Get \"http://127.0.0.1:P/x\": {text}"));
-        let late = told("HTTP", Duration::from_millis(50), |stream| std::mem::forget(stream)).await;
+        let late = told("HTTP", Duration::from_millis(50), std::mem::forget).await;
         let text = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
         assert_eq!(late, format!("Get \"http://127.0.0.1:P/x\": {text}"));
         let plain = told("HTTPS", long, move |mut stream| {

@@ -36,6 +36,20 @@ pub(crate) async fn run(context: Arc<Context>) {
     }
 }
 
+/// How often a container was restarted that has logs in `dir`: where the runtime forgot all runs, as with a restart of
+/// the machine, a new one must not write into the log of an old one.
+///
+/// Upstream counterpart: `calcRestartCountByLogDir` of `pkg/kubelet/kuberuntime`.
+pub(crate) fn restart_count(dir: &Path) -> u32 {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let number = |name: std::ffi::OsString| {
+        let name = name.into_string().ok()?;
+        let (number, rest) = name.split_once(".log")?;
+        if rest.is_empty() || rest.starts_with('.') { number.parse::<u32>().ok() } else { None }
+    };
+    entries.filter_map(|entry| number(entry.file_name())).max().map_or(0, |last| last.saturating_add(1))
+}
+
 async fn rotate(context: &Context, id: &str, log: &Path) -> Result<(), String> {
     let text = |error: io::Error| error.to_string();
     match std::fs::metadata(log) {
@@ -94,6 +108,18 @@ fn surplus(mut rotated: Vec<PathBuf>) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn runs_are_counted_by_their_logs() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(restart_count(&dir.path().join("none")), 0);
+        for (name, expected) in
+            [("x.log", 0), ("0.log", 1), ("10.log.20260101-000000.gz", 11), ("12.logs", 11), ("9.log", 11)]
+        {
+            std::fs::write(dir.path().join(name), "").unwrap();
+            assert_eq!(restart_count(dir.path()), expected, "{name}");
+        }
+    }
 
     #[test]
     fn the_last_few_are_kept() {

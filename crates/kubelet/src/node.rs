@@ -12,7 +12,7 @@ use std::time::Duration;
 use api::coordination::v1::{Lease, LeaseSpec};
 use api::core::v1::{Node, NodeSpec, ObjectReference};
 use api::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
-use client::Patch;
+use client::{Change, Informers, ListOptions, Patch};
 use reconcile::EventKind;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -37,6 +37,9 @@ const REPORT_PERIOD: jiff::SignedDuration = jiff::SignedDuration::from_secs(300)
 /// After limits of all pods together that could not be set, as upstream.
 const ENFORCE_RETRY: Duration = Duration::from_secs(60);
 
+/// Pods that ended weigh nothing from then on, as upstream's `periodicQOSCgroupUpdateInterval`.
+const WEIGHTS_PERIOD: Duration = Duration::from_secs(60);
+
 /// Labels that describe the machine.
 pub(crate) fn labels(context: &Context) -> BTreeMap<String, String> {
     let mut labels = context.config.node_labels.clone();
@@ -54,7 +57,8 @@ pub(crate) fn labels(context: &Context) -> BTreeMap<String, String> {
 }
 
 /// Keeps the Node object until told to stop.
-pub(crate) async fn run(context: Arc<Context>, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn run(context: Arc<Context>, informers: &Informers, mut stop: watch::Receiver<bool>) {
+    follow_cordons(context.clone(), informers);
     tell(&context, EventKind::Normal, "Starting", "Starting kubelet.");
     let node = tokio::select! {
         node = register(&context) => node,
@@ -69,6 +73,31 @@ pub(crate) async fn run(context: Arc<Context>, mut stop: watch::Receiver<bool>) 
     }
 }
 
+/// Tells when the node is cordoned, and when no longer.
+fn follow_cordons(context: Arc<Context>, informers: &Informers) {
+    let own = ListOptions::fields(format!("metadata.name={}", context.config.node_name));
+    informers.filtered::<Node>("", own).subscribe(move |change| {
+        let (old, new) = match change {
+            Change::Added(node) => (None, node),
+            Change::Updated(old, new) => (Some(old), new),
+            Change::Deleted(_) => return,
+        };
+        let Some(reason) = cordon(old.map(|old| &**old), new) else { return };
+        let text = format!("Node {} status is now: {reason}", context.config.node_name);
+        tell(&context, EventKind::Normal, reason, text);
+    });
+}
+
+/// The reason of the event of a cordon, if there is something to tell.
+fn cordon(old: Option<&Node>, new: &Node) -> Option<&'static str> {
+    let is_closed = |node: &Node| node.spec.as_ref().is_some_and(|spec| spec.unschedulable == Some(true));
+    match (old.is_some_and(is_closed), is_closed(new)) {
+        (false, true) => Some("NodeNotSchedulable"),
+        (true, false) => Some("NodeSchedulable"),
+        _ => None,
+    }
+}
+
 /// Tells of the node, whose UID is its name here: the kubelet tells of it before the object is there. `kubectl describe`
 /// looks for both.
 fn tell(context: &Context, kind: EventKind, reason: &str, message: impl Into<String>) {
@@ -78,7 +107,7 @@ fn tell(context: &Context, kind: EventKind, reason: &str, message: impl Into<Str
     context.recorder.event(&about, kind, reason, message);
 }
 
-/// Limits all pods together to what the machine has.
+/// Limits all pods together to what the machine has, and weighs their classes for ever.
 async fn enforce(context: &Context) {
     while let Err(error) = context.cgroups.enforce(&context.machine) {
         let text = format!("Failed to update Node Allocatable Limits [\"kubepods\"]: {error}");
@@ -87,6 +116,10 @@ async fn enforce(context: &Context) {
     }
     let text = "Updated Node Allocatable limit across pods";
     tell(context, EventKind::Normal, "NodeAllocatableEnforced", text);
+    loop {
+        context.weigh_classes();
+        tokio::time::sleep(WEIGHTS_PERIOD).await;
+    }
 }
 
 /// Makes the object, or takes over the one that is there.
@@ -212,5 +245,24 @@ async fn renew(context: &Context, node: &Node) {
             }
         };
         tokio::time::sleep(wait).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cordons() {
+        let node = |unschedulable| Node {
+            spec: Some(NodeSpec { unschedulable, ..NodeSpec::default() }),
+            ..Node::default()
+        };
+        let (open, closed) = (node(None), node(Some(true)));
+        assert_eq!(cordon(None, &open), None);
+        assert_eq!(cordon(None, &closed), Some("NodeNotSchedulable"), "the kubelet is new, not the cordon");
+        assert_eq!(cordon(Some(&open), &closed), Some("NodeNotSchedulable"));
+        assert_eq!(cordon(Some(&closed), &closed), None);
+        assert_eq!(cordon(Some(&closed), &node(Some(false))), Some("NodeSchedulable"));
     }
 }

@@ -103,7 +103,7 @@ pub async fn run(
     let serve = server::serve(config, client, pods, runtime, stop.clone());
     let work = async {
         tokio::join!(
-            node::run(context.clone(), stop.clone()),
+            node::run(context.clone(), &informers, stop.clone()),
             manager::run(context.clone(), &informers, changes, stop.clone())
         );
         Ok(())

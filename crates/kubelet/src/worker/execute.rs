@@ -12,7 +12,7 @@ use super::status::Reason;
 use super::{RETRY, RUNTIME_RETRY, Wish, Worker, next_pause, stop};
 use crate::spec::{self, Kind};
 use crate::volumes::Paths;
-use crate::{hooks, sandbox};
+use crate::{hooks, logs, sandbox};
 
 /// Sandboxes that fail are often waiting for the network: soon, then ever later.
 const SANDBOX_RETRY_MAX: SignedDuration = SignedDuration::from_secs(10);
@@ -110,6 +110,10 @@ impl Worker {
                 let reason = Reason { reason: "ConfigPodSandboxError".into(), message };
                 return self.fail(name, restart_count, reason).await;
             }
+        };
+        let restart_count = match self.state.run(name) {
+            Some(_) => restart_count,
+            None => logs::restart_count(&context.log_dir(&pod).join(name)),
         };
         let empty = Paths::new();
         let start = Start {

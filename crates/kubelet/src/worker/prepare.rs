@@ -61,6 +61,7 @@ impl Worker {
         match self.context.cgroups.create(&self.pod) {
             Ok(()) => {
                 self.has_cgroup = true;
+                self.context.weigh_classes();
                 Ok(())
             }
             Err(error) => {
