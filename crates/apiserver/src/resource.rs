@@ -163,7 +163,7 @@ impl Served {
 
     /// Whether it takes a webhook to show the object in this version.
     pub fn takes_webhook(&self, entry: &Entry) -> bool {
-        self.asks_webhook() && !(self.is_hub() && !entry.head.unconverted)
+        self.asks_webhook() && (entry.head.unconverted || !self.is_hub())
     }
 
     /// The tree of an object that a webhook makes: from the version in which it is stored to this one, without

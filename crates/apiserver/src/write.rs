@@ -384,7 +384,7 @@ pub fn dedup_owner_references(call: &Call, object: &mut Value, after_admission: 
 /// An object that has been written, or would have been.
 pub struct Written {
     /// Its entry, with all encodings that were made on the way.
-    pub entry: Entry,
+    pub entry: Box<Entry>,
 }
 
 /// How a commit ended.
@@ -417,7 +417,7 @@ pub async fn commit(
     hub.default(object);
     let entry = Entry::new(cache_key, 0, plain.clone(), head(&hub.row, object));
     if dry_run {
-        return Ok(Committed::Done(Written { entry }));
+        return Ok(Committed::Done(Written { entry: entry.into() }));
     }
     let sealed = hub.transform.seal(&store_key, plain).map_err(Status::internal_error)?;
     let template = Arc::new(hub.codec.template(object));
@@ -432,7 +432,7 @@ pub async fn commit(
         Ok(Outcome::Committed { revision }) => {
             let mut entry = entry;
             entry.publish(revision, &template);
-            Ok(Committed::Done(Written { entry }))
+            Ok(Committed::Done(Written { entry: entry.into() }))
         }
         Ok(Outcome::Conflict { current, .. }) => {
             call.api.prepared.take(&sealed);
@@ -475,7 +475,7 @@ pub fn unwritten(hub: &Hub, object: &Value, revision: u64) -> Written {
     hub.codec.stored_form(&mut object);
     let plain = Bytes::from(hub.codec.to_stored(&hub.row, &object));
     hub.default(&mut object);
-    Written { entry: Entry::new(key, revision, plain, head(&hub.row, &object)) }
+    Written { entry: Entry::new(key, revision, plain, head(&hub.row, &object)).into() }
 }
 
 /// Whether the object would be stored exactly as it is: then nothing is written.

@@ -55,21 +55,16 @@ const ENCODED_BYTES_MAX: usize = 32 << 20;
 pub struct Budget(AtomicUsize);
 
 impl Budget {
-    fn take(self: &Arc<Self>, length: usize) -> Option<Kept> {
-        let kept = Kept { budget: self.clone(), length };
-        (self.0.fetch_add(length, Ordering::Relaxed) + length <= ENCODED_BYTES_MAX).then_some(kept)
+    fn take(&self, length: usize) -> bool {
+        let fits = self.0.fetch_add(length, Ordering::Relaxed) + length <= ENCODED_BYTES_MAX;
+        if !fits {
+            self.give_back(length);
+        }
+        fits
     }
-}
 
-#[derive(Debug)]
-struct Kept {
-    budget: Arc<Budget>,
-    length: usize,
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        self.budget.0.fetch_sub(self.length, Ordering::Relaxed);
+    fn give_back(&self, length: usize) {
+        self.0.fetch_sub(length, Ordering::Relaxed);
     }
 }
 
@@ -77,7 +72,15 @@ impl Drop for Kept {
 struct Encoded {
     bytes: Bytes,
     /// `None` for what a write has encoded.
-    _kept: Option<Kept>,
+    budget: Option<Arc<Budget>>,
+}
+
+impl Drop for Encoded {
+    fn drop(&mut self) {
+        if let Some(budget) = &self.budget {
+            budget.give_back(self.bytes.len());
+        }
+    }
 }
 
 fn encoded(place: &OnceLock<Encoded>, budget: &Arc<Budget>, make: impl FnOnce() -> Bytes) -> Bytes {
@@ -85,12 +88,15 @@ fn encoded(place: &OnceLock<Encoded>, budget: &Arc<Budget>, make: impl FnOnce() 
         return encoded.bytes.clone();
     }
     let bytes = make();
-    if let Some(kept) = budget.take(bytes.len()) {
+    if budget.take(bytes.len()) {
         // Whoever was first has made the same.
-        let _ = place.set(Encoded { bytes: bytes.clone(), _kept: Some(kept) });
+        let _ = place.set(Encoded { bytes: bytes.clone(), budget: Some(budget.clone()) });
     }
     bytes
 }
+
+/// By version.
+type Views = Mutex<Vec<(Str, Arc<View>)>>;
 
 /// One version of an object.
 #[derive(Debug)]
@@ -110,7 +116,7 @@ pub struct Entry {
     /// Served protobuf (no envelope) of the hub version, with `resourceVersion`.
     protobuf: OnceLock<Encoded>,
     /// What a webhook has made of it, by version. Boxed, since few kinds have one.
-    views: OnceLock<Box<Mutex<Vec<(Str, Arc<View>)>>>>,
+    views: OnceLock<Box<Views>>,
 }
 
 impl Entry {
@@ -190,7 +196,7 @@ impl Entry {
     /// Gives the entry its revision, and its JSON from what was encoded before the revision was known.
     pub fn publish(&mut self, revision: u64, template: &Template) {
         self.revision = revision;
-        self.json = OnceLock::from(Encoded { bytes: template.fill(revision), _kept: None });
+        self.json = OnceLock::from(Encoded { bytes: template.fill(revision), budget: None });
     }
 }
 

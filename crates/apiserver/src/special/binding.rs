@@ -2,6 +2,7 @@
 //!
 //! Upstream: `BindingREST` in `pkg/registry/core/pod/storage/storage.go`.
 
+use super::pods;
 use crate::admission::{Attributes, Operation};
 use crate::call::Call;
 use crate::door::{Body, read_body};
@@ -148,24 +149,9 @@ fn bind(pod: &mut Value, name: &str, binding: &Value, call: &Call) -> Result<(),
             }
         }
     }
-    scheduled(pod, &call.api.now().to_string());
-    Ok(())
-}
-
-/// Sets the condition `PodScheduled`.
-fn scheduled(pod: &mut Value, now: &str) {
     let mut condition = Value::object();
     condition.set("type", "PodScheduled");
     condition.set("status", "True");
-    condition.set("lastProbeTime", Value::Null);
-    condition.set("lastTransitionTime", now);
-    let Some(status) = pod.object_at("status") else { return };
-    if status.at("conditions").is_null() {
-        status.set("conditions", Value::Array(Vec::new()));
-    }
-    let Some(list) = status.get_mut("conditions").and_then(Value::as_array_mut) else { return };
-    match list.iter_mut().find(|c| c.at("type").str() == "PodScheduled") {
-        Some(old) => *old = condition,
-        None => list.push(condition),
-    }
+    pods::set_condition(pod, condition, &call.api.now().to_string());
+    Ok(())
 }

@@ -2,6 +2,7 @@
 //!
 //! Upstream: `pkg/registry/core/pod/storage/eviction.go`.
 
+use super::pods;
 use crate::call::Call;
 use crate::door::{Body, read_body};
 use crate::reply::Reply;
@@ -45,7 +46,6 @@ pub(super) async fn create(
     }
     let mut options = delete::options_of(eviction.at("deleteOptions").clone())?;
     options.dry_run |= write_options.dry_run;
-    let pods = Target { served: target.served.clone(), sub: None };
     // Pod and budgets are those of now, as upstream reads them, not those the cache last heard of.
     call.fresh(None).await?;
     let entry = get::find(&target.served, hub, &call.info.namespace, name)?;
@@ -73,8 +73,44 @@ pub(super) async fn create(
             }
         }
     }
+    let pods = Target { served: target.served.clone(), sub: None };
+    if !options.dry_run {
+        say_why(call, &pods, hub, name, &mut options).await?;
+    }
     delete::delete_object(call, &pods, hub, name, &options).await?;
     call.status_reply(201, accepted, &Status { code: 201, ..Status::success(None) })
+}
+
+/// Sets condition `DisruptionTarget`, so that owners know why the pod goes (KEP-3329). What the caller asked of the
+/// pod's UID and version holds for what it was before.
+async fn say_why(
+    call: &Call,
+    target: &Target,
+    hub: &Arc<Hub>,
+    name: &str,
+    options: &mut DeleteOptions,
+) -> Result<(), Status> {
+    let resource = GroupResource::new("", "pods");
+    for _ in 0..ATTEMPTS {
+        let entry = update::read_named(call, hub, &call.info.namespace, name).await?;
+        let entry = entry.ok_or_else(|| Status::not_found(&resource, name))?;
+        let mut pod = hub.tree(&entry);
+        delete::preconditions(target, name, &pod, options)?;
+        let mut condition = Value::object();
+        condition.set("type", "DisruptionTarget");
+        condition.set("status", "True");
+        condition.set("reason", "EvictionByEvictionAPI");
+        condition.set("message", "Eviction API: evicting");
+        pods::set_condition(&mut pod, condition, &call.api.now().to_string());
+        let expect = Expect::Revision(entry.revision);
+        if let Committed::Done(written) = write::commit(call, hub, &mut pod, expect, false, None).await? {
+            if let Some(version) = &mut options.resource_version {
+                *version = written.entry.revision.to_string().into();
+            }
+            return Ok(());
+        }
+    }
+    Err(Status::conflict(&resource, name, update::MODIFIED))
 }
 
 /// The pod that was judged is the one that goes.

@@ -105,7 +105,7 @@ pub(crate) fn options_of(mut tree: Value) -> Result<DeleteOptions, Status> {
 /// How a deletion ended.
 pub(crate) struct Deleted {
     /// The object as it is (still there, with a deletion timestamp) or last was.
-    pub(crate) entry: Entry,
+    pub(crate) entry: Box<Entry>,
     /// Whether it is gone.
     pub(crate) gone: bool,
 }
@@ -186,10 +186,10 @@ pub(crate) async fn delete_object(
         }
         allowed?;
         match plan(call, hub, &old, options) {
-            Step::Keep => return Ok(Deleted { entry: entry.twin(entry.revision), gone: false }),
+            Step::Keep => return Ok(Deleted { entry: entry.twin(entry.revision).into(), gone: false }),
             Step::Remove(last) => {
                 if options.dry_run {
-                    return Ok(Deleted { entry: entry.twin(entry.revision), gone: true });
+                    return Ok(Deleted { entry: entry.twin(entry.revision).into(), gone: true });
                 }
                 if let Some(written) = remove(call, hub, &last, entry.revision).await? {
                     return Ok(Deleted { entry: written.entry, gone: true });
@@ -224,7 +224,16 @@ pub(crate) async fn delete_object(
     Err(Status::conflict(&served.group_resource(), name, update::MODIFIED))
 }
 
-fn preconditions(target: &Target, name: &str, old: &Value, options: &DeleteOptions) -> Result<(), Status> {
+/// Whether the object is the one that the caller means.
+///
+/// # Errors
+/// A conflict: it is another one, or has changed.
+pub(crate) fn preconditions(
+    target: &Target,
+    name: &str,
+    old: &Value,
+    options: &DeleteOptions,
+) -> Result<(), Status> {
     let metadata = old.at("metadata");
     let row = &target.served.row;
     let kind = GroupResource::new(row.group.clone(), row.kind.clone());

@@ -1,4 +1,4 @@
-//! A pod gets its node.
+//! A pod gets its node, and is evicted.
 
 use crate::server::Server;
 use apiserver::api::Options;
@@ -6,9 +6,11 @@ use http::Method;
 use value::json;
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
+const BINDING: &str =
+    r#"{"apiVersion":"v1","kind":"Binding","metadata":{"name":"p"},"target":{"kind":"Node","name":"n"}}"#;
 
-#[tokio::test]
-async fn a_bound_pod_is_not_nominated_any_more() {
+/// A node and a pod.
+async fn start() -> Server {
     let server = Server::start(Options::default()).await;
     let objects = [
         ("/api/v1/namespaces", r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"default"}}"#),
@@ -26,15 +28,19 @@ async fn a_bound_pod_is_not_nominated_any_more() {
         let (code, answer) = server.call(Method::POST, path, object).await;
         assert_eq!(code, 201, "{}", answer.at("message").str());
     }
+    server
+}
+
+#[tokio::test]
+async fn a_bound_pod_is_not_nominated_any_more() {
+    let server = start().await;
     let path = format!("{PODS}/p");
     let (_, mut pod) = server.call(Method::GET, &path, "").await;
     pod.object_at("status").unwrap().set("nominatedNodeName", "other");
     let body = String::from_utf8(json::to_vec(&pod)).unwrap();
     let (code, pod) = server.call(Method::PUT, &format!("{path}/status"), &body).await;
     assert_eq!((code, pod.at("status").at("nominatedNodeName").str()), (200, "other"));
-    let binding =
-        r#"{"apiVersion":"v1","kind":"Binding","metadata":{"name":"p"},"target":{"kind":"Node","name":"n"}}"#;
-    assert_eq!(server.call(Method::POST, &format!("{path}/binding"), binding).await.0, 201);
+    assert_eq!(server.call(Method::POST, &format!("{path}/binding"), BINDING).await.0, 201);
     server.api.published.reached(server.store.revision().await.unwrap()).await;
     let (_, pod) = server.call(Method::GET, &path, "").await;
     assert_eq!(pod.at("spec").at("nodeName").str(), "n");
@@ -43,4 +49,39 @@ async fn a_bound_pod_is_not_nominated_any_more() {
     assert!(
         conditions.iter().any(|c| c.at("type").str() == "PodScheduled" && c.at("status").str() == "True")
     );
+}
+
+/// Owners tell an eviction from a failure by it: a Job that ignores disruptions, for one.
+#[tokio::test]
+async fn an_evicted_pod_says_so() {
+    let server = start().await;
+    let path = format!("{PODS}/p");
+    assert_eq!(server.call(Method::POST, &format!("{path}/binding"), BINDING).await.0, 201);
+    let evict = |version: &str| {
+        format!(
+            r#"{{"apiVersion":"policy/v1","kind":"Eviction","metadata":{{"name":"p"}},
+                "deleteOptions":{{"preconditions":{{"resourceVersion":"{version}"}}}}}}"#
+        )
+    };
+    let eviction = format!("{path}/eviction");
+    let (code, answer) = server.call(Method::POST, &eviction, &evict("1")).await;
+    assert_eq!(code, 409);
+    assert!(
+        answer.at("message").str().contains("the ResourceVersion in the precondition (1) does not match")
+    );
+    server.api.published.reached(server.store.revision().await.unwrap()).await;
+    let (_, pod) = server.call(Method::GET, &path, "").await;
+    let version = pod.at("metadata").at("resourceVersion").str();
+    let (code, answer) = server.call(Method::POST, &eviction, &evict(version)).await;
+    assert_eq!(code, 201, "{}", answer.at("message").str());
+    server.api.published.reached(server.store.revision().await.unwrap()).await;
+    let (_, pod) = server.call(Method::GET, &path, "").await;
+    assert!(!pod.at("metadata").at("deletionTimestamp").is_null());
+    let conditions = pod.at("status").at("conditions").items();
+    let target = conditions.iter().find(|c| c.at("type").str() == "DisruptionTarget").unwrap();
+    assert_eq!(
+        (target.at("status").str(), target.at("reason").str(), target.at("message").str()),
+        ("True", "EvictionByEvictionAPI", "Eviction API: evicting")
+    );
+    assert!(conditions.iter().any(|c| c.at("type").str() == "PodScheduled"));
 }
