@@ -7,7 +7,7 @@ use crate::audit::Audit;
 use crate::cache::{Cache, Published};
 use crate::codec::Codec;
 use crate::encryption::Encryption;
-use crate::flowcontrol::{self, FlowControl};
+use crate::flowcontrol::{self, FlowControl, InFlight, Limits};
 use crate::managed::Tracking;
 use crate::resource::{Hub, Registry, Served};
 use crate::storage::{self, HubLoader, Prepared};
@@ -53,15 +53,16 @@ pub struct Options {
 /// Whether requests are sorted and queued (`--enable-priority-and-fairness`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fairness {
-    /// All are served at once.
-    Off,
-    /// With so many seats for all requests together.
+    /// They are only counted.
+    Off(Limits),
+    /// With so many seats for all requests together: upstream adds up the two limits.
     On(u32),
 }
 
 impl Default for Fairness {
     fn default() -> Self {
-        Self::On(crate::flowcontrol::SEATS)
+        let Limits { reading, mutating } = Limits::default();
+        Self::On(reading + mutating)
     }
 }
 
@@ -106,6 +107,8 @@ pub struct Api {
     pub audit: Option<Arc<Audit>>,
     /// Priority and fairness.
     pub flow: Option<Arc<FlowControl>>,
+    /// What there is where that is off.
+    pub in_flight: Option<InFlight>,
     /// What other servers serve.
     pub aggregation: Aggregation,
     /// What admission webhooks are shown.
@@ -165,8 +168,12 @@ impl Api {
             aggregation: Aggregation::default(),
             webhook_credentials: options.webhook_credentials,
             flow: match options.fairness {
-                Fairness::Off => None,
+                Fairness::Off(_) => None,
                 Fairness::On(seats) => Some(FlowControl::new(seats)),
+            },
+            in_flight: match options.fairness {
+                Fairness::Off(limits) => Some(InFlight::new(limits)),
+                Fairness::On(_) => None,
             },
             definitions: crate::crd::Queue::default(),
             nodes: crate::nodes::Nodes::default(),

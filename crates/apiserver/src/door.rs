@@ -152,6 +152,11 @@ async fn pass(call: &mut Call, body: Body) -> Result<Reply, Status> {
         }
         _ => None,
     };
+    let _permit = match call.api.in_flight.as_ref().map(|limit| limit.enter(call)) {
+        Some(Err(refusal)) => return Ok(refusal),
+        Some(Ok(permit)) => permit,
+        None => None,
+    };
     access::authorize(call)?;
     let long_running = call.is_long_running();
     let work = async {

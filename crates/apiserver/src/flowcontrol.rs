@@ -20,6 +20,7 @@ mod config;
 mod controller;
 mod dump;
 mod estimate;
+mod in_flight;
 mod level;
 mod matching;
 mod metrics;
@@ -27,6 +28,7 @@ mod queueset;
 mod retry_after;
 mod shuffle;
 
+pub use in_flight::{InFlight, Limits};
 pub(crate) use metrics::write as write_metrics;
 
 use crate::call::Call;
@@ -42,8 +44,6 @@ use tokio::sync::Notify;
 
 /// The group of the objects.
 pub(crate) const GROUP: &str = "flowcontrol.apiserver.k8s.io";
-/// How many seats there are: upstream's `--max-requests-inflight` and `--max-mutating-requests-inflight`.
-pub const SEATS: u32 = 600;
 /// How long a request waits at most: a quarter of what it may take.
 const WAIT_MAX: Duration = Duration::from_secs(15);
 const LEVEL_UID: HeaderName = HeaderName::from_static("x-kubernetes-pf-prioritylevel-uid");
@@ -164,13 +164,17 @@ impl FlowControl {
 
     /// 429, with word when to come again.
     fn too_many(&self, second: i64, level: &str) -> Reply {
-        let mut reply = Reply::text(429, "Too many requests, please try again later.\n");
-        let after = self.retry_after.lock().dropped(second, level);
-        reply.headers.push((header::RETRY_AFTER, HeaderValue::from(after)));
-        let nosniff = HeaderValue::from_static("nosniff");
-        reply.headers.push((header::X_CONTENT_TYPE_OPTIONS, nosniff));
-        reply
+        too_many(self.retry_after.lock().dropped(second, level))
     }
+}
+
+/// 429: come again after so many seconds.
+fn too_many(retry_after: i64) -> Reply {
+    let mut reply = Reply::text(429, "Too many requests, please try again later.\n");
+    reply.headers.push((header::RETRY_AFTER, HeaderValue::from(retry_after)));
+    let nosniff = HeaderValue::from_static("nosniff");
+    reply.headers.push((header::X_CONTENT_TYPE_OPTIONS, nosniff));
+    reply
 }
 
 /// Whether requests of this kind are sorted: connections are not.

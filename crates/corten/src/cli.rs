@@ -1,8 +1,9 @@
 //! The command line.
 
 use anyhow::{Context, Result, ensure};
+use apiserver::audit::{Format, Mode};
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use lifecycle::Layout;
 use lifecycle::layout::DEFAULT_ROOT;
 use lifecycle::notify::Notifier;
@@ -326,6 +327,38 @@ pub(crate) struct AuditArgs {
     /// Mebibytes after which a new file is begun; 0 for never
     #[arg(long, default_value_t = 100)]
     pub(crate) audit_log_maxsize: u64,
+    /// Compress old files
+    #[arg(long)]
+    pub(crate) audit_log_compress: bool,
+    /// How an event is written: `json` or `legacy`
+    #[arg(long, default_value = "json", value_parser = Format::parse)]
+    pub(crate) audit_log_format: Format,
+    /// When an event is written: `batch`, `blocking` or `blocking-strict`
+    #[arg(long, default_value = "blocking", value_parser = Mode::parse)]
+    pub(crate) audit_log_mode: Mode,
+    /// Events that wait to be written in batch mode
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) audit_log_batch_buffer_size: usize,
+    /// Take the objects out of events that are too large
+    #[arg(long)]
+    pub(crate) audit_log_truncate_enabled: bool,
+    /// How many bytes are too large
+    #[arg(long, default_value_t = 102_400)]
+    pub(crate) audit_log_truncate_max_event_size: usize,
+}
+
+/// How many requests are served at once.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct InFlightArgs {
+    /// Sort requests by priority and let them wait fairly; else those over the limits are refused
+    #[arg(long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) enable_priority_and_fairness: bool,
+    /// Requests at once that read; 0 for any number
+    #[arg(long, default_value_t = 400)]
+    pub(crate) max_requests_inflight: u32,
+    /// Requests at once that write; 0 for any number. With fairness, both limits together are its seats
+    #[arg(long, default_value_t = 200)]
+    pub(crate) max_mutating_requests_inflight: u32,
 }
 
 /// Options of `corten status`.
@@ -433,6 +466,8 @@ pub(crate) struct ServerArgs {
     pub(crate) admission_control_config_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) audit: AuditArgs,
+    #[command(flatten)]
+    pub(crate) in_flight: InFlightArgs,
     /// Worker threads; 0 for one per core
     #[arg(long, default_value_t = 0)]
     pub(crate) threads: usize,

@@ -17,6 +17,8 @@ use std::thread::JoinHandle;
 const MEBIBYTE: u64 = 1 << 20;
 /// The time in the names of old files.
 const BACKUP_TIME: &str = "%Y-%m-%dT%H-%M-%S%.3f";
+/// What the names of compressed files end with.
+const COMPRESSED: &str = ".gz";
 
 /// How an event is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,20 @@ pub enum Mode {
     Blocking,
     /// The same, and a request whose first event cannot be written is refused.
     BlockingStrict,
+}
+
+impl Format {
+    /// From the flag `--audit-log-format`.
+    ///
+    /// # Errors
+    /// The text for who set it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "json" => Ok(Self::Json),
+            "legacy" => Ok(Self::Legacy),
+            _ => Err(format!("invalid audit log format {text}, allowed formats are \"legacy,json\"")),
+        }
+    }
 }
 
 impl Mode {
@@ -66,6 +82,8 @@ pub struct LogConfig {
     pub max_backups: usize,
     /// `--audit-log-maxsize`: mebibytes after which a new file is begun; 0 is never.
     pub max_size_mebibytes: u64,
+    /// `--audit-log-compress`: whether old files are compressed.
+    pub compress: bool,
     /// `--audit-log-format`
     pub format: Format,
     /// `--audit-log-mode`
@@ -84,6 +102,7 @@ impl LogConfig {
             max_age_days: 366,
             max_backups: 100,
             max_size_mebibytes: 100,
+            compress: false,
             format: Format::Json,
             mode: Mode::Blocking,
             batch_buffer_size: 10_000,
@@ -214,6 +233,9 @@ struct Output {
     max_size: u64,
     max_backups: usize,
     max_age_days: u32,
+    compress: bool,
+    /// Held by who compresses: one at a time.
+    compressing: Arc<Mutex<()>>,
 }
 
 impl Output {
@@ -225,6 +247,8 @@ impl Output {
             max_size: config.max_size_mebibytes * MEBIBYTE,
             max_backups: config.max_backups,
             max_age_days: config.max_age_days,
+            compress: config.compress,
+            compressing: Arc::default(),
         };
         if config.path != Path::new("-") {
             if let Some(dir) = config.path.parent() {
@@ -270,10 +294,34 @@ impl Output {
         let backup = format!("{stem}{}{extension}", now.strftime(BACKUP_TIME));
         std::fs::rename(&self.path, self.path.with_file_name(backup))?;
         self.append()?;
-        for name in self.expired(now)? {
+        let (kept, gone) = self.old_files(now)?;
+        for name in gone {
             std::fs::remove_file(self.path.with_file_name(name))?;
         }
+        if self.compress {
+            let plain = kept.into_iter().filter(|name| !name.ends_with(COMPRESSED));
+            self.compress(plain.map(|name| self.path.with_file_name(name)).collect())?;
+        }
         Ok(())
+    }
+
+    /// Compresses old files, also those that an earlier end has left, without anybody waiting for it.
+    fn compress(&self, files: Vec<PathBuf>) -> io::Result<()> {
+        let compressing = self.compressing.clone();
+        let work = move || {
+            let _alone = compressing.lock();
+            for file in files {
+                match compress(&file) {
+                    // It has expired or was compressed before its turn came.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => {
+                        tracing::error!(file = %file.display(), %error, "cannot compress an audit log")
+                    }
+                    Ok(()) => {}
+                }
+            }
+        };
+        std::thread::Builder::new().name("audit-compress".into()).spawn(work).map(drop)
     }
 
     /// What the names of old files begin and end with.
@@ -285,20 +333,36 @@ impl Output {
         (format!("{}-", part(self.path.file_stem())), extension)
     }
 
-    fn expired(&self, now: jiff::Timestamp) -> io::Result<Vec<String>> {
+    /// The old files: those that stay and those that go.
+    fn old_files(&self, now: jiff::Timestamp) -> io::Result<(Vec<String>, Vec<String>)> {
         let dir = self.path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let (stem, extension) = self.names();
         let mut old = Vec::new();
         for entry in std::fs::read_dir(dir)? {
             let name = entry?.file_name().to_string_lossy().into_owned();
-            let time = name.strip_prefix(&stem).and_then(|n| n.strip_suffix(&extension));
+            let plain = name.strip_suffix(COMPRESSED).unwrap_or(&name);
+            let time = plain.strip_prefix(&stem).and_then(|n| n.strip_suffix(&extension));
             let time = time.and_then(|t| jiff::civil::DateTime::strptime(BACKUP_TIME, t).ok());
             if let Some(time) = time {
                 old.push((time, name));
             }
         }
-        Ok(expired(old, now, self.max_backups, self.max_age_days))
+        let gone = expired(old.clone(), now, self.max_backups, self.max_age_days);
+        let kept = old.into_iter().map(|(_, name)| name).filter(|name| !gone.contains(name)).collect();
+        Ok((kept, gone))
     }
+}
+
+/// Puts a compressed file in the place of a plain one.
+fn compress(file: &Path) -> io::Result<()> {
+    let mut name = file.as_os_str().to_owned();
+    name.push(COMPRESSED);
+    let mut plain = File::open(file)?;
+    let target = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&name)?;
+    let mut encoder = flate2::write::GzEncoder::new(target, flate2::Compression::default());
+    io::copy(&mut plain, &mut encoder)?;
+    encoder.finish()?.sync_all()?;
+    std::fs::remove_file(file)
 }
 
 /// Which old files go: all but the newest so many, and those that are too old.
@@ -366,6 +430,43 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap()[0], b'b');
         assert!(log.write(|_, _| vec![0; 2 << 20]), "only a strict log refuses");
         assert_eq!(log.counters.errors.load(Relaxed), 1);
+    }
+
+    #[test]
+    fn old_files_are_compressed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.log");
+        // An earlier end has left this one.
+        std::fs::write(dir.path().join("audit-2026-03-09T12-00-00.000.log"), "left").unwrap();
+        let config =
+            LogConfig { max_size_mebibytes: 1, max_age_days: 0, compress: true, ..LogConfig::new(&path) };
+        let mut output = Output::open(&config).unwrap();
+        output.write(&vec![b'a'; 600 << 10]).unwrap();
+        output.write(&vec![b'b'; 600 << 10]).unwrap();
+        let (old, gone) = loop {
+            let (old, gone) = output.old_files(jiff::Timestamp::now()).unwrap();
+            if old.iter().all(|name| name.ends_with(".log.gz")) {
+                break (old, gone);
+            }
+            std::thread::yield_now();
+        };
+        // Whoever compresses is done with the last one.
+        drop(output.compressing.lock());
+        assert_eq!((old.len(), gone.len()), (2, 0));
+        let text = |name: &str| {
+            let mut text = Vec::new();
+            let file = File::open(dir.path().join(name)).unwrap();
+            io::Read::read_to_end(&mut flate2::read::GzDecoder::new(file), &mut text).unwrap();
+            text
+        };
+        assert_eq!(text("audit-2026-03-09T12-00-00.000.log.gz"), b"left");
+        let new = old.iter().find(|name| !name.contains("2026-03-09")).unwrap();
+        assert_eq!(text(new), vec![b'a'; 600 << 10]);
+        output.max_backups = 1;
+        assert_eq!(
+            output.old_files(jiff::Timestamp::now()).unwrap().1,
+            ["audit-2026-03-09T12-00-00.000.log.gz"]
+        );
     }
 
     #[test]

@@ -1,23 +1,14 @@
 //! Objects of priority and fairness have an effect.
 
-use crate::server::Server;
-use apiserver::api::Options;
+use crate::server::{Server, until};
+use crate::webhook::{Answer, Webhook};
+use apiserver::api::{Fairness, Options};
+use apiserver::flowcontrol::Limits;
 use http::Method;
-use std::time::Duration;
 
 const GROUP: &str = "/apis/flowcontrol.apiserver.k8s.io/v1";
 const LEVEL: &str = r#"{"apiVersion":"flowcontrol.apiserver.k8s.io/v1","kind":"PriorityLevelConfiguration","metadata":{"name":"few"},"spec":{"type":"Limited","limited":{"nominalConcurrencyShares":1,"limitResponse":{"type":"Reject"}}}}"#;
 const SCHEMA: &str = r#"{"apiVersion":"flowcontrol.apiserver.k8s.io/v1","kind":"FlowSchema","metadata":{"name":"visitors"},"spec":{"priorityLevelConfiguration":{"name":"few"},"matchingPrecedence":100,"rules":[{"subjects":[{"kind":"User","user":{"name":"visitor"}}],"nonResourceRules":[{"verbs":["get"],"nonResourceURLs":["*"]}]}]}}"#;
-
-/// Waits until something that follows from a write has happened.
-async fn until<F: Future<Output = bool>>(mut done: impl FnMut() -> F) {
-    let done = async {
-        while !done().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), done).await.unwrap();
-}
 
 #[tokio::test]
 async fn schemas_sort_requests_and_know_their_level() {
@@ -65,4 +56,45 @@ async fn schemas_sort_requests_and_know_their_level() {
     let line =
         "apiserver_flowcontrol_dispatched_requests_total{flow_schema=\"visitors\",priority_level=\"few\"} 1";
     assert!(metrics.lines().any(|l| l == line));
+}
+
+/// Without fairness there are plain limits. A webhook that never answers keeps the only request that may write.
+#[tokio::test]
+async fn requests_over_the_limit_are_refused() {
+    let fairness = Fairness::Off(Limits { reading: 0, mutating: 1 });
+    let server = Server::start(Options { fairness, ..Options::default() }).await;
+    let webhook = Webhook::start(|_, _| Answer::Hang).await;
+    let config = String::from_utf8(value::json::to_vec(&webhook.client_config("/"))).unwrap();
+    let webhooks = format!(
+        r#"{{"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingWebhookConfiguration","metadata":{{"name":"w"}},"webhooks":[{{"name":"w.example.org","sideEffects":"None","admissionReviewVersions":["v1"],"clientConfig":{config},"rules":[{{"operations":["CREATE"],"apiGroups":[""],"apiVersions":["v1"],"resources":["namespaces"]}}]}}]}}"#
+    );
+    let path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+    assert_eq!(server.call(Method::POST, path, &webhooks).await.0, 201);
+    let namespaces = "/api/v1/namespaces";
+    let object = r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"generateName":"n-"}}"#;
+    let visitor = ["visitor", "system:authenticated"];
+    let hanging = async {
+        // At first the configuration is not known yet.
+        while server.call(Method::POST, namespaces, object).await.0 == 201 {
+            tokio::task::yield_now().await;
+        }
+    };
+    {
+        tokio::pin!(hanging);
+        let asked = until(|| async { webhook.count() > 0 });
+        tokio::select! {
+            () = &mut hanging => panic!("the webhook has answered"),
+            () = asked => {}
+        }
+        let (code, headers, body) = server.call_as(&visitor, Method::POST, namespaces, object).await;
+        assert_eq!((code, &*body), (429, &b"Too many requests, please try again later.\n"[..]));
+        assert_eq!(headers["retry-after"], "1");
+        // Whoever reads, and a superuser, gets an answer all the same.
+        assert_eq!(server.call_as(&visitor, Method::GET, namespaces, "").await.0, 403);
+        let dry_run = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"}}"#;
+        let path = "/api/v1/namespaces/none/configmaps";
+        assert_eq!(server.call(Method::POST, path, dry_run).await.0, 404);
+    }
+    // The first one's client has gone, so that there is room.
+    assert_eq!(server.call_as(&visitor, Method::POST, namespaces, object).await.0, 403);
 }

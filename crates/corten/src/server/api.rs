@@ -1,12 +1,13 @@
 //! The API server in this process: keys, store, listener.
 
-use crate::cli::{ServerArgs, StoreKind};
-use anyhow::{Context, Result};
+use crate::cli::{InFlightArgs, ServerArgs, StoreKind};
+use anyhow::{Context, Result, bail};
 use apiserver::access::Access;
 use apiserver::admission::WebhookCredentials;
-use apiserver::api::{Api, Config, Options};
+use apiserver::api::{Api, Config, Fairness, Options};
 use apiserver::audit::{self, Audit, LogConfig};
 use apiserver::encryption::Encryption;
+use apiserver::flowcontrol::Limits;
 use auth::{Anonymous, Authenticator, FrontProxy};
 use pki::{AnyClientCertificate, ClientAuthorities, HotCertificate, Leaf, Pki, ServiceAccountKeys};
 use std::io::Write;
@@ -122,6 +123,14 @@ fn options(args: &ServerArgs) -> Result<Options> {
                 max_age_days: args.audit.audit_log_maxage,
                 max_backups: args.audit.audit_log_maxbackup,
                 max_size_mebibytes: args.audit.audit_log_maxsize,
+                compress: args.audit.audit_log_compress,
+                format: args.audit.audit_log_format,
+                mode: args.audit.audit_log_mode,
+                batch_buffer_size: args.audit.audit_log_batch_buffer_size,
+                truncate_event_bytes: args
+                    .audit
+                    .audit_log_truncate_enabled
+                    .then_some(args.audit.audit_log_truncate_max_event_size),
                 ..LogConfig::new(path)
             };
             Some(Audit::open(&audit::Config { policy_file: policy.clone(), log })?)
@@ -135,7 +144,18 @@ fn options(args: &ServerArgs) -> Result<Options> {
         }
         None => None,
     };
-    Ok(Options { encryption, audit, webhook_credentials, ..Options::default() })
+    Ok(Options { encryption, audit, webhook_credentials, fairness: fairness(&args.in_flight)? })
+}
+
+fn fairness(args: &InFlightArgs) -> Result<Fairness> {
+    let (reading, mutating) = (args.max_requests_inflight, args.max_mutating_requests_inflight);
+    if !args.enable_priority_and_fairness {
+        return Ok(Fairness::Off(Limits { reading, mutating }));
+    }
+    match reading.saturating_add(mutating) {
+        0 => bail!("--max-requests-inflight and --max-mutating-requests-inflight: one must be more than 0"),
+        seats => Ok(Fairness::On(seats)),
+    }
 }
 
 /// This machine's name; empty if it has none.

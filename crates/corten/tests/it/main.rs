@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod etcd;
+mod flags;
 mod kills;
 mod parts;
 mod process;

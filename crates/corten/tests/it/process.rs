@@ -47,6 +47,14 @@ impl Process {
         process
     }
 
+    /// What `corten server` says to arguments that it does not take.
+    pub fn refused(root: &Path, arguments: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_corten"));
+        let ended = command.arg("server").args(arguments).arg("--root").arg(root).output().unwrap();
+        assert!(!ended.status.success());
+        String::from_utf8(ended.stderr).unwrap()
+    }
+
     /// What it has said.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
