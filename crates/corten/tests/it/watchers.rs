@@ -64,7 +64,7 @@ async fn a_thousand_that_never_read() {
     let big: Value = serde_json::from_slice(&big).unwrap();
     let revision = big["metadata"]["resourceVersion"].as_str().unwrap();
     let path = format!("{PATH}?watch=1&resourceVersion={revision}");
-    let idle = server.process.pss_bytes();
+    let idle = server.process.resident_bytes();
 
     let wire = server.wire();
     let mut watchers: Vec<Response<Incoming>> = Vec::new();
@@ -97,7 +97,7 @@ async fn a_thousand_that_never_read() {
             lines += data.iter().filter(|byte| **byte == b'\n').count();
             seen.extend_from_slice(&data);
         }
-        most = most.max(server.process.pss_bytes().saturating_sub(idle));
+        most = most.max(server.process.resident_bytes().saturating_sub(idle));
     }
     assert_eq!(numbers(&seen), (1..=writes).collect::<Vec<_>>());
     eprintln!("{writes} writes of {OBJECT_BYTES} bytes: {} KiB over {} KiB", most >> 10, idle >> 10);
