@@ -17,6 +17,9 @@ pub mod trees;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+/// Makes the input of a run from corpus, dictionary, seed and number.
+pub type Make = fn(&[Vec<u8>], &[&str], u64, u64) -> Vec<u8>;
+
 /// Something to be fuzzed.
 pub struct Target {
     /// How it is called on the command line and where its corpus lies.
@@ -25,8 +28,8 @@ pub struct Target {
     pub run: fn(&[u8]),
     /// Pieces that inputs are likely made of.
     pub dictionary: &'static [&'static str],
-    /// Makes the input of a run, from corpus, dictionary, seed and number; [`mutate::input`] unless said.
-    pub make: fn(&[Vec<u8>], &[&str], u64, u64) -> Vec<u8>,
+    /// [`mutate::input`] unless said.
+    pub make: Make,
 }
 
 impl Target {
@@ -37,7 +40,7 @@ impl Target {
 
     /// The same with inputs made by another mutator.
     #[must_use]
-    pub const fn made_by(self, make: fn(&[Vec<u8>], &[&str], u64, u64) -> Vec<u8>) -> Self {
+    pub const fn made_by(self, make: Make) -> Self {
         Self { make, ..self }
     }
 }

@@ -177,17 +177,24 @@ impl File {
     }
 }
 
+/// A corpus and what it is when parsed.
+#[derive(Default)]
+struct Parsed {
+    of: Vec<Vec<u8>>,
+    files: Rc<Vec<File>>,
+}
+
 /// A corpus, parsed; it is the same in each run.
 fn parsed(corpus: &[Vec<u8>]) -> Rc<Vec<File>> {
     thread_local! {
-        static LAST: RefCell<(Vec<Vec<u8>>, Rc<Vec<File>>)> = RefCell::default();
+        static LAST: RefCell<Parsed> = RefCell::default();
     }
-    LAST.with_borrow_mut(|(of, files)| {
-        if of != corpus {
-            *files = Rc::new(corpus.iter().map(|text| File::parse(text)).collect());
-            *of = corpus.to_vec();
+    LAST.with_borrow_mut(|last| {
+        if last.of != corpus {
+            last.files = Rc::new(corpus.iter().map(|text| File::parse(text)).collect());
+            last.of = corpus.to_vec();
         }
-        files.clone()
+        last.files.clone()
     })
 }
 

@@ -74,8 +74,13 @@ pub(super) const TREES: &[&str] = &[
     "\".\"",
 ];
 
+struct Structs {
+    all: Vec<(String, TypeId)>,
+    places: HashMap<String, usize>,
+}
+
 /// All structs with their places among them, which is how `schema::fuzz` counts.
-static STRUCTS: LazyLock<(Vec<(String, TypeId)>, HashMap<String, usize>)> = LazyLock::new(|| {
+static STRUCTS: LazyLock<Structs> = LazyLock::new(|| {
     let types = Types::builtin();
     let all: Vec<_> = types
         .iter()
@@ -83,13 +88,13 @@ static STRUCTS: LazyLock<(Vec<(String, TypeId)>, HashMap<String, usize>)> = Lazy
         .map(|(id, _)| (types.go_name(id), id))
         .collect();
     let places = all.iter().enumerate().map(|(i, (name, _))| (name.clone(), i)).collect();
-    (all, places)
+    Structs { all, places }
 });
 
 fn split(input: &[u8]) -> Option<(usize, &[u8])> {
     let end = input.iter().position(|b| *b == b'\n')?;
     let name = std::str::from_utf8(input.get(..end)?).ok()?;
-    Some((*STRUCTS.1.get(name)?, input.get(end + 1..)?))
+    Some((*STRUCTS.places.get(name)?, input.get(end + 1..)?))
 }
 
 /// What `schema::fuzz` takes; an input without a known first line goes as it is.
@@ -111,7 +116,7 @@ pub(super) fn decode_protobuf(input: &[u8]) {
 /// A struct and two trees.
 fn typed(input: &[u8]) -> Option<(TypeId, Value, Value)> {
     let (place, rest) = split(input)?;
-    let ty = STRUCTS.0.get(place)?.1;
+    let ty = STRUCTS.all.get(place)?.1;
     let mut lines = rest.splitn(2, |b| *b == b'\n');
     Some((ty, json::parse(lines.next()?).ok()?, json::parse(lines.next()?).ok()?))
 }
@@ -223,25 +228,25 @@ pub(super) fn make(corpus: &[Vec<u8>], dictionary: &[&str], seed: u64, i: u64) -
         return trees::input(corpus, dictionary, seed, i);
     }
     let rows = kinds::Table::builtin().rows();
-    let row = rows.get(dice.below(rows.len())).and_then(|r| STRUCTS.1.get(r.go_type.as_str()));
-    let Some((name, ty)) = row.and_then(|place| STRUCTS.0.get(*place)) else { return Vec::new() };
+    let row = rows.get(dice.below(rows.len())).and_then(|r| STRUCTS.places.get(r.go_type.as_str()));
+    let Some((name, ty)) = row.and_then(|place| STRUCTS.all.get(*place)) else { return Vec::new() };
     trees::grown(name, *ty, dictionary, &mut dice)
 }
 
 /// The same as JSON of one object, then perhaps changed as bytes.
 pub(super) fn make_json(corpus: &[Vec<u8>], dictionary: &[&str], seed: u64, i: u64) -> Vec<u8> {
     let text = first_object(&make(corpus, dictionary, seed, i));
-    if i % 2 == 0 { text } else { mutate::input(&[text], dictionary, seed, i) }
+    if i.is_multiple_of(2) { text } else { mutate::input(&[text], dictionary, seed, i) }
 }
 
 /// The same as a protobuf message.
 pub(super) fn make_protobuf(corpus: &[Vec<u8>], dictionary: &[&str], seed: u64, i: u64) -> Vec<u8> {
-    if i % 4 == 0 {
+    if i.is_multiple_of(4) {
         return mutate::input(corpus, dictionary, seed, i);
     }
     let mut dice = Dice::new(seed ^ i.rotate_left(32));
-    let place = dice.below(STRUCTS.0.len());
-    let Some((name, ty)) = STRUCTS.0.get(place) else { return Vec::new() };
+    let place = dice.below(STRUCTS.all.len());
+    let Some((name, ty)) = STRUCTS.all.get(place) else { return Vec::new() };
     let text = trees::grown(name, *ty, dictionary, &mut dice);
     let Some((_, object, _)) = typed(&text) else { return text };
     let mut out = [name.as_bytes(), b"\n"].concat();
