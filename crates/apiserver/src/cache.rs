@@ -220,7 +220,7 @@ impl Cache {
         let state = self.state.read();
         // An event can have been applied here but not yet published.
         let revision = self.published.get().max(state.applied);
-        let (start, end) = query.bounds();
+        let (start, end) = query.bounds(state.is_namespaced());
         match checked_range(&state.objects, &start, end.as_deref()) {
             Some(range) => collect(range.map(|(_, entry)| entry), query, revision),
             None => Page { entries: Vec::new(), revision, remaining: Some(0), more: false },
@@ -240,7 +240,7 @@ impl Cache {
         for event in newer {
             undo.insert(&event.entry.key, event.prev.as_ref());
         }
-        let (start, end) = query.bounds();
+        let (start, end) = query.bounds(state.is_namespaced());
         let Some(range) = checked_range(&state.objects, &start, end.as_deref()) else {
             return Ok(Page { entries: Vec::new(), revision, remaining: Some(0), more: false });
         };
@@ -382,6 +382,12 @@ pub enum Change {
 }
 
 impl State {
+    /// Whether keys begin with a namespace: all of a resource do, or none.
+    fn is_namespaced(&self) -> bool {
+        let gone = || self.history.back().map(|event| &event.entry.key);
+        self.objects.keys().next().or_else(gone).is_some_and(|key| key.contains('/'))
+    }
+
     fn apply(&mut self, change: Change) -> Option<Arc<Event>> {
         let event = match change {
             Change::Put(entry) => {
@@ -412,11 +418,18 @@ impl State {
 }
 
 impl Query<'_> {
-    /// The keys that the query is about: from (excluded if the query continues after a key) and up to.
-    fn bounds(&self) -> (Bound<String>, Option<String>) {
-        let first = if self.namespace.is_empty() { String::new() } else { format!("{}/", self.namespace) };
-        // `0` follows `/` in ASCII: the first key behind all keys of the namespace.
-        let end = (!self.namespace.is_empty()).then(|| format!("{}0", self.namespace));
+    /// The keys that the query is about: from (excluded if the query continues after a key) and up to. Who asks
+    /// for one name is not to pay for all others: kubelets and `kubectl wait` follow objects by name.
+    fn bounds(&self, namespaced: bool) -> (Bound<String>, Option<String>) {
+        let name = self.selection.map_or("", |s| s.name.as_str());
+        let (first, end) = match (self.namespace, name) {
+            ("", "") => (String::new(), None),
+            ("", _) if namespaced => (String::new(), None),
+            ("", name) => (name.to_owned(), Some(format!("{name}\0"))),
+            // `0` follows `/` in ASCII: the first key behind all keys of the namespace.
+            (namespace, "") => (format!("{namespace}/"), Some(format!("{namespace}0"))),
+            (namespace, name) => (format!("{namespace}/{name}"), Some(format!("{namespace}/{name}\0"))),
+        };
         match self.after {
             Some(after) if after >= first.as_str() => (Bound::Excluded(after.into()), end),
             _ => (Bound::Included(first), end),

@@ -61,8 +61,26 @@ fn lists_at_old_revisions_equal_what_was() {
                 .expect("remembered");
             let want: Vec<String> = state.iter().filter(|k| k.starts_with("ns1/")).cloned().collect();
             assert_eq!(keys(&one), want);
+            let named = Selection { name: "o1".into(), ..Selection::default() };
+            for (namespace, prefix) in [("ns1", "ns1/o1@"), ("", "/o1@")] {
+                let query = Query { namespace, selection: Some(&named), ..Query::default() };
+                let page = cache.list_at(revision as u64, query).expect("remembered");
+                let want: Vec<String> = state.iter().filter(|k| k.contains(prefix)).cloned().collect();
+                assert_eq!(keys(&page), want);
+            }
         }
     }
+}
+
+#[test]
+fn a_name_without_namespace_is_found() {
+    let cache = cache();
+    ["a", "ab", "b"].iter().zip(1..).for_each(|(key, at)| cache.apply(Change::Put(entry(key, at))));
+    let named = Selection { name: "a".into(), ..Selection::default() };
+    let query = Query { selection: Some(&named), ..Query::default() };
+    assert_eq!(keys(&cache.list(query)), ["a@1"]);
+    assert_eq!(keys(&cache.list(Query { after: Some("a"), ..query })), [""; 0]);
+    assert_eq!(keys(&cache.list(Query { after: Some("b"), ..query })), [""; 0]);
 }
 
 #[test]
