@@ -218,13 +218,6 @@ impl ResourceQuotaController {
             if evaluator.kind != Kind::Other {
                 continue;
             }
-            // Quotas that count quotas: counted where this one was found, or it might not count itself.
-            if (group, resource) == ("", "resourcequotas") {
-                let count = if scoped { 0 } else { self.quotas.list_in(namespace).len() };
-                let one: Amounts = evaluator.usage(&Value::Null, now);
-                counted.add(&evaluator, &names, std::iter::repeat_n(one, count));
-                continue;
-            }
             match self.count_objects(group, resource, namespace).await {
                 // Scopes are about pods and claims; nothing else has them.
                 Ok(Some(count)) => {
@@ -249,6 +242,10 @@ impl ResourceQuotaController {
         resource: &str,
         namespace: &str,
     ) -> Result<Option<usize>, Error> {
+        // Counted where the quota was found: by another cache it might not be seen to be there itself.
+        if (group, resource) == ("", "resourcequotas") {
+            return Ok(Some(self.quotas.list_in(namespace).len()));
+        }
         let Some(found) = self.find(group, resource).await? else { return Ok(None) };
         if !found.namespaced {
             return Ok(None);
