@@ -30,13 +30,13 @@ pub struct Decoded {
 /// What custom objects cannot be written as.
 pub const NOT_PROTOBUF: &str = "object *unstructured.Unstructured does not implement the protobuf marshalling interface and cannot be encoded to a protobuf message";
 
-/// Whether a patch may say another kind and version than the object's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PatchedKind {
-    /// Then it is an object of that kind, and refused.
-    Checked,
-    /// What it says there is not looked at.
-    Ignored,
+/// How upstream makes an object of what a patch has made.
+#[derive(Clone, Copy, Debug)]
+pub enum Via<'a> {
+    /// By its document. If that names another kind, it is an object of that kind, and refused.
+    Document,
+    /// From tree to type; its kind is not looked at, and errors show this patch. Only built-in types.
+    Tree(&'a Value),
 }
 
 /// An empty list of managed fields is a wish to forget them; in Go's JSON form it would be absent.
@@ -401,18 +401,22 @@ impl Codec {
         row: &Row,
         live: &Value,
         patched: &Value,
-        kinds: PatchedKind,
+        via: Via<'_>,
         strict: bool,
     ) -> Result<Decoded, Status> {
         let mut object = patched.clone();
-        if kinds == PatchedKind::Ignored {
-            self.stamp(&mut object);
-        }
         let refuse = |why: String| {
-            let shown = String::from_utf8_lossy(&self.patched_json(live, patched)).into_owned();
+            let shown = match via {
+                Via::Tree(patch) => merge::order::plain(patch),
+                Via::Document => String::from_utf8_lossy(&self.patched_json(live, patched)).into_owned(),
+            };
             let errors = vec![Error::invalid(&Path::new("patch"), shown, why)];
             Status::invalid(&GroupKind::default(), "", &errors)
         };
+        if let (Via::Tree(_), Some(ty)) = (via, self.ty) {
+            schema::conform(Types::builtin(), ty, &mut object).map_err(&refuse)?;
+            self.stamp(&mut object);
+        }
         let (api_version, kind) = (object.at("apiVersion").str(), object.at("kind").str());
         if let Some(custom) = self.custom().filter(|_| api_version == self.api_version) {
             let mut decoded = custom.accept(object, crd::prune::Track::Paths).map_err(|e| match e {
@@ -444,6 +448,9 @@ impl Codec {
             }
             None => self.decode_json(row, &json::to_vec(&object), true)?,
         };
+        if matches!(via, Via::Tree(_)) {
+            decoded.strict.sort_unstable();
+        }
         if strict && !decoded.strict.is_empty() {
             return Err(refuse(format!("strict decoding error: {}", decoded.strict.join(", "))));
         }

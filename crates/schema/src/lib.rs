@@ -3,6 +3,7 @@
 //! Invariants: no I/O, no clock; no kind is named (special *types* such as Quantity are). Decoding never
 //! panics, whatever the bytes; every recursion is bounded by [`DEPTH_MAX`].
 
+mod conform;
 mod error;
 mod fields;
 pub mod fuzz;
@@ -13,6 +14,7 @@ mod special;
 pub mod types;
 mod zero;
 
+pub use conform::conform;
 pub use error::{DecodeError, DecodeErrorKind};
 pub use json::{Decoded, Unknown, decode_json, decode_value, encode_json};
 pub use normalize::{normalize, stored_form};

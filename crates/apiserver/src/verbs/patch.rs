@@ -3,7 +3,7 @@
 //! Upstream: `k8s.io/apiserver/pkg/endpoints/handlers/patch.go`.
 
 use crate::call::Call;
-use crate::codec::PatchedKind;
+use crate::codec::Via;
 use crate::managed;
 use crate::negotiate::unsupported_media_type;
 use crate::reply::Reply;
@@ -145,7 +145,7 @@ impl Patch {
             check_config(call, target, config, duplicate.as_deref(), options)?;
             let live = live.unwrap_or(&Value::Null);
             let decoded =
-                served.codec.decode_patched(&served.row, live, &object, PatchedKind::Checked, false)?;
+                served.codec.decode_patched(&served.row, live, &object, Via::Document, false)?;
             let mut object = write::accept_decoded(call, &served.row, decoded, FieldValidation::Ignore)?;
             self.place(call, target, &mut object)?;
             return Ok(object);
@@ -162,10 +162,12 @@ impl Patch {
             Self::Strategic(patch) => served.codec.strategic_merge(live, patch)?,
             Self::Apply { .. } => live.clone(),
         };
-        let kinds =
-            if matches!(self, Self::Strategic(_)) { PatchedKind::Ignored } else { PatchedKind::Checked };
+        let via = match self {
+            Self::Strategic(patch) => Via::Tree(patch),
+            _ => Via::Document,
+        };
         let strict = options.validation == FieldValidation::Strict;
-        let decoded = served.codec.decode_patched(&served.row, live, &patched, kinds, strict)?;
+        let decoded = served.codec.decode_patched(&served.row, live, &patched, via, strict)?;
         let mut object = write::accept_decoded(call, &served.row, decoded, options.validation)?;
         write::dedup_owner_references(call, &mut object, false);
         managed::update(call, target, Some(live), &mut object, options);
