@@ -4,6 +4,7 @@
 
 use crate::document::Kind;
 use crate::names::reversed;
+use crate::texts;
 use crate::tree::{array, gvk, object, of_type, reference, set_text, strings};
 use value::{Map, Value};
 
@@ -206,10 +207,13 @@ pub(crate) fn list(kind: &Kind<'_>) -> Value {
         properties.set(key, property);
     }
     let list_meta = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
-    properties.set("metadata", metadata(list_meta, String::new()));
-    properties.set("items", object([("type", "array".into()), ("items", reference(&name(kind)))]));
+    properties.set("metadata", metadata(list_meta, texts::of_list("metadata").to_owned()));
+    let mut items = object([("type", "array".into()), ("items", reference(&name(kind)))]);
+    items.set("description", texts::of_list("items"));
+    properties.set("items", items);
     object([
         ("type", "object".into()),
+        ("description", texts::list_of(&row.kind).into()),
         ("required", strings(["items"])),
         ("properties", properties),
         ("x-kubernetes-group-version-kind", array([gvk(&row.group, &row.version, &row.list_kind)])),

@@ -1,6 +1,7 @@
 //! Definitions of Go types: what `openapi-gen` makes of structs, tags and markers.
 
 use crate::names;
+use crate::texts;
 use crate::tree::{array, gvk, object, of_type, reference, set_text, strings};
 use crate::unions;
 use schema::types::{Field, ListType, Shape, Struct, TypeId, Types};
@@ -89,7 +90,7 @@ impl<'a> Definitions<'a> {
         }
         for name in &self.extra {
             let mut definition = if *name == VERSION_INFO { version_info() } else { of_type("object") };
-            set_text(&mut definition, "description", explain::of_type(name));
+            set_text(&mut definition, "description", texts::of_type(name));
             out.push(((*name).into(), definition));
         }
         Map::from_entries(out, |_| {})
@@ -123,7 +124,7 @@ impl<'a> Definitions<'a> {
                 out.set("x-kubernetes-unions", union);
             }
         }
-        set_text(&mut out, "description", explain::of_type(name));
+        set_text(&mut out, "description", texts::of_type(name));
         out
     }
 
@@ -173,10 +174,10 @@ impl<'a> Definitions<'a> {
         if let Some(default) = self.default(field) {
             more.set("default", default);
         }
-        let mut text = explain::of_field(definition, field.json);
+        let mut text = texts::of_field(definition, field.json);
         if text.is_empty() && field.inlined == "TypeMeta" {
             // Lists say of these what all kinds say.
-            text = explain::of_field("io.k8s.apimachinery.pkg.apis.meta.v1.Status", field.json);
+            text = texts::of_field("io.k8s.apimachinery.pkg.apis.meta.v1.Status", field.json);
         }
         set_text(&mut more, "description", text);
         for (key, text) in [
@@ -199,8 +200,7 @@ impl<'a> Definitions<'a> {
         if !field.list_map_keys.is_empty() {
             more.set("x-kubernetes-list-map-keys", strings(field.list_map_keys.iter().copied()));
         }
-        // Types without any text here (WatchEvent) do have texts upstream.
-        if more.is_empty() && !explain::of_type(definition).is_empty() {
+        if more.is_empty() {
             return schema;
         }
         // Nothing may stand beside a `$ref`.
@@ -296,11 +296,13 @@ fn version_info() -> Value {
     const OPTIONAL: [&str; 4] =
         ["emulationMajor", "emulationMinor", "minCompatibilityMajor", "minCompatibilityMinor"];
     let mut properties = Value::object();
-    for name in REQUIRED {
-        properties.set(name, object([("type", "string".into()), ("default", "".into())]));
-    }
-    for name in OPTIONAL {
-        properties.set(name, of_type("string"));
+    for name in REQUIRED.into_iter().chain(OPTIONAL) {
+        let mut property = of_type("string");
+        if REQUIRED.contains(&name) {
+            property.set("default", "");
+        }
+        set_text(&mut property, "description", texts::of_field(VERSION_INFO, name));
+        properties.set(name, property);
     }
     object([("type", "object".into()), ("properties", properties), ("required", strings(REQUIRED))])
 }

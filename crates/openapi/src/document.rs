@@ -4,10 +4,14 @@ use crate::custom;
 use crate::definitions::{Definitions, Packages, VERSION_INFO};
 use crate::names::{group_tag, group_version_id};
 use crate::operations::{self, responses};
-use crate::tree::{array, object};
+use crate::tree::{array, object, of_type};
 use kinds::Row;
 use schema::types::Types;
 use value::{Map, Str, Value};
+
+/// By what others verify service-account tokens: documents of their own.
+const OPENID_CONFIGURATION: &str = ".well-known/openid-configuration";
+const OPENID_KEYS: &str = "openid/v1/jwks";
 
 const DISCOVERY: &[&str] = &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
 const RESOURCES: &[&str] =
@@ -54,9 +58,10 @@ impl Kind<'_> {
     }
 }
 
-/// The names of the documents, sorted: `api`, `api/v1`, `apis`, `apis/apps`, `apis/apps/v1`, …, `version`.
+/// The names of the documents, sorted: `.well-known/openid-configuration`, `api`, `api/v1`, `apis`, `apis/apps`, `apis/apps/v1`, …, `version`.
 pub fn paths(kinds: &[Kind<'_>]) -> Vec<String> {
-    let mut names = vec!["api".to_owned(), "apis".to_owned(), "version".to_owned()];
+    let around = [OPENID_CONFIGURATION, "api", "apis", OPENID_KEYS, "version"];
+    let mut names: Vec<String> = around.map(str::to_owned).into();
     for Kind { row, .. } in kinds {
         if row.group.is_empty() {
             names.push(format!("api/{}", row.version));
@@ -86,6 +91,8 @@ pub fn v3(kinds: &[Kind<'_>], path: &str) -> Option<Value> {
             around(&packages, &format!("/apis/{group}/"), &id, &tag, "APIGroup")
         }
         ["version"] => version(&packages),
+        _ if path == OPENID_CONFIGURATION => (openid_configuration(), Map::new()),
+        _ if path == OPENID_KEYS => (openid_keys(), Map::new()),
         ["api", version] => group_version(kinds, &packages, "", version)?,
         ["apis", group, version] if !group.is_empty() => group_version(kinds, &packages, group, version)?,
         _ => return None,
@@ -140,10 +147,24 @@ fn version(packages: &Packages) -> (Map, Map) {
     (single("/version/", "getCodeVersion", "version", &schema, &["application/json"]), definitions.finish())
 }
 
+fn openid_configuration() -> Map {
+    let id = "getServiceAccountIssuerOpenIDConfiguration";
+    let path = format!("/{OPENID_CONFIGURATION}/");
+    single(&path, id, "WellKnown", &of_type("string"), &["application/json"])
+}
+
+fn openid_keys() -> Map {
+    let id = "getServiceAccountIssuerOpenIDKeyset";
+    let path = format!("/{OPENID_KEYS}/");
+    single(&path, id, "openid", &of_type("string"), &["application/jwk-set+json"])
+}
+
 fn single(path: &str, id: &str, tag: &str, schema: &Value, media: &[&str]) -> Map {
     let phrase = match tag {
         "version" => "get the version information for this server",
         "core" | "apis" => "get available API versions",
+        "WellKnown" => "get the OpenID configuration of the issuer of service-account tokens",
+        "openid" => "get the public keys that verify service-account tokens, as a JSON Web Key Set",
         _ if id.ends_with("APIGroup") => "get information of a group",
         _ => "get available resources",
     };

@@ -71,7 +71,7 @@ enum Choice {
     Within(&'static [u32], &'static Message),
     /// A reference if there is a `$ref`, else the message; each under a number.
     OrReference(&'static Message),
-    /// By the member `in`.
+    /// A reference if there is a `$ref`, under a number, else by the member `in`.
     ByPlace(&'static [(&'static str, &'static [u32], &'static Message)]),
 }
 
@@ -202,7 +202,7 @@ fn choose(value: &Value, number: u32, choice: &Choice, out: &mut Vec<u8>, depth:
     let (wrappers, message): (&[u32], &Message) = match choice {
         Choice::Plain(message) => (&[], message),
         Choice::Within(wrappers, message) => (wrappers, message),
-        Choice::OrReference(_) if value.get("$ref").is_some() => (&[2], &REFERENCE),
+        Choice::OrReference(_) | Choice::ByPlace(_) if value.get("$ref").is_some() => (&[2], &REFERENCE),
         Choice::OrReference(message) => (&[1], message),
         Choice::ByPlace(places) => {
             let place = value.at("in").str();

@@ -15,8 +15,10 @@ mod names;
 mod operations;
 mod parameters;
 mod phrases;
+mod shared;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod tree;
 mod unions;
 mod v2;

@@ -1,6 +1,7 @@
 //! Parameters of operations: the fields of Go's option types, and the variables of paths.
 
 use crate::names;
+use crate::texts::of_parameter;
 use crate::tree::{object, of_type, set_text};
 use schema::types::{Shape, TypeId, Types};
 use value::Value;
@@ -20,7 +21,9 @@ pub(crate) fn of_query(name: &str, ty: &str) -> Value {
 fn parameter(place: &str, name: &str, ty: &str) -> Value {
     let mut schema = of_type(ty);
     schema.set("uniqueItems", true);
-    object([("in", place.into()), ("name", name.into()), ("schema", schema)])
+    let mut parameter = object([("in", place.into()), ("name", name.into()), ("schema", schema)]);
+    set_text(&mut parameter, "description", of_parameter(name).to_owned());
+    parameter
 }
 
 /// The fields of an options type of `meta/v1` as parameters.
@@ -47,7 +50,10 @@ pub(crate) fn of_options(id: TypeId) -> Vec<Value> {
             _ => return None,
         };
         let mut parameter = of_query(field.json, ty);
-        set_text(&mut parameter, "description", explain::of_field(&definition, field.json));
+        let known = explain::of_field(&definition, field.json);
+        if !known.is_empty() {
+            parameter.set("description", known);
+        }
         Some(parameter)
     });
     parameter.collect()

@@ -66,12 +66,68 @@ fn documents_have_upstreams_structure() {
     let mut names = Vec::new();
     for line in include_str!("upstream.txt").lines().filter(|l| !l.starts_with('#')) {
         let (name, hash) = line.split_once('\t').expect("two columns");
-        let document = v3(&kinds, name).expect("is served");
+        let document = if name == "v2" { unshared(v2(&kinds)) } else { v3(&kinds, name).expect("is served") };
         assert_eq!(format!("{:016x}", fnv(&json::to_string(&bare(&document)))), hash, "{name}");
         names.push(name);
     }
+    names.retain(|name| *name != "v2");
     names.sort_unstable();
     assert_eq!(names, paths(&kinds));
+}
+
+/// A document of version 2 with parameters in the places of references to them.
+fn unshared(mut document: Value) -> Value {
+    let shared = document.remove("parameters").expect("there are shared parameters");
+    let resolve = |list: &mut Value| {
+        let Value::Array(list) = list else { panic!("parameters are a list") };
+        for parameter in list {
+            if let Some(reference) = parameter.get("$ref") {
+                let name = reference.str().strip_prefix("#/parameters/").expect("is a shared one");
+                *parameter = shared.get(name).expect(name).clone();
+            }
+        }
+    };
+    let Some(Value::Object(paths)) = document.get_mut("paths") else { panic!("there are paths") };
+    for (_, item) in paths.iter_mut() {
+        let Value::Object(item) = item else { panic!("paths are objects") };
+        for (key, value) in item.iter_mut() {
+            let list = if key == "parameters" { Some(value) } else { value.get_mut("parameters") };
+            list.into_iter().for_each(resolve);
+        }
+    }
+    document
+}
+
+/// Names of shared parameters are upstream's where what they say is.
+#[test]
+fn shared_parameters() {
+    let document = v2(&kinds());
+    let names: Vec<&str> = document.at("parameters").entries().map(|(name, _)| name.as_str()).collect();
+    for name in ["body-2Y1dVQaQ", "body-78PwaGsr", "namespace-vgWSWtn3", "path-z6Ciiujn"] {
+        assert!(names.contains(&name), "{name} is missing in {names:?}");
+    }
+    // What names its kind is not shared.
+    let parameters = document.path(&["paths", "/api/v1/namespaces/{namespace}/pods/{name}", "parameters"]);
+    let [name, namespace, _] = parameters.items() else { panic!("three parameters: {parameters:?}") };
+    assert_eq!(name.at("description").str(), "name of the Pod");
+    assert_eq!(json::to_string(namespace), r##"{"$ref":"#/parameters/namespace-vgWSWtn3"}"##);
+}
+
+/// Every parameter of a query or path says what it does.
+#[test]
+fn parameters_have_texts() {
+    let document = unshared(v2(&kinds()));
+    for (path, item) in document.at("paths").entries() {
+        let own = item.entries().flat_map(|(_, operation)| operation.at("parameters").items());
+        for parameter in item.at("parameters").items().iter().chain(own) {
+            let is_told = !parameter.at("description").str().is_empty();
+            assert!(is_told || parameter.at("in").str() == "body", "{path}: {}", parameter.at("name").str());
+        }
+    }
+    for (name, definition) in document.at("definitions").entries() {
+        let is_told = !definition.at("description").str().is_empty();
+        assert!(is_told, "{name} has no text");
+    }
 }
 
 #[test]
@@ -111,7 +167,9 @@ fn custom_resources() {
             "whole":{"type":"object","x-kubernetes-embedded-resource":true}}}}}"#,
     );
     let kinds = [Kind { row: &row, schema: Some(&schema), preserves_unknown: false }];
-    assert_eq!(paths(&kinds), ["api", "apis", "apis/stable.example.com/v1", "version"]);
+    let documents = paths(&kinds);
+    let own: Vec<&str> = documents.iter().map(String::as_str).filter(|n| n.contains("stable")).collect();
+    assert_eq!(own, ["apis/stable.example.com/v1"]);
     let name = "com.example.stable.v1.CronTab";
     let document = v3(&kinds, "apis/stable.example.com/v1").expect("is served");
     expect![[r##"{"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"allOf":[{"$ref":"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}]},"spec":{"properties":{"any":{"type":"object","x-kubernetes-preserve-unknown-fields":true},"maybe":{"default":3,"nullable":true,"type":"integer"},"port":{"anyOf":[{"type":"integer"},{"type":"string"}],"x-kubernetes-int-or-string":true},"whole":{"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"allOf":[{"$ref":"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}]}},"required":["kind","apiVersion"],"type":"object","x-kubernetes-embedded-resource":true}},"type":"object"}},"required":["spec"],"type":"object","x-kubernetes-group-version-kind":[{"group":"stable.example.com","kind":"CronTab","version":"v1"}]}"##]]

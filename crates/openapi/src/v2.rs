@@ -6,8 +6,43 @@
 use crate::custom;
 use crate::document::{Kind, name_of, paths, v3};
 use crate::operations::media_rank;
-use crate::tree::{array, object, strings};
+use crate::shared::share;
+use crate::tree::{array, gvk, object, strings};
 use value::{Map, Str, Value};
+
+const KINDS: &str = "x-kubernetes-group-version-kind";
+
+/// Kinds that every built-in group has.
+const EVERYWHERE: [&str; 2] =
+    ["io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions", "io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent"];
+
+/// The versions in which upstream's scheme has them, though nothing served says so.
+const REGISTERED: &[(&str, &[&str])] = &[
+    ("admission.k8s.io", &["v1", "v1beta1"]),
+    ("admissionregistration.k8s.io", &["v1alpha1", "v1beta1"]),
+    ("apiextensions.k8s.io", &["v1beta1"]),
+    ("apiregistration.k8s.io", &["v1beta1"]),
+    ("apps", &["v1beta1", "v1beta2"]),
+    ("authentication.k8s.io", &["v1", "v1alpha1", "v1beta1"]),
+    ("authorization.k8s.io", &["v1", "v1beta1"]),
+    ("batch", &["v1beta1"]),
+    ("certificates.k8s.io", &["v1alpha1", "v1beta1"]),
+    ("coordination.k8s.io", &["v1alpha2", "v1beta1"]),
+    ("discovery.k8s.io", &["v1beta1"]),
+    ("events.k8s.io", &["v1beta1"]),
+    ("extensions", &["v1beta1"]),
+    ("flowcontrol.apiserver.k8s.io", &["v1beta1", "v1beta2", "v1beta3"]),
+    ("imagepolicy.k8s.io", &["v1alpha1"]),
+    ("internal.apiserver.k8s.io", &["v1alpha1"]),
+    ("networking.k8s.io", &["v1beta1"]),
+    ("node.k8s.io", &["v1alpha1", "v1beta1"]),
+    ("policy", &["v1beta1"]),
+    ("rbac.authorization.k8s.io", &["v1alpha1", "v1beta1"]),
+    ("resource.k8s.io", &["v1alpha3", "v1beta1", "v1beta2"]),
+    ("scheduling.k8s.io", &["v1alpha2", "v1beta1"]),
+    ("storage.k8s.io", &["v1alpha1", "v1beta1"]),
+    ("storagemigration.k8s.io", &["v1beta1"]),
+];
 
 /// How deep schemas are followed; what lies deeper is cut off.
 const DEPTH: u8 = 100;
@@ -37,11 +72,18 @@ pub fn v2(kinds: &[Kind<'_>]) -> Value {
         ("in", "header".into()),
         ("description", "Bearer Token authentication".into()),
     ]);
+    for name in EVERYWHERE {
+        if let Some(Value::Array(kinds)) = definitions.get_mut(name).and_then(|d| d.get_mut(KINDS)) {
+            register(kinds);
+        }
+    }
+    let parameters = share(&mut all_paths);
     object([
         ("swagger", "2.0".into()),
         ("info", object([("title", "Kubernetes".into()), ("version", "unversioned".into())])),
         ("paths", Map::from_entries(all_paths, |_| {}).into()),
         ("definitions", definitions.into()),
+        ("parameters", parameters.into()),
         ("securityDefinitions", object([("BearerToken", bearer)])),
         ("security", array([object([("BearerToken", array([]))])])),
     ])
@@ -49,7 +91,6 @@ pub fn v2(kinds: &[Kind<'_>]) -> Value {
 
 /// Adds a definition; one that is there learns the further kinds it stands for.
 fn merge(definitions: &mut Map, name: Str, definition: Value) {
-    const KINDS: &str = "x-kubernetes-group-version-kind";
     let Some(there) = definitions.get_mut(&name) else {
         definitions.insert(name, definition);
         return;
@@ -62,6 +103,17 @@ fn merge(definitions: &mut Map, name: Str, definition: Value) {
             }
         }
     }
+}
+
+/// Adds the versions of which only the scheme knows to a kind's groups and versions, sorted.
+fn register(kinds: &mut Vec<Value>) {
+    let kind = kinds.first().map(|k| k.at("kind").str().to_owned()).unwrap_or_default();
+    for (group, versions) in REGISTERED {
+        kinds.extend(versions.iter().map(|version| gvk(group, version, &kind)));
+    }
+    let key = |k: &Value| (k.at("group").str().to_owned(), k.at("version").str().to_owned());
+    kinds.sort_by_cached_key(key);
+    kinds.dedup();
 }
 
 fn path_item(item: Value) -> Value {
@@ -108,6 +160,7 @@ fn operation(mut operation: Value) -> Value {
         }
     }
     let mut produces: Vec<Value> = Vec::new();
+    let mut refers = false;
     if let Some(Value::Object(responses)) = operation.remove("responses") {
         let mut entries = Vec::new();
         for (code, mut response) in responses.into_vec() {
@@ -117,6 +170,7 @@ fn operation(mut operation: Value) -> Value {
                 }
                 let first = content.into_vec().into_iter().next();
                 if let Some(schema) = first.and_then(|(_, mut media)| media.remove("schema")) {
+                    refers |= schema.get("$ref").is_some();
                     response.set("schema", self::schema(schema, 0));
                 }
             }
@@ -127,9 +181,12 @@ fn operation(mut operation: Value) -> Value {
     if !parameters.is_empty() {
         operation.set("parameters", parameters);
     }
-    // Discovery says of both the same.
-    let consumes = if operation.get("x-kubernetes-action").is_some() { consumes } else { produces.clone() };
-    operation.set("consumes", consumes);
+    // Discovery says of both the same; texts that are no kind's say nothing of what they take.
+    if operation.get("x-kubernetes-action").is_some() {
+        operation.set("consumes", consumes);
+    } else if refers {
+        operation.set("consumes", produces.clone());
+    }
     operation.set("produces", produces);
     operation.set("schemes", strings(["https"]));
     operation

@@ -58,40 +58,47 @@ impl Documents {
     }
 }
 
-/// What an OpenAPI v2 document says of the paths below `path`: they, and the definitions that they need.
+/// The sections of an OpenAPI v2 document whose entries are referred to.
+const SHARED: [&str; 2] = ["definitions", "parameters"];
+
+/// What an OpenAPI v2 document says of the paths below `path`: they, and what they refer to.
 fn own_part(document: &Value, path: &str) -> Value {
     let below =
         |key: &str| key.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    let (mut paths, mut definitions) = (Value::object(), Value::object());
+    let mut paths = Value::object();
     let mut wanted = Vec::new();
     for (key, item) in document.at("paths").entries().filter(|(key, _)| below(key)) {
         references(item, &mut wanted);
         paths.set(key, item.clone());
-    }
-    while let Some(name) = wanted.pop() {
-        let definition = document.at("definitions").at(&name);
-        if definition.is_null() || !definitions.at(&name).is_null() {
-            continue;
-        }
-        references(definition, &mut wanted);
-        definitions.set(&name, definition.clone());
     }
     if paths.entries().next().is_none() {
         return Value::Null;
     }
     let mut part = Value::object();
     part.set("paths", paths);
-    part.set("definitions", definitions);
+    while let Some((section, name)) = wanted.pop() {
+        let shared = document.at(section).at(&name);
+        if !shared.is_null()
+            && part.at(section).at(&name).is_null()
+            && let Some(into) = part.object_at(section)
+        {
+            into.set(&name, shared.clone());
+            references(shared, &mut wanted);
+        }
+    }
     part
 }
 
-/// The definitions that a part of a document names.
-fn references(part: &Value, names: &mut Vec<String>) {
+/// The sections and names that a part of a document refers to.
+fn references(part: &Value, names: &mut Vec<(&'static str, String)>) {
     // Documents of others nest as deep as they like.
     let mut open = vec![part];
     while let Some(value) = open.pop() {
-        if let Some(name) = value.at("$ref").str().strip_prefix("#/definitions/") {
-            names.push(name.to_owned());
+        let target = value.at("$ref").str().strip_prefix("#/").and_then(|rest| rest.split_once('/'));
+        if let Some((section, name)) = target
+            && let Some(section) = SHARED.into_iter().find(|s| *s == section)
+        {
+            names.push((section, name.to_owned()));
         }
         open.extend(value.items());
         open.extend(value.entries().map(|(_, v)| v));
@@ -116,8 +123,8 @@ pub(crate) fn fuzz(data: &[u8]) {
     let part = own_part(&document, "/apis/a.example/v1");
     let mut names = Vec::new();
     references(&part, &mut names);
-    for name in names {
-        let (theirs, ours) = (document.at("definitions").at(&name), part.at("definitions").at(&name));
+    for (section, name) in names {
+        let (theirs, ours) = (document.at(section).at(&name), part.at(section).at(&name));
         assert!(theirs == ours, "{name} is needed");
     }
 }
@@ -249,7 +256,7 @@ impl Parts {
     /// Adds them; what is ours under the same name stays.
     pub(crate) fn merge(&self, document: &mut Value) {
         for part in &self.0 {
-            for key in ["paths", "definitions"] {
+            for key in ["paths"].into_iter().chain(SHARED) {
                 let Some(into) = document.object_at(key) else { continue };
                 for (name, value) in part.v2.at(key).entries() {
                     if into.at(name).is_null() {
@@ -315,20 +322,20 @@ mod tests {
     #[test]
     fn parts_have_what_they_need() {
         let document = json::parse(
-            br##"{"paths":{"/apis/a/v1/":{"x":{"$ref":"#/definitions/A"}},"/apis/a/v11/":{},"/apis/b/v1/":{"x":{"$ref":"#/definitions/D"}}},"definitions":{"A":{"p":[{"$ref":"#/definitions/B"}]},"B":{"$ref":"#/definitions/A"},"C":{},"D":{}}}"##,
+            br##"{"paths":{"/apis/a/v1/":{"x":{"$ref":"#/definitions/A"},"parameters":[{"$ref":"#/parameters/body-1"}]},"/apis/a/v11/":{},"/apis/b/v1/":{"x":{"$ref":"#/definitions/D"}}},"definitions":{"A":{"p":[{"$ref":"#/definitions/B"}]},"B":{"$ref":"#/definitions/A"},"C":{},"D":{},"E":{}},"parameters":{"body-1":{"schema":{"$ref":"#/definitions/E"}},"limit-2":{}}}"##,
         )
         .unwrap();
         let part = own_part(&document, "/apis/a/v1");
         let keys = |key: &str| part.at(key).entries().map(|(k, _)| k.to_string()).collect::<Vec<_>>();
         assert_eq!(
-            (keys("paths"), keys("definitions")),
-            (vec!["/apis/a/v1/".into()], vec!["A".into(), "B".into()])
+            (keys("paths"), keys("definitions"), keys("parameters")),
+            (vec!["/apis/a/v1/".into()], vec!["A".into(), "B".into(), "E".into()], vec!["body-1".into()])
         );
         assert!(own_part(&document, "/apis/c/v1").is_null());
         let mut ours = json::parse(br#"{"paths":{"/version/":{}},"definitions":{"A":{"ours":1}}}"#).unwrap();
         Parts(vec![Arc::new(Documents { v2: part, ..Documents::default() })]).merge(&mut ours);
         assert_eq!(ours.at("definitions").at("A").at("ours").int(), 1);
-        assert_eq!(ours.at("paths").entries().count(), 2);
+        assert_eq!((ours.at("paths").entries().count(), ours.at("parameters").entries().count()), (2, 1));
     }
 
     #[test]

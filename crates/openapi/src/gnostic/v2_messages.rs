@@ -11,6 +11,7 @@ pub(super) static DOCUMENT: Message = Message {
         ("info", 2, One(&Choice::Plain(&INFO))),
         ("paths", 8, Named(2, &Choice::Plain(&PATH_ITEM))),
         ("definitions", 9, Named(1, &SCHEMA_CHOICE)),
+        ("parameters", 10, Named(1, &SHARED_CHOICE)),
         ("security", 12, NamedTexts),
         ("securityDefinitions", 13, Named(1, &Choice::Within(&[2], &API_KEY))),
     ],
@@ -27,7 +28,10 @@ static API_KEY: Message = Message {
 
 static OPERATION_CHOICE: Choice = Choice::Plain(&OPERATION);
 static SCHEMA_CHOICE: Choice = Choice::Plain(&SCHEMA);
-/// `ParametersItem` → `Parameter` → body, or `NonBodyParameter` → query or path.
+/// `Parameter` → body, or `NonBodyParameter` → query or path.
+static SHARED_CHOICE: Choice =
+    Choice::ByPlace(&[("body", &[1], &BODY), ("query", &[2, 3], &QUERY), ("path", &[2, 4], &PATH)]);
+/// `ParametersItem` → the same, or a reference.
 static PARAMETER_CHOICE: Choice =
     Choice::ByPlace(&[("body", &[1, 1], &BODY), ("query", &[1, 2, 3], &QUERY), ("path", &[1, 2, 4], &PATH)]);
 
