@@ -360,9 +360,10 @@ impl Codec {
                 return Err(self.other_version(&version));
             }
             let why = format!(
-                "no kind {} is registered for version {} in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
+                "no kind {} is registered for version {} in scheme \"{}\"",
                 Quoted(&kind),
-                Quoted(&version)
+                Quoted(&version),
+                scheme(&row.group)
             );
             return Err(cannot_handle(row, &kind, &version, &why));
         };
@@ -471,9 +472,10 @@ impl Codec {
                 Ok(_) => format!("unable to convert object of kind {kind} to {}", self.kind),
             },
             None => format!(
-                "no kind {} is registered for version {} in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
+                "no kind {} is registered for version {} in scheme \"{}\"",
                 Quoted(kind),
-                Quoted(api_version)
+                Quoted(api_version),
+                scheme(self.api_version.split_once('/').map_or("", |(group, _)| group))
             ),
         }
     }
@@ -563,6 +565,15 @@ pub fn internal_type(group: &str, kind: &str) -> String {
         first => first,
     };
     format!("{package}.{kind}")
+}
+
+/// Where upstream's servers register the kinds they know: each has a scheme of its own.
+fn scheme(group: &str) -> &'static str {
+    match group {
+        "apiextensions.k8s.io" => "k8s.io/apiextensions-apiserver/pkg/apiserver/apiserver.go:55",
+        "apiregistration.k8s.io" => "k8s.io/kube-aggregator/pkg/apiserver/scheme/scheme.go:28",
+        _ => "pkg/api/legacyscheme/scheme.go:30",
+    }
 }
 
 fn cannot_handle(row: &Row, kind: &str, api_version: &str, why: &str) -> Status {

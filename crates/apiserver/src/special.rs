@@ -3,6 +3,7 @@
 //! This folder alone names kinds; its length is a figure that is tracked.
 
 mod binding;
+mod claims;
 pub(crate) mod connect;
 mod eviction;
 pub mod pods;
@@ -21,6 +22,7 @@ use crate::resource::{Hub, Target};
 use crate::write::FieldValidation;
 use bytes::Bytes;
 use kinds::Row;
+use meta::field::ErrorList;
 use meta::gvk::GroupResource;
 use meta::status::Status;
 use store::Txn;
@@ -166,6 +168,20 @@ pub(crate) fn check_write(call: &Call, hub: &Hub, new: &Value, old: Option<&Valu
         return rbac::check(call, &hub.row.plural, new, old);
     }
     Ok(())
+}
+
+/// Errors that need more than the object to be found; they stand before those of the kind's own validation.
+pub(crate) fn errors(
+    call: &Call,
+    hub: &Hub,
+    subresource: &str,
+    new: &Value,
+    old: Option<&Value>,
+) -> ErrorList {
+    match hub.row.group.as_str() {
+        "resource.k8s.io" => claims::errors(call, &hub.row.plural, subresource, new, old),
+        _ => ErrorList::new(),
+    }
 }
 
 /// Upstream's ComponentStatus asks components that a server cannot know; there is none.

@@ -182,9 +182,8 @@ pub fn match_namespace(call: &Call, served: &Served, object: &mut Value) -> Resu
         return Ok(());
     }
     if wanted.is_empty() && !served.row.namespaced {
-        return Err(Status::bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request",
-        ));
+        metadata.remove("namespace");
+        return Ok(());
     }
     Err(Status::bad_request(
         "the namespace of the provided object does not match the namespace sent on the request",
@@ -213,21 +212,31 @@ pub fn name_errors(rule: NameRule, name: &str, usage: NameUse) -> Vec<String> {
     match rule {
         NameRule::DnsSubdomain => names::name_is_dns_subdomain(name, usage),
         NameRule::DnsLabel => names::name_is_dns_label(name, usage),
-        NameRule::Dns1035Label => names::name_is_dns1035_label(name, usage),
-        NameRule::PathSegment | NameRule::Own => names::name_is_path_segment(name, usage),
+        NameRule::LongName if usage == NameUse::Prefix => Vec::new(),
+        NameRule::LongName => names::content::dns1123_subdomain(name),
+        NameRule::PathSegment => names::name_is_path_segment(name, usage),
+        NameRule::Own => Vec::new(),
     }
 }
 
-/// All errors of a new object.
-pub fn validate_create(served: &Served, context: &Context, object: &Value) -> Result<(), Status> {
+/// All errors of a new object, after those that were found `first`.
+pub fn validate_create(
+    served: &Served,
+    context: &Context,
+    object: &Value,
+    first: ErrorList,
+) -> Result<(), Status> {
     let row = &served.row;
     let path = Path::new("metadata");
     let rule = |name: &str, usage: NameUse| name_errors(row.hooks.name, name, usage);
     let mut errors = object_meta::validate(object.at("metadata"), scope(row), rule, &path);
+    let found = first.len();
+    errors.splice(0..0, first);
     errors.extend(finalizers(served, object.at("metadata"), &path));
     errors.extend((row.hooks.validate_create)(context, object));
     // What a kind itself says of its names stands with what all kinds say of them.
-    errors.sort_by_key(|e| match e.field.as_str() {
+    let own = errors.get_mut(found..).unwrap_or_default();
+    own.sort_by_key(|e| match e.field.as_str() {
         "metadata.generateName" => 0,
         "metadata.name" => 1,
         _ => 2,
@@ -258,12 +267,13 @@ pub fn custom_warnings(served: &Served, new: &Value, old: &Value) -> Vec<String>
     }
 }
 
-/// All errors of an update; `subresource` updates have their own hook.
+/// All errors of an update, after those that were found `first`; `subresource` updates have their own hook.
 pub fn validate_update(
     served: &Served,
     context: &Context,
     new: &Value,
     old: &Value,
+    first: ErrorList,
     warnings: &mut Vec<String>,
 ) -> Result<(), Status> {
     let row = &served.row;
@@ -272,6 +282,7 @@ pub fn validate_update(
     let (new_meta, old_meta) = (new.at("metadata"), old.at("metadata"));
     let mut errors = object_meta::validate(new_meta, scope(row), rule, &path);
     errors.extend(object_meta::validate_update(new_meta, old_meta, &path));
+    errors.extend(first);
     // The strategies check it once more, and clients see both.
     errors.extend(object_meta::validate_update(new_meta, old_meta, &path));
     errors.extend(finalizers(served, new_meta, &path));
@@ -301,7 +312,7 @@ fn finalizers(served: &Served, metadata: &Value, path: &Path<'_>) -> ErrorList {
         "apiextensions.k8s.io",
         "apiregistration.k8s.io",
         "coordination.k8s.io",
-        "events.k8s.io",
+        "node.k8s.io",
         "policy",
     ];
     if OTHERS.contains(&served.row.group.as_str()) || !served.codec.is_typed() {

@@ -76,7 +76,10 @@ fn validate(api: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
     let (spec, path) = (api.at("spec"), Path::new("spec"));
     let (group, version) = (spec.at("group").str(), spec.at("version").str());
-    validate_name(api.at("metadata").at("name").str(), &format!("{version}.{group}"), &mut errors);
+    let name = format!("{version}.{group}");
+    for field in ["generateName", "name"] {
+        validate_name(api.at("metadata").at(field).str(), field, &name, &mut errors);
+    }
     if group.is_empty() && version != "v1" {
         let text = "only v1 may have an empty group and it better be legacy kube";
         errors.push(Error::required(&path.child("group"), text));
@@ -98,13 +101,16 @@ fn validate(api: &Value) -> ErrorList {
     errors
 }
 
-fn validate_name(name: &str, required: &str, errors: &mut ErrorList) {
+fn validate_name(name: &str, field: &str, required: &str, errors: &mut ErrorList) {
+    if name.is_empty() {
+        return;
+    }
     let mut messages = names::content::path_segment_name(name);
     if messages.is_empty() && name != required {
         messages.push(format!("must be `spec.version+\".\"+spec.group`: {}", quote(required)));
     }
     let path = Path::new("metadata");
-    check::invalid_each(name, messages, &path.child("name"), errors);
+    check::invalid_each(name, messages, &path.child(field), errors);
 }
 
 fn validate_service(spec: &Value, path: &Path<'_>, errors: &mut ErrorList) {

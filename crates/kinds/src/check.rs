@@ -248,3 +248,39 @@ pub(crate) fn base64_len(text: &str) -> usize {
     let digits = text.bytes().filter(|b| !matches!(b, b'=' | b'\n' | b'\r')).count();
     digits * 3 / 4
 }
+
+/// Members of ObjectMeta that a template of a claim may not have, in upstream's order and spelling.
+const TEMPLATE_META: [(&str, &str); 13] = [
+    ("name", "name"),
+    ("generateName", "generateName"),
+    ("namespace", "namespace"),
+    ("selfLink", "selfLink"),
+    ("uid", "uID"),
+    ("resourceVersion", "resourceVersion"),
+    ("generation", "generation"),
+    ("creationTimestamp", "creationTimestamp"),
+    ("deletionTimestamp", "deletionTimestamp"),
+    ("deletionGracePeriodSeconds", "deletionGracePeriodSeconds"),
+    ("ownerReferences", "ownerReferences"),
+    ("finalizers", "finalizers"),
+    ("managedFields", "managedFields"),
+];
+
+/// The metadata of a template of objects that others make: labels and annotations only
+/// (`ValidateTemplateObjectMeta`).
+pub(crate) fn template_meta(metadata: &Value, path: &Path<'_>, errors: &mut ErrorList) {
+    annotations(metadata.at("annotations"), &path.child("annotations"), errors);
+    labels(metadata.at("labels"), &path.child("labels"), errors);
+    for (name, shown) in TEMPLATE_META {
+        let v = metadata.at(name);
+        let zero = match v {
+            Value::Null => true,
+            Value::String(s) => s.is_empty(),
+            Value::Number(_) => name == "generation" && v.int() == 0,
+            _ => false,
+        };
+        if !zero {
+            errors.push(Error::forbidden(&path.child(shown), "cannot be set"));
+        }
+    }
+}

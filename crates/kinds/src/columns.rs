@@ -139,11 +139,6 @@ pub fn cells(row: &Row, object: &Value, now: Time) -> Vec<Value> {
             vec![name(o), format::number(o.at("spec").at("drivers").items().len()), age(o, now)]
         }
         "csidrivers.storage.k8s.io" => storage::driver(o, now),
-        "csistoragecapacities.storage.k8s.io" => {
-            let capacity = o.at("capacity");
-            let capacity = if capacity.is_null() { "<unset>" } else { capacity.str() };
-            vec![name(o), o.at("storageClassName").str().into(), capacity.into()]
-        }
         "rolebindings.rbac.authorization.k8s.io" | "clusterrolebindings.rbac.authorization.k8s.io" => {
             policy::role_binding(o, now)
         }

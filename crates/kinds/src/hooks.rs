@@ -63,6 +63,17 @@ pub struct Hooks {
     pub warn_subresource: WarnUpdate,
     /// How `metadata.name` is checked: upstream's name function of the kind.
     pub name: NameRule,
+    /// What `metadata.generateName` becomes.
+    pub generated: Generated,
+}
+
+/// What `metadata.generateName` becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Generated {
+    /// The start of a name.
+    Random,
+    /// The name itself, for kinds whose names cannot be random.
+    AsGiven,
 }
 
 /// How a kind's `metadata.name` must look.
@@ -72,11 +83,12 @@ pub enum NameRule {
     DnsSubdomain,
     /// RFC 1123 label.
     DnsLabel,
-    /// RFC 1035 label (Services up to 1.33's gate; see the kind).
-    Dns1035Label,
+    /// The subdomain of declarative validation, which says bytes where the older rule says characters, and
+    /// looks at names only, not at what they are generated from.
+    LongName,
     /// A path segment: anything without `/` and `%` that is not `.` or `..` (RBAC kinds).
     PathSegment,
-    /// The kind's `validate_create` checks it.
+    /// The kind's `validate_create` checks it, and `generateName`.
     Own,
 }
 
@@ -94,5 +106,6 @@ impl Hooks {
         validate_subresource: |_, _, _| Vec::new(),
         warn_subresource: |_, _, _| Vec::new(),
         name: NameRule::DnsSubdomain,
+        generated: Generated::Random,
     };
 }

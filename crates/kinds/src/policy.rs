@@ -2,7 +2,7 @@
 
 use crate::apps::{not_more_than_100_percent, positive_int_or_percent};
 use crate::check;
-use crate::hooks::Hooks;
+use crate::hooks::{Hooks, NameRule};
 use crate::internal;
 use crate::prepare;
 use meta::field::{Error, ErrorList, Path};
@@ -14,6 +14,8 @@ pub(crate) fn hooks(plural: &str) -> Hooks {
 }
 
 const HOOKS: Hooks = Hooks {
+    // Upstream checks no metadata here; what all names must be, it checks everywhere.
+    name: NameRule::PathSegment,
     default: strip_v1beta1_label,
     prepare_create: |_, budget| prepare::reset_status(budget),
     prepare_update: |_, new, old| prepare::keep(new, old, "status"),

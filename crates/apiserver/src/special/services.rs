@@ -13,6 +13,7 @@ use super::Reservation;
 use crate::call::Call;
 use crate::resource::Hub;
 use kinds::core::service_ips;
+use kinds::hooks::Context;
 use meta::field::{Error, ErrorList, Path};
 use meta::gvk::GroupKind;
 use meta::status::Status;
@@ -106,7 +107,7 @@ fn cluster_ips(
     txn: &mut Option<Txn>,
 ) -> Result<(), Status> {
     let held: Vec<String> = old.into_iter().flat_map(addresses).map(str::to_owned).collect();
-    let given: Vec<String> =
+    let mut given: Vec<String> =
         service.at("spec").at("clusterIPs").items().iter().map(|v| v.str().to_owned()).collect();
     let headless = given.first().is_some_and(|ip| ip == "None");
     let mut now: Vec<String> = Vec::new();
@@ -118,6 +119,7 @@ fn cluster_ips(
             .iter()
             .filter_map(|f| Family::parse(f.str()))
             .collect();
+        given.resize(given.len().max(families.len()), String::new());
         for (i, family) in families.iter().enumerate() {
             let Some(range) = ranges.iter().find(|r| r.family == *family) else { continue };
             match given.get(i).filter(|ip| !ip.is_empty()) {
@@ -128,6 +130,11 @@ fn cluster_ips(
                 }
                 None if dry_run => now.push(range.first().to_string()),
                 None => now.push(free(call, range)?.to_string()),
+            }
+            if !dry_run && let Some(ip) = now.last().filter(|ip| !held.contains(ip)) {
+                let asked = given.get(i).map_or("", String::as_str);
+                check_parent(call, service, ip)
+                    .map_err(|why| invalid(service, &refused(&given, asked, &why)))?;
             }
         }
         let Some(spec) = service.object_at("spec") else { return Ok(()) };
@@ -147,20 +154,34 @@ fn cluster_ips(
 
 /// Whether an address that was asked for can be had.
 fn claim(call: &Call, range: &ServiceRange, ip: &str, all: &[String]) -> Result<(), ErrorList> {
-    let path = Path::new("spec");
-    let path = path.child("clusterIPs");
-    let refuse = |why: String| {
-        let shown = Value::from(all.to_vec());
-        Err(vec![Error::invalid(&path, shown, format!("failed to allocate IP {ip}: {why}"))])
-    };
+    let refuse = |why: &str| Err(refused(all, ip, why));
     let Ok(address) = ip.parse::<IpAddr>() else { return Ok(()) }; // validation has the words
     if !range.contains(address) {
-        return refuse("the provided network does not match the current range".into());
+        return refuse("the provided network does not match the current range");
     }
     if is_taken(call, address) {
-        return refuse("provided IP is already allocated".into());
+        return refuse("provided IP is already allocated");
     }
     Ok(())
+}
+
+/// Why none of the addresses `all` could be had, of which `ip` was asked for unless it is empty.
+fn refused(all: &[String], ip: &str, why: &str) -> ErrorList {
+    let path = Path::new("spec");
+    let gap = if ip.is_empty() { "" } else { " " };
+    let text = format!("failed to allocate IP{gap}{ip}: {why}");
+    vec![Error::invalid(&path.child("clusterIPs"), Value::from(all.to_vec()), text)]
+}
+
+/// The address's object names the Service, whose own name is not validated before it has an address.
+fn check_parent(call: &Call, service: &Value, ip: &str) -> Result<(), String> {
+    let Some(hub) = call.api.hub("networking.k8s.io", "ipaddresses") else { return Ok(()) };
+    let object = address_object(call, service, ip);
+    let errors = (hub.row.hooks.validate_create)(&Context::default(), &object);
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Status::invalid(&GroupKind::new("networking.k8s.io", "IPAddress"), ip, &errors).message)
 }
 
 fn is_taken(call: &Call, address: IpAddr) -> bool {

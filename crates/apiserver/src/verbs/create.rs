@@ -7,6 +7,7 @@ use crate::resource::{Hub, Served, Target};
 use crate::write::{self, Committed, OptionsKind, WriteOptions, Written};
 use crate::{managed, special};
 use bytes::Bytes;
+use kinds::hooks::Generated;
 use meta::names;
 use meta::status::Status;
 use std::sync::Arc;
@@ -68,7 +69,12 @@ pub(crate) async fn create_object(
         if generated && let Some(metadata) = object.object_at("metadata") {
             metadata.set(
                 "name",
-                names::generate_name(&generate, std::array::from_fn(|_| call.api.dice(u64::MAX))),
+                match hub.row.hooks.generated {
+                    Generated::Random => {
+                        names::generate_name(&generate, std::array::from_fn(|_| call.api.dice(u64::MAX)))
+                    }
+                    Generated::AsGiven => generate.clone(),
+                },
             );
         }
         let result = store_new(call, target, hub, object, &mut attributes, options).await;
@@ -136,7 +142,8 @@ pub(crate) fn begin_create(
     let row = &served.row;
     row.prepare_create(context, object);
     hub.codec.normalize(object);
-    write::validate_create(served, context, object)?;
+    let first = special::errors(call, hub, "", object, None);
+    write::validate_create(served, context, object, first)?;
     write::custom_warnings(served, object, &Value::Null).into_iter().for_each(|text| call.warn(text));
     crate::special::check_write(call, hub, object, None)?;
     for warning in (row.hooks.warn_create)(context, object) {
@@ -145,9 +152,9 @@ pub(crate) fn begin_create(
     Ok(())
 }
 
+/// Whether it names a version; upstream lets pass what is none.
 fn given_revision_is_set(object: &Value) -> bool {
-    let text = object.at("metadata").at("resourceVersion").str();
-    !matches!(text, "" | "0")
+    object.at("metadata").at("resourceVersion").str().parse::<u64>().is_ok_and(|version| version != 0)
 }
 
 fn exists(hub: &Hub, object: &Value) -> bool {

@@ -236,7 +236,11 @@ pub(crate) fn preconditions(
 ) -> Result<(), Status> {
     let metadata = old.at("metadata");
     let row = &target.served.row;
-    let kind = GroupResource::new(row.group.clone(), row.kind.clone());
+    if checks_itself(row) {
+        return own_preconditions(target, name, metadata, options);
+    }
+    let kind = target.served.group_kind();
+    let kind = GroupResource::new(kind.group, kind.kind);
     if let Some(uid) = &options.uid
         && uid != metadata.at("uid").str()
     {
@@ -254,6 +258,33 @@ pub(crate) fn preconditions(
             metadata.at("resourceVersion").str()
         );
         return Err(Status::conflict(&kind, name, text));
+    }
+    Ok(())
+}
+
+/// Namespaces and definitions, whose deletion has a way of its own, compare themselves and word it otherwise.
+fn checks_itself(row: &kinds::Row) -> bool {
+    matches!(
+        (row.group.as_str(), row.plural.as_str()),
+        ("", "namespaces") | ("apiextensions.k8s.io", "customresourcedefinitions")
+    )
+}
+
+fn own_preconditions(
+    target: &Target,
+    name: &str,
+    metadata: &Value,
+    options: &DeleteOptions,
+) -> Result<(), Status> {
+    for (what, given, field) in
+        [("UID", &options.uid, "uid"), ("ResourceVersion", &options.resource_version, "resourceVersion")]
+    {
+        let own = metadata.at(field).str();
+        if let Some(given) = given.as_ref().filter(|given| *given != own) {
+            let text =
+                format!("Precondition failed: {what} in precondition: {given}, {what} in object meta: {own}");
+            return Err(Status::conflict(&target.served.group_resource(), name, text));
+        }
     }
     Ok(())
 }

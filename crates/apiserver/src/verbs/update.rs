@@ -290,7 +290,8 @@ fn begin_update(
     hub.codec.normalize(new);
     crate::special::check_write(call, hub, new, Some(old))?;
     let mut warnings = Vec::new();
-    write::validate_update(&target.served, context, new, old, &mut warnings)?;
+    let first = crate::special::errors(call, hub, &context.subresource, new, Some(old));
+    write::validate_update(&target.served, context, new, old, first, &mut warnings)?;
     if context.subresource != "status" {
         warnings.extend(write::custom_warnings(&target.served, new, old));
     }

@@ -7,7 +7,7 @@ use super::pod::{self, Options};
 use super::util::{finalizer_names, non_negative, unsupported};
 use crate::check::{self, default};
 use crate::equal::semantic_equal;
-use crate::hooks::Hooks;
+use crate::hooks::{Hooks, NameRule};
 use crate::prepare;
 use meta::field::{Error, ErrorList, Path};
 use value::Value;
@@ -47,6 +47,7 @@ pub(super) const HOOKS: Hooks = Hooks {
         status(new.at("status"), &mut errors);
         errors
     },
+    name: NameRule::LongName,
     ..Hooks::NONE
 };
 

@@ -57,6 +57,7 @@ pub(super) const HOOKS: Hooks = Hooks {
         given.flat_map(|(i, ip)| ip::ip_warnings(&path.index(i), ip)).collect()
     },
     name: NameRule::DnsLabel,
+    ..Hooks::NONE
 };
 
 /// Whether traffic comes from outside of the cluster.

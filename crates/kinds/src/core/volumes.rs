@@ -218,23 +218,6 @@ fn csi(v: &Value, _: &Scope<'_>, path: &Path<'_>, errors: &mut ErrorList) {
     }
 }
 
-/// Members of ObjectMeta that a template of a claim may not have, in upstream's order and spelling.
-const TEMPLATE_META: [(&str, &str); 13] = [
-    ("name", "name"),
-    ("generateName", "generateName"),
-    ("namespace", "namespace"),
-    ("selfLink", "selfLink"),
-    ("uid", "uID"),
-    ("resourceVersion", "resourceVersion"),
-    ("generation", "generation"),
-    ("creationTimestamp", "creationTimestamp"),
-    ("deletionTimestamp", "deletionTimestamp"),
-    ("deletionGracePeriodSeconds", "deletionGracePeriodSeconds"),
-    ("ownerReferences", "ownerReferences"),
-    ("finalizers", "finalizers"),
-    ("managedFields", "managedFields"),
-];
-
 fn ephemeral(v: &Value, _: &Scope<'_>, path: &Path<'_>, errors: &mut ErrorList) {
     let path = path.child("volumeClaimTemplate");
     let template = v.at("volumeClaimTemplate");
@@ -242,20 +225,6 @@ fn ephemeral(v: &Value, _: &Scope<'_>, path: &Path<'_>, errors: &mut ErrorList) 
         errors.push(Error::required(&path, ""));
         return;
     }
-    let (metadata, meta_path) = (template.at("metadata"), path.child("metadata"));
-    check::annotations(metadata.at("annotations"), &meta_path.child("annotations"), errors);
-    check::labels(metadata.at("labels"), &meta_path.child("labels"), errors);
-    for (name, shown) in TEMPLATE_META {
-        let v = metadata.at(name);
-        let zero = match v {
-            Value::Null => true,
-            Value::String(s) => s.is_empty(),
-            Value::Number(_) => name == "generation" && v.int() == 0,
-            _ => false,
-        };
-        if !zero {
-            errors.push(Error::forbidden(&meta_path.child(shown), "cannot be set"));
-        }
-    }
+    check::template_meta(template.at("metadata"), &path.child("metadata"), errors);
     pvc::validate_spec(template.at("spec"), &pvc::Options::default(), &path.child("spec"), errors);
 }

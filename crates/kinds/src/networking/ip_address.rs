@@ -1,7 +1,7 @@
 //! IPAddress: which Service or other object holds an address; its name is the address.
 
 use crate::check;
-use crate::hooks::{Hooks, NameRule};
+use crate::hooks::{Generated, Hooks, NameRule};
 use crate::internal;
 use meta::field::{Error, ErrorList, Path};
 use meta::names::ip;
@@ -23,12 +23,18 @@ pub(super) const HOOKS: Hooks = Hooks {
         errors
     },
     name: NameRule::Own,
+    generated: Generated::AsGiven,
     ..Hooks::NONE
 };
 
 fn validate(address: &Value, errors: &mut ErrorList) {
     let metadata = Path::new("metadata");
-    errors.extend(ip::ip(&metadata.child("name"), address.at("metadata").at("name").str()));
+    for field in ["generateName", "name"] {
+        let name = address.at("metadata").at(field).str();
+        if !name.is_empty() {
+            errors.extend(ip::ip(&metadata.child(field), name));
+        }
+    }
     let path = Path::new("spec");
     let (parent, path) = (address.at("spec").at("parentRef"), path.child("parentRef"));
     if parent.is_null() {

@@ -62,9 +62,7 @@ pub(super) const TEMPLATE: Hooks = Hooks {
 
 fn validate_template(template: &Value, errors: &mut ErrorList) {
     let (spec, path) = (template.at("spec"), Path::new("spec"));
-    let (metadata, metadata_path) = (spec.at("metadata"), path.child("metadata"));
-    check::annotations(metadata.at("annotations"), &metadata_path.child("annotations"), errors);
-    check::labels(metadata.at("labels"), &metadata_path.child("labels"), errors);
+    check::template_meta(spec.at("metadata"), &path.child("metadata"), errors);
     validate_spec(spec.at("spec"), &path.child("spec"), errors);
 }
 

@@ -3,7 +3,7 @@
 use super::each;
 use crate::equal::semantic_equal;
 use crate::expressions;
-use crate::hooks::Hooks;
+use crate::hooks::{Hooks, NameRule};
 use crate::storage::validate_driver_name;
 use meta::field::{Error, ErrorList, Path};
 use meta::names;
@@ -12,6 +12,7 @@ use value::{Value, json};
 pub(super) const HOOKS: Hooks = Hooks {
     validate_create: |_, class| validate(class.at("spec"), None),
     validate_update: |_, new, old| validate(new.at("spec"), Some(old.at("spec"))),
+    name: NameRule::LongName,
     ..Hooks::NONE
 };
 

@@ -7,7 +7,7 @@ use meta::field::{Error, Path};
 use meta::status::Status;
 use schema::protobuf::wrap_message;
 use schema::{Types, decode_protobuf, encode_message};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use store::{Action, Expect, Op, Range, Txn};
 use value::Value;
 
@@ -38,27 +38,26 @@ pub(super) async fn node_ports(
     if !needs_node_port(service) && old.is_some_and(needs_node_port) {
         clear_unchanged(service, &before);
     }
-    let wanted = held(service);
-    let (node, health) = (needs_node_port(service), needs_health_port(service));
-    if before.is_empty() && wanted.is_empty() && !node && !health {
+    let open = |service: &Value| matches!(service.at("spec").at("type").str(), "NodePort" | "LoadBalancer");
+    let health = needs_health_port(service) && !old.is_some_and(needs_health_port);
+    if before.is_empty() && held(service).is_empty() && !open(service) && !health {
         return Ok(());
     }
     let (mut taken, revision) = read(call).await?;
     for port in &before {
         taken.remove(port);
     }
-    claim_given(service, &taken, &before)?;
-    taken.extend(&wanted);
-    if node {
-        fill(call, service, &mut taken)?;
-    }
-    if health && service.at("spec").at("healthCheckNodePort").int() == 0 {
-        let port = free(call, &taken)?;
-        taken.insert(port);
-        if let Some(spec) = service.object_at("spec") {
-            spec.set("healthCheckNodePort", port);
+    let mut operation = Operation { call, dry_run, taken: taken.clone(), allocated: Vec::new() };
+    if open(service) {
+        match old {
+            None => fill_new(&mut operation, service)?,
+            Some(_) => fill_changed(&mut operation, service, &before)?,
         }
     }
+    if health {
+        health_port(&mut operation, service)?;
+    }
+    taken.extend(held(service));
     if !dry_run && held(service) != before {
         push(txn, write(&taken, revision));
     }
@@ -89,60 +88,138 @@ fn clear_unchanged(service: &mut Value, before: &BTreeSet<i64>) {
     }
 }
 
-fn claim_given(service: &Value, taken: &BTreeSet<i64>, before: &BTreeSet<i64>) -> Result<(), Status> {
-    let path = Path::new("spec");
-    let path = path.child("ports");
-    for (i, port) in service.at("spec").at("ports").items().iter().enumerate() {
-        let node = port.at("nodePort").int();
-        if node == 0 || before.contains(&node) {
+/// What one write takes, as upstream's `PortAllocationOperation`.
+struct Operation<'a> {
+    call: &'a Call,
+    dry_run: bool,
+    /// What others hold, and what this write has taken from the range.
+    taken: BTreeSet<i64>,
+    allocated: Vec<i64>,
+}
+
+impl Operation<'_> {
+    /// Takes a port that was asked for. What is outside the range is left to validation in a dry run.
+    fn allocate(&mut self, port: i64) -> Result<(), String> {
+        if !self.dry_run && !(FIRST..=LAST).contains(&port) {
+            let range = format!("The range of valid ports is {FIRST}-{LAST}");
+            return Err(format!("provided port is not in the valid range. {range}"));
+        }
+        if !self.taken.insert(port) {
+            return Err("provided port is already allocated".to_owned());
+        }
+        self.allocated.push(port);
+        Ok(())
+    }
+
+    /// Takes a free port; in a dry run one that no Service can have.
+    fn next(&mut self) -> Result<i64, String> {
+        let port = if self.dry_run {
+            self.allocated.iter().max().copied().unwrap_or(LAST + 1) + 1
+        } else {
+            let port = free(self.call, &self.taken)?;
+            self.taken.insert(port);
+            port
+        };
+        self.allocated.push(port);
+        Ok(port)
+    }
+
+    fn allocate_at(&mut self, service: &Value, i: usize, port: i64) -> Result<(), Status> {
+        self.allocate(port).map_err(|why| {
+            let path = Path::new("spec");
+            let list = path.child("ports");
+            let item = list.index(i);
+            super::invalid(service, &vec![Error::invalid(&item.child("nodePort"), port, why)])
+        })
+    }
+
+    fn next_or_fail(&mut self) -> Result<i64, Status> {
+        self.next().map_err(|why| Status::internal_error(format!("failed to allocate a nodePort: {why}")))
+    }
+}
+
+fn set_node_port(service: &mut Value, i: usize, port: i64) {
+    let ports = service.object_at("spec").and_then(|s| s.get_mut("ports")).and_then(Value::as_array_mut);
+    if let Some(item) = ports.and_then(|p| p.get_mut(i)) {
+        item.set("nodePort", port);
+    }
+}
+
+/// The ports of a new Service. Those of one number (TCP and UDP) share their node port.
+fn fill_new(operation: &mut Operation<'_>, service: &mut Value) -> Result<(), Status> {
+    let ports = service.at("spec").at("ports").items().to_vec();
+    let mut given: BTreeMap<i64, i64> = BTreeMap::new();
+    for (i, port) in ports.iter().enumerate() {
+        let (number, own) = (port.at("port").int(), port.at("nodePort").int());
+        if own == 0 && !needs_node_port(service) {
             continue;
         }
-        let item = path.index(i);
-        let field = item.child("nodePort");
-        let why = if !(FIRST..=LAST).contains(&node) {
-            format!("provided port is not in the valid range. The range of valid ports is {FIRST}-{LAST}")
-        } else if taken.contains(&node) {
-            "provided port is already allocated".to_owned()
-        } else {
+        let Some(shared) = given.get(&number).copied() else {
+            let asked = ports.iter().filter(|p| p.at("port").int() == number).map(|p| p.at("nodePort").int());
+            let node = match asked.into_iter().find(|n| *n != 0) {
+                Some(node) => {
+                    operation.allocate_at(service, i, node)?;
+                    node
+                }
+                None => operation.next_or_fail()?,
+            };
+            set_node_port(service, i, node);
+            given.insert(number, node);
             continue;
         };
-        return Err(super::invalid(service, &vec![Error::invalid(&field, node, why)]));
-    }
-    Ok(())
-}
-
-/// Gives every port without a node port one. Ports of one number (TCP and UDP) share theirs.
-fn fill(call: &Call, service: &mut Value, taken: &mut BTreeSet<i64>) -> Result<(), Status> {
-    let Some(spec) = service.object_at("spec") else { return Ok(()) };
-    let mut given: Vec<(i64, String, i64)> = Vec::new();
-    let ports = spec.get_mut("ports").and_then(Value::as_array_mut);
-    for port in ports.into_iter().flatten() {
-        let (number, protocol) = (port.at("port").int(), port.at("protocol").str().to_owned());
-        let mut node = port.at("nodePort").int();
-        if node == 0 {
-            let shared =
-                given.iter().find(|(n, p, _)| *n == number && *p != protocol).map(|(_, _, node)| *node);
-            node = match shared {
-                Some(node) => node,
-                None => free(call, taken)?,
-            };
-            taken.insert(node);
-            port.set("nodePort", node);
+        if own == 0 {
+            set_node_port(service, i, shared);
+        } else if own != shared {
+            operation.allocate_at(service, i, own)?;
         }
-        given.push((number, protocol, node));
     }
     Ok(())
 }
 
-fn free(call: &Call, taken: &BTreeSet<i64>) -> Result<i64, Status> {
+/// The ports of a Service that has `before` already.
+fn fill_changed(
+    operation: &mut Operation<'_>,
+    service: &mut Value,
+    before: &BTreeSet<i64>,
+) -> Result<(), Status> {
+    let ports = service.at("spec").at("ports").items().to_vec();
+    for (i, port) in ports.iter().enumerate() {
+        let own = port.at("nodePort").int();
+        if own == 0 {
+            if needs_node_port(service) {
+                let node = operation.next_or_fail()?;
+                set_node_port(service, i, node);
+            }
+        } else if !before.contains(&own) && !operation.allocated.contains(&own) {
+            operation.allocate_at(service, i, own)?;
+        }
+    }
+    Ok(())
+}
+
+fn health_port(operation: &mut Operation<'_>, service: &mut Value) -> Result<(), Status> {
+    let asked = service.at("spec").at("healthCheckNodePort").int();
+    if asked != 0 {
+        return operation.allocate(asked).map_err(|why| {
+            let text = format!("failed to allocate requested HealthCheck NodePort {asked}: {why}");
+            Status::internal_error(text)
+        });
+    }
+    let port = operation.next().map_err(|why| {
+        Status::internal_error(format!("failed to allocate a HealthCheck NodePort 0: {why}"))
+    })?;
+    if let Some(spec) = service.object_at("spec") {
+        spec.set("healthCheckNodePort", port);
+    }
+    Ok(())
+}
+
+fn free(call: &Call, taken: &BTreeSet<i64>) -> Result<i64, String> {
     let dynamic = FIRST + STATIC_PORTS;
     let span = LAST - dynamic + 1;
     let start = i64::try_from(call.api.dice(span.unsigned_abs())).unwrap_or(0);
     let upper = (0..span).map(|i| dynamic + (start + i) % span);
-    upper
-        .chain(FIRST..dynamic)
-        .find(|port| !taken.contains(port))
-        .ok_or_else(|| Status::internal_error("failed to allocate a nodePort: range is full"))
+    upper.chain(FIRST..dynamic).find(|port| !taken.contains(port)).ok_or_else(|| "range is full".to_owned())
 }
 
 /// The ports in use and the revision at which they were read; 0 if nothing is stored.
