@@ -2,7 +2,7 @@
 //! one of the rules at hand can go on.
 
 use super::grammar::{EPSILON, Edge, GRAMMAR, Part, Rule, Set, StateKind, one};
-use super::predict::{NoViable, predict};
+use super::predict::{NoViable, Predictor};
 use crate::issues::Issues;
 use crate::lexer::{LexError, T, Token};
 use crate::parser::{RECURSION_MAX, RESERVED};
@@ -37,6 +37,7 @@ struct Walker<'s> {
     last_error: Option<usize>,
     last_states: Vec<usize>,
     recoveries: usize,
+    predictor: Predictor,
     depth: [u32; super::grammar::RULES],
 }
 
@@ -54,6 +55,7 @@ pub(super) fn run(source: &str, tokens: &[Token], lex_errors: &[LexError], issue
         last_error: None,
         last_states: Vec::new(),
         recoveries: 0,
+        predictor: Predictor::new(),
         depth: [0; super::grammar::RULES],
     };
     // An error here is one after which upstream gives up, too.
@@ -190,14 +192,15 @@ impl Walker<'_> {
         if adaptive { Ok(self.predict(decision)? == 1) } else { Ok(first & one(self.la(0)) != 0) }
     }
 
-    fn predict(&self, decision: usize) -> Result<usize, Problem> {
+    fn predict(&mut self, decision: usize) -> Result<usize, Problem> {
         let precedence = self.calls.last().map_or(0, |c| c.1);
         let follow = |call: usize| match GRAMMAR.states[call].edges.first() {
             Some(Edge::Call { follow, .. }) => Some(*follow),
             _ => None,
         };
-        let calls: Vec<usize> = self.calls.iter().filter_map(|c| c.0.and_then(follow)).collect();
-        predict(decision, precedence, &calls, self.tokens, self.at)
+        let calls = self.calls.iter().filter_map(|c| c.0.and_then(follow));
+        self.predictor
+            .predict(decision, precedence, calls, self.tokens, self.at)
             .map_err(|NoViable { offending }| Problem::NoViable { start: self.at, offending })
     }
 

@@ -98,9 +98,7 @@ fn parse_json(text: &str) -> Result<Value, String> {
     }
     let mut v =
         value::json::parse(text.as_bytes()).map_err(|e| format!("parsing key as path element: {e}"))?;
-    if !canonical_numbers(&mut v, DEPTH_MAX) {
-        return Err("parsing key as path element: exceeded max depth".into());
-    }
+    canonical_numbers(&mut v, DEPTH_MAX).map_err(|e| format!("parsing key as path element: {e}"))?;
     Ok(v)
 }
 
@@ -122,21 +120,28 @@ fn is_plain(s: &str) -> bool {
 /// Up to here a float64 holds every integer.
 const EXACT_MAX: u64 = 1 << 53;
 
-/// Numbers go through a float64 upstream, so they come out in its shortest form. Says whether the value is
-/// no deeper than `depth`.
-fn canonical_numbers(v: &mut Value, depth: usize) -> bool {
+/// Numbers go through a float64 upstream, so they come out in its shortest form.
+///
+/// # Errors
+/// The value is deeper than `depth`, or has a number beyond the range of a float64.
+fn canonical_numbers(v: &mut Value, depth: usize) -> Result<(), String> {
     match v {
-        Value::Number(Number::Int(i)) if i.unsigned_abs() <= EXACT_MAX => true,
+        Value::Number(Number::Int(i)) if i.unsigned_abs() <= EXACT_MAX => Ok(()),
         Value::Number(n) => {
             let f = n.as_f64();
+            if !f.is_finite() {
+                let text = meta::quote::quote(&n.to_string());
+                return Err(format!("strconv.ParseFloat: parsing {text}: value out of range"));
+            }
             let int = f as i64; // saturates
             let exact = int as f64 == f && int.unsigned_abs() <= EXACT_MAX;
             *n = if exact { Number::Int(int) } else { Number::Float(f) };
-            true
+            Ok(())
         }
-        Value::Array(items) => depth > 0 && items.iter_mut().all(|v| canonical_numbers(v, depth - 1)),
-        Value::Object(m) => depth > 0 && m.iter_mut().all(|(_, v)| canonical_numbers(v, depth - 1)),
-        _ => true,
+        Value::Array(_) | Value::Object(_) if depth == 0 => Err("exceeded max depth".to_owned()),
+        Value::Array(items) => items.iter_mut().try_for_each(|v| canonical_numbers(v, depth - 1)),
+        Value::Object(m) => m.iter_mut().try_for_each(|(_, v)| canonical_numbers(v, depth - 1)),
+        _ => Ok(()),
     }
 }
 
