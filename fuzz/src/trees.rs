@@ -12,8 +12,8 @@ use value::{Str, Value, json};
 /// How deep a grown object may be.
 const GROWN_DEPTH_MAX: usize = 12;
 
-/// How many nodes a grown object may have.
-const GROWN_NODES_MAX: usize = 400;
+/// How many nodes a grown object may have: few, as many small objects show more than a few large ones.
+const GROWN_NODES_MAX: usize = 120;
 
 /// Strings that fields are fond of, and that parsers are not.
 const TEXTS: &[&str] = &[
@@ -227,12 +227,16 @@ pub fn input(corpus: &[Vec<u8>], dictionary: &[&str], seed: u64, i: u64) -> Vec<
     out
 }
 
+/// An object of a type; most of them decode.
+pub fn grown(ty: TypeId, dice: &mut Dice) -> Value {
+    let mut nodes = GROWN_NODES_MAX;
+    grow(ty, GROWN_DEPTH_MAX, &mut nodes, dice)
+}
+
 /// An input for a target whose first line is the type `header`: two objects of it, the second a change of the
 /// first half of the time.
-pub fn grown(header: &str, ty: TypeId, dictionary: &[&str], dice: &mut Dice) -> Vec<u8> {
-    let mut nodes = GROWN_NODES_MAX;
-    let first = grow(ty, GROWN_DEPTH_MAX, &mut nodes, dice);
-    let mut nodes = GROWN_NODES_MAX;
+pub fn grown_pair(header: &str, ty: TypeId, dictionary: &[&str], dice: &mut Dice) -> Vec<u8> {
+    let first = grown(ty, dice);
     let second = if dice.below(2) == 0 {
         let mut second = first.clone();
         for _ in 0..dice.below(4) {
@@ -240,7 +244,7 @@ pub fn grown(header: &str, ty: TypeId, dictionary: &[&str], dice: &mut Dice) -> 
         }
         second
     } else {
-        grow(ty, GROWN_DEPTH_MAX, &mut nodes, dice)
+        grown(ty, dice)
     };
     let mut out = header.as_bytes().to_vec();
     for tree in [first, second] {

@@ -77,5 +77,5 @@ pub(super) fn make(corpus: &[Vec<u8>], dictionary: &[&str], seed: u64, i: u64) -
     let rows = Table::builtin().rows();
     let Some(row) = rows.get(dice.below(rows.len())) else { return Vec::new() };
     let Some(ty) = Types::builtin().by_go_name(&row.go_type) else { return Vec::new() };
-    trees::grown(&format!("{}/{}/{}", row.group, row.version, row.plural), ty, dictionary, &mut dice)
+    trees::grown_pair(&format!("{}/{}/{}", row.group, row.version, row.plural), ty, dictionary, &mut dice)
 }

@@ -79,7 +79,7 @@ struct Structs {
     places: HashMap<String, usize>,
 }
 
-/// All structs with their places among them, which is how `schema::fuzz` counts.
+/// All structs with their places among them.
 static STRUCTS: LazyLock<Structs> = LazyLock::new(|| {
     let types = Types::builtin();
     let all: Vec<_> = types
@@ -91,32 +91,34 @@ static STRUCTS: LazyLock<Structs> = LazyLock::new(|| {
     Structs { all, places }
 });
 
-fn split(input: &[u8]) -> Option<(usize, &[u8])> {
-    let end = input.iter().position(|b| *b == b'\n')?;
-    let name = std::str::from_utf8(input.get(..end)?).ok()?;
-    Some((*STRUCTS.places.get(name)?, input.get(end + 1..)?))
-}
-
-/// What `schema::fuzz` takes; an input without a known first line goes as it is.
-fn counted(input: &[u8]) -> Vec<u8> {
-    match split(input).and_then(|(place, rest)| Some((u16::try_from(place).ok()?, rest))) {
-        Some((place, rest)) => [&place.to_le_bytes(), rest].concat(),
-        None => input.to_vec(),
-    }
+/// The struct that the first line names, and what follows; bytes choose one if no line does.
+fn split(input: &[u8]) -> Option<(TypeId, &[u8])> {
+    let known = input.iter().position(|b| *b == b'\n').and_then(|end| {
+        let name = std::str::from_utf8(input.get(..end)?).ok()?;
+        Some((*STRUCTS.places.get(name)?, input.get(end + 1..)?))
+    });
+    let (place, rest) = known.or_else(|| {
+        let (place, rest) = input.split_first_chunk::<2>()?;
+        Some((usize::from(u16::from_le_bytes(*place)) % STRUCTS.all.len(), rest))
+    })?;
+    Some((STRUCTS.all.get(place)?.1, rest))
 }
 
 pub(super) fn decode_json(input: &[u8]) {
-    schema::fuzz::fuzz_decode_json(&counted(input));
+    if let Some((ty, text)) = split(input) {
+        schema::fuzz::json(ty, text);
+    }
 }
 
 pub(super) fn decode_protobuf(input: &[u8]) {
-    schema::fuzz::fuzz_decode_protobuf(&counted(input));
+    if let Some((ty, bytes)) = split(input) {
+        schema::fuzz::protobuf(ty, bytes);
+    }
 }
 
 /// A struct and two trees.
 fn typed(input: &[u8]) -> Option<(TypeId, Value, Value)> {
-    let (place, rest) = split(input)?;
-    let ty = STRUCTS.all.get(place)?.1;
+    let (ty, rest) = split(input)?;
     let mut lines = rest.splitn(2, |b| *b == b'\n');
     Some((ty, json::parse(lines.next()?).ok()?, json::parse(lines.next()?).ok()?))
 }
@@ -227,15 +229,30 @@ pub(super) fn make(corpus: &[Vec<u8>], dictionary: &[&str], seed: u64, i: u64) -
     if dice.below(2) == 0 {
         return trees::input(corpus, dictionary, seed, i);
     }
+    let Some((name, ty)) = row(&mut dice) else { return Vec::new() };
+    trees::grown_pair(name, ty, dictionary, &mut dice)
+}
+
+/// The struct of a random row.
+fn row(dice: &mut Dice) -> Option<(&'static str, TypeId)> {
     let rows = kinds::Table::builtin().rows();
-    let row = rows.get(dice.below(rows.len())).and_then(|r| STRUCTS.places.get(r.go_type.as_str()));
-    let Some((name, ty)) = row.and_then(|place| STRUCTS.all.get(*place)) else { return Vec::new() };
-    trees::grown(name, *ty, dictionary, &mut dice)
+    let row = rows.get(dice.below(rows.len()))?;
+    let (name, ty) = STRUCTS.all.get(*STRUCTS.places.get(row.go_type.as_str())?)?;
+    Some((name, *ty))
 }
 
 /// The same as JSON of one object, then perhaps changed as bytes.
 pub(super) fn make_json(corpus: &[Vec<u8>], dictionary: &[&str], seed: u64, i: u64) -> Vec<u8> {
-    let text = first_object(&make(corpus, dictionary, seed, i));
+    let mut dice = Dice::new(seed.wrapping_mul(0x51ed_270b_35ae_91cf) ^ i);
+    dice.next();
+    let text = if dice.below(2) == 0 {
+        trees::input(corpus, dictionary, seed, i)
+    } else {
+        let Some((name, ty)) = row(&mut dice) else { return Vec::new() };
+        let mut text = [name.as_bytes(), b"\n"].concat();
+        json::write(&trees::grown(ty, &mut dice), &mut text);
+        text
+    };
     if i.is_multiple_of(2) { text } else { mutate::input(&[text], dictionary, seed, i) }
 }
 
@@ -247,15 +264,10 @@ pub(super) fn make_protobuf(corpus: &[Vec<u8>], dictionary: &[&str], seed: u64, 
     let mut dice = Dice::new(seed ^ i.rotate_left(32));
     let place = dice.below(STRUCTS.all.len());
     let Some((name, ty)) = STRUCTS.all.get(place) else { return Vec::new() };
-    let text = trees::grown(name, *ty, dictionary, &mut dice);
-    let Some((_, object, _)) = typed(&text) else { return text };
+    let object = trees::grown(*ty, &mut dice);
     let mut out = [name.as_bytes(), b"\n"].concat();
     if let Ok(decoded) = decode_value(Types::builtin(), *ty, &object, Unknown::Ignore) {
         schema::encode_message(Types::builtin(), *ty, &decoded.value, &mut out);
     }
     if dice.below(3) == 0 { out } else { mutate::input(&[out], dictionary, seed, i) }
-}
-
-fn first_object(input: &[u8]) -> Vec<u8> {
-    input.splitn(3, |b| *b == b'\n').take(2).collect::<Vec<_>>().join(&b'\n')
 }
