@@ -251,17 +251,16 @@ impl Codec {
         strict: bool,
     ) -> Result<Decoded, Status> {
         match encoding {
-            Encoding::Json => self.decode_json(row, body, strict),
+            Encoding::Json => self.decode_json(row, body, body, strict),
             Encoding::Yaml => {
                 let object = yaml::parse(body).map_err(|e| {
+                    if self.is_typed() {
+                        return unrecognized(row, &e.to_string(), body);
+                    }
                     let why = format!("couldn't get version/kind; json parse error: {e}");
                     unrecognized(row, &why, body)
                 })?;
-                let json_body = json::to_vec(&object);
-                let mut decoded = match self.custom() {
-                    Some(custom) => self.decode_custom(row, custom, &json_body, body, strict)?,
-                    None => self.decode_json(row, &json_body, strict)?,
-                };
+                let mut decoded = self.decode_json(row, &json::to_vec(&object), body, strict)?;
                 if strict && let Err(error) = yaml::parse_strict(body) {
                     decoded.strict.insert(0, error.to_string());
                 }
@@ -283,7 +282,7 @@ impl Codec {
         let no_kind = |e: &dyn std::fmt::Display| {
             unrecognized(row, &format!("couldn't get version/kind; json parse error: {e}"), shown)
         };
-        let (api_version, kind) = find_kind(body).map_err(|e| no_kind(&e))?;
+        let (api_version, kind) = find_kind(body).map_err(|e| unrecognized(row, &e, shown))?;
         let mut duplicates = json::Duplicates::new();
         let object = json::parse_with(body, &mut duplicates).map_err(|e| no_kind(&e))?;
         let track = if strict { crd::prune::Track::Paths } else { crd::prune::Track::Nothing };
@@ -307,13 +306,12 @@ impl Codec {
         Ok(decoded)
     }
 
-    fn decode_json(&self, row: &Row, body: &[u8], strict: bool) -> Result<Decoded, Status> {
+    /// Reads a JSON document; `shown` is what the client sent.
+    fn decode_json(&self, row: &Row, body: &[u8], shown: &[u8], strict: bool) -> Result<Decoded, Status> {
         if let Some(custom) = self.custom() {
-            return self.decode_custom(row, custom, body, body, strict);
+            return self.decode_custom(row, custom, body, shown, strict);
         }
-        let (api_version, kind) = find_kind(body).map_err(|e| {
-            unrecognized(row, &format!("couldn't get version/kind; json parse error: {e}"), body)
-        })?;
+        let (api_version, kind) = find_kind(body).map_err(|e| unrecognized(row, &e, shown))?;
         let (api_version, kind) = self.check_kind(row, &api_version, &kind)?;
         let mut decoded = match self.ty {
             Some(ty) => {
@@ -390,10 +388,13 @@ impl Codec {
     /// # Errors
     /// 400 with upstream's text.
     pub fn decode_tree(&self, row: &Row, object: &Value, strict: bool) -> Result<Decoded, Status> {
-        self.decode_json(row, &json::to_vec(object), strict)
+        {
+            let body = json::to_vec(object);
+            self.decode_json(row, &body, &body, strict)
+        }
     }
 
-    /// Reads what a patch has made of an object.
+    /// Reads what a patch has made of an object; `faults` are those of the patch itself.
     ///
     /// # Errors
     /// 422 with upstream's text.
@@ -403,6 +404,7 @@ impl Codec {
         live: &Value,
         patched: &Value,
         via: Via<'_>,
+        faults: &[String],
         strict: bool,
     ) -> Result<Decoded, Status> {
         let mut object = patched.clone();
@@ -414,8 +416,9 @@ impl Codec {
             let errors = vec![Error::invalid(&Path::new("patch"), shown, why)];
             Status::invalid(&GroupKind::default(), "", &errors)
         };
+        let mut unknown = None;
         if let (Via::Tree(_), Some(ty)) = (via, self.ty) {
-            schema::conform(Types::builtin(), ty, &mut object).map_err(&refuse)?;
+            unknown = Some(schema::conform(Types::builtin(), ty, &mut object).map_err(&refuse)?);
             self.stamp(&mut object);
         }
         let (api_version, kind) = (object.at("apiVersion").str(), object.at("kind").str());
@@ -426,6 +429,7 @@ impl Codec {
                 }
                 Unwritable::Malformed(why) => refuse(why),
             })?;
+            decoded.strict.splice(0..0, faults.iter().cloned());
             if strict && !decoded.strict.is_empty() {
                 return Err(refuse(format!("strict decoding error: {}", decoded.strict.join(", "))));
             }
@@ -436,7 +440,12 @@ impl Codec {
             }
             return Ok(decoded);
         }
+        let is_text = |name: &str| matches!(object.at(name), Value::String(_) | Value::Null);
+        if !(matches!(object, Value::Object(_)) && is_text("apiVersion") && is_text("kind")) {
+            find_kind(&json::to_vec(&object)).map_err(&refuse)?;
+        }
         let named = !(api_version.is_empty() && kind.is_empty());
+        let kind = if kind.is_empty() { self.kind.as_str() } else { kind };
         if named && (api_version, kind) != (self.api_version.as_str(), self.kind.as_str()) {
             return Err(refuse(self.foreign_kind(&object, api_version, kind)));
         }
@@ -447,11 +456,12 @@ impl Codec {
                     .map_err(|e| refuse(e.to_string()))?;
                 Decoded { object: decoded.value, strict: decoded.strict_errors }
             }
-            None => self.decode_json(row, &json::to_vec(&object), true)?,
+            None => self.decode_json(row, &json::to_vec(&object), b"", true)?,
         };
-        if matches!(via, Via::Tree(_)) {
-            decoded.strict.sort_unstable();
+        if let Some(unknown) = unknown {
+            decoded.strict = unknown;
         }
+        decoded.strict.splice(0..0, faults.iter().cloned());
         if strict && !decoded.strict.is_empty() {
             return Err(refuse(format!("strict decoding error: {}", decoded.strict.join(", "))));
         }
@@ -462,6 +472,24 @@ impl Codec {
         Ok(decoded)
     }
 
+    /// Whether upstream can convert what an apply made back to the type; `config` is shown.
+    ///
+    /// # Errors
+    /// 500 with upstream's text.
+    pub fn check_applied(&self, config: &Value, applied: &mut Value) -> Result<(), Status> {
+        let Some(ty) = self.ty else { return Ok(()) };
+        schema::conform(Types::builtin(), ty, applied).map(drop).map_err(|why| {
+            let (metadata, version) = (config.at("metadata"), self.api_version.as_str());
+            let slash = if version.contains('/') { "" } else { "/" };
+            let kind = format!("{slash}{version}, Kind={}", self.kind);
+            Status::plain_error(format!(
+                "failed to convert new object ({}/{}; {kind}) to proper version: unable to convert unstructured object to {kind}: {why}",
+                metadata.at("namespace").str(),
+                metadata.at("name").str()
+            ))
+        })
+    }
+
     /// Why an object that a patch gave another kind cannot be read.
     fn foreign_kind(&self, object: &Value, api_version: &str, kind: &str) -> String {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
@@ -469,7 +497,14 @@ impl Codec {
         match types.by_kind(group, version, kind) {
             Some(ty) => match schema::decode_value(types, ty, object, Unknown::Ignore) {
                 Err(error) => error.to_string(),
-                Ok(_) => format!("unable to convert object of kind {kind} to {}", self.kind),
+                Ok(_) => format!(
+                    "converting ({}) to ({}): unknown conversion",
+                    types.name(ty),
+                    internal_type(
+                        self.api_version.split_once('/').map_or("", |(group, _)| group),
+                        &self.kind
+                    )
+                ),
             },
             None => format!(
                 "no kind {} is registered for version {} in scheme \"{}\"",
@@ -520,15 +555,23 @@ const ANONYMOUS_TYPE_META: &str =
 
 /// `apiVersion` and `kind` of a JSON document.
 fn find_kind(body: &[u8]) -> Result<(Str, Str), String> {
+    let unreadable = |why: String| format!("couldn't get version/kind; json parse error: {why}");
     let type_meta = Types::builtin().by_go_name("k8s.io/apimachinery/pkg/apis/meta/v1.TypeMeta");
     let object = match type_meta {
         Some(ty) => {
             schema::decode_json(Types::builtin(), ty, body, Unknown::Ignore)
-                .map_err(|e| e.to_string().replace("v1.TypeMeta", ANONYMOUS_TYPE_META))?
+                .map_err(|e| {
+                    let why = e.to_string().replace("v1.TypeMeta", ANONYMOUS_TYPE_META);
+                    unreadable(why.replace("struct field TypeMeta.", "struct field ."))
+                })?
                 .value
         }
-        None => json::parse(body).map_err(|e| e.to_string())?,
+        None => json::parse(body).map_err(|e| unreadable(e.to_string()))?,
     };
+    let version = object.at("apiVersion").str();
+    if version.matches('/').count() > 1 {
+        return Err(format!("unexpected GroupVersion string: {version}"));
+    }
     Ok((object.at("apiVersion").str().into(), object.at("kind").str().into()))
 }
 
@@ -731,13 +774,12 @@ pub fn decode_delete_options(encoding: Encoding, body: &[u8]) -> Result<Value, S
             return schema::decode_protobuf(types, ty, body).map_err(|e| bad(&e));
         }
     };
-    let (api_version, kind) =
-        find_kind(body).map_err(|e| bad(&format!("couldn't get version/kind; json parse error: {e}")))?;
+    let (api_version, kind) = find_kind(body).map_err(|e| bad(&e))?;
     if !matches!(kind.as_str(), "" | "DeleteOptions") {
         return Err(bad(&format!(
-            "no kind {} is registered for version {} in scheme \"k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:31\"",
+            "no kind {} is registered for version {} in scheme \"k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27\"",
             Quoted(&kind),
-            Quoted(&api_version)
+            Quoted(if api_version.is_empty() { "meta.k8s.io/v1" } else { &api_version })
         )));
     }
     let decoded = schema::decode_json(types, ty, body, Unknown::Ignore).map_err(|e| bad(&e))?;

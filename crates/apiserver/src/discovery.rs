@@ -5,7 +5,7 @@
 use crate::aggregation::Merged;
 use crate::call::Call;
 use crate::codec;
-use crate::negotiate::{Accepted, Allows, Encoding, negotiate};
+use crate::negotiate::{Accepted, Allows, Encoding, negotiate, route_accepts};
 use crate::reply::Reply;
 use crate::resource::Registry;
 use crate::route::{method_not_allowed, not_found};
@@ -28,13 +28,14 @@ pub(crate) fn answer(call: &Call) -> Option<Result<Reply, Status>> {
             if let Some(aggregated) = aggregated(call, &registry, Core::Only) {
                 return aggregated;
             }
+            route_accepts(call.accept(), false)?;
             reply(call, "APIVersions", &versions(call))
         })),
         ["apis"] => Some(aggregated(call, &registry, Core::Not).unwrap_or_else(|| {
             let merged = Merged::of(&call.api);
             reply(call, "APIGroupList", &group_list(&registry, merged.as_ref()))
         })),
-        ["api", version] => Some(only_get(call).and_then(|()| version_list(call, &registry, "", version))),
+        ["api", version] => Some(version_list(call, &registry, "", version)),
         ["apis", group] => has_group(call, &registry, group).then(|| {
             let merged = Merged::of(&call.api);
             let mut document = self::group(&registry, merged.as_ref(), group);
@@ -46,7 +47,7 @@ pub(crate) fn answer(call: &Call) -> Option<Result<Reply, Status>> {
             .has_builtin_group(group)
             .then_some(())
             .or_else(|| registry.has_version(group, version).then_some(()))
-            .map(|()| only_get(call).and_then(|()| version_list(call, &registry, group, version))),
+            .map(|()| version_list(call, &registry, group, version)),
         _ => None,
     }
 }
@@ -143,6 +144,10 @@ fn group_list(registry: &Registry, merged: Option<&Merged>) -> Value {
 fn version_list(call: &Call, registry: &Registry, group: &str, version: &str) -> Result<Reply, Status> {
     if !registry.has_version(group, version) {
         return Err(not_found());
+    }
+    only_get(call)?;
+    if registry.has_builtin_group(group) {
+        route_accepts(call.accept(), false)?;
     }
     let rows = registry.iter().map(|s| &s.row).filter(|r| r.group == group && r.version == version);
     let mut resources = Vec::new();

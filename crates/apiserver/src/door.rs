@@ -132,6 +132,7 @@ async fn answer(api: Arc<Api>, origin: Origin, mut request: Request<Body>) -> Re
 
 /// A request's way from its headers to its answer.
 async fn pass(call: &mut Call, body: Body) -> Result<Reply, Status> {
+    let timeout = timeout(call)?;
     let authenticated = access::authenticate(call);
     if let Some(audit) = &call.api.audit {
         match audit.begin(call, authenticated.is_ok()) {
@@ -171,13 +172,24 @@ async fn pass(call: &mut Call, body: Body) -> Result<Reply, Status> {
     if long_running {
         return work.await;
     }
-    match tokio::time::timeout(REQUEST_TIMEOUT, work).await {
+    match tokio::time::timeout(timeout, work).await {
         Ok(result) => result,
         Err(_) => Err(Status::timeout(
             "request did not complete within requested timeout - context deadline exceeded",
             0,
         )),
     }
+}
+
+/// How long a request may take: what it asks for, up to the server's limit (`WithRequestDeadline`).
+fn timeout(call: &Call) -> Result<Duration, Status> {
+    let Some(text) = call.query.get("timeout").filter(|t| !t.is_empty() && !call.is_long_running()) else {
+        return Ok(REQUEST_TIMEOUT);
+    };
+    let asked = meta::time::Duration::parse(&text)
+        .map_err(|e| Status::bad_request(format!("invalid timeout specified in the request URL - {e}")))?;
+    let asked = u64::try_from(asked.nanos()).ok().filter(|nanos| *nanos > 0).map(Duration::from_nanos);
+    Ok(asked.map_or(REQUEST_TIMEOUT, |asked| asked.min(REQUEST_TIMEOUT)))
 }
 
 /// Reads a body up to the limit.

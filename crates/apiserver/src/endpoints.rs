@@ -8,6 +8,7 @@ use crate::discovery;
 use crate::door::Body;
 use crate::flowcontrol;
 use crate::metrics;
+use crate::negotiate::{Encoding, route_produces};
 use crate::openapi;
 use crate::reply::Reply;
 use crate::route::method_not_allowed;
@@ -36,6 +37,7 @@ pub(crate) async fn answer(call: &Call, _body: Body) -> Result<Reply, Status> {
     }
     match path {
         "/version" | "/version/" if call.method == Method::GET => {
+            route_produces(call.accept(), &[Encoding::Json], false)?;
             let mut out = json::to_vec(&version::document());
             if call.pretty() {
                 out = crate::reply::indent(&out);

@@ -200,23 +200,46 @@ fn accept_params(clause: &Clause<'_>, encoding: Encoding, allows: Allows) -> Opt
 /// What go-restful looks at before any handler runs: a clause must name one of the media types that the
 /// route produces, or be `*/*`; parameters and weights do not count.
 pub fn route_accepts(accept: Option<&str>, stream: bool) -> Result<(), Status> {
-    let header = accept.filter(|h| !h.is_empty()).unwrap_or("*/*");
-    let produced = |media: &str| media == "*/*" || Encoding::ALL.iter().any(|e| e.media_type() == media);
-    if header.split(',').any(|clause| produced(clause.split(';').next().unwrap_or_default().trim())) {
+    route_produces(accept, &Encoding::ALL, stream)
+}
+
+/// The same for a route that produces these encodings only.
+pub fn route_produces(accept: Option<&str>, encodings: &[Encoding], stream: bool) -> Result<(), Status> {
+    if names_one(accept, &encodings.iter().map(|e| e.media_type()).collect::<Vec<_>>()) {
         return Ok(());
     }
-    let mut list: Vec<String> = Encoding::ALL.iter().map(|e| e.media_type().to_owned()).collect();
+    let mut list: Vec<String> = encodings.iter().map(|e| e.media_type().to_owned()).collect();
     if stream {
-        let streams = Encoding::ALL.iter().filter(|e| e.streams());
+        let streams = encodings.iter().filter(|e| e.streams());
         list.extend(streams.map(|e| format!("{};stream=watch", e.media_type())));
     }
-    Err(Status {
-        code: 406,
-        reason: "NotAcceptable".into(),
-        message: format!("406: Not Acceptable\n\nAvailable representations: {}", list.join(", ")),
+    let text = format!("406: Not Acceptable\n\nAvailable representations: {}", list.join(", "));
+    Err(route_refusal(406, "NotAcceptable", text))
+}
+
+/// The counterpart for what a route takes: one of these media types.
+pub fn route_consumes(content_type: Option<&str>, media_types: &[&str]) -> Result<(), Status> {
+    let given = content_type.filter(|h| !h.is_empty()).unwrap_or("application/octet-stream");
+    if names_one(Some(given), media_types) && !given.starts_with("*/*") {
+        return Ok(());
+    }
+    Err(route_refusal(415, "UnsupportedMediaType", "415: Unsupported Media Type".to_owned()))
+}
+
+fn names_one(header: Option<&str>, media_types: &[&str]) -> bool {
+    let header = header.filter(|h| !h.is_empty()).unwrap_or("*/*");
+    let named = |media: &str| media == "*/*" || media_types.contains(&media);
+    header.split(',').any(|clause| named(clause.split(';').next().unwrap_or_default().trim()))
+}
+
+fn route_refusal(code: u16, reason: &'static str, message: String) -> Status {
+    Status {
+        code: code.into(),
+        reason: reason.into(),
+        message,
         details: Some(Box::default()),
         ..Status::default()
-    })
+    }
 }
 
 /// Whether output is indented: by `pretty=…` in the query, else for browsers and command-line tools.

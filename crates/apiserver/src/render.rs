@@ -86,7 +86,9 @@ impl Render {
                 let mut table = table::table(&self.served, beta, self.headers);
                 table.set("rows", vec![self.row(&self.hub.tree(entry), beta)]);
                 let mut meta = Value::object();
-                meta.set("resourceVersion", entry.revision.to_string());
+                if entry.revision != 0 {
+                    meta.set("resourceVersion", entry.revision.to_string());
+                }
                 table.set("metadata", meta);
                 table
             }

@@ -77,6 +77,9 @@ fn hub(target: &Target) -> Option<&Arc<Hub>> {
 async fn main_resource(call: &Call, target: &Target, body: Body) -> Result<Reply, Status> {
     let row = &target.served.row;
     let named = !call.info.name_in_path().is_empty();
+    if hub(target).is_none() && row.namespaced && call.info.namespace.is_empty() {
+        return Err(not_found());
+    }
     // A kind that is not stored and not read by name has no path with a name at all.
     let unnamed_only = hub(target).is_none() && named && !row.has_verb("get");
     let verb = match (&call.method, named) {

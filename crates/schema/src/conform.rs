@@ -8,15 +8,53 @@ use crate::types::{Shape, TypeId, Types};
 use crate::{DEPTH_MAX, Unknown, decode_value};
 use value::{Number, Value};
 
-/// Makes a tree one that [`decode_value`] accepts as this type.
+/// How many unknown fields are reported.
+const UNKNOWN_MAX: usize = 100;
+
+/// Makes a tree one that [`decode_value`] accepts as this type. Returns `unknown field "…"` for each field
+/// that it does not have, sorted; their paths do not tell the keys of maps.
 ///
 /// # Errors
 /// The first value that cannot be converted, in upstream's words.
-pub fn conform(types: &Types, ty: TypeId, value: &mut Value) -> Result<(), String> {
-    walk(types, ty, value, DEPTH_MAX)
+pub fn conform(types: &Types, ty: TypeId, value: &mut Value) -> Result<Vec<String>, String> {
+    let mut unknown = Vec::new();
+    walk(types, ty, value, &mut Place { path: String::new(), unknown: &mut unknown }, DEPTH_MAX)?;
+    unknown.sort_unstable();
+    unknown.dedup();
+    unknown.truncate(UNKNOWN_MAX);
+    Ok(unknown)
 }
 
-fn walk(types: &Types, ty: TypeId, value: &mut Value, depth: usize) -> Result<(), String> {
+/// Where the walk is.
+struct Place<'a> {
+    path: String,
+    unknown: &'a mut Vec<String>,
+}
+
+impl Place<'_> {
+    fn at<T>(&mut self, step: impl FnOnce(&mut String), walk: impl FnOnce(&mut Self) -> T) -> T {
+        let length = self.path.len();
+        step(&mut self.path);
+        let result = walk(self);
+        self.path.truncate(length);
+        result
+    }
+}
+
+fn push_field(path: &mut String, name: &str) {
+    if !path.is_empty() {
+        path.push('.');
+    }
+    path.push_str(name);
+}
+
+fn walk(
+    types: &Types,
+    ty: TypeId,
+    value: &mut Value,
+    place: &mut Place<'_>,
+    depth: usize,
+) -> Result<(), String> {
     if value.is_null() {
         return Ok(());
     }
@@ -43,18 +81,29 @@ fn walk(types: &Types, ty: TypeId, value: &mut Value, depth: usize) -> Result<()
         (Shape::Struct(s), Value::Object(map)) => {
             for field in &s.fields {
                 if let Some(value) = map.get_mut(field.json) {
-                    walk(types, field.ty, value, depth)?;
+                    let step = |path: &mut String| push_field(path, field.json);
+                    place.at(step, |place| walk(types, field.ty, value, place, depth))?;
                 }
+            }
+            let unknown = map.keys().filter(|key| s.field(key).is_none());
+            // One more would be cut off; maps of strangers are not worth more.
+            for key in unknown.take((UNKNOWN_MAX + 1).saturating_sub(place.unknown.len())) {
+                let mut path = place.path.clone();
+                push_field(&mut path, key);
+                place.unknown.push(format!("unknown field \"{path}\""));
             }
             Ok(())
         }
         (Shape::Struct(_), other) => Err(format!("cannot restore struct from: {}", kind(other))),
         (Shape::Map { value: element, .. }, Value::Object(map)) => {
-            map.iter_mut().try_for_each(|(_, value)| walk(types, *element, value, depth))
+            map.iter_mut().try_for_each(|(_, value)| walk(types, *element, value, place, depth))
         }
         (Shape::Map { .. }, other) => Err(format!("cannot restore map from {}", kind(other))),
         (Shape::List(element) | Shape::MessageList(element), Value::Array(items)) => {
-            items.iter_mut().try_for_each(|value| walk(types, *element, value, depth))
+            items.iter_mut().enumerate().try_for_each(|(i, value)| {
+                let step = |path: &mut String| path.push_str(&format!("[{i}]"));
+                place.at(step, |place| walk(types, *element, value, place, depth))
+            })
         }
         (Shape::Bytes, Value::String(_)) => decode_value(types, ty, value, Unknown::Ignore)
             .map(drop)
@@ -101,7 +150,11 @@ mod tests {
             ("core/v1.ConfigMap", r#"{"data":{"a":1.5}}"#, Err("unrecognized type: string")),
             ("core/v1.ConfigMap", r#"{"data":[]}"#, Err("cannot restore map from slice")),
             ("core/v1.ConfigMap", r#"{"metadata":"x"}"#, Err("cannot restore struct from: string")),
-            ("core/v1.ConfigMap", r#"{"data":{"a":null},"metadata":null}"#, Ok(r#"{"data":{"a":null},"metadata":null}"#)),
+            (
+                "core/v1.ConfigMap",
+                r#"{"data":{"a":null},"metadata":null}"#,
+                Ok(r#"{"data":{"a":null},"metadata":null}"#),
+            ),
             ("core/v1.PodSpec", r#"{"containers":{"name":"c"}}"#, Err("cannot restore slice from map")),
             ("core/v1.PodSpec", r#"{"restartPolicy":1}"#, Err("cannot convert int64 to v1.RestartPolicy")),
             ("core/v1.PodSpec", r#"{"hostNetwork":"x"}"#, Err("unrecognized type: bool")),
@@ -116,8 +169,21 @@ mod tests {
         for (name, text, want) in cases {
             let ty = types.by_go_name(name).unwrap();
             let mut tree = json::parse(text.as_bytes()).unwrap();
-            let got = conform(types, ty, &mut tree).map(|()| json::to_string(&tree));
+            let got = conform(types, ty, &mut tree).map(|_| json::to_string(&tree));
             assert_eq!(got.as_deref().map_err(String::as_str), want, "{name} {text}");
         }
+    }
+
+    #[test]
+    fn unknown_fields_are_sorted_and_maps_have_no_path() {
+        let types = Types::builtin();
+        let text = r#"{"z":1,"containers":[{"name":"a"},{"nope":1}],"nodeSelector":{"a":"b"}}"#;
+        let mut tree = json::parse(text.as_bytes()).unwrap();
+        let unknown = conform(types, types.by_go_name("core/v1.PodSpec").unwrap(), &mut tree).unwrap();
+        assert_eq!(unknown, [r#"unknown field "containers[1].nope""#, r#"unknown field "z""#]);
+        let text = r#"{"attributes":{"m":{"nope":1}}}"#;
+        let mut tree = json::parse(text.as_bytes()).unwrap();
+        let unknown = conform(types, types.by_go_name("resource/v1.Device").unwrap(), &mut tree).unwrap();
+        assert_eq!(unknown, [r#"unknown field "attributes.nope""#]);
     }
 }

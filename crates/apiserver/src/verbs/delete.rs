@@ -445,6 +445,7 @@ pub(crate) async fn delete_collection(
     let accepted = call.negotiate()?;
     let list_options = list::options(call, &target.served, false)?;
     let options = options(call, body)?;
+    warn(call, hub, &options);
     let page = list::page(call, &target.served, hub, &list_options).await?;
     for entry in &page.entries {
         match delete_object(call, target, hub, entry.name(), &options).await {

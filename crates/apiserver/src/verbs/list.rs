@@ -49,6 +49,16 @@ pub(crate) fn options(call: &Call, served: &Served, watch: bool) -> Result<ListO
         send_initial_events: q.bool("sendInitialEvents"),
         ..ListOptions::default()
     };
+    if watch
+        && options.send_initial_events.is_none()
+        && options.resource_version_match.is_empty()
+        && matches!(options.resource_version.as_str(), "" | "0")
+    {
+        // Upstream's `SetListOptionsDefaults`: watches of old begin with the state, too, and are told where
+        // it ends if they want bookmarks.
+        options.send_initial_events = Some(true);
+        options.resource_version_match = "NotOlderThan".into();
+    }
     let label_text = q.get("labelSelector").unwrap_or("");
     if !label_text.is_empty() {
         let selector = labels::Selector::parse(label_text).map_err(|e| Status::bad_request(e.to_string()))?;

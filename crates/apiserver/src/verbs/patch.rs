@@ -5,7 +5,7 @@
 use crate::call::Call;
 use crate::codec::Via;
 use crate::managed;
-use crate::negotiate::unsupported_media_type;
+use crate::negotiate::{route_consumes, unsupported_media_type};
 use crate::reply::Reply;
 use crate::resource::{Hub, Target};
 use crate::verbs::update::{self, Create};
@@ -15,14 +15,8 @@ use http::header;
 use meta::gvk::GroupResource;
 use meta::status::Status;
 use std::sync::Arc;
-use value::json_patch::{ApplyError, JsonPatch};
+use value::json_patch::{ApplyError, COPY_BYTES_MAX, JsonPatch, OPERATIONS_MAX};
 use value::{Value, json, merge_patch, yaml};
-
-/// How many bytes the copies of one JSON patch may make, as upstream (`limit-patch-copies`).
-const COPY_BYTES_MAX: usize = 3 << 20;
-
-/// How many operations one JSON patch may have, as upstream.
-const OPERATIONS_MAX: usize = 10_000;
 
 /// The kinds of patches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +50,9 @@ pub(crate) async fn patch(
     let media = header.split(';').next().unwrap_or_default().trim();
     let typed = served.codec.is_typed();
     let forms = [Form::Json, Form::Merge, Form::Strategic, Form::Apply];
+    if typed {
+        route_consumes(Some(header), &forms.map(Form::media_type))?;
+    }
     let mut known = forms.into_iter().filter(|f| typed || *f != Form::Strategic);
     let Some(form) = known.clone().find(|f| f.media_type() == media) else {
         return Err(unsupported_media_type(known.by_ref().map(Form::media_type)));
@@ -65,7 +62,7 @@ pub(crate) async fn patch(
     if let Some(audit) = &call.audit {
         audit.request_patch(|| as_json(form, body));
     }
-    let patch = Patch::read(form, body)?;
+    let patch = Patch::read(form, body, options.validation)?;
     let mut make = |live: Option<&Value>| patch.apply(call, target, live, &options);
     let create = if form == Form::Apply && target.sub.is_none() { Create::Yes } else { Create::No };
     let (code, written) = update::change(call, target, hub, &mut make, &options, false, create).await?;
@@ -82,7 +79,13 @@ fn as_json(form: Form, body: &Bytes) -> Vec<u8> {
     body.to_vec()
 }
 
-enum Patch {
+/// A patch and what field validation finds fault with in it.
+struct Patch {
+    change: Change,
+    faults: Vec<String>,
+}
+
+enum Change {
     Json(JsonPatch),
     Merge(Value),
     Strategic(Value),
@@ -94,41 +97,56 @@ enum Patch {
 }
 
 impl Patch {
-    fn read(form: Form, body: &Bytes) -> Result<Self, Status> {
+    fn read(form: Form, body: &Bytes, validation: FieldValidation) -> Result<Self, Status> {
+        let checked = validation != FieldValidation::Ignore;
         let decoding = |e: &dyn std::fmt::Display| Status::bad_request(format!("error decoding patch: {e}"));
-        Ok(match form {
+        let mut faults = Vec::new();
+        let change = match form {
             Form::Json => {
-                let operations = json::parse(body).map_err(|e| decoding(&e))?;
-                let Value::Array(operations) = &operations else {
-                    let found = go_kind(&operations);
-                    return Err(decoding(&format!(
-                        "json: cannot unmarshal {found} into Go value of type []handlers.jsonPatchOp"
-                    )));
+                let patch = if checked {
+                    let strict = JsonPatch::parse_strict(body).map_err(|e| decoding(&e))?;
+                    faults.extend(strict.faults.iter().map(|fault| format!("json patch {fault}")));
+                    strict.patch
+                } else {
+                    JsonPatch::parse(body).map_err(|e| Status::bad_request(e.to_string()))?
                 };
-                if operations.len() > OPERATIONS_MAX {
+                if patch.len() > OPERATIONS_MAX {
                     return Err(Status::request_entity_too_large(format!(
                         "The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {}",
-                        operations.len()
+                        patch.len()
                     )));
                 }
-                Self::Json(JsonPatch::parse(body).map_err(|e| decoding(&e))?)
+                Change::Json(patch)
             }
-            Form::Merge => Self::Merge(map_patch(body).map_err(|e| decoding(&e))?),
-            Form::Strategic => Self::Strategic(map_patch(body).map_err(Status::bad_request)?),
+            Form::Merge => {
+                let patch = map_patch(body, &mut faults).map_err(|e| decoding(&e))?;
+                if patch.is_null() {
+                    return Err(Status::bad_request("Invalid JSON Patch"));
+                }
+                Change::Merge(patch)
+            }
+            Form::Strategic => match map_patch(body, &mut faults).map_err(Status::bad_request)? {
+                Value::Null => Change::Strategic(Value::object()),
+                patch => Change::Strategic(patch),
+            },
             Form::Apply => {
-                let config = yaml::parse(body).map_err(|e| {
-                    Status::bad_request(format!("error decoding YAML: error converting YAML to JSON: {e}"))
-                })?;
-                let duplicate = yaml::parse_strict(body).err().map(|e| {
-                    let text = e.to_string();
-                    text.strip_prefix("yaml: ")
-                        .unwrap_or(&text)
-                        .trim_start_matches("unmarshal errors:\n  ")
-                        .to_owned()
-                });
-                Self::Apply { config, duplicate }
+                let refused = |why: String| Status::bad_request(format!("error decoding YAML: {why}"));
+                let config =
+                    yaml::parse(body).map_err(|e| refused(format!("error converting YAML to JSON: {e}")))?;
+                if !matches!(config, Value::Object(_) | Value::Null) {
+                    return Err(refused(format!(
+                        "error unmarshaling JSON: while decoding JSON: {}",
+                        not_a_map(&config)
+                    )));
+                }
+                let duplicate = yaml::parse_strict(body).err().map(|e| e.to_string());
+                Change::Apply { config, duplicate }
             }
-        })
+        };
+        if !checked {
+            faults.clear();
+        }
+        Ok(Self { change, faults })
     }
 
     /// The patched object, defaulted, with its managed fields.
@@ -140,12 +158,13 @@ impl Patch {
         options: &WriteOptions,
     ) -> Result<Value, Status> {
         let served = &target.served;
-        if let Self::Apply { config, duplicate } = self {
-            let object = managed::apply(call, target, live, config, options)?;
+        if let Change::Apply { config, duplicate } = &self.change {
+            let mut object = managed::apply(call, target, live, config, options)?;
+            served.codec.check_applied(config, &mut object)?;
             check_config(call, target, config, duplicate.as_deref(), options)?;
             let live = live.unwrap_or(&Value::Null);
             let decoded =
-                served.codec.decode_patched(&served.row, live, &object, Via::Document, false)?;
+                served.codec.decode_patched(&served.row, live, &object, Via::Document, &[], false)?;
             let mut object = write::accept_decoded(call, &served.row, decoded, FieldValidation::Ignore)?;
             self.place(call, target, &mut object)?;
             return Ok(object);
@@ -153,23 +172,22 @@ impl Patch {
         let Some(live) = live else {
             return Err(Status::not_found(&served.group_resource(), &call.info.name));
         };
-        let patched = match self {
-            Self::Json(patch) => {
+        let patched = match &self.change {
+            Change::Json(patch) => {
                 patch.apply(live.clone(), COPY_BYTES_MAX).map_err(|e| json_patch_status(&e))?
             }
-            Self::Merge(patch) => merge_patch::apply(live.clone(), patch.clone())
+            Change::Merge(patch) => merge_patch::apply(live.clone(), patch.clone())
                 .map_err(|e| Status::bad_request(e.to_string()))?,
-            Self::Strategic(patch) => served.codec.strategic_merge(live, patch)?,
-            Self::Apply { .. } => live.clone(),
+            Change::Strategic(patch) => served.codec.strategic_merge(live, patch)?,
+            Change::Apply { .. } => live.clone(),
         };
-        let via = match self {
-            Self::Strategic(patch) => Via::Tree(patch),
+        let via = match &self.change {
+            Change::Strategic(patch) => Via::Tree(patch),
             _ => Via::Document,
         };
         let strict = options.validation == FieldValidation::Strict;
-        let decoded = served.codec.decode_patched(&served.row, live, &patched, via, strict)?;
+        let decoded = served.codec.decode_patched(&served.row, live, &patched, via, &self.faults, strict)?;
         let mut object = write::accept_decoded(call, &served.row, decoded, options.validation)?;
-        write::dedup_owner_references(call, &mut object, false);
         managed::update(call, target, Some(live), &mut object, options);
         self.place(call, target, &mut object)?;
         Ok(object)
@@ -193,23 +211,35 @@ fn check_config(
     if options.validation == FieldValidation::Ignore {
         return Ok(());
     }
+    if let Some(duplicate) = duplicate.filter(|_| options.validation == FieldValidation::Strict) {
+        return Err(Status::bad_request(format!(
+            "error strict decoding YAML: error converting YAML to JSON: {duplicate}"
+        )));
+    }
     let row = &target.served.row;
     let mut decoded = target.served.codec.decode_tree(row, config, true)?;
-    decoded.strict.splice(0..0, duplicate.map(str::to_owned));
+    decoded.strict.splice(0..0, duplicate.map(duplicated_key));
     write::accept_decoded(call, row, decoded, options.validation).map(drop)
 }
 
-/// A patch that must be an object.
-fn map_patch(body: &Bytes) -> Result<Value, String> {
-    let patch = json::parse(body).map_err(|e| e.to_string())?;
+/// A duplicate as warnings name it.
+fn duplicated_key(text: &str) -> String {
+    text.strip_prefix("yaml: ").unwrap_or(text).trim_start_matches("unmarshal errors:\n  ").to_owned()
+}
+
+/// A patch that must be an object or null, and the members that come twice in it.
+fn map_patch(body: &Bytes, faults: &mut Vec<String>) -> Result<Value, String> {
+    let mut duplicates = json::Duplicates::new();
+    let patch = json::parse_with(body, &mut duplicates).map_err(|e| e.to_string())?;
+    faults.extend(duplicates.iter().map(ToString::to_string));
     match &patch {
-        Value::Object(_) => Ok(patch),
-        Value::Null => Ok(Value::object()),
-        other => Err(format!(
-            "json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
-            go_kind(other)
-        )),
+        Value::Object(_) | Value::Null => Ok(patch),
+        other => Err(not_a_map(other)),
     }
+}
+
+fn not_a_map(value: &Value) -> String {
+    format!("json: cannot unmarshal {} into Go value of type map[string]interface {{}}", go_kind(value))
 }
 
 /// What Go's decoder calls a JSON value.

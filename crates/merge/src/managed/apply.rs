@@ -104,10 +104,10 @@ fn plain(text: String) -> Box<Status> {
 fn check_config(write: &Write<'_>, config: &Value) -> Result<(), Box<Status>> {
     let (version, kind) = (config.at("apiVersion").str(), config.at("kind").str());
     if version != write.version || kind != write.kind {
-        let (group, version) = match version.split_once('/') {
-            Some((_, version)) if version.contains('/') => ("", ""),
-            Some(both) => both,
-            None => ("", version),
+        let (group, version, kind) = match version.split_once('/') {
+            Some((_, version)) if version.contains('/') => ("", "", ""),
+            Some((group, version)) => (group, version, kind),
+            None => ("", version, kind),
         };
         let text = format!("invalid object type: {group}/{version}, Kind={kind}");
         return Err(Box::new(Status::bad_request(text)));

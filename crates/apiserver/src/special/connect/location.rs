@@ -16,7 +16,8 @@ use value::{Str, Value};
 /// An object of the core group by name; read again from the store's newest if the cache does not know it.
 pub(super) async fn object(call: &Call, resource: &str, name: &str) -> Result<Value, Status> {
     let namespace = if resource == "nodes" { "" } else { call.info.namespace.as_str() };
-    let missing = || Status::not_found(&GroupResource::new("", resource), name);
+    // What is not there is named as the request names it: a Service without endpoints.
+    let missing = || Status::not_found(&GroupResource::new("", call.info.resource.as_str()), name);
     let hub = call.api.hub("", resource).ok_or_else(missing)?;
     let find = |hub: &Hub| hub.cache.get(&hub.cache_key(namespace, name)).map(|entry| hub.tree(&entry));
     if let Some(found) = find(&hub) {
