@@ -3,7 +3,7 @@
 use crate::custom;
 use crate::definitions::{Definitions, Packages, VERSION_INFO};
 use crate::names::{group_tag, group_version_id};
-use crate::operations::{self, responses};
+use crate::operations::{self, PLAIN, responses};
 use crate::tree::{array, object, of_type};
 use kinds::Row;
 use schema::types::Types;
@@ -13,9 +13,8 @@ use value::{Map, Str, Value};
 const OPENID_CONFIGURATION: &str = ".well-known/openid-configuration";
 const OPENID_KEYS: &str = "openid/v1/jwks";
 
-const DISCOVERY: &[&str] = &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
-const RESOURCES: &[&str] =
-    &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "application/cbor"];
+/// The version of Kubernetes that documents describe.
+pub(crate) const VERSION: &str = "1.36";
 
 /// A kind that is served.
 #[derive(Clone, Copy, Debug)]
@@ -112,7 +111,7 @@ fn document(paths: Map, schemas: Map, custom: bool) -> Value {
     let mut info = object([("title", "Kubernetes CRD Swagger".into()), ("version", "v0.1.0".into())]);
     if !custom {
         components.set("securitySchemes", object([("BearerToken", bearer)]));
-        info = object([("title", "Kubernetes".into()), ("version", "unversioned".into())]);
+        info = object([("title", "Kubernetes".into()), ("version", VERSION.into())]);
     }
     if !schemas.is_empty() {
         components.set("schemas", schemas);
@@ -138,7 +137,7 @@ fn packages(kinds: &[Kind<'_>]) -> Packages {
 fn around(packages: &Packages, path: &str, id: &str, tag: &str, kind: &str) -> (Map, Map) {
     let mut definitions = Definitions::new(packages, "", "v1");
     let schema = definitions.meta(kind);
-    (single(path, id, tag, &schema, DISCOVERY), definitions.finish())
+    (single(path, id, tag, &schema, PLAIN), definitions.finish())
 }
 
 fn version(packages: &Packages) -> (Map, Map) {
@@ -186,7 +185,7 @@ fn group_version(kinds: &[Kind<'_>], packages: &Packages, group: &str, version: 
         let list = definitions.meta("APIResourceList");
         let id = format!("get{}APIResources", group_version_id(group, version));
         let tag = format!("{}_{version}", group_tag(group));
-        paths = single(&format!("{root}/"), &id, &tag, &list, RESOURCES).into_vec();
+        paths = single(&format!("{root}/"), &id, &tag, &list, PLAIN).into_vec();
     }
     for kind in own {
         paths.extend(operations::of_kind(kind, &mut definitions));

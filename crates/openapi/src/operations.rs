@@ -11,24 +11,22 @@ use kinds::table::Subresource;
 use schema::types::{TypeId, Types};
 use value::{Map, Str, Value};
 
-const PLAIN: &[&str] =
-    &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "application/cbor"];
+/// Media types of built-in kinds, and of discovery.
+pub(crate) const PLAIN: &[&str] =
+    &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
 const CUSTOM: &[&str] = &["application/json", "application/yaml"];
 const STREAMS: &[&str] = &[
     "application/json",
     "application/yaml",
     "application/vnd.kubernetes.protobuf",
-    "application/cbor",
     "application/json;stream=watch",
     "application/vnd.kubernetes.protobuf;stream=watch",
-    "application/cbor-seq",
 ];
 const PATCHES: &[&str] = &[
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
-    "application/apply-patch+cbor",
 ];
 /// Where a media type stands in lists: text (of logs) first, then before those that are rarer.
 pub(crate) fn media_rank(media: &str) -> usize {
@@ -268,8 +266,8 @@ impl Builder<'_, '_> {
             let mut operation = operation(subject, "patch", id("patch"), answers, subject.media());
             set_parameters(&mut operation, of_meta("PatchOptions"));
             let patches = PATCHES.iter().copied();
-            let not_custom = ["application/strategic-merge-patch+json", "application/apply-patch+cbor"];
-            let patches: Vec<&str> = patches.filter(|m| !is_custom || !not_custom.contains(m)).collect();
+            let not_custom = "application/strategic-merge-patch+json";
+            let patches: Vec<&str> = patches.filter(|m| !is_custom || *m != not_custom).collect();
             set_body(&mut operation, &patches, self.definitions.extra(PATCH), true);
             operations.push(("patch", operation));
         }

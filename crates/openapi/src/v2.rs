@@ -4,7 +4,7 @@
 //! types) is left out, as upstream's builder does.
 
 use crate::custom;
-use crate::document::{Kind, name_of, paths, v3};
+use crate::document::{Kind, VERSION, name_of, paths, v3};
 use crate::operations::media_rank;
 use crate::shared::share;
 use crate::tree::{array, gvk, object, strings};
@@ -80,7 +80,7 @@ pub fn v2(kinds: &[Kind<'_>]) -> Value {
     let parameters = share(&mut all_paths);
     object([
         ("swagger", "2.0".into()),
-        ("info", object([("title", "Kubernetes".into()), ("version", "unversioned".into())])),
+        ("info", object([("title", "Kubernetes".into()), ("version", VERSION.into())])),
         ("paths", Map::from_entries(all_paths, |_| {}).into()),
         ("definitions", definitions.into()),
         ("parameters", parameters.into()),
