@@ -163,7 +163,7 @@ impl Codec {
             Some(ty) => schema::json::encode_json_spliced(Types::builtin(), ty, object, &mut json),
             None => schema::json::encode_untyped_spliced(object, &mut json),
         };
-        Template { json, splice }
+        Template::new(json, splice)
     }
 
     /// Protobuf without envelope.
@@ -253,7 +253,7 @@ impl Codec {
         match encoding {
             Encoding::Json => self.decode_json(row, body, body, strict),
             Encoding::Yaml => {
-                let object = yaml::parse(body).map_err(|e| {
+                let (object, fault) = yaml::parse_noting(body).map_err(|e| {
                     if self.is_typed() {
                         return unrecognized(row, &e.to_string(), body);
                     }
@@ -261,7 +261,7 @@ impl Codec {
                     unrecognized(row, &why, body)
                 })?;
                 let mut decoded = self.decode_json(row, &json::to_vec(&object), body, strict)?;
-                if strict && let Err(error) = yaml::parse_strict(body) {
+                if strict && let Some(error) = fault {
                     decoded.strict.insert(0, error.to_string());
                 }
                 Ok(decoded)
@@ -311,25 +311,39 @@ impl Codec {
         if let Some(custom) = self.custom() {
             return self.decode_custom(row, custom, body, shown, strict);
         }
-        let (api_version, kind) = find_kind(body).map_err(|e| unrecognized(row, &e, shown))?;
-        let (api_version, kind) = self.check_kind(row, &api_version, &kind)?;
-        let mut decoded = match self.ty {
-            Some(ty) => {
-                let unknown = if strict { Unknown::Report } else { Unknown::Ignore };
-                let decoded = schema::decode_json(Types::builtin(), ty, body, unknown)
-                    .map_err(|e| cannot_handle(row, &kind, &api_version, &e.to_string()))?;
+        let read = self.ty.map(|ty| {
+            let unknown = if strict { Unknown::Report } else { Unknown::Ignore };
+            schema::decode_json(Types::builtin(), ty, body, unknown)
+        });
+        let mut decoded = match read {
+            Some(Ok(decoded)) if self.is_kind_of(&decoded.value) => {
                 Decoded { object: decoded.value, strict: decoded.strict_errors }
             }
-            None => Decoded { object: json::parse(body).unwrap_or_default(), strict: Vec::new() },
+            // What the body says that it is comes before what is wrong with it.
+            read => {
+                let (api_version, kind) = find_kind(body).map_err(|e| unrecognized(row, &e, shown))?;
+                let (api_version, kind) = self.check_kind(row, &api_version, &kind)?;
+                match read {
+                    Some(Ok(decoded)) => Decoded { object: decoded.value, strict: decoded.strict_errors },
+                    Some(Err(e)) => return Err(cannot_handle(row, &kind, &api_version, &e.to_string())),
+                    None => Decoded { object: json::parse(body).unwrap_or_default(), strict: Vec::new() },
+                }
+            }
         };
         self.stamp(&mut decoded.object);
-        if mentions_managed_fields(body)
+        if decoded.object.at("metadata").at("managedFields").items().is_empty()
+            && mentions_managed_fields(body)
             && json::parse(body).is_ok_and(|raw| resets_managed_fields(&raw))
             && let Some(metadata) = decoded.object.object_at("metadata")
         {
             metadata.set("managedFields", Value::Array(Vec::new()));
         }
         Ok(decoded)
+    }
+
+    /// Whether an object says of itself that it is of this very kind and version.
+    fn is_kind_of(&self, object: &Value) -> bool {
+        object.at("apiVersion").str() == self.api_version && object.at("kind").str() == self.kind
     }
 
     fn decode_protobuf(&self, row: &Row, body: &[u8]) -> Result<Decoded, Status> {
@@ -402,11 +416,19 @@ impl Codec {
         &self,
         row: &Row,
         live: &Value,
-        patched: &Value,
+        patched: Value,
         via: Via<'_>,
         faults: &[String],
         strict: bool,
     ) -> Result<Decoded, Status> {
+        if let (Via::Document, Some(ty), []) = (via, self.ty, faults)
+            && self.is_kind_of(&patched)
+            && schema::is_normal(Types::builtin(), ty, &patched)
+        {
+            // Its document would be read as what it is.
+            return Ok(Decoded { object: patched, strict: Vec::new() });
+        }
+        let patched = &patched;
         let mut object = patched.clone();
         let refuse = |why: String| {
             let shown = match via {

@@ -162,10 +162,10 @@ async fn pass(call: &mut Call, body: Body) -> Result<Reply, Status> {
     let long_running = call.is_long_running();
     let work = async {
         if let Some(remote) = aggregation::target(call) {
-            return aggregation::answer(call, &remote, body).await;
+            return Box::pin(aggregation::answer(call, &remote, body)).await;
         }
         if !call.info.is_resource {
-            return endpoints::answer(call, body).await;
+            return Box::pin(endpoints::answer(call, body)).await;
         }
         route::answer(call, body).await
     };

@@ -12,6 +12,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use rustix::net::sockopt;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -31,6 +32,12 @@ const CONNECTIONS_MAX: usize = 20_000;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take to send a request's headers, as upstream's `ReadHeaderTimeout`.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(32);
+/// After how long without a word the other end's kernel is asked whether it is there, how often, and after how
+/// many unanswered questions the connection ends. The kernel asks, so that it costs the server nothing; upstream
+/// leaves it to the kernel as well.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_PROBES: u32 = 3;
 /// Requests at once on one HTTP/2 connection: client-go multiplexes all its watches on one. Upstream: 100.
 const STREAMS_MAX: u32 = 250;
 /// What a response may queue inside the HTTP/2 layer before the handler is asked to wait: bounds what a
@@ -67,6 +74,9 @@ pub async fn serve(
     shutdown: tokio::sync::watch::Receiver<bool>,
 ) {
     let acceptor = TlsAcceptor::from(tls);
+    if let Err(error) = prepare(&listener) {
+        tracing::warn!(%error, "cannot have the kernel look after connections whose other end is gone");
+    }
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut stop = shutdown.clone();
     loop {
@@ -93,6 +103,15 @@ pub async fn serve(
             drop(permit);
         });
     }
+}
+
+/// Connections take these over from their listener.
+fn prepare(listener: &TcpListener) -> std::io::Result<()> {
+    sockopt::set_socket_keepalive(listener, true)?;
+    sockopt::set_tcp_keepidle(listener, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(listener, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(listener, KEEPALIVE_PROBES)?;
+    Ok(())
 }
 
 /// Completes when the server is to stop, or its owner is gone.
@@ -132,12 +151,9 @@ async fn connection(
         .max_buf_size(HEADER_BYTES_MAX as usize);
     builder
         .http2()
-        .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
         .max_send_buf_size(STREAM_SEND_BUFFER_BYTES)
-        .max_header_list_size(HEADER_BYTES_MAX)
-        .keep_alive_interval(Some(Duration::from_secs(30)))
-        .keep_alive_timeout(Duration::from_secs(15));
+        .max_header_list_size(HEADER_BYTES_MAX);
     let wire = Wire::new(tls);
     let serving = builder.serve_connection_with_upgrades(TokioIo::new(wire.clone()), service);
     let mut turns = Turns::new(serving, works, wire);

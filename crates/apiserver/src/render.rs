@@ -69,14 +69,7 @@ impl Render {
                     Reply::bytes(code, Encoding::Protobuf.media_type(), body)
                 }
                 Encoding::Json if !self.accepted.pretty => {
-                    let json = self.served.json(&self.hub, entry);
-                    let parts = VecDeque::from([json, Bytes::from_static(b"\n")]);
-                    Reply {
-                        code,
-                        content_type: Encoding::Json.media_type(),
-                        body: ResponseBody::chunks(parts),
-                        headers: Vec::new(),
-                    }
+                    Reply::bytes(code, Encoding::Json.media_type(), self.served.line(&self.hub, entry))
                 }
                 _ => Reply::json(code, self.accepted, self.served.json(&self.hub, entry).to_vec()),
             });

@@ -97,7 +97,7 @@ impl RequestInfo {
         let mut info = Self::default();
         let mut parts = path.trim_matches('/').split('/').filter(|s| !s.is_empty());
         let other = || Str::from(method.as_str().to_ascii_lowercase());
-        let mut rest: Vec<&str> = match parts.next() {
+        let rest: Vec<&str> = match parts.next() {
             Some(p @ ("api" | "apis")) => {
                 info.prefix = p.into();
                 parts.collect()
@@ -137,15 +137,15 @@ impl RequestInfo {
             info.verb = "proxy".into();
             at += 1;
         }
-        let mut parts: Vec<&str> = rest.split_off(at.min(rest.len()));
-        if parts.first() == Some(&"namespaces") && parts.len() > 1 {
-            info.namespace = parts[1].into();
+        let mut parts = rest.get(at..).unwrap_or_default();
+        if let ["namespaces", namespace, within @ ..] = parts {
+            info.namespace = (*namespace).into();
             // `namespaces/x/status` is a subresource of the namespace, `namespaces/x/pods` a collection in it.
-            if parts.len() > 2 && !NAMESPACE_SUBRESOURCES.contains(&parts[2]) {
-                parts.drain(..2);
+            if within.first().is_some_and(|sub| !NAMESPACE_SUBRESOURCES.contains(sub)) {
+                parts = within;
             }
         }
-        let mut parts = parts.into_iter();
+        let mut parts = parts.iter().copied();
         info.resource = parts.next().unwrap_or_default().into();
         info.name = parts.next().unwrap_or_default().into();
         info.subresource = parts.next().unwrap_or_default().into();

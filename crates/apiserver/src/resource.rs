@@ -129,18 +129,25 @@ impl Served {
 
     /// The served JSON of an object, with its `resourceVersion`.
     pub fn json(&self, hub: &Hub, entry: &Entry) -> Bytes {
+        let mut line = self.line(hub, entry);
+        line.truncate(line.len().saturating_sub(1));
+        line
+    }
+
+    /// The same and a newline, as it is answered alone.
+    pub fn line(&self, hub: &Hub, entry: &Entry) -> Bytes {
         if self.takes_webhook(entry)
             && let Ok(view) = self.view(entry)
         {
-            return view.json.clone();
+            return view.line.clone();
         }
         let make = || {
             let mut object = hub.tree(entry);
             self.from_hub(&mut object);
             self.codec.stamp(&mut object);
-            Bytes::from(self.codec.to_json(&object))
+            line_of(self.codec.to_json(&object))
         };
-        if self.is_hub() { entry.json(hub.cache.budget(), make) } else { make() }
+        if self.is_hub() { entry.line(hub.cache.budget(), make) } else { make() }
     }
 
     /// The served protobuf of an object, without envelope, with its `resourceVersion`.
@@ -187,7 +194,7 @@ impl Served {
         entry.view(&self.row.version, || {
             let object = self.ask_webhook(entry)?;
             let head = Arc::new(head(&self.row, &object));
-            Ok(View { head, json: self.codec.to_json(&object).into() })
+            Ok(View { head, line: line_of(self.codec.to_json(&object)) })
         })
     }
 
@@ -243,6 +250,11 @@ impl Served {
     pub fn asks_webhook(&self) -> bool {
         self.codec.custom().is_some_and(crate::crd::Custom::has_own_conversion)
     }
+}
+
+fn line_of(mut json: Vec<u8>) -> Bytes {
+    json.push(b'\n');
+    json.into()
 }
 
 /// Everything that is served now. Replaced as a whole when a CRD comes or goes.

@@ -66,7 +66,7 @@ pub(crate) async fn answer(call: &Call, body: Body) -> Result<Reply, Status> {
     }
     match &target.sub {
         None => main_resource(call, &target, body).await,
-        Some(_) => subresource(call, &target, body).await,
+        Some(_) => Box::pin(subresource(call, &target, body)).await,
     }
 }
 
@@ -109,17 +109,24 @@ async fn main_resource(call: &Call, target: &Target, body: Body) -> Result<Reply
         route_accepts(call.accept(), matches!(verb, "list" | "watch"))?;
     }
     let Some(hub) = hub(target) else {
-        return special::virtual_kind(call, target, verb, body).await;
+        return Box::pin(special::virtual_kind(call, target, verb, body)).await;
     };
     match verb {
         "watch" => watch::watch(call, &target.served, hub).await,
         "list" => list::list(call, &target.served, hub).await,
         "get" => get::get(call, &target.served, hub).await,
-        "create" => create::create(call, target, hub, &read_body(call, body).await?).await,
-        "update" => update::update(call, target, hub, &read_body(call, body).await?).await,
-        "patch" => patch::patch(call, target, hub, &read_body(call, body).await?).await,
-        "delete" => delete::delete(call, target, hub, &read_body(call, body).await?).await,
-        _ => delete::delete_collection(call, target, hub, &read_body(call, body).await?).await,
+        _ => {
+            let body = &read_body(call, body).await?;
+            // Boxed: what a write keeps while it waits is several times what a read does, and all requests would be
+            // as large.
+            match verb {
+                "create" => Box::pin(create::create(call, target, hub, body)).await,
+                "update" => Box::pin(update::update(call, target, hub, body)).await,
+                "patch" => Box::pin(patch::patch(call, target, hub, body)).await,
+                "delete" => Box::pin(delete::delete(call, target, hub, body)).await,
+                _ => Box::pin(delete::delete_collection(call, target, hub, body)).await,
+            }
+        }
     }
 }
 

@@ -47,10 +47,16 @@ pub(crate) async fn allocate(
     old: Option<&Value>,
     dry_run: bool,
 ) -> Result<Reservation, Status> {
-    match (hub.row.group.as_str(), hub.row.plural.as_str()) {
-        ("", "services") => services::allocate(call, object, old, dry_run).await,
-        _ => Ok(Reservation::default()),
+    if allocates(hub) {
+        services::allocate(call, object, old, dry_run).await
+    } else {
+        Ok(Reservation::default())
     }
+}
+
+/// Whether objects of this kind take something that is shared, so that a write may have to be tried again.
+pub(crate) fn allocates(hub: &Hub) -> bool {
+    hub.row.group.is_empty() && hub.row.plural == "services"
 }
 
 /// What goes together with a deleted object.

@@ -101,6 +101,13 @@ pub struct Impersonated {
 /// # Errors
 /// 400 when groups, UID or extras come without a user.
 pub fn wanted_user(headers: &mut HeaderMap) -> Result<Option<UserInfo>, Status> {
+    let ours = |name: &&HeaderName| {
+        matches!(name.as_str(), USER | UID | GROUP) || name.as_str().starts_with(EXTRA_PREFIX)
+    };
+    let names: Vec<HeaderName> = headers.keys().filter(ours).cloned().collect();
+    if names.is_empty() {
+        return Ok(None);
+    }
     let first = |name: &str| headers.get(name).map(|v| header_text(v.as_bytes())).unwrap_or_default();
     let mut wanted = UserInfo { name: first(USER), uid: first(UID), ..UserInfo::default() };
     let groups = headers.get_all(GROUP).into_iter().map(|v| header_text(v.as_bytes()));
@@ -117,10 +124,6 @@ pub fn wanted_user(headers: &mut HeaderMap) -> Result<Option<UserInfo>, Status> 
         }
         return Ok(None);
     }
-    let ours = |name: &&HeaderName| {
-        matches!(name.as_str(), USER | UID | GROUP) || name.as_str().starts_with(EXTRA_PREFIX)
-    };
-    let names: Vec<HeaderName> = headers.keys().filter(ours).cloned().collect();
     for name in names {
         headers.remove(name);
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     TypeId, Types, Unknown, decode_json, decode_message, decode_protobuf, encode_json, encode_message,
-    normalize, stored_form,
+    decode_value, is_normal, normalize, stored_form,
 };
 use value::Value;
 
@@ -11,6 +11,13 @@ pub fn json(ty: TypeId, text: &[u8]) {
     let types = Types::builtin();
     if let Ok(decoded) = decode_json(types, ty, text, Unknown::Report) {
         check(types, ty, &decoded.value);
+    }
+    if let Ok(tree) = value::json::parse(text)
+        && is_normal(types, ty, &tree)
+    {
+        let decoded = decode_value(types, ty, &tree, Unknown::Report).expect("a normal tree can be read");
+        assert!(decoded.value == tree, "a normal tree is what it is");
+        assert!(decoded.strict_errors.is_empty(), "a normal tree is known");
     }
 }
 

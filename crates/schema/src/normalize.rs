@@ -23,6 +23,69 @@ pub fn stored_form(types: &Types, ty: TypeId, value: &mut Value) {
     Walk { types, nil: Nil::Stored }.value(ty, value);
 }
 
+/// Whether [`crate::decode_value`] would give the tree back as it is, with nothing to report. Only *yes* is certain: for
+/// what cannot be told by a look, the answer is no.
+pub fn is_normal(types: &Types, ty: TypeId, value: &Value) -> bool {
+    let all = |element: TypeId, list: &[Value]| list.iter().all(|v| is_normal(types, element, v));
+    match (types.shape(ty), value) {
+        (Shape::Struct(s), Value::Object(map)) => is_normal_struct(types, s, map),
+        (Shape::List(element) | Shape::MessageList(element), Value::Array(list)) => all(*element, list),
+        (Shape::Map { value: element, .. }, Value::Object(map)) => {
+            map.iter().all(|(_, v)| is_normal(types, *element, v))
+        }
+        (Shape::List(_) | Shape::MessageList(_) | Shape::Map { .. }, Value::Null)
+        | (Shape::String | Shape::IntOrString, Value::String(_))
+        | (Shape::Bool, Value::Bool(_))
+        | (Shape::Bytes | Shape::Time | Shape::MicroTime, Value::Null) => true,
+        (Shape::Int64, Value::Number(n)) => n.as_i64().map(Value::from).as_ref() == Some(value),
+        (Shape::Int32 | Shape::IntOrString, Value::Number(n)) => {
+            n.as_i64().and_then(|n| i32::try_from(n).ok()).map(Value::from).as_ref() == Some(value)
+        }
+        (Shape::Bytes, Value::String(s)) => base64::is_canonical(s),
+        (Shape::Quantity, Value::String(s)) => matches!(quantity::canonical(s), Ok(Cow::Borrowed(_))),
+        (Shape::Time, Value::String(s)) => is_time(s, time::Layout::Seconds),
+        (Shape::MicroTime, Value::String(s)) => is_time(s, time::Layout::Micros),
+        (Shape::FieldsV1, Value::Object(_)) => has_no_numbers(value, RAW_DEPTH_MAX),
+        _ => false,
+    }
+}
+
+/// How deep raw JSON is looked at: fields and their owners are as deep as the type that they are about.
+const RAW_DEPTH_MAX: usize = 64;
+
+fn is_time(text: &str, layout: time::Layout) -> bool {
+    matches!(time::canonical(text, layout), Ok(Some(Cow::Borrowed(_))))
+}
+
+/// Numbers have more than one way to be written.
+fn has_no_numbers(value: &Value, depth: usize) -> bool {
+    let Some(depth) = depth.checked_sub(1) else { return false };
+    match value {
+        Value::Number(_) => false,
+        Value::Array(list) => list.iter().all(|v| has_no_numbers(v, depth)),
+        Value::Object(map) => map.iter().all(|(_, v)| has_no_numbers(v, depth)),
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
+    }
+}
+
+fn is_normal_struct(types: &Types, s: &Struct, map: &Map) -> bool {
+    let mut have: u128 = 0;
+    let mut names = s.sorted.iter().enumerate().peekable();
+    for (key, value) in map.iter() {
+        // Both are sorted by name: go on to the field of the key.
+        while names.next_if(|(_, i)| s.fields[usize::from(**i)].json < key.as_str()).is_some() {}
+        let found = names.next_if(|(_, i)| s.fields[usize::from(**i)].json == key.as_str());
+        let Some((rank, i)) = found else { return false };
+        let field = &s.fields[usize::from(*i)];
+        let fits = (field.pointer && value.is_null()) || is_normal(types, field.ty, value);
+        if !fits || !is_kept(types, field, value) {
+            return false;
+        }
+        have |= 1 << rank;
+    }
+    s.always.iter().all(|rank| have & (1 << rank) != 0)
+}
+
 /// What becomes of empty lists and maps.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Nil {

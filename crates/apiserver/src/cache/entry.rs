@@ -42,8 +42,8 @@ impl meta::labels::Labels for Head {
 pub struct View {
     /// Its labels and the selectable fields of that version.
     pub head: Arc<Head>,
-    /// Its JSON, with `resourceVersion`.
-    pub json: Bytes,
+    /// Its JSON, with `resourceVersion`, and a newline.
+    pub line: Bytes,
 }
 
 /// How much of what reads encode is kept for the next: a resource of 100,000 objects is to be listed without
@@ -111,8 +111,8 @@ pub struct Entry {
     pub stale: bool,
     /// Labels and selectable fields.
     pub head: Arc<Head>,
-    /// Served JSON of the hub version, with `resourceVersion`.
-    json: OnceLock<Encoded>,
+    /// Served JSON of the hub version, with `resourceVersion` and a newline behind it.
+    line: OnceLock<Encoded>,
     /// Served protobuf (no envelope) of the hub version, with `resourceVersion`.
     protobuf: OnceLock<Encoded>,
     /// What a webhook has made of it, by version. Boxed, since few kinds have one.
@@ -128,18 +128,18 @@ impl Entry {
             stored,
             stale: false,
             head: Arc::new(head),
-            json: OnceLock::new(),
+            line: OnceLock::new(),
             protobuf: OnceLock::new(),
             views: OnceLock::new(),
         }
     }
 
-    /// Its JSON in the hub's version, which `make` encodes if nobody has.
-    pub fn json(&self, budget: &Arc<Budget>, make: impl FnOnce() -> Bytes) -> Bytes {
-        encoded(&self.json, budget, make)
+    /// Its JSON in the hub's version and a newline, which `make` encodes if nobody has.
+    pub fn line(&self, budget: &Arc<Budget>, make: impl FnOnce() -> Bytes) -> Bytes {
+        encoded(&self.line, budget, make)
     }
 
-    /// The same in protobuf.
+    /// Its protobuf without envelope.
     pub fn protobuf(&self, budget: &Arc<Budget>, make: impl FnOnce() -> Bytes) -> Bytes {
         encoded(&self.protobuf, budget, make)
     }
@@ -182,7 +182,7 @@ impl Entry {
             stored: self.stored.clone(),
             stale: self.stale,
             head: self.head.clone(),
-            json: OnceLock::new(),
+            line: OnceLock::new(),
             protobuf: OnceLock::new(),
             views: OnceLock::new(),
         }
@@ -196,26 +196,37 @@ impl Entry {
     /// Gives the entry its revision, and its JSON from what was encoded before the revision was known.
     pub fn publish(&mut self, revision: u64, template: &Template) {
         self.revision = revision;
-        self.json = OnceLock::from(Encoded { bytes: template.fill(revision), budget: None });
+        self.line = OnceLock::from(Encoded { bytes: template.fill(revision), budget: None });
     }
 }
 
 /// Encoded JSON of an object without `resourceVersion`, and where that belongs.
 #[derive(Debug)]
 pub struct Template {
-    /// The JSON.
-    pub json: Vec<u8>,
+    /// The JSON and a newline.
+    line: Vec<u8>,
     /// Where; `None` if the object has no metadata.
-    pub splice: Option<JsonSplice>,
+    splice: Option<JsonSplice>,
+    /// With the revision: made once, for the writer's answer and for the cache.
+    filled: OnceLock<Bytes>,
 }
 
 impl Template {
-    /// The JSON with the revision.
+    /// Of an object's JSON.
+    pub fn new(mut json: Vec<u8>, splice: Option<JsonSplice>) -> Self {
+        json.push(b'\n');
+        Self { line: json, splice, filled: OnceLock::new() }
+    }
+
+    /// The JSON with the revision of the write, and a newline.
     pub fn fill(&self, revision: u64) -> Bytes {
-        let Some(splice) = self.splice else { return self.json.clone().into() };
-        let mut out = Vec::new();
-        splice_json(&self.json, splice, revision, &mut out);
-        out.into()
+        let fill = || {
+            let Some(splice) = self.splice else { return self.line.clone().into() };
+            let mut out = Vec::new();
+            splice_json(&self.line, splice, revision, &mut out);
+            out.into()
+        };
+        self.filled.get_or_init(fill).clone()
     }
 }
 
@@ -304,7 +315,7 @@ mod tests {
         let made = AtomicUsize::new(0);
         let entry = |n: usize| Entry::new(n.to_string().into(), 1, Bytes::new(), Head::default());
         let read = |entry: &Entry| {
-            entry.json(&budget, || {
+            entry.line(&budget, || {
                 made.fetch_add(1, Ordering::Relaxed);
                 vec![0; ENCODED_BYTES_MAX / 2].into()
             })

@@ -10,9 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-/// How much is gathered: two TLS records. What a peer that never reads makes us hold is this twice, here and
+/// How much is gathered: a TLS record. What a peer that never reads makes us hold is this twice, here and
 /// encrypted.
-const GATHERED_BYTES_MAX: usize = 32 << 10;
+const GATHERED_BYTES_MAX: usize = 16 << 10;
 
 /// A connection, shared by who speaks HTTP on it and who ends the turns.
 #[derive(Clone, Debug)]

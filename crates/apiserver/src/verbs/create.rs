@@ -64,8 +64,9 @@ pub(crate) async fn create_object(
     let generate = object.at("metadata").at("generateName").str().to_owned();
     let generated =
         name.is_empty() && object.at("metadata").at("name").str().is_empty() && !generate.is_empty();
+    let again = generated || special::allocates(hub);
     for attempt in 1.. {
-        let mut object = object.clone();
+        let mut object = if again { object.clone() } else { std::mem::take(&mut object) };
         if generated && let Some(metadata) = object.object_at("metadata") {
             metadata.set(
                 "name",
@@ -82,7 +83,7 @@ pub(crate) async fn create_object(
         match result {
             _ if generated && taken && attempt < GENERATE_NAME_ATTEMPTS => {}
             Ok(Stored::Done(written)) => return Ok(written),
-            Ok(Stored::Raced) if attempt < RACE_ATTEMPTS => {}
+            Ok(Stored::Raced) if again && attempt < RACE_ATTEMPTS => {}
             Ok(Stored::Raced) => {
                 return Err(Status::server_timeout(&served.group_resource(), "create", 1));
             }

@@ -131,15 +131,15 @@ impl Patch {
             },
             Form::Apply => {
                 let refused = |why: String| Status::bad_request(format!("error decoding YAML: {why}"));
-                let config =
-                    yaml::parse(body).map_err(|e| refused(format!("error converting YAML to JSON: {e}")))?;
+                let (config, fault) = yaml::parse_noting(body)
+                    .map_err(|e| refused(format!("error converting YAML to JSON: {e}")))?;
                 if !matches!(config, Value::Object(_) | Value::Null) {
                     return Err(refused(format!(
                         "error unmarshaling JSON: while decoding JSON: {}",
                         not_a_map(&config)
                     )));
                 }
-                let duplicate = yaml::parse_strict(body).err().map(|e| e.to_string());
+                let duplicate = fault.map(|e| e.to_string());
                 Change::Apply { config, duplicate }
             }
         };
@@ -164,7 +164,7 @@ impl Patch {
             check_config(call, target, config, duplicate.as_deref(), options)?;
             let live = live.unwrap_or(&Value::Null);
             let decoded =
-                served.codec.decode_patched(&served.row, live, &object, Via::Document, &[], false)?;
+                served.codec.decode_patched(&served.row, live, object, Via::Document, &[], false)?;
             let mut object = write::accept_decoded(call, &served.row, decoded, FieldValidation::Ignore)?;
             self.place(call, target, &mut object)?;
             return Ok(object);
@@ -186,7 +186,7 @@ impl Patch {
             _ => Via::Document,
         };
         let strict = options.validation == FieldValidation::Strict;
-        let decoded = served.codec.decode_patched(&served.row, live, &patched, via, &self.faults, strict)?;
+        let decoded = served.codec.decode_patched(&served.row, live, patched, via, &self.faults, strict)?;
         let mut object = write::accept_decoded(call, &served.row, decoded, options.validation)?;
         managed::update(call, target, Some(live), &mut object, options);
         self.place(call, target, &mut object)?;

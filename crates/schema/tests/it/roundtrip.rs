@@ -2,7 +2,7 @@
 
 use schema::{
     TypeId, Types, Unknown, decode_json, decode_message, decode_protobuf, decode_value, encode_json,
-    encode_message, encode_protobuf, normalize, stored_form,
+    encode_message, encode_protobuf, is_normal, normalize, stored_form,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -163,6 +163,9 @@ fn normalisation_equals_decoding_after_random_deletions() {
             damage(&mut tree, &mut Dice(seed));
             let decoded =
                 decode_value(types, p.ty, &tree, Unknown::Report).map_err(|e| format!("{seed}: {e}"))?.value;
+            if is_normal(types, p.ty, &tree) && tree != decoded {
+                return Err(format!("{seed}: a tree that is not normal is said to be"));
+            }
             normalize(types, p.ty, &mut tree);
             difference(&json::to_string(&tree), &json::to_string(&decoded))
                 .map_err(|e| format!("{seed}: {e}"))?;
@@ -181,6 +184,29 @@ fn normalisation_equals_decoding_after_random_deletions() {
         }
         Ok(())
     });
+}
+
+#[test]
+fn what_is_decoded_is_normal_and_what_is_foreign_is_not() {
+    let types = Types::builtin();
+    for name in ["core.v1.Pod", "core.v1.ConfigMap", "core.v1.Service", "apps.v1.Deployment", "core.v1.Node"] {
+        let pair = pairs().into_iter().find(|p| p.name == name).unwrap();
+        let tree = json::parse(&pair.json).unwrap();
+        assert!(is_normal(types, pair.ty, &tree), "{name}");
+        for (field, foreign) in [
+            ("unheardOf", Value::from("x")),
+            ("labels", Value::object()),
+            ("labels", Value::from("x")),
+            ("generation", Value::from(0)),
+            ("generation", Value::from(1.5)),
+            ("creationTimestamp", Value::from("2020-01-01T00:00:00+00:00")),
+            ("deletionGracePeriodSeconds", Value::from("1")),
+        ] {
+            let mut other = tree.clone();
+            other.get_mut("metadata").unwrap().as_object_mut().unwrap().insert(field, foreign.clone());
+            assert!(!is_normal(types, pair.ty, &other), "{name}: {field}: {foreign:?}");
+        }
+    }
 }
 
 #[test]

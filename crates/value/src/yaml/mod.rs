@@ -9,6 +9,7 @@
 //! for every token grows with the nesting.
 
 mod build;
+mod compact;
 mod compose;
 mod resolve;
 mod syntax;
@@ -49,7 +50,23 @@ impl std::error::Error for Error {}
 /// With upstream's text (`yaml: line 3: did not find expected key`) if the document is malformed, too deep,
 /// has more aliases than sense, or holds what JSON cannot (an infinity, a null key).
 pub fn parse(data: &[u8]) -> Result<Value, Error> {
-    build::build(&compose::compose(data)?, build::Duplicates::LastWins)
+    match compact::read(data) {
+        Some(value) => Ok(value),
+        None => build::build(&compose::compose(data)?, build::Duplicates::LastWins),
+    }
+}
+
+/// The same, and what [`parse_strict`] says of the document.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_noting(data: &[u8]) -> Result<(Value, Option<Error>), Error> {
+    if let Some(value) = compact::read(data) {
+        return Ok((value, None));
+    }
+    let document = compose::compose(data)?;
+    let value = build::build(&document, build::Duplicates::LastWins)?;
+    Ok((value, build::build(&document, build::Duplicates::Errors).err()))
 }
 
 /// Parses the first document, and takes a key that comes twice in a mapping for an error.
@@ -57,5 +74,8 @@ pub fn parse(data: &[u8]) -> Result<Value, Error> {
 /// # Errors
 /// As [`parse`], and `key "a" already set in map`.
 pub fn parse_strict(data: &[u8]) -> Result<Value, Error> {
-    build::build(&compose::compose(data)?, build::Duplicates::Errors)
+    match compact::read(data) {
+        Some(value) => Ok(value),
+        None => build::build(&compose::compose(data)?, build::Duplicates::Errors),
+    }
 }

@@ -307,3 +307,36 @@ fn writing() {
     "#]],
     );
 }
+
+/// The document as the scanner reads it.
+fn scanned(text: &str) -> Option<Value> {
+    build::build(&compose::compose(text.as_bytes()).ok()?, build::Duplicates::Errors).ok()
+}
+
+#[test]
+fn compact_json_is_read_as_the_scanner_reads_it() {
+    for text in [
+        r#"{}"#,
+        "{\"a\":1}\n",
+        r#"{"a":-1,"b":0,"c":999999999999999999,"d":true,"e":false,"f":null,"":[]}"#,
+        r#"{"a":{"b":[{"c":"d"},[],{},"x: y # z","- ","\"\\\n\r\t\u003c\u0026","~ yes 0777 1e3 2001-01-01"]}}"#,
+        r#"{"yes":"no","1":"2","a b":" c ","{":"}","-":"-","#":"#","*a":"&a","!t":"%"}"#,
+    ] {
+        let read = compact::read(text.as_bytes());
+        assert!(read.is_some(), "{text}");
+        assert_eq!(read, scanned(text), "{text}");
+    }
+}
+
+#[test]
+fn what_json_and_yaml_may_see_differently_is_left_to_the_scanner() {
+    let (long, deep) = (format!("{{\"{}\":1}}", "k".repeat(1001)), format!("{}1", "{\"a\":".repeat(101)));
+    for text in [
+        "", "1", "[]", "null", "{", "{}}", "{}{}", "{} ", " {}", "{\"a\": 1}", "{\"a\":1\n}", "{'a':1}", "{a:1}",
+        r#"{"a":1,"a":2}"#, r#"{"<<":{"a":1}}"#, r#"{"a":1.0}"#, r#"{"a":1e3}"#, r#"{"a":-0}"#, r#"{"a":01}"#,
+        r#"{"a":9999999999999999999}"#, r#"{"a":yes}"#, r#"{"a":}"#, r#"{"a"}"#, r#"{"a":"é"}"#, r#"{"a":"\/"}"#,
+        r#"{"a":"\u00e9"}"#, r#"{"a":"\ud83d\ude00"}"#, "{\"a\":\"\t\"}", "{\"a\":\"\u{7f}\"}", &long, &deep,
+    ] {
+        assert_eq!(compact::read(text.as_bytes()), None, "{text}");
+    }
+}
