@@ -1,6 +1,7 @@
 //! Who owns which field: `metadata.managedFields`, kept by the `merge` crate.
 
 use crate::call::Call;
+use crate::codec::Codec;
 use crate::resource::{Served, Target};
 use crate::write::WriteOptions;
 use merge::fields::{Filter, Set};
@@ -85,6 +86,31 @@ pub(crate) fn update(
         }
     }
     with_write(call, target, options, |write| managed::update(write, live.unwrap_or(write.empty), new));
+}
+
+/// Takes note of what a request of a kind of its own says, which nothing stores: a TokenRequest.
+pub(crate) fn of_action(
+    call: &Call,
+    codec: &Codec,
+    row: &kinds::Row,
+    subresource: &str,
+    request: &mut Value,
+    options: &WriteOptions,
+) {
+    let tracking = Tracking::new(row, codec.merge_type(), codec.empty());
+    let write = Write {
+        manager: &options.manager,
+        subresource,
+        now: &call.api.now().to_string(),
+        version: &tracking.versions.version,
+        kind: &row.kind,
+        ty: &tracking.versions.ty,
+        trust: tracking.trust,
+        versions: &tracking.versions as &dyn Versions,
+        reset_fields: &[],
+        empty: &tracking.empty,
+    };
+    managed::update(&write, write.empty, request);
 }
 
 /// Server-side apply: the object that results from applying `config` to the live one, still to be decoded

@@ -195,6 +195,9 @@ fn bind(claims: &mut ServiceAccountToken, reference: &Value, lookup: &dyn Lookup
             return Err(Status::bad_request(text));
         }
     };
+    if name.is_empty() {
+        return Err(Status::bad_request("Name parameter required."));
+    }
     let object = lookup
         .get(resource, &namespace, name)
         .ok_or_else(|| Status::not_found(&GroupResource::new("", resource), name))?;

@@ -96,10 +96,11 @@ fn validate(review: &Value, kind: Kind) -> ErrorList {
 /// A review has no identity. What the door fills in before does not count.
 fn validate_metadata(review: &Value, kind: Kind, errors: &mut ErrorList) {
     let mut metadata = review.at("metadata").clone();
-    for name in ["managedFields", "creationTimestamp", "uid"] {
+    for name in ["creationTimestamp", "uid"] {
         metadata.remove(name);
     }
     let mut rest = metadata.clone();
+    rest.remove("managedFields");
     let text = if kind == Kind::Local {
         rest.remove("namespace");
         "must be empty except for namespace"

@@ -3,6 +3,7 @@
 //! Upstream: `pkg/registry/core/pod/storage/eviction.go`.
 
 use super::pods;
+use crate::admission::{Attributes, Operation};
 use crate::call::Call;
 use crate::door::{Body, read_body};
 use crate::reply::Reply;
@@ -32,7 +33,7 @@ pub(super) async fn create(
     let accepted = call.negotiate()?;
     let write_options = WriteOptions::read(call, OptionsKind::Create)?;
     let body = read_body(call, body).await?;
-    let eviction = super::decode_action(
+    let mut eviction = super::decode_action(
         call,
         &["policy/v1", "policy/v1beta1"],
         "Eviction",
@@ -41,9 +42,12 @@ pub(super) async fn create(
         write_options.validation,
     )?;
     let name = call.info.name.as_str();
+    let mut attributes = Attributes::new(call, target, Operation::Create, name, write_options.dry_run);
+    call.api.admission.admit(call, &mut attributes, &mut eviction, None).await?;
     if eviction.at("metadata").at("name").str() != name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
+    call.api.admission.validate(call, &attributes, Some(&eviction), None).await?;
     let mut options = delete::options_of(eviction.at("deleteOptions").clone())?;
     options.dry_run |= write_options.dry_run;
     // Pod and budgets are those of now, as upstream reads them, not those the cache last heard of.

@@ -36,9 +36,7 @@ pub(super) async fn create(call: &Call, target: &Target, body: Body) -> Result<R
     write::wipe_system_fields(&mut object);
     write::match_namespace(call, served, &mut object)?;
     call.audit_object(&served.codec, &object);
-    if served.row.group == "authorization.k8s.io" && served.row.plural != "selfsubjectrulesreviews" {
-        crate::managed::update(call, target, None, &mut object, &options);
-    }
+    crate::managed::update(call, target, None, &mut object, &options);
     let context = write::context(call, target);
     let errors = (served.row.hooks.validate_create)(&context, &object);
     if !errors.is_empty() {
@@ -62,9 +60,10 @@ fn answer(call: &Call, served: &Served, object: &mut Value) -> Result<(), Status
         "selfsubjectreviews" => {
             let mut status = Value::object();
             status.set("userInfo", call.user.to_value());
-            if let Some(metadata) = object.object_at("metadata") {
-                metadata.set("creationTimestamp", api.now().to_string());
-            }
+            // The answer is an object of its own, as that of rules: nothing of what was asked is in it.
+            let mut metadata = Value::object();
+            metadata.set("creationTimestamp", api.now().to_string());
+            object.set("metadata", metadata);
             status
         }
         "selfsubjectrulesreviews" => {
@@ -74,6 +73,7 @@ fn answer(call: &Call, served: &Served, object: &mut Value) -> Result<(), Status
             }
             let rules = api.access.with_rbac(|rbac| auth::rbac::rules_review(rbac, &call.user, namespace));
             object.set("spec", Value::object());
+            object.set("metadata", Value::object());
             rules.to_value()
         }
         "selfsubjectaccessreviews" => {

@@ -4,6 +4,7 @@
 
 use crate::admission::{Attributes, Operation};
 use crate::call::Call;
+use crate::codec::Codec;
 use crate::door::{Body, read_body};
 use crate::render::typed_reply;
 use crate::reply::Reply;
@@ -23,6 +24,14 @@ pub(super) async fn create(call: &Call, target: &Target, body: Body) -> Result<R
         super::decode_action(call, &[version], "TokenRequest", TOKEN_REQUEST, &body, options.validation)?;
     kinds::reviews::default_token_request(&mut request);
     let (namespace, name) = (call.info.namespace.as_str(), call.info.name.as_str());
+    let given = request.at("metadata").at("namespace").str();
+    if !given.is_empty() && given != namespace {
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    let (codec, row) = Codec::of_action(version, "TokenRequest", TOKEN_REQUEST);
+    crate::managed::of_action(call, &codec, &row, "token", &mut request, &options);
     let mut attributes = Attributes::new(call, target, Operation::Create, name, options.dry_run);
     call.api.admission.admit(call, &mut attributes, &mut request, None).await?;
     call.api.admission.validate(call, &attributes, Some(&request), None).await?;

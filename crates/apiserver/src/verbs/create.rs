@@ -139,6 +139,7 @@ pub(crate) fn begin_create(
     if given_revision_is_set(object) {
         return Err(Status::plain_error("resourceVersion should not be set on objects to be created"));
     }
+    crate::special::check_write(call, hub, object, None)?;
     write::fill_system_fields(call, object);
     let row = &served.row;
     row.prepare_create(context, object);
@@ -146,7 +147,6 @@ pub(crate) fn begin_create(
     let first = special::errors(call, hub, "", object, None);
     write::validate_create(served, context, object, first)?;
     write::custom_warnings(served, object, &Value::Null).into_iter().for_each(|text| call.warn(text));
-    crate::special::check_write(call, hub, object, None)?;
     for warning in (row.hooks.warn_create)(context, object) {
         call.warn(warning);
     }

@@ -18,6 +18,8 @@ pub enum EscalationError {
     Escalation(String),
     /// The binding's role is not there; a 404 (or, for an unknown kind, a 500).
     Role(Missing),
+    /// The binding's role has no name, or no namespace, which is what this says; a 400.
+    Unnamed(&'static str),
 }
 
 impl EscalationError {
@@ -27,7 +29,8 @@ impl EscalationError {
         match self {
             Self::Escalation(text) => Status::forbidden(&resource, name, text),
             Self::Role(Missing::Role { name, .. }) => Status::not_found(&resource, name),
-            Self::Role(missing @ Missing::Kind(_)) => Status::internal_error(missing.text(None)),
+            Self::Role(missing @ Missing::Kind(_)) => Status::plain_error(missing.text(None)),
+            Self::Unnamed(what) => Status::bad_request(format!("{what} parameter required.")),
         }
     }
 }
@@ -97,6 +100,12 @@ pub fn check_binding(
         if authorize(&bind).allowed() {
             return Ok(());
         }
+    }
+    if role.kind == "Role" && namespace.is_empty() {
+        return Err(EscalationError::Unnamed("Namespace"));
+    }
+    if of_kind.is_some() && role.name.is_empty() {
+        return Err(EscalationError::Unnamed("Name"));
     }
     let rules = rbac.role_rules(role, namespace).map_err(EscalationError::Role)?;
     confirm(rbac, user, resource, namespace, rules)
