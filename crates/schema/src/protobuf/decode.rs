@@ -412,13 +412,10 @@ fn read_time(data: &[u8], layout: time::Layout) -> Result<Value, DecodeError> {
     }
     // Nanoseconds beyond a second carry over, as in Go's time.Unix; micros are cut towards zero first.
     nanos -= nanos % 1_000;
-    let seconds = seconds.saturating_add(nanos.div_euclid(1_000_000_000)).clamp(-SECONDS_MAX, SECONDS_MAX);
-    let time = meta::time::Time::from_unix(seconds, nanos.rem_euclid(1_000_000_000) as u32);
+    let seconds = seconds.saturating_add(nanos.div_euclid(1_000_000_000));
+    let time = time::readable(meta::time::Time::from_unix(seconds, nanos.rem_euclid(1_000_000_000) as u32));
     Ok(if time.is_zero() { Value::Null } else { Value::from(time::print(time, layout)) })
 }
-
-/// Far beyond the year 9999, and far from overflow.
-const SECONDS_MAX: i64 = 1 << 40;
 
 fn read_raw<'a>(name: &str, data: &'a [u8]) -> Result<Option<&'a [u8]>, DecodeError> {
     let mut reader = Reader::new(data);

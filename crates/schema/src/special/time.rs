@@ -2,6 +2,7 @@
 
 use meta::time::Time;
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 /// How the two time types are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,13 +13,26 @@ pub(crate) enum Layout {
     Micros,
 }
 
+/// The first and the last second whose year has four digits, in UTC.
+const SECONDS: RangeInclusive<i64> = -62_167_219_200..=253_402_300_799;
+
+/// The nearest time that can be read again once it is printed. Go prints the year 10000 (the last hours of
+/// 9999 in the west are in it), which no client reads.
+pub(crate) fn readable(time: Time) -> Time {
+    let seconds = time.unix_seconds();
+    if SECONDS.contains(&seconds) {
+        return time;
+    }
+    Time::from_unix(seconds.clamp(*SECONDS.start(), *SECONDS.end()), 0)
+}
+
 /// Reads a time; the error is Go's text.
 pub(crate) fn parse(text: &str, layout: Layout) -> Result<Time, String> {
     let time = match layout {
         Layout::Seconds => Time::parse(text),
         Layout::Micros => Time::parse_micro(text),
     };
-    time.map_err(|e| e.to_string())
+    time.map(readable).map_err(|e| e.to_string())
 }
 
 /// Prints a time in UTC.
