@@ -198,7 +198,7 @@ fn what_is_decoded_is_normal_and_what_is_foreign_is_not() {
             ("labels", Value::object()),
             ("labels", Value::from("x")),
             ("generation", Value::from(0)),
-            ("generation", Value::from(1.5)),
+            ("generation", json::parse(b"1.5").unwrap()),
             ("creationTimestamp", Value::from("2020-01-01T00:00:00+00:00")),
             ("deletionGracePeriodSeconds", Value::from("1")),
         ] {

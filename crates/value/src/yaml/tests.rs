@@ -320,7 +320,7 @@ fn compact_json_is_read_as_the_scanner_reads_it() {
         "{\"a\":1}\n",
         r#"{"a":-1,"b":0,"c":999999999999999999,"d":true,"e":false,"f":null,"":[]}"#,
         r#"{"a":{"b":[{"c":"d"},[],{},"x: y # z","- ","\"\\\n\r\t\u003c\u0026","~ yes 0777 1e3 2001-01-01"]}}"#,
-        r#"{"yes":"no","1":"2","a b":" c ","{":"}","-":"-","#":"#","*a":"&a","!t":"%"}"#,
+        r##"{"yes":"no","1":"2","a b":" c ","{":"}","-":"-","#":"#","*a":"&a","!t":"%"}"##,
     ] {
         let read = compact::read(text.as_bytes());
         assert!(read.is_some(), "{text}");
