@@ -129,7 +129,9 @@ async fn connection(
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let mut tls = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+    // Boxed: what a handshake keeps is not to be kept for as long as the connection lasts.
+    let handshake = Box::pin(tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)));
+    let mut tls = match handshake.await {
         Ok(Ok(tls)) => tls,
         Ok(Err(error)) => return tracing::debug!(%remote, %error, "TLS handshake failed"),
         Err(_) => return tracing::debug!(%remote, "TLS handshake timed out"),
