@@ -162,14 +162,54 @@ fn write_metadata(out: &mut String, start: usize, metadata: &Value) {
         "annotations",
         "ownerReferences",
         "finalizers",
+        "managedFields",
     ] {
         if !metadata.at(name).is_empty() {
             separate(out, start);
             out.push_str(&json_string(name));
             out.push(':');
-            out.push_str(&go_json(metadata.at(name)));
+            match name {
+                "ownerReferences" => write_ordered(out, metadata.at(name), &OWNER_REFERENCE, 4),
+                "managedFields" => write_ordered(out, metadata.at(name), &MANAGED_FIELDS, 0),
+                _ => out.push_str(&go_json(metadata.at(name))),
+            }
         }
     }
+}
+
+/// An ObjectMeta alone.
+pub(crate) fn metadata(metadata: &Value) -> String {
+    let mut out = String::from("{");
+    write_metadata(&mut out, 1, metadata);
+    out.push('}');
+    out
+}
+
+const OWNER_REFERENCE: [&str; 6] = ["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"];
+const MANAGED_FIELDS: [&str; 7] =
+    ["manager", "operation", "apiVersion", "time", "fieldsType", "fieldsV1", "subresource"];
+
+/// A list of objects whose members come in Go's order, the first `always` of them also when they are empty.
+fn write_ordered(out: &mut String, list: &Value, names: &[&str], always: usize) {
+    out.push('[');
+    let list_start = out.len();
+    for item in list.items() {
+        separate(out, list_start);
+        out.push('{');
+        let start = out.len();
+        for (i, name) in names.iter().enumerate() {
+            let v = item.at(name);
+            if v.is_null() && i >= always {
+                continue;
+            }
+            separate(out, start);
+            out.push_str(&json_string(name));
+            out.push(':');
+            out.push_str(&if v.is_null() { json_string("") } else { go_json(v) });
+        }
+        out.push('}');
+    }
+    out.push(']');
 }
 
 /// The internal PodSecurityContext holds what `v1` has beside it in the pod's spec.
@@ -192,6 +232,13 @@ fn with_host_fields(spec: &Value) -> Value {
 mod tests {
     use super::{camel, text};
     use value::json::parse;
+
+    #[test]
+    fn metadata_in_the_order_of_go() {
+        let tree = r#"{"managedFields":[{"apiVersion":"v1","fieldsV1":{},"manager":"m","operation":"Update"}],"name":"n","ownerReferences":[{"blockOwnerDeletion":true,"kind":"K","name":"o"}]}"#;
+        let want = r#"{"name":"n","ownerReferences":[{"apiVersion":"","kind":"K","name":"o","uid":"","blockOwnerDeletion":true}],"managedFields":[{"manager":"m","operation":"Update","apiVersion":"v1","fieldsV1":{}}]}"#;
+        assert_eq!(super::metadata(&parse(tree.as_bytes()).unwrap()), want);
+    }
 
     #[test]
     fn names() {

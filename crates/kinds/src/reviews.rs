@@ -108,7 +108,8 @@ fn validate_metadata(review: &Value, kind: Kind, errors: &mut ErrorList) {
         "must be empty"
     };
     if rest.entries().any(|(_, v)| !v.is_empty()) {
-        errors.push(Error::invalid(&Path::new("metadata"), metadata, text));
+        let shown = internal::metadata(&metadata);
+        errors.push(Error::invalid(&Path::new("metadata"), metadata, text).shown_as(shown));
     }
 }
 

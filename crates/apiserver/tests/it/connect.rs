@@ -162,7 +162,7 @@ async fn what_may_not_be_proxied() {
     check(&format!("{PODS}/p/proxy/"), 400, "address not allowed").await;
     check(&format!("{PODS}/ftp:p:1/proxy/"), 400, "invalid pod request \"ftp:p:1\"").await;
     check("/api/v1/nodes/x/proxy/", 404, "nodes \"x\" not found").await;
-    check("/api/v1/namespaces/default/services/s/proxy/", 404, "endpoints \"s\" not found").await;
+    check("/api/v1/namespaces/default/services/s/proxy/", 404, "services \"s\" not found").await;
 }
 
 /// A connection to the server itself, as the administrator.
