@@ -51,13 +51,13 @@ fn author<'a>(kind: &Kind<'a>) -> Option<&'a Value> {
 fn finish(kind: &Kind<'_>, schema: &mut Value) {
     let row = kind.row;
     schema.set("x-kubernetes-group-version-kind", array([gvk(&row.group, &row.version, &row.kind)]));
-    let fields: Vec<Value> = row
-        .fields
-        .fields
-        .iter()
-        .filter(|f| !f.label.starts_with("metadata."))
-        .map(|f| object([("fieldPath", f.label.clone().into())]))
-        .collect();
+    set_selectable(kind, schema);
+}
+
+/// Says which fields can be selected by.
+fn set_selectable(kind: &Kind<'_>, schema: &mut Value) {
+    let fields = kind.row.fields.fields.iter().filter(|f| !f.label.starts_with("metadata."));
+    let fields: Vec<Value> = fields.map(|f| object([("fieldPath", f.label.clone().into())])).collect();
     if !fields.is_empty() {
         schema.set("x-kubernetes-selectable-fields", fields);
     }
@@ -211,11 +211,14 @@ pub(crate) fn list(kind: &Kind<'_>) -> Value {
     let mut items = object([("type", "array".into()), ("items", reference(&name(kind)))]);
     items.set("description", texts::of_list("items"));
     properties.set("items", items);
-    object([
+    let mut list = object([
         ("type", "object".into()),
         ("description", texts::list_of(&row.kind).into()),
         ("required", strings(["items"])),
         ("properties", properties),
         ("x-kubernetes-group-version-kind", array([gvk(&row.group, &row.version, &row.list_kind)])),
-    ])
+    ]);
+    // Upstream says it of lists, too.
+    set_selectable(kind, &mut list);
+    list
 }

@@ -1,6 +1,7 @@
 //! Definitions of Go types: what `openapi-gen` makes of structs, tags and markers.
 
 use crate::names;
+use crate::registered;
 use crate::texts;
 use crate::tree::{array, gvk, object, of_type, reference, set_text, strings};
 use crate::unions;
@@ -136,12 +137,15 @@ impl<'a> Definitions<'a> {
                 return Vec::new();
             }
             let mut kinds = vec![gvk("", "v1", name)];
-            // These are registered in every built-in group.
+            // These are registered in every built-in group: a group says its own, custom resources say all.
             let (group, version) = self.group_version;
             let built_in = self.packages.values().any(|(g, v)| g == group && v == version);
             let everywhere = matches!(name, "DeleteOptions" | "WatchEvent");
             if everywhere && built_in && (group, version) != ("", "v1") {
                 kinds.push(gvk(group, version, name));
+            } else if everywhere && !built_in {
+                kinds.extend(self.packages.values().map(|(group, version)| gvk(group, version, name)));
+                registered::add(&mut kinds, &registered::NOT_OF_CUSTOM);
             }
             return kinds;
         }

@@ -15,6 +15,7 @@ mod names;
 mod operations;
 mod parameters;
 mod phrases;
+mod registered;
 mod shared;
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,8 @@ use value::{Map, Str, Value};
 /// Media types of built-in kinds, and of discovery.
 pub(crate) const PLAIN: &[&str] =
     &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
-const CUSTOM: &[&str] = &["application/json", "application/yaml"];
+/// Media types of custom resources.
+pub(crate) const CUSTOM: &[&str] = &["application/json", "application/yaml"];
 const STREAMS: &[&str] = &[
     "application/json",
     "application/yaml",
@@ -33,6 +34,9 @@ pub(crate) fn media_rank(media: &str) -> usize {
     let mut all = ["text/plain"].iter().chain(STREAMS).chain(PATCHES);
     all.position(|m| *m == media).unwrap_or(usize::MAX)
 }
+
+/// What all subresources `scale` are.
+const SCALE: &str = "k8s.io/api/autoscaling/v1.Scale";
 
 /// What connections pass on.
 const METHODS: [&str; 7] = ["get", "put", "post", "delete", "options", "head", "patch"];
@@ -171,6 +175,7 @@ impl Builder<'_, '_> {
     fn schema(&mut self, subject: Subject<'_>) -> Value {
         match subject.sub {
             Some(sub) if !sub.go_type.is_empty() => self.definitions.go(&sub.go_type).unwrap_or_default(),
+            Some(sub) if sub.name == "scale" => self.definitions.go(SCALE).unwrap_or_default(),
             // Logs and whatever else is no object.
             Some(_) if subject.options().is_some() => of_type("string"),
             _ => subject.kind.schema(self.definitions),

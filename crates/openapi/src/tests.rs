@@ -2,6 +2,7 @@ use crate::names::definition as go_definition;
 use crate::{Kind, paths, v2, v3};
 use expect_test::{Expect, expect};
 use kinds::Table;
+use kinds::table::Subresource;
 use value::{Value, json};
 
 fn kinds() -> Vec<Kind<'static>> {
@@ -173,6 +174,30 @@ fn custom_resources() {
     let document = v2(&kinds);
     expect![[r##"{"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"$ref":"#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"},"spec":{"properties":{"any":{"x-kubernetes-preserve-unknown-fields":true},"maybe":{},"port":{"x-kubernetes-int-or-string":true},"whole":{"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"$ref":"#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}},"required":["kind","apiVersion"],"type":"object","x-kubernetes-embedded-resource":true}},"type":"object"}},"required":["spec"],"type":"object","x-kubernetes-group-version-kind":[{"group":"stable.example.com","kind":"CronTab","version":"v1"}]}"##]]
     .assert_eq(&json::to_string(&bare(document.path(&["definitions", name]))));
+}
+
+/// What a real server says of a custom resource beside one's own built-in kinds.
+#[test]
+fn custom_resources_beside_built_in_kinds() {
+    let (mut row, schema) = custom(r#"{"type":"object"}"#);
+    let deployments = Table::builtin().get("apps", "v1", "deployments").expect("is built in");
+    let scale = deployments.subresources.iter().find(|s| s.name == "scale").expect("can be scaled");
+    row.subresources.push(Subresource { go_type: "".into(), ..scale.clone() });
+    let mut kinds = kinds();
+    kinds.push(Kind { row: &row, schema: Some(&schema), preserves_unknown: false });
+    let document = v3(&kinds, "apis/stable.example.com/v1").expect("is served");
+    let path = "/apis/stable.example.com/v1/namespaces/{namespace}/crontabs/{name}/scale";
+    let answer = document.path(&["paths", path, "get", "responses", "200", "content", "application/json"]);
+    expect![[r##"{"schema":{"$ref":"#/components/schemas/io.k8s.api.autoscaling.v1.Scale"}}"##]]
+        .assert_eq(&json::to_string(answer));
+    let options = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
+    let registered = document.path(&["components", "schemas", options, "x-kubernetes-group-version-kind"]);
+    assert_eq!(registered.items().len(), 53, "{registered:?}");
+    let document = v2(&kinds);
+    expect![[r#"["application/json","application/yaml"]"#]]
+        .assert_eq(&json::to_string(document.path(&["paths", path, "get", "consumes"])));
+    let registered = document.path(&["definitions", options, "x-kubernetes-group-version-kind"]);
+    assert_eq!(registered.items().len(), 60, "{registered:?}");
 }
 
 #[test]

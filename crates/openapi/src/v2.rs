@@ -5,9 +5,10 @@
 
 use crate::custom;
 use crate::document::{Kind, VERSION, name_of, paths, v3};
-use crate::operations::media_rank;
+use crate::operations::{CUSTOM, media_rank};
+use crate::registered;
 use crate::shared::share;
-use crate::tree::{array, gvk, object, strings};
+use crate::tree::{array, object, strings};
 use value::{Map, Str, Value};
 
 const KINDS: &str = "x-kubernetes-group-version-kind";
@@ -15,34 +16,6 @@ const KINDS: &str = "x-kubernetes-group-version-kind";
 /// Kinds that every built-in group has.
 const EVERYWHERE: [&str; 2] =
     ["io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions", "io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent"];
-
-/// The versions in which upstream's scheme has them, though nothing served says so.
-const REGISTERED: &[(&str, &[&str])] = &[
-    ("admission.k8s.io", &["v1", "v1beta1"]),
-    ("admissionregistration.k8s.io", &["v1alpha1", "v1beta1"]),
-    ("apiextensions.k8s.io", &["v1beta1"]),
-    ("apiregistration.k8s.io", &["v1beta1"]),
-    ("apps", &["v1beta1", "v1beta2"]),
-    ("authentication.k8s.io", &["v1", "v1alpha1", "v1beta1"]),
-    ("authorization.k8s.io", &["v1", "v1beta1"]),
-    ("batch", &["v1beta1"]),
-    ("certificates.k8s.io", &["v1alpha1", "v1beta1"]),
-    ("coordination.k8s.io", &["v1alpha2", "v1beta1"]),
-    ("discovery.k8s.io", &["v1beta1"]),
-    ("events.k8s.io", &["v1beta1"]),
-    ("extensions", &["v1beta1"]),
-    ("flowcontrol.apiserver.k8s.io", &["v1beta1", "v1beta2", "v1beta3"]),
-    ("imagepolicy.k8s.io", &["v1alpha1"]),
-    ("internal.apiserver.k8s.io", &["v1alpha1"]),
-    ("networking.k8s.io", &["v1beta1"]),
-    ("node.k8s.io", &["v1alpha1", "v1beta1"]),
-    ("policy", &["v1beta1"]),
-    ("rbac.authorization.k8s.io", &["v1alpha1", "v1beta1"]),
-    ("resource.k8s.io", &["v1alpha3", "v1beta1", "v1beta2"]),
-    ("scheduling.k8s.io", &["v1alpha2", "v1beta1"]),
-    ("storage.k8s.io", &["v1alpha1", "v1beta1"]),
-    ("storagemigration.k8s.io", &["v1beta1"]),
-];
 
 /// How deep schemas are followed; what lies deeper is cut off.
 const DEPTH: u8 = 100;
@@ -74,7 +47,7 @@ pub fn v2(kinds: &[Kind<'_>]) -> Value {
     ]);
     for name in EVERYWHERE {
         if let Some(Value::Array(kinds)) = definitions.get_mut(name).and_then(|d| d.get_mut(KINDS)) {
-            register(kinds);
+            registered::add(kinds, &[]);
         }
     }
     let parameters = share(&mut all_paths);
@@ -105,17 +78,6 @@ fn merge(definitions: &mut Map, name: Str, definition: Value) {
     }
 }
 
-/// Adds the versions of which only the scheme knows to a kind's groups and versions, sorted.
-fn register(kinds: &mut Vec<Value>) {
-    let kind = kinds.first().map(|k| k.at("kind").str().to_owned()).unwrap_or_default();
-    for (group, versions) in REGISTERED {
-        kinds.extend(versions.iter().map(|version| gvk(group, version, &kind)));
-    }
-    let key = |k: &Value| (k.at("group").str().to_owned(), k.at("version").str().to_owned());
-    kinds.sort_by_cached_key(key);
-    kinds.dedup();
-}
-
 fn path_item(item: Value) -> Value {
     let Value::Object(item) = item else { return item };
     let mut entries = Vec::new();
@@ -144,7 +106,7 @@ fn operation(mut operation: Value) -> Value {
         Some(Value::Array(parameters)) => parameters.into_iter().map(parameter).collect(),
         _ => Vec::new(),
     };
-    let mut consumes = vec![Value::from("*/*")];
+    let mut consumes = Vec::new();
     if let Some(mut body) = operation.remove("requestBody") {
         let required = body.at("required").bool();
         if let Some(Value::Object(content)) = body.remove("content") {
@@ -181,11 +143,15 @@ fn operation(mut operation: Value) -> Value {
     if !parameters.is_empty() {
         operation.set("parameters", parameters);
     }
-    // Discovery says of both the same; texts that are no kind's say nothing of what they take.
-    if operation.get("x-kubernetes-action").is_some() {
-        operation.set("consumes", consumes);
-    } else if refers {
-        operation.set("consumes", produces.clone());
+    // Without a body, discovery and custom resources say of both the same, and built-in kinds take anything.
+    // Texts that are no kind's say nothing of what they take.
+    let is_kinds = operation.get("x-kubernetes-action").is_some();
+    if is_kinds && consumes.is_empty() {
+        let is_custom = produces.iter().map(Value::str).eq(CUSTOM.iter().copied());
+        consumes = if is_custom { produces.clone() } else { vec!["*/*".into()] };
+    }
+    if is_kinds || refers {
+        operation.set("consumes", if is_kinds { consumes } else { produces.clone() });
     }
     operation.set("produces", produces);
     operation.set("schemes", strings(["https"]));
