@@ -92,20 +92,19 @@ const SCHEMAS: [Schema; 11] = [
 ];
 
 /// Makes what is missing.
-async fn ensure_all(api: &Arc<Api>, objects: impl IntoIterator<Item = Value>, resource: &str) {
+async fn ensure_missing(api: &Arc<Api>, objects: impl IntoIterator<Item = Value>, resource: &str) {
     let is_missing = |object: &Value| {
         let name = object.at("metadata").at("name").str();
         find(api, GROUP, resource, "", name).is_none()
     };
-    for object in objects.into_iter().filter(is_missing) {
-        super::ensure(api, &format!("/apis/{API_VERSION}/{resource}"), &object).await;
-    }
+    let objects = objects.into_iter().filter(is_missing).collect::<Vec<_>>();
+    super::ensure_all(api, &format!("/apis/{API_VERSION}/{resource}"), &objects).await;
 }
 
 /// Makes what is missing of the levels, then of the schemas.
 pub(super) async fn ensure(api: &Arc<Api>) {
-    ensure_all(api, LEVELS.map(level), "prioritylevelconfigurations").await;
-    ensure_all(api, SCHEMAS.iter().map(schema), "flowschemas").await;
+    ensure_missing(api, LEVELS.map(level), "prioritylevelconfigurations").await;
+    ensure_missing(api, SCHEMAS.iter().map(schema), "flowschemas").await;
 }
 
 fn own(kind: &str, name: &str, spec: Value) -> Value {
