@@ -4,7 +4,7 @@
 //! JSON with sorted keys.
 
 use crate::cache::Template;
-use crate::crd::{Asking, Custom, Unwritable};
+use crate::crd::{Asking, Custom, Nulls, Unwritable};
 use crate::negotiate::Encoding;
 use bytes::Bytes;
 use kinds::Row;
@@ -35,6 +35,8 @@ pub const NOT_PROTOBUF: &str = "object *unstructured.Unstructured does not imple
 pub enum Via<'a> {
     /// By its document. If that names another kind, it is an object of that kind, and refused.
     Document,
+    /// The same after an apply.
+    Applied,
     /// From tree to type; its kind is not looked at, and errors show this patch. Only built-in types.
     Tree(&'a Value),
 }
@@ -286,7 +288,7 @@ impl Codec {
         let mut duplicates = json::Duplicates::new();
         let object = json::parse_with(body, &mut duplicates).map_err(|e| no_kind(&e))?;
         let track = if strict { crd::prune::Track::Paths } else { crd::prune::Track::Nothing };
-        let mut decoded = custom.accept(object, track).map_err(|e| match e {
+        let mut decoded = custom.accept(object, track, Nulls::Pruned).map_err(|e| match e {
             Unwritable::NoKind => {
                 let text = String::from_utf8_lossy(shown);
                 unrecognized(row, &format!("Object 'Kind' is missing in '{text}'"), shown)
@@ -421,7 +423,7 @@ impl Codec {
         faults: &[String],
         strict: bool,
     ) -> Result<Decoded, Status> {
-        if let (Via::Document, Some(ty), []) = (via, self.ty, faults)
+        if let (Via::Document | Via::Applied, Some(ty), []) = (via, self.ty, faults)
             && self.is_kind_of(&patched)
             && schema::is_normal(Types::builtin(), ty, &patched)
         {
@@ -433,7 +435,9 @@ impl Codec {
         let refuse = |why: String| {
             let shown = match via {
                 Via::Tree(patch) => merge::order::plain(patch),
-                Via::Document => String::from_utf8_lossy(&self.patched_json(live, patched)).into_owned(),
+                Via::Document | Via::Applied => {
+                    String::from_utf8_lossy(&self.patched_json(live, patched)).into_owned()
+                }
             };
             let errors = vec![Error::invalid(&Path::new("patch"), shown, why)];
             Status::invalid(&GroupKind::default(), "", &errors)
@@ -445,12 +449,14 @@ impl Codec {
         }
         let (api_version, kind) = (object.at("apiVersion").str(), object.at("kind").str());
         if let Some(custom) = self.custom().filter(|_| api_version == self.api_version) {
-            let mut decoded = custom.accept(object, crd::prune::Track::Paths).map_err(|e| match e {
-                Unwritable::NoKind => {
-                    refuse(format!("Object 'Kind' is missing in '{}'", json::to_string(patched)))
-                }
-                Unwritable::Malformed(why) => refuse(why),
-            })?;
+            let nulls = if matches!(via, Via::Applied) { Nulls::Kept } else { Nulls::Pruned };
+            let mut decoded =
+                custom.accept(object, crd::prune::Track::Paths, nulls).map_err(|e| match e {
+                    Unwritable::NoKind => {
+                        refuse(format!("Object 'Kind' is missing in '{}'", json::to_string(patched)))
+                    }
+                    Unwritable::Malformed(why) => refuse(why),
+                })?;
             decoded.strict.splice(0..0, faults.iter().cloned());
             if strict && !decoded.strict.is_empty() {
                 return Err(refuse(format!("strict decoding error: {}", decoded.strict.join(", "))));

@@ -20,7 +20,7 @@ mod scale;
 mod wire;
 mod worker;
 
-pub(crate) use kind::{Asking, Custom, Unwritable};
+pub(crate) use kind::{Asking, Custom, Nulls, Unwritable};
 pub(crate) use scale::paths as scale_paths;
 pub use worker::{Queue, run};
 

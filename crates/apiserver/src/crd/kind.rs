@@ -139,6 +139,15 @@ pub(crate) struct Custom {
     pub(crate) version: Str,
 }
 
+/// What becomes of nulls where none may stand and no default replaces them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nulls {
+    /// Decoding removes them.
+    Pruned,
+    /// They stay for validation to refuse: what an apply makes of an object is not decoded.
+    Kept,
+}
+
 impl Custom {
     /// What is known of the version.
     pub(crate) fn here(&self) -> Option<&Version> {
@@ -155,7 +164,12 @@ impl Custom {
     }
 
     /// Brings what a client sent into form: metadata, unknown fields, nulls, defaults.
-    pub(crate) fn accept(&self, mut object: Value, track: Track) -> Result<Decoded, Unwritable> {
+    pub(crate) fn accept(
+        &self,
+        mut object: Value,
+        track: Track,
+        nulls: Nulls,
+    ) -> Result<Decoded, Unwritable> {
         if is_deeper(&object, DEPTH_MAX) {
             return Err(Unwritable::Malformed("exceeded max depth".into()));
         }
@@ -166,7 +180,7 @@ impl Custom {
         if object.at("kind").str().is_empty() {
             return Err(Unwritable::NoKind);
         }
-        let unknown = self.coerce(&mut object, &self.version, Malformed::Refuse, track)?;
+        let unknown = self.coerce(&mut object, &self.version, Malformed::Refuse, track, nulls)?;
         if object.at("kind").str() == self.all.kind
             && let Some(version) = self.here()
         {
@@ -182,6 +196,7 @@ impl Custom {
         version: &str,
         malformed: Malformed,
         track: Track,
+        nulls: Nulls,
     ) -> Result<Vec<String>, Unwritable> {
         let mut unknown = Vec::new();
         if let Some(metadata) = object.get("metadata") {
@@ -197,7 +212,9 @@ impl Custom {
         }
         if !self.all.preserve_unknown {
             unknown.extend(prune::prune(object, &version.schema, true, track));
-            prune::prune_nulls(object, &version.schema);
+            if nulls == Nulls::Pruned {
+                prune::prune_nulls(object, &version.schema);
+            }
         }
         let root = Path::ROOT;
         let more = metadata::coerce(&root, object, &version.schema, false, malformed, track)
@@ -216,7 +233,7 @@ impl Custom {
             Unwritable::NoKind => "the stored object has no kind".to_owned(),
             Unwritable::Malformed(why) => why,
         };
-        self.coerce(&mut object, &stored, Malformed::Drop, Track::Nothing).map_err(failed)?;
+        self.coerce(&mut object, &stored, Malformed::Drop, Track::Nothing, Nulls::Pruned).map_err(failed)?;
         if let Some(version) = self.all.versions.get(&stored) {
             prune::default(&mut object, &version.schema);
         }
@@ -243,7 +260,7 @@ impl Custom {
 
     /// Removes what this version does not know: after a conversion, and before an object is stored.
     pub(crate) fn tidy(&self, object: &mut Value) {
-        if self.coerce(object, &self.version, Malformed::Drop, Track::Nothing).is_err() {
+        if self.coerce(object, &self.version, Malformed::Drop, Track::Nothing, Nulls::Pruned).is_err() {
             tracing::error!(kind = %self.all.kind, "cannot bring a custom object into form");
         }
     }

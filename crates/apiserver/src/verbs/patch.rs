@@ -163,8 +163,7 @@ impl Patch {
             served.codec.check_applied(config, &mut object)?;
             check_config(call, target, config, duplicate.as_deref(), options)?;
             let live = live.unwrap_or(&Value::Null);
-            let decoded =
-                served.codec.decode_patched(&served.row, live, object, Via::Document, &[], false)?;
+            let decoded = served.codec.decode_patched(&served.row, live, object, Via::Applied, &[], false)?;
             let mut object = write::accept_decoded(call, &served.row, decoded, FieldValidation::Ignore)?;
             self.place(call, target, &mut object)?;
             return Ok(object);

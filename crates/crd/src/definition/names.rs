@@ -5,8 +5,8 @@ use meta::names::dns1035_label;
 use value::Value;
 
 const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
-const COLUMN_FORMATS: [&str; 10] =
-    ["byte", "date", "date-time", "double", "float", "int32", "int64", "name", "password", "uri"];
+const COLUMN_FORMATS: [&str; 8] =
+    ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
 
 /// The names of a kind.
 pub(super) fn validate(names: &Value, path: &Path<'_>, errors: &mut ErrorList) {

@@ -183,8 +183,10 @@ fn stored_versions(definition: &Definition, stored: &Value, errors: &mut ErrorLi
         errors.push(Error::invalid(&path, stored.clone(), "must have at least one stored version"));
         return;
     }
-    for v in &definition.versions {
-        if v.storage && !stored.items().iter().any(|s| s.str() == v.name) {
+    for (i, v) in definition.versions.iter().enumerate() {
+        // A name that comes twice is found once.
+        let again = definition.versions.iter().take(i).any(|before| before.name == v.name);
+        if v.storage && (again || !stored.items().iter().any(|s| s.str() == v.name)) {
             let text = format!("must have the storage version {}", v.name);
             errors.push(Error::invalid(&path, stored.clone(), text));
         }

@@ -50,9 +50,6 @@ pub(super) const HOOKS: Hooks = Hooks {
 
 fn default_item(item: &mut Value) {
     if item.at("type").str() == "Container" {
-        for name in ["default", "defaultRequest"] {
-            let _ = item.object_at(name);
-        }
         fill(item, "default", "max");
         fill(item, "defaultRequest", "default");
         fill(item, "defaultRequest", "min");

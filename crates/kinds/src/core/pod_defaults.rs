@@ -101,7 +101,8 @@ fn requests_from_limits(container: &mut Value) {
 /// Adds to one list what only the other has.
 pub(super) fn fill(lists: &mut Value, into: &str, from: &str) {
     let from = lists.at(from).clone();
-    if from.is_null() {
+    // Upstream makes an empty list here, which nobody sees.
+    if from.is_empty() {
         return;
     }
     let Some(list) = lists.object_at(into) else { return };
