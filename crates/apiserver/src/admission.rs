@@ -30,8 +30,6 @@ mod taint_nodes;
 mod validating_policy;
 pub(crate) mod webhooks;
 
-pub use webhooks::credentials::Credentials as WebhookCredentials;
-pub(crate) use webhooks::service::resolve as service_address;
 
 use crate::call::Call;
 use crate::resource::Target;

@@ -1,7 +1,7 @@
 //! The server's shared state, and how it starts.
 
 use crate::access::Access;
-use crate::admission::{Admission, WebhookCredentials};
+use crate::admission::Admission;
 use crate::aggregation::Aggregation;
 use crate::audit::Audit;
 use crate::cache::{Cache, Published};
@@ -47,7 +47,7 @@ pub struct Options {
     /// Priority and fairness.
     pub fairness: Fairness,
     /// What admission webhooks are shown; `None` for nothing.
-    pub webhook_credentials: Option<Arc<WebhookCredentials>>,
+    pub webhook_credentials: Option<Arc<crate::webhook::Credentials>>,
 }
 
 /// Whether requests are sorted and queued (`--enable-priority-and-fairness`).
@@ -112,7 +112,7 @@ pub struct Api {
     /// What other servers serve.
     pub aggregation: Aggregation,
     /// What admission webhooks are shown.
-    pub webhook_credentials: Option<Arc<WebhookCredentials>>,
+    pub webhook_credentials: Option<Arc<crate::webhook::Credentials>>,
     /// Definitions of custom resources that have changed.
     pub definitions: crate::crd::Queue,
     /// The way to kubelets.

@@ -17,7 +17,6 @@ mod kind;
 mod names;
 mod rows;
 mod scale;
-mod wire;
 mod worker;
 
 pub(crate) use kind::{Asking, Custom, Nulls, Unwritable};

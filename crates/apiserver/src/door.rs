@@ -186,7 +186,7 @@ fn timeout(call: &Call) -> Result<Duration, Status> {
     let Some(text) = call.query.get("timeout").filter(|t| !t.is_empty() && !call.is_long_running()) else {
         return Ok(REQUEST_TIMEOUT);
     };
-    let asked = meta::time::Duration::parse(&text)
+    let asked = meta::time::Duration::parse(text)
         .map_err(|e| Status::bad_request(format!("invalid timeout specified in the request URL - {e}")))?;
     let asked = u64::try_from(asked.nanos()).ok().filter(|nanos| *nanos > 0).map(Duration::from_nanos);
     Ok(asked.map_or(REQUEST_TIMEOUT, |asked| asked.min(REQUEST_TIMEOUT)))

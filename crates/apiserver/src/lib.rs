@@ -45,4 +45,5 @@ pub mod special;
 pub mod storage;
 pub mod table;
 mod verbs;
+pub mod webhook;
 pub mod write;

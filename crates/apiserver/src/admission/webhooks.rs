@@ -2,12 +2,9 @@
 //!
 //! Upstream: `k8s.io/apiserver/pkg/admission/plugin/webhook`.
 
-mod client;
-pub(super) mod credentials;
 mod hook;
 mod mutating;
 pub(crate) mod review;
-pub(super) mod service;
 mod validating;
 
 pub(super) use mutating::MutatingWebhook;

@@ -3,7 +3,7 @@
 //! Upstream: `kube-aggregator/pkg/apiserver/handler_proxy.go`.
 
 use super::{Remote, Service};
-use crate::admission::service_address;
+use crate::webhook::service_address;
 use crate::api::Api;
 use crate::call::Call;
 use crate::door::Body;

@@ -3,8 +3,9 @@
 //! Upstream: `pkg/apiserver/conversion`. Objects are converted where they are needed, in the middle of code
 //! that does not wait; a webhook is therefore asked from a thread that may block.
 
-use super::wire;
 use crate::api::Api;
+use crate::webhook::Endpoint;
+use bytes::Bytes;
 use meta::field::Path;
 use meta::quote::quote;
 use std::sync::{Arc, Weak};
@@ -20,14 +21,14 @@ pub(crate) enum Converter {
     /// Only `apiVersion` changes.
     None,
     /// A webhook converts.
-    Webhook(Webhook),
+    Webhook(Box<Webhook>),
 }
 
 /// A webhook that converts.
 #[derive(Debug)]
 pub(crate) struct Webhook {
     api: WeakApi,
-    config: Value,
+    endpoint: Result<Endpoint, String>,
     /// The first version of ConversionReview that is understood.
     review: Option<Str>,
 }
@@ -48,11 +49,11 @@ impl Converter {
         }
         let webhook = conversion.at("webhook");
         let mut versions = webhook.at("conversionReviewVersions").items().iter().map(Value::str);
-        Self::Webhook(Webhook {
+        Self::Webhook(Box::new(Webhook {
             api: WeakApi(Arc::downgrade(api)),
-            config: webhook.at("clientConfig").clone(),
+            endpoint: Endpoint::new(webhook.at("clientConfig")),
             review: versions.find(|v| matches!(*v, "v1" | "v1beta1")).map(Str::from),
-        })
+        }))
     }
 
     pub(crate) const fn is_webhook(&self) -> bool {
@@ -100,22 +101,17 @@ impl Webhook {
         body.set("kind", "ConversionReview");
         body.set("apiVersion", format!("apiextensions.k8s.io/{review}"));
         body.set("request", request);
-        let answer = self.post(&api, &json::to_vec(&body)).map_err(failed)?;
+        let answer = self.post(&api, json::to_vec(&body).into()).map_err(failed)?;
         converted(&answer, review, &uid, shown)
     }
 
-    fn post(&self, api: &Arc<Api>, body: &[u8]) -> Result<Vec<u8>, String> {
+    fn post(&self, api: &Api, body: Bytes) -> Result<Bytes, String> {
+        let endpoint = self.endpoint.as_ref().map_err(Clone::clone)?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|e| e.to_string())?;
         if runtime.runtime_flavor() != tokio::runtime::RuntimeFlavor::MultiThread {
             return Err("webhooks need a runtime of several threads".into());
         }
-        let exchange = async {
-            match tokio::time::timeout(TIMEOUT, wire::post(api, &self.config, body)).await {
-                Ok(answer) => answer,
-                Err(_) => Err("context deadline exceeded".into()),
-            }
-        };
-        tokio::task::block_in_place(|| runtime.block_on(exchange))
+        tokio::task::block_in_place(|| runtime.block_on(endpoint.ask(api, body, TIMEOUT, None)))
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::cli::{InFlightArgs, ServerArgs, StoreKind};
 use anyhow::{Context, Result, bail};
 use apiserver::access::Access;
-use apiserver::admission::WebhookCredentials;
+use apiserver::webhook::Credentials as WebhookCredentials;
 use apiserver::api::{Api, Config, Fairness, Options};
 use apiserver::audit::{self, Audit, LogConfig};
 use apiserver::encryption::Encryption;

@@ -1,9 +1,9 @@
 //! A webhook of a configuration, ready to be called.
 
-use super::client::Endpoint;
 use crate::admission::compiled::Objects;
 use crate::admission::expressions::Conditions;
 use crate::admission::matching::Match;
+use crate::webhook::Endpoint;
 use std::time::Duration;
 use value::{Str, Value};
 

@@ -11,7 +11,7 @@ use crate::call::Call;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use meta::gvk::{GroupResource, GroupVersionKind};
+use meta::gvk::GroupVersionKind;
 use meta::quote::Quoted;
 use meta::status::Status;
 use value::{Str, Value, json};
@@ -52,24 +52,14 @@ pub(super) async fn ask(
     let uid = call.api.new_uid();
     let api_version = format!("admission.k8s.io/{version}");
     let body = Bytes::from(json::to_vec(&review(call, a, matched, shown, &uid, &api_version)));
-    let answer = tokio::time::timeout(hook.timeout, endpoint.post(call, body, hook.timeout, usage)).await;
-    let failed = |why: &dyn std::fmt::Display| {
-        let url = endpoint.url(hook.timeout);
-        Failure::call(format!("failed to call webhook: Post {}: {why}", Quoted(&url)))
-    };
-    let answer = match answer {
-        Err(_) => return Err(failed(&"context deadline exceeded")),
-        Ok(Err(why)) => return Err(failed(&why)),
-        Ok(Ok(answer)) => answer,
-    };
-    let text = || String::from_utf8_lossy(&answer.body).into_owned();
-    if !(200..300).contains(&answer.code) {
-        let nothing = GroupResource::new("", "");
-        let status =
-            Status::generic_server_response(answer.code.into(), "POST", &nothing, "", text().trim(), 0);
-        return Err(Failure::call(format!("failed to call webhook: {}", status.message)));
-    }
-    let answer = read(&answer.body, version, &uid, usage)?;
+    let credentials = call.api.webhook_credentials.as_ref();
+    let credential = credentials.and_then(|c| match usage {
+        Use::Mutate => c.mutating(endpoint.authority()),
+        Use::Validate => c.validating(endpoint.authority()),
+    });
+    let answer = endpoint.ask(&call.api, body, hook.timeout, credential).await;
+    let answer = answer.map_err(|why| Failure::call(format!("failed to call webhook: {why}")))?;
+    let answer = read(&answer, version, &uid, usage)?;
     let response = answer.at("response");
     if call.audit.is_some() {
         for (key, text) in response.at("auditAnnotations").entries() {

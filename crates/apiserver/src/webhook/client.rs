@@ -4,9 +4,8 @@
 //! `k8s.io/apiserver/pkg/util/webhook`.
 
 use super::credentials::Credential;
-use super::review::Use;
 use super::service;
-use crate::call::Call;
+use crate::api::Api;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
@@ -14,10 +13,14 @@ use http::{Method, Request, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use meta::gvk::GroupResource;
+use meta::quote::Quoted;
+use meta::status::Status;
 use parking_lot::Mutex;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
@@ -31,7 +34,7 @@ const IDLE_MAX: usize = 8;
 const IDLE_TIME: Duration = Duration::from_secs(60);
 
 /// Where a webhook is.
-pub(super) struct Endpoint {
+pub(crate) struct Endpoint {
     /// `host:port` of URLs and of the `Host` header.
     authority: String,
     /// Path and query; may be empty.
@@ -47,10 +50,15 @@ pub(super) struct Endpoint {
 
 type Connection = SendRequest<Full<Bytes>>;
 
-/// An answer.
-pub(super) struct Answer {
-    pub(super) code: u16,
-    pub(super) body: Bytes,
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({}{})", self.authority, self.path)
+    }
+}
+
+struct Answer {
+    code: u16,
+    body: Bytes,
 }
 
 impl Endpoint {
@@ -58,7 +66,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// It makes no sense.
-    pub(super) fn new(config: &Value) -> Result<Self, String> {
+    pub(crate) fn new(config: &Value) -> Result<Self, String> {
         let roots = roots(config.at("caBundle").str())?;
         let service = config.at("service");
         let (authority, path, host, service) = if service.is_null() {
@@ -84,9 +92,9 @@ impl Endpoint {
         Ok(Self { authority, path, server_name, roots, tls, service, idle })
     }
 
-    /// The URL, as errors name it.
-    pub(super) fn url(&self, timeout: Duration) -> String {
-        format!("https://{}{}", self.authority, self.target(timeout))
+    /// Host and port.
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
     }
 
     fn target(&self, timeout: Duration) -> String {
@@ -95,19 +103,42 @@ impl Endpoint {
         format!("{path}{joint}timeout={}s", timeout.as_secs())
     }
 
-    /// Sends a body and reads the answer. The caller limits the time.
+    /// Sends a body and reads the answer's.
     ///
     /// # Errors
-    /// Why there is no answer.
-    pub(super) async fn post(
+    /// Why there is none: in time, or of success.
+    pub(crate) async fn ask(
         &self,
-        call: &Call,
+        api: &Api,
         body: Bytes,
         timeout: Duration,
-        usage: Use,
+        shown: Option<&Credential>,
+    ) -> Result<Bytes, String> {
+        let failed = |why: &str| {
+            let url = format!("https://{}{}", self.authority, self.target(timeout));
+            format!("Post {}: {why}", Quoted(&url))
+        };
+        let answer = match tokio::time::timeout(timeout, self.post(api, body, timeout, shown)).await {
+            Err(_) => return Err(failed("context deadline exceeded")),
+            Ok(Err(why)) => return Err(failed(&why)),
+            Ok(Ok(answer)) => answer,
+        };
+        if (200..300).contains(&answer.code) {
+            return Ok(answer.body);
+        }
+        let text = String::from_utf8_lossy(&answer.body);
+        let nothing = GroupResource::new("", "");
+        let code = answer.code.into();
+        Err(Status::generic_server_response(code, "POST", &nothing, "", text.trim(), 0).message)
+    }
+
+    async fn post(
+        &self,
+        api: &Api,
+        body: Bytes,
+        timeout: Duration,
+        shown: Option<&Credential>,
     ) -> Result<Answer, String> {
-        let credentials = call.api.webhook_credentials.as_ref();
-        let shown = credentials.and_then(|c| c.find(usage, &self.authority));
         while let Some(connection) = self.take_idle() {
             match self.exchange(connection, body.clone(), timeout, shown).await {
                 // The other side may have closed it meanwhile: not a failure, the next one is tried.
@@ -115,7 +146,7 @@ impl Endpoint {
                 other => return other.map_err(|e| e.why),
             }
         }
-        let connection = self.connect(call, shown).await?;
+        let connection = self.connect(api, shown).await?;
         self.exchange(connection, body, timeout, shown).await.map_err(|e| e.why)
     }
 
@@ -132,7 +163,7 @@ impl Endpoint {
         }
     }
 
-    async fn connect(&self, call: &Call, shown: Option<&Credential>) -> Result<Connection, String> {
+    async fn connect(&self, api: &Api, shown: Option<&Credential>) -> Result<Connection, String> {
         let tls = match self.tls.get() {
             Some(tls) => tls.clone(),
             None => {
@@ -141,7 +172,7 @@ impl Endpoint {
             }
         };
         let address = match &self.service {
-            Some((namespace, name, port)) => service::resolve(&call.api, namespace, name, *port)?,
+            Some((namespace, name, port)) => service::resolve(api, namespace, name, *port)?,
             None => self.authority.clone(),
         };
         let dial = |e: &dyn std::fmt::Display| format!("dial tcp {address}: {e}");

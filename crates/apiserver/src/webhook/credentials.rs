@@ -5,7 +5,6 @@
 //!
 //! Upstream: `k8s.io/apiserver/pkg/util/webhook/authentication.go`, `pkg/admission/config.go`.
 
-use super::review::Use;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
@@ -36,7 +35,7 @@ struct Users {
 
 /// One user.
 #[derive(Default)]
-pub(super) struct Credential {
+pub(crate) struct Credential {
     /// The `Authorization` header.
     pub(super) authorization: Option<HeaderValue>,
     pub(super) certificate: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
@@ -73,13 +72,14 @@ impl Credentials {
         Ok(this)
     }
 
-    /// What is shown to a host with its port.
-    pub(super) fn find(&self, usage: Use, target: &str) -> Option<&Credential> {
-        let users = match usage {
-            Use::Mutate => &self.mutating,
-            Use::Validate => &self.validating,
-        };
-        users.find(target)
+    /// What a mutating webhook is shown at a host with its port.
+    pub(crate) fn mutating(&self, target: &str) -> Option<&Credential> {
+        self.mutating.find(target)
+    }
+
+    /// The same for a validating one.
+    pub(crate) fn validating(&self, target: &str) -> Option<&Credential> {
+        self.validating.find(target)
     }
 }
 
@@ -215,9 +215,9 @@ plugins:
             ("a.example.com:443", "Bearer current"),
         ];
         for (target, want) in table {
-            let found = credentials.find(Use::Validate, target).unwrap();
+            let found = credentials.validating(target).unwrap();
             assert_eq!(found.authorization.as_ref().unwrap(), want, "{target}");
-            assert!(credentials.find(Use::Mutate, target).is_none());
+            assert!(credentials.mutating(target).is_none());
         }
         assert!(!format!("{credentials:?}").contains("exact"));
         write(
