@@ -1,7 +1,6 @@
 //! The binary, in processes of its own.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
-mod etcd;
 mod flags;
 mod kills;
 mod parts;

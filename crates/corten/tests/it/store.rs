@@ -28,8 +28,8 @@ fn revision(list: &Value) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn to_etcd_and_back() {
-    let Some(binary) = crate::etcd::binary() else { return };
-    let etcd = crate::etcd::Etcd::start(&binary);
+    let Some(binary) = testing::etcd::binaries().pop() else { return };
+    let etcd = testing::etcd::Server::start(&binary);
     let store = format!("etcd={}", etcd.url);
     let (root, new_root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let server = Api::start(root.path(), &[]);

@@ -1,97 +1,16 @@
 //! The conformance suite on real etcd servers.
-//!
-//! They are looked for in `CORTEN_TEST_ETCD` (paths of `etcd` binaries, separated by colons) and else on the
-//! `PATH`; without any, these tests say so and pass.
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use store::conformance::{self, Subject};
 use store::etcd::EtcdOptions;
 use store::{Error, EtcdStore, KeyRange, Range, Store, Txn, WatchRequest};
+use testing::etcd::{Server, binaries};
 
-/// A server on the loopback, ended with the test.
-pub(crate) struct Server {
-    child: Child,
-    url: String,
-    /// Holds its data.
-    _directory: tempfile::TempDir,
-}
-
-impl Server {
-    pub(crate) fn start(binary: &Path) -> Self {
-        Self::start_with(binary, "http", |_| Vec::new())
-    }
-
-    fn start_with(binary: &Path, scheme: &str, flags: impl Fn(&Path) -> Vec<String>) -> Self {
-        // Somebody else may take a port between our look and etcd's: then it ends, and we try another.
-        for _ in 0..5 {
-            if let Some(server) = Self::try_start(binary, scheme, &flags) {
-                return server;
-            }
-        }
-        panic!("{} does not start", binary.display());
-    }
-
-    fn try_start(binary: &Path, scheme: &str, flags: impl Fn(&Path) -> Vec<String>) -> Option<Self> {
-        let directory = tempfile::tempdir().unwrap();
-        let url = format!("{scheme}://127.0.0.1:{}", free_port());
-        let peer = format!("http://127.0.0.1:{}", free_port());
-        let mut child = Command::new(binary)
-            .arg("--data-dir")
-            .arg(directory.path().join("data"))
-            .args(["--name", "test", "--listen-client-urls", &url, "--advertise-client-urls", &url])
-            .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
-            .args(["--initial-cluster", &format!("test={peer}"), "--logger", "zap"])
-            .args(flags(directory.path()))
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        // Etcd 3.5 and later say the former, 3.4 the latter.
-        let ready = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .any(|line| line.contains("ready to serve client") || line.contains("\"serving client traffic"));
-        // It stops when nobody takes its log.
-        std::thread::spawn(move || lines.for_each(drop));
-        let server = Self { child, url, _directory: directory };
-        ready.then_some(server)
-    }
-
-    pub(crate) async fn connect(&self) -> EtcdStore {
-        EtcdStore::connect(&EtcdOptions::new([&self.url])).await.unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// The etcd binaries to test with.
-pub(crate) fn binaries() -> Vec<PathBuf> {
-    let named: Vec<_> = std::env::var_os("CORTEN_TEST_ETCD").iter().flat_map(std::env::split_paths).collect();
-    if !named.is_empty() {
-        return named;
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found =
-        std::env::split_paths(&path).map(|directory| directory.join("etcd")).find(|file| file.is_file());
-    if found.is_none() {
-        eprintln!("not tested: no etcd on the PATH and none named by CORTEN_TEST_ETCD");
-    }
-    found.into_iter().collect()
+pub(crate) async fn connect(server: &Server) -> EtcdStore {
+    EtcdStore::connect(&EtcdOptions::new([&server.url])).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -99,7 +18,7 @@ async fn conformance() {
     for binary in binaries() {
         eprintln!("testing {}", binary.display());
         let server = Server::start(&binary);
-        let store = Arc::new(server.connect().await);
+        let store = Arc::new(connect(&server).await);
         conformance::run(&Subject { store, clock: None }).await;
     }
 }
@@ -108,7 +27,7 @@ async fn conformance() {
 async fn long_lists_are_read_in_pages_of_one_revision() {
     for binary in binaries() {
         let server = Server::start(&binary);
-        let store = server.connect().await;
+        let store = connect(&server).await;
         for chunk in 0..20 {
             let puts = (0..100).map(|i| Txn::put(format!("/p/{:04}", chunk * 100 + i), vec![1; 1000]));
             store.txn(puts.reduce(Txn::and).unwrap()).await.unwrap();
@@ -125,7 +44,7 @@ async fn long_lists_are_read_in_pages_of_one_revision() {
 async fn large_histories_come_in_fragments() {
     for binary in binaries() {
         let server = Server::start(&binary);
-        let store = server.connect().await;
+        let store = connect(&server).await;
         let start = store.revision().await.unwrap();
         for i in 0..40 {
             store.txn(Txn::put("/big", vec![i; 500_000])).await.unwrap();
@@ -146,10 +65,9 @@ async fn large_histories_come_in_fragments() {
 async fn a_lost_server_ends_watches_and_tells_writers() {
     let Some(binary) = binaries().pop() else { return };
     let mut server = Server::start(&binary);
-    let store = server.connect().await;
+    let store = connect(&server).await;
     let mut watch = store.watch(WatchRequest::from_now(KeyRange::prefix("/"))).await.unwrap();
-    server.child.kill().unwrap();
-    server.child.wait().unwrap();
+    server.kill();
     assert!(matches!(watch.next().await, Err(Error::Unavailable { .. })));
     let write = store.txn(Txn::put("/a", "1")).await;
     assert!(matches!(write, Err(Error::Unavailable { maybe_applied: true, .. })), "{write:?}");
@@ -161,7 +79,7 @@ async fn a_lost_server_ends_watches_and_tells_writers() {
 async fn a_full_quota_is_told() {
     for binary in binaries() {
         let server = Server::start_with(&binary, "http", |_| vec!["--quota-backend-bytes=1000000".into()]);
-        let store = server.connect().await;
+        let store = connect(&server).await;
         let mut full = None;
         for i in 0..100 {
             if let Err(error) = store.txn(Txn::put(format!("/{i}"), vec![0; 100_000])).await {

@@ -48,9 +48,9 @@ async fn a_copy_has_the_same_keys_above_all_old_revisions() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn to_etcd_and_back() {
-    let Some(binary) = crate::etcd::binaries().pop() else { return };
-    let server = crate::etcd::Server::start(&binary);
-    let (from, etcd, clock) = (filled().await, server.connect().await, ManualClock::at(31_000));
+    let Some(binary) = testing::etcd::binaries().pop() else { return };
+    let server = testing::etcd::Server::start(&binary);
+    let (from, etcd, clock) = (filled().await, crate::etcd::connect(&server).await, ManualClock::at(31_000));
     let keys = KeyRange::prefix("/registry/");
     let there = migrate::copy(&from, &etcd, moving(&keys, &clock)).await.unwrap();
     assert_eq!(contents(&etcd).await, contents(&from).await);
