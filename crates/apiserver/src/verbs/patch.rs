@@ -194,8 +194,8 @@ impl Patch {
 
     /// A patch cannot move the object.
     fn place(&self, call: &Call, target: &Target, object: &mut Value) -> Result<(), Status> {
-        write::check_name(call, object)?;
-        write::match_namespace(call, &target.served, object)
+        write::match_namespace(call, &target.served, object)?;
+        write::check_name(call, object)
     }
 }
 
