@@ -123,6 +123,11 @@ impl ClusterArgs {
         Ok(())
     }
 
+    /// Who issues service-account tokens, as kubeadm names it.
+    pub(crate) fn issuer(&self) -> String {
+        format!("https://kubernetes.default.svc.{}", self.cluster_domain)
+    }
+
     /// What the API server's certificate must name: this machine, and the Service `kubernetes` by its addresses.
     pub(crate) fn pki_config(&self, advertise: IpAddr) -> pki::Config {
         pki::Config {

@@ -19,7 +19,6 @@ use tokio::task::JoinHandle;
 
 /// How often certificates are looked at: they are renewed months before they lapse.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(3_600);
-const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
 /// The API server, serving.
 pub(crate) struct Running {
@@ -57,14 +56,15 @@ pub(crate) async fn start(args: &ServerArgs) -> Result<Running> {
     let tls = pki::server_config(certificate.clone(), AnyClientCertificate::new(&authorities))
         .context("cannot set up TLS")?;
     let keys = Arc::new(pki.service_account_keys().clone());
+    let issuer = args.cluster.issuer();
     let access =
-        Access::new(authenticator(&pki, keys.clone()).context("cannot set up authentication")?, keys);
+        Access::new(authenticator(&pki, keys.clone(), &issuer).context("cannot set up authentication")?, keys);
     let store = crate::store::open(&args.store, &args.root, &args.etcd).await?;
     let config = Config {
         advertise_address: advertise,
         port,
         service_ranges: args.cluster.service_cluster_ip_range.iter().map(ToString::to_string).collect(),
-        issuer: ISSUER.into(),
+        issuer,
     };
     let options = options(args)?;
     let audit = options.audit.clone();
@@ -201,7 +201,7 @@ async fn renew(api: Arc<Api>, mut pki: Pki, certificate: Arc<HotCertificate>) {
     }
 }
 
-fn authenticator(pki: &Pki, keys: Arc<ServiceAccountKeys>) -> Result<Authenticator, pki::Error> {
+fn authenticator(pki: &Pki, keys: Arc<ServiceAccountKeys>, issuer: &str) -> Result<Authenticator, pki::Error> {
     let client_authorities = ClientAuthorities::new(&[pki.authority().certificate()])?;
     let lower = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
     let front_proxy = FrontProxy {
@@ -216,8 +216,8 @@ fn authenticator(pki: &Pki, keys: Arc<ServiceAccountKeys>) -> Result<Authenticat
         client_authorities,
         front_proxy: Some(front_proxy),
         service_account_keys: keys,
-        issuers: vec![ISSUER.into()],
-        audiences: vec![ISSUER.into()],
+        issuers: vec![issuer.to_owned()],
+        audiences: vec![issuer.to_owned()],
         bootstrap_tokens: true,
         anonymous: Anonymous::Everywhere,
     })

@@ -45,3 +45,28 @@ fn flags_that_make_no_sense_are_refused() {
     let told = Process::refused(root.path(), &[&["--only", "api"], &none[..]].concat());
     assert!(told.contains("one must be more than 0"), "{told}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_are_issued_in_the_domain_of_the_cluster() {
+    const ACCOUNTS: &str = "/api/v1/namespaces/default/serviceaccounts";
+    const ISSUER: &str = "https://kubernetes.default.svc.example.org";
+    let root = tempfile::tempdir().unwrap();
+    let server = Api::start(root.path(), &["--cluster-domain=example.org"]);
+    let client = server.client();
+    let json = |text: &'static str| Some(("application/json", text.into()));
+    let account = r#"{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"a"}}"#;
+    client.raw(Method::POST, ACCOUNTS, json(account)).await.unwrap();
+    let request = r#"{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{}}"#;
+    let made = client.raw(Method::POST, &format!("{ACCOUNTS}/a/token"), json(request)).await.unwrap();
+    let made: serde_json::Value = serde_json::from_slice(&made).unwrap();
+    assert_eq!(made["spec"]["audiences"], serde_json::json!([ISSUER]));
+    let review = serde_json::json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
+        "spec": {"token": made["status"]["token"]}});
+    let body = Some(("application/json", review.to_string().into()));
+    let known = client.raw(Method::POST, "/apis/authentication.k8s.io/v1/tokenreviews", body).await.unwrap();
+    let known: serde_json::Value = serde_json::from_slice(&known).unwrap();
+    assert_eq!(known["status"]["user"]["username"], "system:serviceaccount:default:a");
+    let told = client.raw(Method::GET, "/.well-known/openid-configuration", None).await.unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
+    assert_eq!(told["issuer"], ISSUER);
+}
