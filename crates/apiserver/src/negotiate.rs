@@ -294,3 +294,34 @@ pub fn not_acceptable(encodings: &[Encoding], stream: bool) -> Status {
         ..Status::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_look_at_media_types_only() {
+        let patches = ["application/merge-patch+json", "application/json-patch+json"];
+        for (header, takes) in [
+            (Some("application/merge-patch+json"), true),
+            (Some("application/merge-patch+json;charset=utf-8"), true),
+            (Some("text/plain, application/json-patch+json"), true),
+            (Some("application/json"), false),
+            (Some("*/*"), false),
+            (Some(""), false),
+            (None, false),
+        ] {
+            assert_eq!(route_consumes(header, &patches).is_ok(), takes, "{header:?}");
+        }
+        for (header, makes) in [
+            (None, true),
+            (Some("*/*"), true),
+            (Some("application/*"), false),
+            (Some("text/html, */*;q=0.1"), true),
+        ] {
+            assert_eq!(route_accepts(header, false).is_ok(), makes, "{header:?}");
+        }
+        let refused = route_produces(Some("application/yaml"), &[Encoding::Json], false).unwrap_err();
+        assert_eq!(refused.message, "406: Not Acceptable\n\nAvailable representations: application/json");
+    }
+}
