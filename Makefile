@@ -67,4 +67,4 @@ bench:     ## figures of the release build; LOADGEN=PATH for operations per CPU-
 conformance: ## upstream's conformance tests: E2E=PATH/e2e.test [IMAGES=DIR]; without KUBECONFIG and images those that need no node
 	@./scripts/conformance --e2e $(E2E) $(if $(IMAGES),--images $(IMAGES)) $(CONFORMANCE_OPTIONS)
 
-ci: fmt lint layers test golden ## what .ci/run runs
+ci: fmt lint layers test golden test-clients ## what .ci/run runs
