@@ -30,7 +30,6 @@ mod taint_nodes;
 mod validating_policy;
 pub(crate) mod webhooks;
 
-
 use crate::call::Call;
 use crate::resource::Target;
 use futures_util::future::BoxFuture;

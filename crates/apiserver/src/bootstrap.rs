@@ -156,7 +156,8 @@ async fn policy(api: &Arc<Api>) {
         let key = hub.cache_key(metadata.at("namespace").str(), metadata.at("name").str());
         Some(hub.tree(&*hub.cache.get(&key)?))
     };
-    join_all(auth::policy::plan(auth::policy::objects(), stored).into_iter().map(|action| act(api, action))).await;
+    join_all(auth::policy::plan(auth::policy::objects(), stored).into_iter().map(|action| act(api, action)))
+        .await;
 }
 
 async fn act(api: &Arc<Api>, action: Action) {

@@ -1,8 +1,8 @@
 //! Entry points for fuzzing: each takes a type and any bytes, and panics only if a promise is broken.
 
 use crate::{
-    TypeId, Types, Unknown, decode_json, decode_message, decode_protobuf, encode_json, encode_message,
-    decode_value, is_normal, normalize, stored_form,
+    TypeId, Types, Unknown, decode_json, decode_message, decode_protobuf, decode_value, encode_json,
+    encode_message, is_normal, normalize, stored_form,
 };
 use value::Value;
 

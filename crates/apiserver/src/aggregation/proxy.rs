@@ -3,12 +3,12 @@
 //! Upstream: `kube-aggregator/pkg/apiserver/handler_proxy.go`.
 
 use super::{Remote, Service};
-use crate::webhook::service_address;
 use crate::api::Api;
 use crate::call::Call;
 use crate::door::Body;
 use crate::reply::Reply;
 use crate::special::connect::{add_forwarded_for, remote_reply, remove_hop_by_hop, upgrade_reply};
+use crate::webhook::service_address;
 use auth::UserInfo;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};

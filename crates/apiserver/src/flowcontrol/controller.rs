@@ -13,15 +13,13 @@ use value::{Value, json};
 
 /// How often seats are shared out anew, as upstream.
 const BORROWING_PERIOD: Duration = Duration::from_secs(10);
-/// How long changes gather before they are taken over.
-const GATHER: Duration = Duration::from_millis(20);
+/// How long changes gather before they are taken over. Clients that make a schema look for its condition at once.
+const GATHER: Duration = Duration::from_millis(2);
 const MANAGER: &str = "api-priority-and-fairness-config-consumer-v1";
 
 /// Takes the objects over and follows them until the server stops.
 pub(crate) async fn follow(api: Arc<Api>, flow: Arc<FlowControl>) {
-    for (name, condition) in load(&api, &flow) {
-        write(&api, &name, condition).await;
-    }
+    write_all(&api, load(&api, &flow)).await;
     let mut stopping = api.shutdown_signal();
     let mut period = tokio::time::interval(BORROWING_PERIOD);
     period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -31,10 +29,7 @@ pub(crate) async fn follow(api: Arc<Api>, flow: Arc<FlowControl>) {
             () = &mut stopping => return,
             () = flow.changed.notified() => {
                 tokio::time::sleep(GATHER).await;
-                let schemas = load(&api, &flow);
-                for (name, condition) in schemas {
-                    write(&api, &name, condition).await;
-                }
+                write_all(&api, load(&api, &flow)).await;
             }
             now = period.tick() => {
                 flow.borrow(now.duration_since(last));
@@ -93,9 +88,14 @@ fn condition(schema: &Value, levels: &[String], now: &str) -> Option<Value> {
     Some(condition)
 }
 
-async fn write(api: &Arc<Api>, name: &str, condition: Value) {
+async fn write_all(api: &Arc<Api>, conditions: Vec<(String, Value)>) {
+    let writes = conditions.into_iter().map(|(name, condition)| write(api, name, condition));
+    futures_util::future::join_all(writes).await;
+}
+
+async fn write(api: &Arc<Api>, name: String, condition: Value) {
     let mut metadata = Value::object();
-    metadata.set("name", name);
+    metadata.set("name", name.as_str());
     let mut status = Value::object();
     status.set("conditions", vec![condition]);
     let mut schema = Value::object();

@@ -54,13 +54,7 @@ pub(crate) async fn update(
 }
 
 /// A UID in the body is a precondition.
-fn check_uid(
-    call: &Call,
-    target: &Target,
-    given: &Value,
-    live: &Value,
-    dry_run: bool,
-) -> Result<(), Status> {
+fn check_uid(call: &Call, target: &Target, given: &Value, live: &Value, dry_run: bool) -> Result<(), Status> {
     let (given, live) = (given.at("metadata").at("uid").str(), live.at("metadata").at("uid").str());
     if given.is_empty() || given == live {
         return Ok(());

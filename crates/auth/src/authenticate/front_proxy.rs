@@ -76,7 +76,8 @@ impl FrontProxy {
     /// Takes its headers out.
     pub(super) fn strip(&self, headers: &mut HeaderMap) {
         let names = || self.username_headers.iter().chain(&self.uid_headers).chain(&self.group_headers);
-        let is_extra = |name: &str| self.extra_prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()));
+        let is_extra =
+            |name: &str| self.extra_prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()));
         strip_where(headers, |name| names().any(|ours| ours == name) || is_extra(name));
     }
 }

@@ -3,11 +3,11 @@
 use crate::cli::{InFlightArgs, ServerArgs, StoreKind};
 use anyhow::{Context, Result, bail};
 use apiserver::access::Access;
-use apiserver::webhook::Credentials as WebhookCredentials;
 use apiserver::api::{Api, Config, Fairness, Options};
 use apiserver::audit::{self, Audit, LogConfig};
 use apiserver::encryption::Encryption;
 use apiserver::flowcontrol::Limits;
+use apiserver::webhook::Credentials as WebhookCredentials;
 use auth::{Anonymous, Authenticator, FrontProxy};
 use pki::{AnyClientCertificate, ClientAuthorities, HotCertificate, Leaf, Pki, ServiceAccountKeys};
 use std::io::Write;
@@ -57,8 +57,10 @@ pub(crate) async fn start(args: &ServerArgs) -> Result<Running> {
         .context("cannot set up TLS")?;
     let keys = Arc::new(pki.service_account_keys().clone());
     let issuer = args.cluster.issuer();
-    let access =
-        Access::new(authenticator(&pki, keys.clone(), &issuer).context("cannot set up authentication")?, keys);
+    let access = Access::new(
+        authenticator(&pki, keys.clone(), &issuer).context("cannot set up authentication")?,
+        keys,
+    );
     let store = crate::store::open(&args.store, &args.root, &args.etcd).await?;
     let config = Config {
         advertise_address: advertise,
@@ -201,7 +203,11 @@ async fn renew(api: Arc<Api>, mut pki: Pki, certificate: Arc<HotCertificate>) {
     }
 }
 
-fn authenticator(pki: &Pki, keys: Arc<ServiceAccountKeys>, issuer: &str) -> Result<Authenticator, pki::Error> {
+fn authenticator(
+    pki: &Pki,
+    keys: Arc<ServiceAccountKeys>,
+    issuer: &str,
+) -> Result<Authenticator, pki::Error> {
     let client_authorities = ClientAuthorities::new(&[pki.authority().certificate()])?;
     let lower = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
     let front_proxy = FrontProxy {

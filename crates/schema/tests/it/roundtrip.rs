@@ -189,7 +189,8 @@ fn normalisation_equals_decoding_after_random_deletions() {
 #[test]
 fn what_is_decoded_is_normal_and_what_is_foreign_is_not() {
     let types = Types::builtin();
-    for name in ["core.v1.Pod", "core.v1.ConfigMap", "core.v1.Service", "apps.v1.Deployment", "core.v1.Node"] {
+    for name in ["core.v1.Pod", "core.v1.ConfigMap", "core.v1.Service", "apps.v1.Deployment", "core.v1.Node"]
+    {
         let pair = pairs().into_iter().find(|p| p.name == name).unwrap();
         let tree = json::parse(&pair.json).unwrap();
         assert!(is_normal(types, pair.ty, &tree), "{name}");
