@@ -27,8 +27,8 @@ fn now<T>(work: impl Future<Output = T>) -> T {
 pub fn command_client(data: &[u8]) {
     let (first, second) = data.split_at(data.len() / 2);
     let (client, server) = (Writer::new(Vec::new()), Server { write: Mutex::new(Vec::new()) });
-    let reader = Reader::new(first.chain(second));
-    let _ = now(translate::client_to_server(reader, &client, &server, NUMBERS, &Activity::default()));
+    let mut reader = Reader::new(first.chain(second));
+    let _ = now(translate::client_to_server(&mut reader, &client, &server, NUMBERS, &Activity::default()));
     let mut sent = BytesMut::from(server.write.into_inner().as_slice());
     let (mut decoder, mut length) = (spdy::Decoder::default(), 0);
     while let Some(event) = decoder.next(&mut sent).expect("what is sent can be read") {

@@ -28,6 +28,11 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         Self { read, decoder: Decoder::default(), input: BytesMut::new() }
     }
 
+    /// The connection, when nothing of what comes matters any more.
+    pub(crate) fn into_inner(self) -> R {
+        self.read
+    }
+
     /// The next piece of a message; `None` when the client goes. Pings are answered on the way.
     ///
     /// # Errors
@@ -69,6 +74,11 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         let mut write = self.0.lock().await;
         write.write_all(&frame).await?;
         Ok(write.flush().await?)
+    }
+
+    /// The connection, when nothing more is to be sent.
+    pub(crate) fn into_inner(self) -> W {
+        self.0.into_inner()
     }
 
     /// Says good-bye.

@@ -5,7 +5,7 @@
 //! `k8s.io/client-go/tools/remotecommand/v4.go`; KEP-4006.
 
 use crate::peer::{Data, Reader, Writer};
-use crate::streams::Activity;
+use crate::streams::{Activity, part};
 use crate::tunnel::spdy_request;
 use crate::upgrade::Outcome;
 use crate::websocket::{self, Opcode};
@@ -79,8 +79,9 @@ pub fn pass(
         let hello = [(wanted.stdout, STDOUT), (wanted.stderr, STDERR), (true, ERROR)];
         let lowest = hello.iter().find(|(is, _)| *is).map_or(ERROR, |(_, channel)| *channel);
         client.send(Opcode::Binary, &[&[lowest]]).await?;
+        let mut read = Reader::new(read);
         let status = match connect(&backend, request).await {
-            Ok(backend) => run(Reader::new(read), &client, backend, wanted).await,
+            Ok(backend) => run(&mut read, &client, backend, wanted).await,
             Err(status) => Some(status),
         };
         let farewell = async {
@@ -89,7 +90,9 @@ pub fn pass(
             }
             client.close(websocket::CLOSE_NORMAL).await
         };
-        tokio::time::timeout(FAREWELL_TIMEOUT, farewell).await.unwrap_or(Ok(()))
+        let told = tokio::time::timeout(FAREWELL_TIMEOUT, farewell).await.unwrap_or(Ok(()));
+        part(read.into_inner(), client.into_inner()).await;
+        told
     });
     Ok(Outcome::Switched(switched))
 }
@@ -153,6 +156,15 @@ impl<W: AsyncWrite + Unpin> Server<W> {
         Ok(write.flush().await?)
     }
 
+    /// Sends a frame unless another is being sent. Whether it arrives shows in what is read.
+    async fn answer(&self, frame: &[u8]) {
+        if let Ok(mut write) = self.write.try_lock()
+            && write.write_all(frame).await.is_ok()
+        {
+            let _ = write.flush().await;
+        }
+    }
+
     async fn data(&self, stream: u32, payload: &[u8], last: bool) -> Result<(), Error> {
         if stream == 0 {
             return Ok(());
@@ -186,7 +198,7 @@ impl<W: AsyncWrite + Unpin> Server<W> {
 
 /// Passes the streams on; gives the Status of how the command ended, if there is somebody to tell it to.
 async fn run(
-    read: Reader<impl AsyncRead + Unpin>,
+    read: &mut Reader<impl AsyncRead + Unpin>,
     client: &Writer<impl AsyncWrite + Unpin>,
     backend: impl AsyncRead + AsyncWrite,
     wanted: Wanted,
@@ -199,30 +211,31 @@ async fn run(
         tokio::select! {
             result = client_to_server(read, client, &server, numbers, &activity) => result.map(|()| None),
             result = server_to_client(backend_read, client, &server, numbers, &activity) => result.map(Some),
-            result = pings(&server) => result.map(|()| None),
+            () = pings(&server) => Ok(None),
             () = activity.idle() => Ok(None),
         }
     };
-    let result = result.await;
-    let _ = server.write.lock().await.shutdown().await;
-    result.unwrap_or_else(|error: Error| Some(internal_error(&error.to_string())))
+    // The connection to the backend ends with this: a farewell could wait for one who does not read.
+    result.await.unwrap_or_else(|error: Error| Some(internal_error(&error.to_string())))
 }
 
-async fn pings(server: &Server<impl AsyncWrite + Unpin>) -> Result<(), Error> {
+async fn pings(server: &Server<impl AsyncWrite + Unpin>) {
     for id in (1..=u32::MAX).step_by(2).cycle() {
         tokio::time::sleep(PING_INTERVAL).await;
-        server.send(&[&spdy::ping(id)]).await?;
+        // Whether it is still there shows in what is read.
+        let _ = server.send(&[&spdy::ping(id)]).await;
     }
-    Ok(())
 }
 
 pub(crate) async fn client_to_server(
-    mut read: Reader<impl AsyncRead + Unpin>,
+    read: &mut Reader<impl AsyncRead + Unpin>,
     client: &Writer<impl AsyncWrite + Unpin>,
     server: &Server<impl AsyncWrite + Unpin>,
     numbers: Numbers,
     activity: &Activity,
 ) -> Result<(), Error> {
+    // A command may end before it has read all that is sent to it; how it ended is still to come.
+    let mut takes = true;
     // The channel of the message that is being read, once its first byte is there.
     let mut channel: Option<u8> = None;
     while let Some(Data { first, last, mut payload }) = read.next(client, activity).await? {
@@ -232,12 +245,14 @@ pub(crate) async fn client_to_server(
         if channel.is_none() && !payload.is_empty() {
             channel = Some(payload.split_to(1)[0]);
         }
-        match channel {
-            Some(STDIN) if !payload.is_empty() => server.data(numbers.stdin, &payload, false).await?,
-            Some(RESIZE) if !payload.is_empty() => server.data(numbers.resize, &payload, false).await?,
-            Some(CLOSE) if payload.first() == Some(&STDIN) => server.data(numbers.stdin, &[], true).await?,
-            _ => {}
-        }
+        let sent = match channel {
+            _ if !takes => Ok(()),
+            Some(STDIN) if !payload.is_empty() => server.data(numbers.stdin, &payload, false).await,
+            Some(RESIZE) if !payload.is_empty() => server.data(numbers.resize, &payload, false).await,
+            Some(CLOSE) if payload.first() == Some(&STDIN) => server.data(numbers.stdin, &[], true).await,
+            _ => Ok(()),
+        };
+        takes &= sent.is_ok();
         if last {
             channel = None;
         }
@@ -281,7 +296,8 @@ pub(crate) async fn server_to_client(
                 }
                 spdy::Event::Reset(stream) => all_ended = ended(stream),
                 // Our own pings come back; the server's are of even numbers.
-                spdy::Event::Ping(id) if id % 2 == 0 => server.send(&[&spdy::ping(id)]).await?,
+                // Not while what is sent waits to be taken: reading goes on.
+                spdy::Event::Ping(id) if id % 2 == 0 => server.answer(&spdy::ping(id)).await,
                 spdy::Event::Ping(_) | spdy::Event::GoAway => {}
             }
         }
@@ -289,8 +305,12 @@ pub(crate) async fn server_to_client(
             break;
         }
         input.reserve(READ_BYTES);
-        if read.read_buf(&mut input).await? == 0 {
-            break;
+        match read.read_buf(&mut input).await {
+            Ok(0) => break,
+            Ok(_) => {}
+            // It has said how it ended: that it went with something unread changes nothing.
+            Err(_) if !status.is_empty() => break,
+            Err(error) => return Err(error.into()),
         }
         activity.touch();
     }
@@ -337,7 +357,7 @@ mod tests {
         let wanted = Wanted { stdin: true, stdout: true, stderr: true, tty: false };
         let running = tokio::spawn(async move {
             let (read, write) = tokio::io::split(client_side);
-            run(Reader::new(read), &Writer::new(write), backend_side, wanted).await
+            run(&mut Reader::new(read), &Writer::new(write), backend_side, wanted).await
         });
         // error 1, stdin 3, stdout 5, stderr 7; then the end of what is sent on the error stream.
         assert_eq!(controls(&mut backend, 4).await, [1; 4]);
@@ -358,13 +378,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_command_that_does_not_read_says_how_it_ended() {
+        let (mut client, client_side) = duplex(1 << 10);
+        let (mut backend, backend_side) = duplex(1 << 10);
+        let wanted = Wanted { stdin: true, stdout: true, stderr: false, tty: false };
+        let running = tokio::spawn(async move {
+            let (read, write) = tokio::io::split(client_side);
+            run(&mut Reader::new(read), &Writer::new(write), backend_side, wanted).await
+        });
+        assert_eq!(controls(&mut backend, 3).await, [1; 3]);
+        let sending = tokio::spawn(async move {
+            // Far more than anybody takes, until nobody is there.
+            while client.write_all(&masked(&[&b"\0"[..], &[b'x'; 100]].concat())).await.is_ok() {}
+        });
+        // stdout is 5, error is 1; then it is gone, with all that was sent to it.
+        backend.write_all(&spdy::data_head(5, 0, true)).await.unwrap();
+        backend.write_all(&[&spdy::data_head(1, 2, true)[..], b"{}"].concat()).await.unwrap();
+        drop(backend);
+        assert_eq!(running.await.unwrap().as_deref(), Some(&b"{}"[..]));
+        sending.await.unwrap();
+    }
+
+    #[tokio::test]
     async fn a_client_that_leaves_ends_it() {
         let (client, client_side) = duplex(4 << 10);
         let (mut backend, backend_side) = duplex(4 << 10);
         let wanted = Wanted { stdin: true, stdout: true, tty: true, stderr: false };
         let running = tokio::spawn(async move {
             let (read, write) = tokio::io::split(client_side);
-            run(Reader::new(read), &Writer::new(write), backend_side, wanted).await
+            run(&mut Reader::new(read), &Writer::new(write), backend_side, wanted).await
         });
         assert_eq!(controls(&mut backend, 4).await, [1; 4]);
         drop(client);
