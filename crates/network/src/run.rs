@@ -14,7 +14,7 @@ use client::{Change, Informers, Lister};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -25,6 +25,8 @@ const LOOK_PERIOD: Duration = Duration::from_secs(30);
 /// do not hurry it.
 const RETRY_DELAY_MIN: Duration = Duration::from_secs(1);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(30);
+/// What listens at the local addresses.
+const DNS_PORT: u16 = 53;
 /// By which Service a slice is of.
 const SERVICE_INDEX: &str = "network.service";
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
@@ -68,11 +70,17 @@ pub fn teardown(config: &Config) -> io::Result<()> {
     routes::teardown(&config.cluster_cidrs, &config.service_cidrs)?;
     let mut links = Links::open()?;
     if let Some(lo) = links.by_name("lo")? {
-        for address in &config.local_addresses {
+        // Another cluster on this machine has the same address for its DNS: it would lose it.
+        for address in config.local_addresses.iter().filter(|address| !answers(**address, DNS_PORT)) {
             links.remove_address(lo.index, Cidr::host(*address))?;
         }
     }
     Ok(())
+}
+
+/// Whether somebody listens for datagrams at an address of this machine.
+fn answers(address: IpAddr, port: u16) -> bool {
+    UdpSocket::bind((address, port)).is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
 }
 
 /// As `run`, with caches that somebody fills. `caught_up` counts how often the kernel came to be as all objects

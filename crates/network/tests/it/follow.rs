@@ -128,7 +128,7 @@ fn a_node_at_work() {
     assert!(routes.contains("unreachable 10.244.1.0/24"), "{routes}");
 
     // The cluster DNS on the node, for the node and for a pod; no default route is needed.
-    space.serve_udp("169.254.20.10:53", "dns");
+    let dns = space.serve_udp("169.254.20.10:53", "dns");
     let pod = Space::new("pod");
     running.change(|_| {
         let ports = json!([
@@ -198,6 +198,11 @@ fn a_node_at_work() {
 
     let (of_space, of_config) = (config.clone(), config);
     space.enter(move || {
+        // Another cluster's DNS keeps the address that both have.
+        teardown(&of_space).unwrap();
+        let socket = std::net::UdpSocket::bind("169.254.20.10:0").unwrap();
+        socket.send_to(&[], "169.254.20.10:53").unwrap();
+        dns.join().unwrap();
         teardown(&of_space).unwrap();
         teardown(&of_space).unwrap();
     });

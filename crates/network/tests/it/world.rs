@@ -82,16 +82,16 @@ impl Space {
         });
     }
 
-    /// The same for UDP.
-    pub(crate) fn serve_udp(&self, address: &str, name: &'static str) {
+    /// The same for UDP; an empty datagram ends it.
+    pub(crate) fn serve_udp(&self, address: &str, name: &'static str) -> std::thread::JoinHandle<()> {
         let address: SocketAddr = address.parse().unwrap();
         let socket = self.enter(move || UdpSocket::bind(address).unwrap());
         std::thread::spawn(move || {
             let mut buffer = [0; 64];
-            while let Ok((_, peer)) = socket.recv_from(&mut buffer) {
+            while let Ok((1.., peer)) = socket.recv_from(&mut buffer) {
                 let _ = socket.send_to(format!("{name} {}", peer.ip()).as_bytes(), peer);
             }
-        });
+        })
     }
 
     /// What a TCP server answers, or the kind of error.
