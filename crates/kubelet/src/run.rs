@@ -1,5 +1,6 @@
 //! Beginning and end of a kubelet.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::objects::Objects;
 use crate::pods::Pods;
 use crate::runtime::messages::{CgroupDriver, ContainerFilter, PodSandboxFilter};
 use crate::runtime::{self, Runtime};
+use crate::state::label;
 use crate::volumes::mounts;
 use crate::{image_gc, logs, manager, node, server};
 
@@ -25,8 +27,10 @@ use crate::{image_gc, logs, manager, node, server};
 const PULLS_MAX: usize = 5;
 /// Between tries to reach the runtime when the kubelet starts.
 const RUNTIME_RETRY: Duration = Duration::from_millis(200);
-/// How long pods have to end when all of them are to.
-const STOP_GRACE: Duration = Duration::from_secs(2);
+/// How long a container has to end when all of them are to: what its pod asks for, within these bounds. The upper one is
+/// what Kubernetes gives by default; somebody waits for `down`.
+const STOP_GRACE_MIN: Duration = Duration::from_secs(2);
+const STOP_GRACE_MAX: Duration = Duration::from_secs(30);
 
 /// Why a kubelet cannot run.
 #[derive(Debug)]
@@ -155,7 +159,7 @@ async fn connect(runtime: &Runtime) -> (String, bool) {
 pub async fn stop_all(config: &Config) -> Result<(), Error> {
     let runtime = Runtime::new(&config.runtime_endpoint)?;
     let containers = runtime.list_containers(ContainerFilter::default()).await?;
-    let stops = containers.iter().map(|container| runtime.stop_container(&container.id, STOP_GRACE));
+    let stops = containers.iter().map(|c| runtime.stop_container(&c.id, stop_grace(&c.annotations)));
     for result in futures_util::future::join_all(stops).await {
         if let Err(error) = result.or_else(ignore_absent) {
             tracing::warn!(%error, "cannot stop a container");
@@ -173,6 +177,28 @@ pub async fn stop_all(config: &Config) -> Result<(), Error> {
     Ok(())
 }
 
+/// From the annotations with which the container was made.
+fn stop_grace(annotations: &BTreeMap<String, String>) -> Duration {
+    let asked = annotations.get(label::TERMINATION_GRACE).and_then(|seconds| seconds.parse().ok());
+    asked.map_or(STOP_GRACE_MIN, Duration::from_secs).clamp(STOP_GRACE_MIN, STOP_GRACE_MAX)
+}
+
 fn ignore_absent(error: runtime::Error) -> Result<(), runtime::Error> {
     if error.is_not_found() { Ok(()) } else { Err(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_are_given_the_time_that_they_ask_for_within_bounds() {
+        for (asked, given) in
+            [(None, 2), (Some("0"), 2), (Some("20"), 20), (Some("3600"), 30), (Some("x"), 2)]
+        {
+            let annotation = |text: &str| (label::TERMINATION_GRACE.to_owned(), text.to_owned());
+            let annotations = asked.map(annotation).into_iter().collect();
+            assert_eq!(stop_grace(&annotations), Duration::from_secs(given), "{asked:?}");
+        }
+    }
 }
