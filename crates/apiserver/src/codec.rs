@@ -404,10 +404,8 @@ impl Codec {
     /// # Errors
     /// 400 with upstream's text.
     pub fn decode_tree(&self, row: &Row, object: &Value, strict: bool) -> Result<Decoded, Status> {
-        {
-            let body = json::to_vec(object);
-            self.decode_json(row, &body, &body, strict)
-        }
+        let body = json::to_vec(object);
+        self.decode_json(row, &body, &body, strict)
     }
 
     /// Reads what a patch has made of an object; `faults` are those of the patch itself.
