@@ -1,0 +1,200 @@
+//! What a patch has made of an object, read as an object of its kind again.
+
+use super::{Codec, Decoded, find_kind, internal_type, resets_managed_fields, scheme};
+use crate::crd::{Nulls, Unwritable};
+use kinds::Row;
+use meta::field::{Error, Path};
+use meta::gvk::GroupKind;
+use meta::quote::Quoted;
+use meta::status::Status;
+use schema::{TypeId, Types, Unknown};
+use value::{Value, json};
+
+/// How upstream makes an object of what a patch has made.
+#[derive(Clone, Copy, Debug)]
+pub enum Via<'a> {
+    /// By its document. If that names another kind, it is an object of that kind, and refused.
+    Document,
+    /// The same after an apply.
+    Applied,
+    /// From tree to type; its kind is not looked at, and errors show this patch. Only built-in types.
+    Tree(&'a Value),
+}
+
+impl Codec {
+    /// Reads what a patch has made of an object; `faults` are those of the patch itself.
+    ///
+    /// # Errors
+    /// 422 with upstream's text.
+    pub fn decode_patched(
+        &self,
+        row: &Row,
+        live: &Value,
+        patched: Value,
+        via: Via<'_>,
+        faults: &[String],
+        strict: bool,
+    ) -> Result<Decoded, Status> {
+        if let (Via::Document | Via::Applied, Some(ty), []) = (via, self.ty, faults)
+            && self.is_kind_of(&patched)
+            && schema::is_normal(Types::builtin(), ty, &patched)
+        {
+            // Its document would be read as what it is.
+            return Ok(Decoded { object: patched, strict: Vec::new() });
+        }
+        let patched = &patched;
+        let mut object = patched.clone();
+        let refuse = |why: String| {
+            let shown = match via {
+                Via::Tree(patch) => merge::order::plain(patch),
+                Via::Document | Via::Applied => {
+                    String::from_utf8_lossy(&self.patched_json(live, patched)).into_owned()
+                }
+            };
+            let errors = vec![Error::invalid(&Path::new("patch"), shown, why)];
+            Status::invalid(&GroupKind::default(), "", &errors)
+        };
+        let mut unknown = None;
+        if let (Via::Tree(_), Some(ty)) = (via, self.ty) {
+            unknown = Some(schema::conform(Types::builtin(), ty, &mut object).map_err(&refuse)?);
+            self.stamp(&mut object);
+        }
+        let (api_version, kind) = (object.at("apiVersion").str(), object.at("kind").str());
+        if let Some(custom) = self.custom().filter(|_| api_version == self.api_version) {
+            let nulls = if matches!(via, Via::Applied) { Nulls::Kept } else { Nulls::Pruned };
+            let mut decoded =
+                custom.accept(object, crd::prune::Track::Paths, nulls).map_err(|e| match e {
+                    Unwritable::NoKind => {
+                        refuse(format!("Object 'Kind' is missing in '{}'", json::to_string(patched)))
+                    }
+                    Unwritable::Malformed(why) => refuse(why),
+                })?;
+            decoded.strict.splice(0..0, faults.iter().cloned());
+            if strict && !decoded.strict.is_empty() {
+                return Err(refuse(format!("strict decoding error: {}", decoded.strict.join(", "))));
+            }
+            if resets_managed_fields(patched)
+                && let Some(metadata) = decoded.object.object_at("metadata")
+            {
+                metadata.set("managedFields", Value::Array(Vec::new()));
+            }
+            return Ok(decoded);
+        }
+        let is_text = |name: &str| matches!(object.at(name), Value::String(_) | Value::Null);
+        if !(matches!(object, Value::Object(_)) && is_text("apiVersion") && is_text("kind")) {
+            find_kind(&json::to_vec(&object)).map_err(&refuse)?;
+        }
+        let named = !(api_version.is_empty() && kind.is_empty());
+        let kind = if kind.is_empty() { self.kind.as_str() } else { kind };
+        if named && (api_version, kind) != (self.api_version.as_str(), self.kind.as_str()) {
+            return Err(refuse(self.foreign_kind(&object, api_version, kind)));
+        }
+        let resets = resets_managed_fields(patched);
+        let mut decoded = match self.ty {
+            Some(ty) => {
+                let decoded = schema::decode_value(Types::builtin(), ty, &object, Unknown::Report)
+                    .map_err(|e| refuse(e.to_string()))?;
+                Decoded { object: decoded.value, strict: decoded.strict_errors }
+            }
+            None => self.decode_json(row, &json::to_vec(&object), b"", true)?,
+        };
+        if let Some(unknown) = unknown {
+            decoded.strict = unknown;
+        }
+        decoded.strict.splice(0..0, faults.iter().cloned());
+        if strict && !decoded.strict.is_empty() {
+            return Err(refuse(format!("strict decoding error: {}", decoded.strict.join(", "))));
+        }
+        self.stamp(&mut decoded.object);
+        if resets && let Some(metadata) = decoded.object.object_at("metadata") {
+            metadata.set("managedFields", Value::Array(Vec::new()));
+        }
+        Ok(decoded)
+    }
+
+    /// Whether upstream can convert what an apply made back to the type; `config` is shown.
+    ///
+    /// # Errors
+    /// 500 with upstream's text.
+    pub fn check_applied(&self, config: &Value, applied: &mut Value) -> Result<(), Status> {
+        let Some(ty) = self.ty else { return Ok(()) };
+        schema::conform(Types::builtin(), ty, applied).map(drop).map_err(|why| {
+            let (metadata, version) = (config.at("metadata"), self.api_version.as_str());
+            let slash = if version.contains('/') { "" } else { "/" };
+            let kind = format!("{slash}{version}, Kind={}", self.kind);
+            Status::plain_error(format!(
+                "failed to convert new object ({}/{}; {kind}) to proper version: unable to convert unstructured object to {kind}: {why}",
+                metadata.at("namespace").str(),
+                metadata.at("name").str()
+            ))
+        })
+    }
+
+    /// Why an object that a patch gave another kind cannot be read.
+    fn foreign_kind(&self, object: &Value, api_version: &str, kind: &str) -> String {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let types = Types::builtin();
+        match types.by_kind(group, version, kind) {
+            Some(ty) => match schema::decode_value(types, ty, object, Unknown::Ignore) {
+                Err(error) => error.to_string(),
+                Ok(_) => format!(
+                    "converting ({}) to ({}): unknown conversion",
+                    types.name(ty),
+                    internal_type(
+                        self.api_version.split_once('/').map_or("", |(group, _)| group),
+                        &self.kind
+                    )
+                ),
+            },
+            None => format!(
+                "no kind {} is registered for version {} in scheme \"{}\"",
+                Quoted(kind),
+                Quoted(api_version),
+                scheme(self.api_version.split_once('/').map_or("", |(group, _)| group))
+            ),
+        }
+    }
+
+    /// The patched document as upstream shows it: what the patch touched has its keys sorted, the rest is as
+    /// it was encoded.
+    fn patched_json(&self, live: &Value, patched: &Value) -> Vec<u8> {
+        let mut out = Vec::new();
+        shown(self.ty, live, patched, &mut out);
+        out
+    }
+
+    /// Lays a strategic merge patch on an object.
+    ///
+    /// # Errors
+    /// 400 or 422 with upstream's text.
+    pub fn strategic_merge(&self, live: &Value, patch: &Value) -> Result<Value, Status> {
+        let Some(ty) = self.ty else { return Err(merge::strategic::Error::unsupported().to_status()) };
+        merge::strategic::apply(live.clone(), patch.clone(), ty).map_err(|e| e.to_status())
+    }
+}
+
+/// Writes what a patch left alone in Go's field order, and the keys of what it touched in theirs.
+fn shown(ty: Option<TypeId>, live: &Value, patched: &Value, out: &mut Vec<u8>) {
+    let types = Types::builtin();
+    match (ty, patched) {
+        (Some(ty), _) if live == patched => schema::encode_json(types, ty, patched, out),
+        (_, Value::Object(map)) => {
+            out.push(b'{');
+            for (i, (key, value)) in map.iter().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                json::write_str(key, out);
+                out.push(b':');
+                let inner = ty.and_then(|ty| match types.shape(ty) {
+                    schema::Shape::Struct(s) => s.field(key).map(|f| f.ty),
+                    schema::Shape::Map { value, .. } => Some(*value),
+                    _ => None,
+                });
+                shown(inner, live.at(key), value, out);
+            }
+            out.push(b'}');
+        }
+        _ => json::write(patched, out),
+    }
+}
