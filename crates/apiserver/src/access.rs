@@ -195,7 +195,8 @@ fn attributes(call: &Call) -> Attributes<'_> {
     }
 }
 
-fn refuse(call: &Call, attributes: &Attributes<'_>) -> Result<(), Status> {
+/// Refuses what the caller may not do besides what it asks for.
+pub(crate) fn refuse(call: &Call, attributes: &Attributes<'_>) -> Result<(), Status> {
     let verdict = call.api.access.authorize(attributes);
     if verdict.allowed() { Ok(()) } else { Err(attributes.forbidden(&verdict.reason)) }
 }

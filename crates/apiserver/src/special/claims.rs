@@ -4,12 +4,12 @@
 //! synthetic subresource `binding`, who writes `status.devices` that of each driver concerned.
 //! Upstream: `pkg/registry/resource/utils.go`.
 
+use crate::access::refuse;
 use crate::call::Call;
 use auth::Attributes;
 use kinds::equal::semantic_equal;
 use meta::field::{Error, ErrorList, Path};
 use meta::names::{self, NameUse};
-use meta::status::Status;
 use std::collections::{BTreeMap, BTreeSet};
 use value::Value;
 
@@ -87,7 +87,7 @@ fn binding(call: &Call, new: &Value, old: &Value, errors: &mut ErrorList) {
     }
     let verb = call.info.verb.as_str();
     let attributes = Attributes::resource(&call.user, verb, GROUP, "resourceclaims").sub("binding");
-    if let Err(refusal) = check(call, &attributes) {
+    if let Err(refusal) = refuse(call, &attributes) {
         let path = Path::new("status");
         let text = format!(
             "changing status.allocation or status.reservedFor requires resource=\"resourceclaims/binding\", verb=\"{verb}\" permission: {}",
@@ -107,7 +107,7 @@ fn devices(call: &Call, new: &Value, old: &Value, errors: &mut ErrorList) {
     for driver in changed_drivers(new.at("devices"), old.at("devices")) {
         let check_verb = |verb: &String| {
             let attributes = Attributes::resource(&call.user, verb, GROUP, "resourceclaims");
-            check(call, &attributes.sub("driver").named(namespace, driver))
+            refuse(call, &attributes.sub("driver").named(namespace, driver))
         };
         let mut refusals = Vec::new();
         let allowed = verbs.iter().any(|verb| check_verb(verb).map_err(|e| refusals.push(e)).is_ok());
@@ -121,11 +121,6 @@ fn devices(call: &Call, new: &Value, old: &Value, errors: &mut ErrorList) {
             errors.push(Error::forbidden(&path.child("devices"), text));
         }
     }
-}
-
-fn check(call: &Call, attributes: &Attributes<'_>) -> Result<(), Status> {
-    let verdict = call.api.access.authorize(attributes);
-    if verdict.allowed() { Ok(()) } else { Err(attributes.forbidden(&verdict.reason)) }
 }
 
 /// The drivers whose devices' entries are new, changed or gone.
