@@ -158,6 +158,10 @@ impl Store for FaultyStore {
         self.inner.size()
     }
 
+    fn health(&self) -> Answer<'_, ()> {
+        self.inner.health()
+    }
+
     fn identity(&self) -> Identity {
         self.inner.identity()
     }

@@ -224,6 +224,10 @@ impl Store for MemoryStore {
         Answer::ready(Ok(Size { keys: Some(keys), data_bytes: Some(bytes), ..Size::default() }))
     }
 
+    fn health(&self) -> Answer<'_, ()> {
+        Answer::ready(Ok(()))
+    }
+
     fn identity(&self) -> Identity {
         Identity { backend: "memory", id: self.0.id, epoch: 0 }
     }

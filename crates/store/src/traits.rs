@@ -69,6 +69,12 @@ pub trait Store: Send + Sync + 'static {
     /// `Unavailable`.
     fn size(&self) -> Answer<'_, Size>;
 
+    /// Whether reads and writes are taken, as far as one can tell without a write.
+    ///
+    /// # Errors
+    /// What a write would be told: `NoSpace`, `Unavailable`, `Fatal`.
+    fn health(&self) -> Answer<'_, ()>;
+
     /// Which store this is.
     fn identity(&self) -> Identity;
 }
@@ -104,6 +110,9 @@ impl<S: Store + ?Sized> Store for Arc<S> {
     }
     fn size(&self) -> Answer<'_, Size> {
         (**self).size()
+    }
+    fn health(&self) -> Answer<'_, ()> {
+        (**self).health()
     }
     fn identity(&self) -> Identity {
         (**self).identity()

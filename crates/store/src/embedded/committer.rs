@@ -5,12 +5,13 @@
 //! the next batch gathers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::Options;
-use super::disk::{Disk, REVISION_MAX, WriteError};
+use super::disk::{Disk, Growth, PAGE_BYTES, REVISION_MAX, WriteError};
 use super::queue::{Queue, Reply, Request};
-use super::space::Reserve;
+use super::space::{Hold, Reserve};
 use crate::memory::expiry;
 use crate::mvcc::{Applied, Mvcc, Row};
 use crate::{Clock, Error, Event, Outcome, Size, Txn};
@@ -33,8 +34,8 @@ const IDLE_SLACK_MILLIS: u64 = 60_000;
 const WAL_PAGES_IDLE: u32 = 1024;
 /// ...and at 16 MiB in any case, which bounds the time of a restart.
 const WAL_PAGES_MAX: u32 = 4096;
-/// A full store takes puts again once so many pages of its file are free: 4 MiB.
-const FREE_PAGES_TO_RESUME: u64 = 1024;
+/// Puts are taken while so many pages may be written at least; on large disks a quarter of the reserve.
+const PAGES_LEFT_MIN: u64 = 64;
 /// How long to wait before looking again whether a full disk has room.
 const FULL_RETRY_MILLIS: u64 = 1000;
 
@@ -48,8 +49,10 @@ pub(super) struct Committer {
     revision: u64,
     /// Dead rows to be removed.
     garbage: Vec<Row>,
-    /// Since when the disk is full, as far as known (Unix milliseconds of the last look).
+    /// While only deletes are taken: when room was last looked for (Unix milliseconds).
     full: Option<u64>,
+    /// The same, for those who ask how the store fares.
+    is_full: Arc<AtomicBool>,
     events: Vec<Event>,
     /// Answers that wait for the sync.
     replies: Vec<(Reply<Outcome>, Result<Outcome, Error>)>,
@@ -78,8 +81,9 @@ impl Committer {
         queue: Arc<Queue>,
         options: &Options,
         garbage: Vec<Row>,
+        is_full: Arc<AtomicBool>,
     ) -> Self {
-        Self {
+        let mut committer = Self {
             disk,
             revision: mvcc.revision(),
             mvcc,
@@ -88,9 +92,15 @@ impl Committer {
             reserve: Reserve::new(&options.directory, options.reserve_bytes),
             garbage,
             full: None,
+            is_full,
             events: Vec::new(),
             replies: Vec::new(),
+        };
+        if !committer.take_room() {
+            // What is left is for deletes; the first turn looks again.
+            committer.enter_full(0);
         }
+        committer
     }
 
     pub(super) fn run(mut self) {
@@ -124,7 +134,11 @@ impl Committer {
 
     /// How long there is nothing to do, if no one writes.
     fn timeout(&self) -> Option<Duration> {
-        if self.garbage.len() >= GARBAGE_ROWS_MIN || self.disk.wal_pages() >= WAL_PAGES_IDLE {
+        if let Some(looked) = self.full {
+            let next = looked.saturating_add(FULL_RETRY_MILLIS);
+            return self.clock.flows().then(|| Duration::from_millis(next.saturating_sub(self.clock.now())));
+        }
+        if self.garbage.len() >= GARBAGE_ROWS_MIN || self.disk.wal_pages() >= self.log_pages(WAL_PAGES_IDLE) {
             return Some(Duration::ZERO);
         }
         if !self.clock.flows() {
@@ -140,6 +154,7 @@ impl Committer {
     fn turn(&mut self, requests: &mut Vec<Request>) -> Result<(), String> {
         let idle = requests.is_empty();
         let now = self.clock.now();
+        self.resume_if_room(now)?;
         let mut txns = Vec::with_capacity(requests.len().min(BATCH_TXNS_MAX));
         let mut bytes = 0;
         for request in requests.drain(..) {
@@ -162,10 +177,24 @@ impl Committer {
         self.batch(&mut txns, now)?;
         self.age(now, idle)?;
         let pages = self.disk.wal_pages();
-        if pages >= WAL_PAGES_MAX || (pages >= WAL_PAGES_IDLE && self.queue.len() == 0) {
+        if self.full.is_some() && pages > 0 {
+            // The next deletes need the room.
+            self.disk.checkpoint_and_shrink().map_err(fatal)?;
+        } else if pages >= self.log_pages(WAL_PAGES_MAX)
+            || (pages >= self.log_pages(WAL_PAGES_IDLE) && self.queue.len() == 0)
+        {
             self.disk.checkpoint().map_err(fatal)?;
         }
         Ok(())
+    }
+
+    /// This limit of the log, in proportion on a small disk: when the log is folded, the table may grow by as much,
+    /// which on a full disk must fit into the reserve.
+    fn log_pages(&self, limit: u32) -> u32 {
+        match u32::try_from(self.reserve.bytes() / PAGE_BYTES) {
+            Ok(0) | Err(_) => limit,
+            Ok(reserve) => limit.min(reserve / (WAL_PAGES_MAX / limit)).max(1),
+        }
     }
 
     /// One transaction on disk for all of these, and for what has expired.
@@ -174,22 +203,24 @@ impl Committer {
         if txns.is_empty() && !expiring {
             return Ok(());
         }
-        self.resume_if_room(now);
-        let mut outcomes = self.apply(txns, now);
-        let first = self.write();
-        if let Err(WriteError::Full) = first {
-            self.take_back();
-            self.enter_full(now);
-            outcomes = self.apply(txns, now);
-            if let Err(error) = self.write() {
-                let WriteError::Full = error else { return Err(fatal(error)) };
-                // Not even the reserve helped.
-                self.take_back();
-                outcomes = txns.iter().map(|_| Err(Error::NoSpace)).collect();
+        let mut is_folded = false;
+        let outcomes = loop {
+            let outcomes = self.apply(txns, now);
+            match self.write() {
+                Ok(()) => break outcomes,
+                Err(WriteError::Full) => self.take_back(),
+                Err(error) => return Err(fatal(error)),
             }
-        } else {
-            first.map_err(fatal)?;
-        }
+            if self.full.is_some() {
+                // Not even the reserve helped.
+                break txns.iter().map(|_| Err(Error::NoSpace)).collect();
+            }
+            self.reserve.release();
+            if is_folded || !self.make_room()? {
+                self.enter_full(now);
+            }
+            is_folded = true;
+        };
         self.mvcc.publish(self.revision, &mut self.events, now);
         for ((_, reply), outcome) in txns.drain(..).zip(outcomes) {
             // A writer that has gone does not need to know.
@@ -248,34 +279,63 @@ impl Committer {
     }
 
     fn enter_full(&mut self, now: u64) {
-        if self.full.is_none() {
+        if self.full.replace(now).is_none() {
+            self.is_full.store(true, Ordering::Relaxed);
             tracing::error!("the disk or the quota is full: only deletes are taken until there is room");
         }
-        self.full = Some(now);
         self.reserve.release();
-        if let Err(error) = self.disk.limit(true) {
-            tracing::warn!(%error, "cannot raise the quota by the reserve");
+        self.limit(Growth::IntoReserve);
+    }
+
+    fn limit(&self, growth: Growth) {
+        if let Err(error) = self.disk.limit(growth) {
+            tracing::warn!(%error, ?growth, "cannot set how large the store may become");
         }
     }
 
-    /// Takes puts again once deletes and compaction, or somebody else's, have made room.
-    fn resume_if_room(&mut self, now: u64) {
-        let Some(since) = self.full else { return };
-        if now < since.saturating_add(FULL_RETRY_MILLIS) {
-            return;
+    /// Takes puts again once deletes, or somebody else's, have made room.
+    fn resume_if_room(&mut self, now: u64) -> Result<(), String> {
+        let Some(looked) = self.full else { return Ok(()) };
+        if now < looked.saturating_add(FULL_RETRY_MILLIS) {
+            return Ok(());
         }
         self.full = Some(now);
-        let free = self.disk.free_pages().unwrap_or(0);
-        let (disk, _) = self.disk.size().unwrap_or((u64::MAX, 0));
-        let quota_left = self.disk.quota_bytes().saturating_sub(disk);
-        let room = free >= FREE_PAGES_TO_RESUME || quota_left > 0;
-        if room && (self.reserve.restore() || free >= FREE_PAGES_TO_RESUME) {
+        // What was deleted takes room until nobody can read it any more: that cannot wait for the history's age.
+        while !self.mvcc.compact_step(self.revision, COMPACT_EVENTS_MAX, &mut self.garbage) {}
+        while !self.garbage.is_empty() && self.sweep()? {
+            self.disk.checkpoint_and_shrink().map_err(fatal)?;
+        }
+        if self.make_room()? {
             tracing::info!("there is room again: puts are taken");
             self.full = None;
-            if let Err(error) = self.disk.limit(false) {
-                tracing::warn!(%error, "cannot set the quota");
-            }
+            self.is_full.store(false, Ordering::Relaxed);
         }
+        Ok(())
+    }
+
+    /// Folds the log, which may be much of what is taken, and takes the room that is there.
+    fn make_room(&mut self) -> Result<bool, String> {
+        self.disk.checkpoint_and_shrink().map_err(fatal)?;
+        Ok(self.take_room())
+    }
+
+    /// Takes the reserve, if that leaves room for puts on the disk and in the table.
+    fn take_room(&mut self) -> bool {
+        let Some(hold) = self.reserve.restore() else { return false };
+        self.limit(match hold {
+            Hold::Whole => Growth::ToQuota,
+            Hold::Half => Growth::Not,
+        });
+        let left = self.disk.pages_left().unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot tell how much room the store has");
+            0
+        });
+        let has_room = left >= (self.reserve.bytes() / 4 / PAGE_BYTES).max(PAGES_LEFT_MIN);
+        if !has_room {
+            self.reserve.release();
+            self.limit(Growth::IntoReserve);
+        }
+        has_room
     }
 
     /// Forgets history that is too old, and removes dead rows even if no write takes them along.
@@ -283,21 +343,24 @@ impl Committer {
         if let Some(due) = self.mvcc.compaction_due(now) {
             self.mvcc.compact_step(due, COMPACT_EVENTS_MAX, &mut self.garbage);
         }
-        // A full disk cannot wait for a quiet moment.
-        if (idle || self.full.is_some()) && !self.garbage.is_empty() {
-            self.sweep(GARBAGE_ROWS_MAX)?;
+        if idle && self.full.is_none() && !self.garbage.is_empty() {
+            self.sweep()?;
         }
         Ok(())
     }
 
-    fn sweep(&mut self, rows_max: usize) -> Result<(), String> {
-        let rows = self.garbage.len().min(rows_max);
+    /// Removes dead rows, as many as one transaction may; false when there is no room for it.
+    fn sweep(&mut self) -> Result<bool, String> {
+        let rows = self.garbage.len().min(GARBAGE_ROWS_MAX);
         match self.disk.commit(&[], &self.garbage[..rows], self.mvcc.compacted()) {
             Ok(()) => drop(self.garbage.drain(..rows)),
-            Err(WriteError::Full) => self.enter_full(self.clock.now()),
+            Err(WriteError::Full) => {
+                self.enter_full(self.clock.now());
+                return Ok(false);
+            }
             Err(error) => return Err(fatal(error)),
         }
-        Ok(())
+        Ok(true)
     }
 
     fn control(&mut self, request: Request, now: u64) -> Result<(), String> {

@@ -31,7 +31,7 @@ const APPLICATION_ID: u32 = 0x4352_544e;
 const POSITION_BITS: u32 = 7;
 /// The largest revision that fits a row's id; at a million writes a second it lasts two thousand years.
 pub(super) const REVISION_MAX: u64 = (1 << (63 - POSITION_BITS)) - 1;
-const PAGE_BYTES: u64 = 4096;
+pub(super) const PAGE_BYTES: u64 = 4096;
 /// SQLite's page cache: the log is only appended to, and old rows are removed where they cluster.
 const CACHE_KIBIBYTES: i64 = 2048;
 
@@ -110,6 +110,17 @@ pub(super) struct Loaded {
     pub(super) epoch: u64,
 }
 
+/// How far the file may grow.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Growth {
+    /// Not at all: there is room in it, and none beside it.
+    Not,
+    /// Up to the quota.
+    ToQuota,
+    /// Beyond it by the reserve, so that deletes go through.
+    IntoReserve,
+}
+
 /// The open file.
 pub(super) struct Disk {
     sql: Connection,
@@ -151,7 +162,7 @@ impl Disk {
             quota_pages: options.quota_bytes / PAGE_BYTES,
             reserve_pages: options.reserve_bytes / PAGE_BYTES,
         };
-        disk.limit(false).map_err(at)?;
+        disk.limit(Growth::ToQuota).map_err(at)?;
         Ok((disk, loaded))
     }
 
@@ -217,7 +228,16 @@ impl Disk {
 
     /// Moves the log's pages to the table, so that the log starts again from its beginning.
     pub(super) fn checkpoint(&self) -> Result<(), WriteError> {
-        let moved = self.sql.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)");
+        self.fold("PRAGMA wal_checkpoint(PASSIVE)")
+    }
+
+    /// As [`Disk::checkpoint`], and gives the log's blocks back to the file system.
+    pub(super) fn checkpoint_and_shrink(&self) -> Result<(), WriteError> {
+        self.fold("PRAGMA wal_checkpoint(TRUNCATE)")
+    }
+
+    fn fold(&self, pragma: &str) -> Result<(), WriteError> {
+        let moved = self.sql.prepare_cached(pragma);
         let moved = moved.and_then(|mut statement| statement.query_row([], |_| Ok(())));
         self.wal_pages.store(0, Ordering::Relaxed);
         match moved.map_err(|error| write_error(&error)) {
@@ -227,27 +247,39 @@ impl Disk {
         }
     }
 
-    /// Sets how large the file may become; `with_reserve` when deletes must go through.
-    pub(super) fn limit(&self, with_reserve: bool) -> rusqlite::Result<()> {
-        let pages = self.quota_pages.saturating_add(if with_reserve { self.reserve_pages } else { 0 });
+    /// Sets how large the file may become; never less than it is.
+    pub(super) fn limit(&self, growth: Growth) -> rusqlite::Result<()> {
+        let pages = match growth {
+            Growth::Not => self.pages()?,
+            Growth::ToQuota => self.quota_pages,
+            Growth::IntoReserve => self.quota_pages.saturating_add(self.reserve_pages),
+        };
         let pages = i64::try_from(pages).unwrap_or(i64::MAX).clamp(16, i64::from(u32::MAX) - 1);
         self.sql.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
     }
 
-    /// Bytes that the file may have.
-    pub(super) fn quota_bytes(&self) -> u64 {
-        self.quota_pages.saturating_mul(PAGE_BYTES)
+    /// Pages that can be written within the limit: those the file may grow by, and those free in it.
+    pub(super) fn pages_left(&self) -> rusqlite::Result<u64> {
+        Ok(self.number("PRAGMA max_page_count")?.saturating_sub(self.pages()?) + self.free_pages()?)
     }
 
     /// Bytes of the file and bytes of it in use.
     pub(super) fn size(&self) -> rusqlite::Result<(u64, u64)> {
-        let pages = self.sql.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0))?.cast_unsigned();
+        let pages = self.pages()?;
         Ok((pages * PAGE_BYTES, pages.saturating_sub(self.free_pages()?) * PAGE_BYTES))
     }
 
     /// Pages in the file that can be used again.
-    pub(super) fn free_pages(&self) -> rusqlite::Result<u64> {
-        self.sql.query_row("PRAGMA freelist_count", [], |row| Ok(row.get::<_, i64>(0)?.cast_unsigned()))
+    fn free_pages(&self) -> rusqlite::Result<u64> {
+        self.number("PRAGMA freelist_count")
+    }
+
+    fn pages(&self) -> rusqlite::Result<u64> {
+        self.number("PRAGMA page_count")
+    }
+
+    fn number(&self, pragma: &str) -> rusqlite::Result<u64> {
+        self.sql.query_row(pragma, [], |row| Ok(row.get::<_, i64>(0)?.cast_unsigned()))
     }
 }
 

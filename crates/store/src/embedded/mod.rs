@@ -8,7 +8,8 @@
 //! Invariants:
 //! - Acknowledged means durable. A failed sync or any other error of the disk but "full" stops the store for
 //!   good; nothing is retried over it, because nobody knows what the kernel kept.
-//! - A full disk refuses puts and lets deletes and compaction through, into space held in reserve.
+//! - A full disk refuses puts and lets deletes through, into space held in reserve. While it is full, no history is
+//!   kept, so that what is deleted makes room; puts are taken again as soon as there is some.
 //! - One process has the store open (SQLite's exclusive lock).
 
 mod committer;
@@ -18,6 +19,7 @@ mod space;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
@@ -73,6 +75,8 @@ pub struct EmbeddedStore {
     mvcc: Arc<Mvcc>,
     queue: Arc<Queue>,
     identity: Identity,
+    /// Only deletes are taken.
+    is_full: Arc<AtomicBool>,
     committer: Mutex<Option<JoinHandle<()>>>,
     /// Called by the clock; held here so that it goes with the store.
     _on_jump: Arc<dyn Fn() + Send + Sync>,
@@ -101,7 +105,9 @@ impl EmbeddedStore {
         let bell = queue.clone();
         let on_jump: Arc<dyn Fn() + Send + Sync> = Arc::new(move || bell.ring());
         options.clock.on_jump(Arc::downgrade(&on_jump));
-        let committer = Committer::new(disk, mvcc.clone(), queue.clone(), &options, loaded.garbage);
+        let is_full = Arc::new(AtomicBool::new(false));
+        let committer =
+            Committer::new(disk, mvcc.clone(), queue.clone(), &options, loaded.garbage, is_full.clone());
         let thread = std::thread::Builder::new()
             .name("store-committer".into())
             .spawn(move || committer.run())
@@ -111,7 +117,7 @@ impl EmbeddedStore {
                 source,
             })?;
         queue.set_consumer(thread.thread().clone());
-        Ok(Self { mvcc, queue, identity, committer: Mutex::new(Some(thread)), _on_jump: on_jump })
+        Ok(Self { mvcc, queue, identity, is_full, committer: Mutex::new(Some(thread)), _on_jump: on_jump })
     }
 
     /// Finishes what is queued, folds the log into the table and closes. Dropping the store does the same.
@@ -182,6 +188,11 @@ impl Store for EmbeddedStore {
 
     fn size(&self) -> Answer<'_, Size> {
         self.ask(Request::Size)
+    }
+
+    fn health(&self) -> Answer<'_, ()> {
+        let full = self.is_full.load(Ordering::Relaxed).then_some(Error::NoSpace);
+        Answer::ready(self.queue.closed().or(full).map_or(Ok(()), Err))
     }
 
     fn identity(&self) -> Identity {

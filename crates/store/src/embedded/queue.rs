@@ -141,6 +141,11 @@ impl Queue {
         true
     }
 
+    /// Why everything is refused, if it is.
+    pub(super) fn closed(&self) -> Option<Error> {
+        self.state.lock().closed.clone()
+    }
+
     /// Refuses everything from now on, and what waits.
     pub(super) fn close(&self, error: &Error) {
         let waiting = {

@@ -51,6 +51,9 @@ const ADVANCE_WRITES: usize = 64;
 /// What is written to advance the counter; outside of all that Kubernetes reads.
 const ADVANCE_KEY: Bytes = Bytes::from_static(b"corten/advance");
 
+/// How etcd names the alarm that stands from a full quota until somebody disarms it.
+const NO_SPACE_ALARM: &str = "alarm:NOSPACE";
+
 /// Who waits for a revision.
 type Readers = Vec<oneshot::Sender<Result<u64, Error>>>;
 
@@ -282,6 +285,17 @@ impl Store for EtcdStore {
                 disk_bytes: status.db_size.max(0).cast_unsigned(),
                 disk_used_bytes: status.db_size_in_use.max(0).cast_unsigned(),
             })
+        })
+    }
+
+    fn health(&self) -> Answer<'_, ()> {
+        Answer::future(async move {
+            self.read_revision().await?;
+            let status: StatusResponse = self.client.read(STATUS, Empty {}).await?;
+            if status.errors.iter().any(|error| error.contains(NO_SPACE_ALARM)) {
+                return Err(Error::NoSpace);
+            }
+            Ok(())
         })
     }
 

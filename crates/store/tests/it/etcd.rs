@@ -88,6 +88,7 @@ async fn a_full_quota_is_told() {
             }
         }
         assert_eq!(full, Some(Error::NoSpace));
+        assert_eq!(store.health().await, Err(Error::NoSpace));
         assert!(store.size().await.unwrap().disk_bytes > 0);
     }
 }

@@ -8,3 +8,4 @@ mod moves;
 mod power;
 mod restart;
 mod simdisk;
+mod space;
