@@ -8,6 +8,7 @@ use crate::cache::{Cache, Published};
 use crate::codec::Codec;
 use crate::encryption::Encryption;
 use crate::flowcontrol::{self, FlowControl, InFlight, Limits};
+use crate::health::Health;
 use crate::managed::Tracking;
 use crate::resource::{Hub, Registry, Served};
 use crate::storage::{self, HubLoader, Prepared};
@@ -119,6 +120,8 @@ pub struct Api {
     pub nodes: crate::nodes::Nodes,
     /// Connections that are passed on to kubelets and pods.
     pub streams: streaming::Streams,
+    /// How it fares.
+    pub health: Health,
     /// Becomes true when the server is to stop.
     pub stopping: tokio::sync::watch::Sender<bool>,
     seed: AtomicU64,
@@ -178,6 +181,7 @@ impl Api {
             definitions: crate::crd::Queue::default(),
             nodes: crate::nodes::Nodes::default(),
             streams: streaming::Streams::new(stopping.subscribe()),
+            health: Health::default(),
             stopping,
             seed: AtomicU64::new(u64::from_le_bytes(
                 *uuid::Uuid::new_v4().as_bytes().first_chunk().expect("16 bytes"),
@@ -198,12 +202,13 @@ impl Api {
             }
         });
         let feed = storage::feed(store, registry, published, api.prepared.clone(), changed, revision);
-        let stopping = api.stopping.clone();
+        let fed = api.clone();
         tokio::spawn(async move {
             let error = feed.await;
             // Without its feed a server would show an old world: it must not go on.
             tracing::error!(%error, "the store's feed has ended; stopping");
-            stopping.send_replace(true);
+            fed.health.feed_ended(&error);
+            fed.stopping.send_replace(true);
         });
         tokio::spawn(encryption.follow(api.stopping.subscribe()));
         if let Some(flow) = api.flow.clone() {

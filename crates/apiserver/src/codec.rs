@@ -25,15 +25,30 @@ use value::{Str, Value, json, yaml};
 pub struct Decoded {
     /// The object, without defaults.
     pub object: Value,
+    /// Whether it may hold empty lists and maps that JSON does not show.
+    pub has_unshown: bool,
     /// Unknown and duplicate fields, as upstream words them.
     pub strict: Vec<String>,
+}
+
+impl Decoded {
+    /// An object that a strict reader does not mind.
+    const fn plain(object: Value) -> Self {
+        Self { object, has_unshown: false, strict: Vec::new() }
+    }
+}
+
+impl From<schema::Decoded> for Decoded {
+    fn from(decoded: schema::Decoded) -> Self {
+        Self { object: decoded.value, has_unshown: decoded.has_unshown, strict: decoded.strict_errors }
+    }
 }
 
 /// What custom objects cannot be written as.
 pub const NOT_PROTOBUF: &str = "object *unstructured.Unstructured does not implement the protobuf marshalling interface and cannot be encoded to a protobuf message";
 
-/// An empty list of managed fields is a wish to forget them; in Go's JSON form it would be absent.
-fn resets_managed_fields(object: &Value) -> bool {
+/// An empty list of managed fields is a wish to forget them.
+pub(crate) fn resets_managed_fields(object: &Value) -> bool {
     matches!(object.at("metadata").at("managedFields"), Value::Array(list) if list.is_empty())
 }
 
@@ -44,6 +59,8 @@ pub struct Codec {
     ty: Option<TypeId>,
     api_version: Str,
     kind: Str,
+    /// Whether objects are stored as JSON.
+    stores_json: bool,
     /// What a custom kind has instead of a Go type.
     custom: Option<Arc<(Custom, merge::Type)>>,
 }
@@ -55,6 +72,7 @@ impl Codec {
             ty: Types::builtin().by_go_name(&row.go_type),
             api_version: row.api_version(),
             kind: row.kind.clone(),
+            stores_json: row.storage.as_ref().is_none_or(|s| s.encoding == kinds::table::Encoding::Json),
             custom: None,
         }
     }
@@ -128,13 +146,24 @@ impl Codec {
         }
     }
 
-    /// What is left of an object when it has been stored: empty lists and maps are nil.
+    /// The object as JSON shows it: without the empty lists and maps that only defaults, validation and the like
+    /// tell from none.
+    pub fn shown_form(&self, object: &mut Value) {
+        if let Some(ty) = self.ty {
+            schema::shown_form(Types::builtin(), ty, object);
+        }
+    }
+
+    /// What is left of an object when it has been stored: what JSON shows, and in protobuf empty lists and maps
+    /// are nil.
     pub fn stored_form(&self, object: &mut Value) {
         if let Some(custom) = self.custom() {
             custom.tidy(object);
         }
-        if let Some(ty) = self.ty {
-            schema::stored_form(Types::builtin(), ty, object);
+        match self.ty {
+            Some(ty) if self.stores_json => schema::shown_form(Types::builtin(), ty, object),
+            Some(ty) => schema::stored_form(Types::builtin(), ty, object),
+            None => {}
         }
     }
 
@@ -168,9 +197,8 @@ impl Codec {
     }
 
     /// The bytes that are stored, before encryption.
-    pub fn to_stored(&self, row: &Row, object: &Value) -> Vec<u8> {
-        let binary = row.storage.as_ref().is_some_and(|s| s.encoding == kinds::table::Encoding::Protobuf);
-        if binary && self.is_typed() {
+    pub fn to_stored(&self, object: &Value) -> Vec<u8> {
+        if !self.stores_json && self.is_typed() {
             return envelope(&self.api_version, &self.kind, &self.to_protobuf(object));
         }
         let mut object = object.clone();
@@ -309,28 +337,19 @@ impl Codec {
             schema::decode_json(Types::builtin(), ty, body, unknown)
         });
         let mut decoded = match read {
-            Some(Ok(decoded)) if self.is_kind_of(&decoded.value) => {
-                Decoded { object: decoded.value, strict: decoded.strict_errors }
-            }
+            Some(Ok(decoded)) if self.is_kind_of(&decoded.value) => Decoded::from(decoded),
             // What the body says that it is comes before what is wrong with it.
             read => {
                 let (api_version, kind) = find_kind(body).map_err(|e| unrecognized(row, &e, shown))?;
                 let (api_version, kind) = self.check_kind(row, &api_version, &kind)?;
                 match read {
-                    Some(Ok(decoded)) => Decoded { object: decoded.value, strict: decoded.strict_errors },
+                    Some(Ok(decoded)) => Decoded::from(decoded),
                     Some(Err(e)) => return Err(cannot_handle(row, &kind, &api_version, &e.to_string())),
-                    None => Decoded { object: json::parse(body).unwrap_or_default(), strict: Vec::new() },
+                    None => Decoded::plain(json::parse(body).unwrap_or_default()),
                 }
             }
         };
         self.stamp(&mut decoded.object);
-        if decoded.object.at("metadata").at("managedFields").items().is_empty()
-            && mentions_managed_fields(body)
-            && json::parse(body).is_ok_and(|raw| resets_managed_fields(&raw))
-            && let Some(metadata) = decoded.object.object_at("metadata")
-        {
-            metadata.set("managedFields", Value::Array(Vec::new()));
-        }
         Ok(decoded)
     }
 
@@ -348,7 +367,7 @@ impl Codec {
         let mut object = schema::decode_message(Types::builtin(), ty, envelope.raw)
             .map_err(|e| cannot_handle(row, &kind, &api_version, &e.to_string()))?;
         self.stamp(&mut object);
-        Ok(Decoded { object, strict: Vec::new() })
+        Ok(Decoded::plain(object))
     }
 
     /// Whether a body that says this of itself may be one of this kind; absent names mean this kind.
@@ -398,16 +417,6 @@ impl Codec {
         let body = json::to_vec(object);
         self.decode_json(row, &body, &body, strict)
     }
-}
-
-/// Whether a body may hold an empty list of managed fields: most do not even name them.
-fn mentions_managed_fields(body: &[u8]) -> bool {
-    const NAME: &[u8] = b"\"managedFields\"";
-    body.windows(NAME.len()).position(|w| w == NAME).is_some_and(|at| {
-        let rest = body.get(at + NAME.len()..).unwrap_or_default();
-        let mut rest = rest.iter().filter(|b| !b.is_ascii_whitespace());
-        (rest.next(), rest.next(), rest.next()) == (Some(&b':'), Some(&b'['), Some(&b']'))
-    })
 }
 
 fn protobuf(ty: TypeId, object: &Value) -> Vec<u8> {

@@ -7,6 +7,7 @@ use crate::call::Call;
 use crate::discovery;
 use crate::door::Body;
 use crate::flowcontrol;
+use crate::health;
 use crate::metrics;
 use crate::negotiate::{Encoding, route_produces};
 use crate::openapi;
@@ -15,9 +16,6 @@ use crate::route::method_not_allowed;
 use http::Method;
 use meta::status::Status;
 use value::{Value, json};
-
-/// The health endpoints and what each is called in its verbose answer.
-const HEALTH: [&str; 3] = ["healthz", "livez", "readyz"];
 
 /// Answers a request for a path.
 pub(crate) async fn answer(call: &Call, _body: Body) -> Result<Reply, Status> {
@@ -32,8 +30,8 @@ pub(crate) async fn answer(call: &Call, _body: Body) -> Result<Reply, Status> {
     }
     let path = call.path.as_str();
     let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-    if HEALTH.contains(&first) {
-        return Ok(health(call, first, path));
+    if health::KINDS.contains(&first) {
+        return Ok(health::answer(call, first, path).await);
     }
     match path {
         "/version" | "/version/" if call.method == Method::GET => {
@@ -57,31 +55,6 @@ pub(crate) fn version_document() -> Value {
     version::document()
 }
 
-/// `/healthz` and its like: the server answers, so it is alive; what it needs to be ready was there before
-/// it listened.
-fn health(call: &Call, kind: &str, path: &str) -> Reply {
-    let checks = ["ping"];
-    match path.strip_prefix('/').and_then(|p| p.strip_prefix(kind)) {
-        Some("") => {}
-        Some(rest) if checks.iter().any(|c| rest.strip_prefix('/') == Some(c)) => {
-            return Reply::text(200, "ok");
-        }
-        _ => return Reply::no_such_path(),
-    }
-    if !call.query.has("verbose") {
-        return Reply::text(200, "ok");
-    }
-    let mut text = String::new();
-    for check in checks {
-        text.push_str("[+]");
-        text.push_str(check);
-        text.push_str(" ok\n");
-    }
-    text.push_str(kind);
-    text.push_str(" check passed\n");
-    Reply::text(200, text)
-}
-
 /// `/`: where one can go.
 fn index(call: &Call) -> Reply {
     let registry = call.api.registry.load();
@@ -93,9 +66,7 @@ fn index(call: &Call) -> Reply {
             }
         }
     }
-    for kind in HEALTH {
-        paths.extend([format!("/{kind}"), format!("/{kind}/ping")]);
-    }
+    paths.extend(health::paths());
     paths.extend(["/metrics", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/version"].map(str::to_owned));
     paths.extend([pki::OPENID_CONFIG_PATH, pki::JWKS_PATH].map(str::to_owned));
     paths.sort();

@@ -1,9 +1,9 @@
 //! Who owns which field: `metadata.managedFields`, kept by the `merge` crate.
 
 use crate::call::Call;
-use crate::codec::Codec;
+use crate::codec::{Codec, resets_managed_fields};
 use crate::resource::{Served, Target};
-use crate::write::WriteOptions;
+use crate::write::{Given, WriteOptions};
 use merge::fields::{Filter, Set};
 use merge::managed::{self, Applied, Write};
 use merge::types::Trust;
@@ -72,9 +72,10 @@ pub(crate) fn update(
     call: &Call,
     target: &Target,
     live: Option<&Value>,
-    new: &mut Value,
+    new: &mut Given,
     options: &WriteOptions,
 ) {
+    let Given { object: new, has_unshown } = new;
     let served = &target.served;
     if served.codec.is_typed() && !served.is_hub() {
         // What the stored version adds or rewrites is seen, and so owned, in this version too. One that cannot be
@@ -85,7 +86,22 @@ pub(crate) fn update(
             *new = through;
         }
     }
-    with_write(call, target, options, |write| managed::update(write, live.unwrap_or(write.empty), new));
+    let track = |new: &mut Value| {
+        with_write(call, target, options, |write| managed::update(write, live.unwrap_or(write.empty), new));
+    };
+    if !*has_unshown {
+        return track(new);
+    }
+    let mut shown = new.clone();
+    served.codec.shown_form(&mut shown);
+    if resets_managed_fields(new)
+        && let Some(metadata) = shown.object_at("metadata")
+    {
+        metadata.set("managedFields", Value::Array(Vec::new()));
+    }
+    track(&mut shown);
+    let managed_fields = shown.get_mut("metadata").and_then(|m| m.remove("managedFields"));
+    Applied::put_managed_fields(managed_fields, new);
 }
 
 /// Takes note of what a request of a kind of its own says, which nothing stores: a TokenRequest.

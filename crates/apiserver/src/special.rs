@@ -220,7 +220,10 @@ fn decode_action(
         api_versions.iter().find(|v| **v == said).or(api_versions.first()).copied().unwrap_or_default();
     let (codec, row) = Codec::of_action(api_version, kind, go_type);
     let decoded = codec.decode(&row, encoding, body, validation != FieldValidation::Ignore)?;
-    let object = crate::write::accept_decoded(call, &row, decoded, validation)?;
-    call.audit_object(&codec, &object);
-    Ok(object)
+    let mut given = crate::write::accept_decoded(call, &row, decoded, validation)?;
+    if given.has_unshown {
+        codec.shown_form(&mut given.object);
+    }
+    call.audit_object(&codec, &given.object);
+    Ok(given.object)
 }

@@ -115,13 +115,23 @@ impl WriteOptions {
     }
 }
 
+/// An object as a writer gave it, with defaults.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// The object.
+    pub object: Value,
+    /// Whether it may hold empty lists and maps that JSON does not show. Hooks and plugins tell them from none; who
+    /// owns fields, webhooks and policies do not see them, and storing the object drops them.
+    pub has_unshown: bool,
+}
+
 /// Reads a body as an object of the target: strictly decoded, of the right kind and version, defaulted.
 pub fn decode(
     call: &Call,
     served: &Served,
     body: &Bytes,
     validation: FieldValidation,
-) -> Result<Value, Status> {
+) -> Result<Given, Status> {
     let encoding = body_encoding(call.header(header::CONTENT_TYPE), &Encoding::ALL)?;
     let row = &served.row;
     let decoded = served.codec.decode(row, encoding, body, validation != FieldValidation::Ignore)?;
@@ -134,8 +144,8 @@ pub fn accept_decoded(
     row: &kinds::Row,
     decoded: Decoded,
     validation: FieldValidation,
-) -> Result<Value, Status> {
-    let Decoded { mut object, strict } = decoded;
+) -> Result<Given, Status> {
+    let Decoded { mut object, has_unshown, strict } = decoded;
     if !strict.is_empty() {
         match validation {
             FieldValidation::Ignore => {}
@@ -155,7 +165,7 @@ pub fn accept_decoded(
         }
     }
     (row.hooks.default)(&mut object);
-    Ok(object)
+    Ok(Given { object, has_unshown })
 }
 
 /// The context in which hooks run.
@@ -424,7 +434,7 @@ pub async fn commit(
         metadata.remove("resourceVersion");
     }
     hub.codec.stored_form(object);
-    let plain = Bytes::from(hub.codec.to_stored(&hub.row, object));
+    let plain = Bytes::from(hub.codec.to_stored(object));
     hub.default(object);
     let entry = Entry::new(cache_key, 0, plain.clone(), head(&hub.row, object));
     if dry_run {
@@ -484,7 +494,7 @@ pub fn unwritten(hub: &Hub, object: &Value, revision: u64) -> Written {
         metadata.remove("resourceVersion");
     }
     hub.codec.stored_form(&mut object);
-    let plain = Bytes::from(hub.codec.to_stored(&hub.row, &object));
+    let plain = Bytes::from(hub.codec.to_stored(&object));
     hub.default(&mut object);
     Written { entry: Entry::new(key, revision, plain, head(&hub.row, &object)).into() }
 }
@@ -498,5 +508,5 @@ pub fn is_same(hub: &Hub, object: &mut Value, entry: &Entry) -> bool {
         metadata.remove("resourceVersion");
     }
     hub.codec.stored_form(object);
-    hub.codec.to_stored(&hub.row, object) == entry.stored
+    hub.codec.to_stored(object) == entry.stored
 }

@@ -32,7 +32,13 @@ pub enum Malformed {
 pub fn decode(metadata: &Value, malformed: Malformed) -> Result<(Value, Vec<String>), String> {
     let types = Types::builtin();
     let Some(ty) = object_meta_type() else { return Ok((metadata.clone(), Vec::new())) };
-    let read = |v: &Value| schema::decode_value(types, ty, v, Unknown::Report);
+    let read = |v: &Value| {
+        let mut decoded = schema::decode_value(types, ty, v, Unknown::Report)?;
+        if decoded.has_unshown {
+            schema::shown_form(types, ty, &mut decoded.value);
+        }
+        Ok::<_, schema::DecodeError>(decoded)
+    };
     match read(metadata) {
         Ok(decoded) => {
             let paths = decoded

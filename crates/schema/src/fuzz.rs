@@ -2,7 +2,7 @@
 
 use crate::{
     TypeId, Types, Unknown, decode_json, decode_message, decode_protobuf, decode_value, encode_json,
-    encode_message, is_normal, normalize, stored_form,
+    encode_message, is_normal, normalize, shown_form, stored_form,
 };
 use value::Value;
 
@@ -10,6 +10,9 @@ use value::Value;
 pub fn json(ty: TypeId, text: &[u8]) {
     let types = Types::builtin();
     if let Ok(decoded) = decode_json(types, ty, text, Unknown::Report) {
+        let mut shown = decoded.value.clone();
+        shown_form(types, ty, &mut shown);
+        assert!(decoded.has_unshown == (shown != decoded.value), "what JSON does not show is told");
         check(types, ty, &decoded.value);
     }
     if let Ok(tree) = value::json::parse(text)
@@ -17,6 +20,7 @@ pub fn json(ty: TypeId, text: &[u8]) {
     {
         let decoded = decode_value(types, ty, &tree, Unknown::Report).expect("a normal tree can be read");
         assert!(decoded.value == tree, "a normal tree is what it is");
+        assert!(!decoded.has_unshown, "a normal tree is shown");
         assert!(decoded.strict_errors.is_empty(), "a normal tree is known");
     }
 }
@@ -38,7 +42,10 @@ fn check(types: &Types, ty: TypeId, value: &Value) {
     let mut text = Vec::new();
     encode_json(types, ty, value, &mut text);
     let again = decode_json(types, ty, &text, Unknown::Report).expect("what was written can be read");
-    assert!(again.value == *value, "JSON changes nothing");
+    let mut shown = value.clone();
+    shown_form(types, ty, &mut shown);
+    assert!(again.value == shown, "JSON changes nothing but what it does not show");
+    assert!(!again.has_unshown, "what is written is shown");
     assert!(again.strict_errors.is_empty(), "what is written is known");
     let mut bytes = Vec::new();
     encode_message(types, ty, value, &mut bytes);

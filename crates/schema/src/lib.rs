@@ -17,7 +17,7 @@ mod zero;
 pub use conform::conform;
 pub use error::{DecodeError, DecodeErrorKind};
 pub use json::{Decoded, Unknown, decode_json, decode_value, encode_json};
-pub use normalize::{is_normal, normalize, stored_form};
+pub use normalize::{is_normal, normalize, shown_form, stored_form};
 pub use protobuf::{decode_message, decode_protobuf, encode_message, encode_protobuf};
 pub use types::{Field, ListType, Shape, Struct, Type, TypeId, Types};
 

@@ -4,7 +4,7 @@
 
 use crate::special::{base64, duration, quantity, time};
 use crate::types::{Shape, Struct, TypeId, Types};
-use crate::zero::{is_kept, zero, zero_field};
+use crate::zero::{is_kept, is_unshown_empty, zero, zero_field};
 use std::borrow::Cow;
 use value::{Map, Str, Value};
 
@@ -12,9 +12,15 @@ use value::{Map, Str, Value};
 /// fields that the type does not have; quantities, times and durations are canonical.
 ///
 /// A value of a wrong type becomes zero, a malformed quantity or time stays: what comes from outside is to be
-/// decoded first. Idempotent.
+/// decoded first. Empty lists and maps stay, whether they are printed or not. Idempotent.
 pub fn normalize(types: &Types, ty: TypeId, value: &mut Value) {
     Walk { types, nil: Nil::AsIs }.value(ty, value);
+}
+
+/// The same without the empty lists and maps that are not printed: Go's JSON form as clients, webhooks,
+/// policies and the owners of fields see it.
+pub fn shown_form(types: &Types, ty: TypeId, value: &mut Value) {
+    Walk { types, nil: Nil::Shown }.value(ty, value);
 }
 
 /// Brings a tree into the form that it has after it was stored: Go's JSON form with empty lists and maps nil,
@@ -90,6 +96,8 @@ fn is_normal_struct(types: &Types, s: &Struct, map: &Map) -> bool {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Nil {
     AsIs,
+    /// As JSON leaves them.
+    Shown,
     /// As protobuf leaves them.
     Stored,
 }
@@ -163,7 +171,9 @@ impl Walk<'_> {
             if !(field.pointer && value.is_null()) {
                 self.value(field.ty, value);
             }
-            if is_kept(self.types, field, value) {
+            let stays = is_kept(self.types, field, value)
+                || (self.nil == Nil::AsIs && is_unshown_empty(self.types, field, value));
+            if stays {
                 have |= 1 << rank;
             } else {
                 is_whole = false;

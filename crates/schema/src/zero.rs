@@ -63,6 +63,18 @@ pub(crate) fn is_kept(types: &Types, field: &Field, value: &Value) -> bool {
     !field.omitzero || *value != zero(types, field.ty)
 }
 
+/// Whether a field holds an empty list or map that is not printed: Go's code tells it from none at all.
+pub(crate) fn is_unshown_empty(types: &Types, field: &Field, value: &Value) -> bool {
+    let is_empty = match value {
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    };
+    let collects =
+        || matches!(types.shape(field.ty), Shape::List(_) | Shape::MessageList(_) | Shape::Map { .. });
+    is_empty && !field.pointer && collects() && (field.omitempty || field.omitzero)
+}
+
 /// Whether Go's `omitempty` knows an empty value of the type: structs are never empty.
 const fn can_be_empty(shape: &Shape) -> bool {
     matches!(

@@ -292,6 +292,7 @@ pub(super) fn shown(
     match served {
         Some(served) => {
             served.try_from_hub(&mut object)?;
+            served.codec.shown_form(&mut object);
             served.codec.stamp(&mut object);
         }
         None => {

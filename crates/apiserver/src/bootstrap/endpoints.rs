@@ -59,7 +59,7 @@ fn lease(api: &Api, key: &str, ip: IpAddr) -> Result<Bytes, String> {
     lease.set("subsets", Value::Array(vec![map([("addresses", address)])]));
     hub.codec.normalize(&mut lease);
     hub.codec.stored_form(&mut lease);
-    let plain = Bytes::from(hub.codec.to_stored(&hub.row, &lease));
+    let plain = Bytes::from(hub.codec.to_stored(&lease));
     hub.transform.seal(key, plain).map_err(|e| format!("cannot encrypt the lease {key}: {e}"))
 }
 

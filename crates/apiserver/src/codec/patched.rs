@@ -40,7 +40,7 @@ impl Codec {
             && schema::is_normal(Types::builtin(), ty, &patched)
         {
             // Its document would be read as what it is.
-            return Ok(Decoded { object: patched, strict: Vec::new() });
+            return Ok(Decoded::plain(patched));
         }
         let patched = &patched;
         let mut object = patched.clone();
@@ -89,12 +89,10 @@ impl Codec {
         if named && (api_version, kind) != (self.api_version.as_str(), self.kind.as_str()) {
             return Err(refuse(self.foreign_kind(&object, api_version, kind)));
         }
-        let resets = resets_managed_fields(patched);
         let mut decoded = match self.ty {
             Some(ty) => {
-                let decoded = schema::decode_value(Types::builtin(), ty, &object, Unknown::Report)
-                    .map_err(|e| refuse(e.to_string()))?;
-                Decoded { object: decoded.value, strict: decoded.strict_errors }
+                let decoded = schema::decode_value(Types::builtin(), ty, &object, Unknown::Report);
+                Decoded::from(decoded.map_err(|e| refuse(e.to_string()))?)
             }
             None => self.decode_json(row, &json::to_vec(&object), b"", true)?,
         };
@@ -106,9 +104,6 @@ impl Codec {
             return Err(refuse(format!("strict decoding error: {}", decoded.strict.join(", "))));
         }
         self.stamp(&mut decoded.object);
-        if resets && let Some(metadata) = decoded.object.object_at("metadata") {
-            metadata.set("managedFields", Value::Array(Vec::new()));
-        }
         Ok(decoded)
     }
 

@@ -186,7 +186,7 @@ impl Custom {
         {
             prune::default(&mut object, &version.schema);
         }
-        Ok(Decoded { object, strict: prune::words(unknown).collect() })
+        Ok(Decoded { object, has_unshown: false, strict: prune::words(unknown).collect() })
     }
 
     /// Upstream's `unstructuredSchemaCoercer`.

@@ -32,11 +32,12 @@ pub(super) async fn create(call: &Call, target: &Target, body: Body) -> Result<R
     }
     let options = WriteOptions::read(call, OptionsKind::Create)?;
     let body = read_body(call, body).await?;
-    let mut object = write::decode(call, served, &body, options.validation)?;
-    write::wipe_system_fields(&mut object);
-    write::match_namespace(call, served, &mut object)?;
-    call.audit_object(&served.codec, &object);
-    crate::managed::update(call, target, None, &mut object, &options);
+    let mut given = write::decode(call, served, &body, options.validation)?;
+    write::wipe_system_fields(&mut given.object);
+    write::match_namespace(call, served, &mut given.object)?;
+    call.audit_object(&served.codec, &given.object);
+    crate::managed::update(call, target, None, &mut given, &options);
+    let mut object = given.object;
     let context = write::context(call, target);
     let errors = (served.row.hooks.validate_create)(&context, &object);
     if !errors.is_empty() {

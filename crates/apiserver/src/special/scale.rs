@@ -9,7 +9,7 @@ use crate::render::typed_reply;
 use crate::reply::Reply;
 use crate::resource::{Hub, Target};
 use crate::verbs::{get, update};
-use crate::write::{OptionsKind, WriteOptions};
+use crate::write::{Given, OptionsKind, WriteOptions};
 use bytes::Bytes;
 use http::header;
 use meta::field::{Error, Path};
@@ -181,9 +181,10 @@ fn scaled(
     } else if let Some(spec) = new.object_at("spec") {
         spec.set("replicas", replicas);
     }
+    let mut new = Given { object: new, has_unshown: false };
     crate::managed::update(call, target, Some(live), &mut new, options);
-    keep_times(live, &mut new);
-    Ok(new)
+    keep_times(live, &mut new.object);
+    Ok(new.object)
 }
 
 /// Upstream's handler of scales knows only the times of the entries that were there before.

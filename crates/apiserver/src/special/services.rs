@@ -232,7 +232,7 @@ fn remove_address(call: &Call, ip: &str, txn: &mut Option<Txn>) {
 fn encode(hub: &Hub, key: &str, mut object: Value) -> Result<bytes::Bytes, Status> {
     hub.codec.normalize(&mut object);
     hub.codec.stored_form(&mut object);
-    let plain = bytes::Bytes::from(hub.codec.to_stored(&hub.row, &object));
+    let plain = bytes::Bytes::from(hub.codec.to_stored(&object));
     hub.transform.seal(key, plain).map_err(Status::internal_error)
 }
 

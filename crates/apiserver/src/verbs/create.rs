@@ -33,29 +33,25 @@ pub(crate) async fn create(
         &crate::negotiate::Encoding::ALL,
     )?;
     let options = WriteOptions::read(call, OptionsKind::Create)?;
-    let mut object = write::decode(call, &target.served, body, options.validation)?;
-    write::wipe_system_fields(&mut object);
-    write::match_namespace(call, &target.served, &mut object)?;
-    call.audit_object(&target.served.codec, &object);
-    write::dedup_owner_references(call, &mut object, false);
-    let written = create_object(call, target, hub, object, &options, true).await?;
+    let mut given = write::decode(call, &target.served, body, options.validation)?;
+    write::wipe_system_fields(&mut given.object);
+    write::match_namespace(call, &target.served, &mut given.object)?;
+    call.audit_object(&target.served.codec, &given.object);
+    write::dedup_owner_references(call, &mut given.object, false);
+    managed::update(call, target, None, &mut given, &options);
+    let written = create_object(call, target, hub, given.object, &options).await?;
     call.entry_reply(201, accepted, &target.served, hub, &written.entry)
 }
 
-/// Makes an object of the served version: from managed fields to the commit. `track` is false where the
-/// caller (apply) has computed managed fields already.
+/// Makes an object of the served version: from admission to the commit.
 pub(crate) async fn create_object(
     call: &Call,
     target: &Target,
     hub: &Arc<Hub>,
     mut object: Value,
     options: &WriteOptions,
-    track: bool,
 ) -> Result<Written, Status> {
     let served = &target.served;
-    if track {
-        managed::update(call, target, None, &mut object, options);
-    }
     served.to_hub(&mut object)?;
     let name = object.at("metadata").at("name").str().to_owned();
     let mut attributes = Attributes::new(call, target, Operation::Create, &name, options.dry_run);

@@ -164,9 +164,9 @@ impl Patch {
             check_config(call, target, config, duplicate.as_deref(), options)?;
             let live = live.unwrap_or(&Value::Null);
             let decoded = served.codec.decode_patched(&served.row, live, object, Via::Applied, &[], false)?;
-            let mut object = write::accept_decoded(call, &served.row, decoded, FieldValidation::Ignore)?;
-            self.place(call, target, &mut object)?;
-            return Ok(object);
+            let mut given = write::accept_decoded(call, &served.row, decoded, FieldValidation::Ignore)?;
+            self.place(call, target, &mut given.object)?;
+            return Ok(given.object);
         }
         let Some(live) = live else {
             return Err(Status::not_found(&served.group_resource(), &call.info.name));
@@ -186,10 +186,10 @@ impl Patch {
         };
         let strict = options.validation == FieldValidation::Strict;
         let decoded = served.codec.decode_patched(&served.row, live, patched, via, &self.faults, strict)?;
-        let mut object = write::accept_decoded(call, &served.row, decoded, options.validation)?;
-        managed::update(call, target, Some(live), &mut object, options);
-        self.place(call, target, &mut object)?;
-        Ok(object)
+        let mut given = write::accept_decoded(call, &served.row, decoded, options.validation)?;
+        managed::update(call, target, Some(live), &mut given, options);
+        self.place(call, target, &mut given.object)?;
+        Ok(given.object)
     }
 
     /// A patch cannot move the object.

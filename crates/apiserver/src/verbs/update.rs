@@ -37,17 +37,17 @@ pub(crate) async fn update(
     let options = WriteOptions::read(call, OptionsKind::Update)?;
     let served = &target.served;
     let mut given = write::decode(call, served, body, options.validation)?;
-    write::match_namespace(call, served, &mut given)?;
-    call.audit_object(&served.codec, &given);
-    write::check_name(call, &given)?;
-    write::dedup_owner_references(call, &mut given, false);
+    write::match_namespace(call, served, &mut given.object)?;
+    call.audit_object(&served.codec, &given.object);
+    write::check_name(call, &given.object)?;
+    write::dedup_owner_references(call, &mut given.object, false);
     let mut make = |live: Option<&Value>| {
-        let mut object = given.clone();
         if let Some(live) = live {
-            check_uid(call, target, &object, live, options.dry_run)?;
+            check_uid(call, target, &given.object, live, options.dry_run)?;
         }
-        managed::update(call, target, live, &mut object, &options);
-        Ok(object)
+        let mut new = given.clone();
+        managed::update(call, target, live, &mut new, &options);
+        Ok(new.object)
     };
     let (code, written) = change(call, target, hub, &mut make, &options, true, Create::IfAllowed).await?;
     call.entry_reply(code, accepted, served, hub, &written.entry)
@@ -116,7 +116,7 @@ pub(crate) async fn change(
             }
             let object = make(None)?;
             crate::access::authorize_create(call, target)?;
-            let written = create::create_object(call, target, hub, object, options, false).await?;
+            let written = create::create_object(call, target, hub, object, options).await?;
             return Ok((201, written));
         };
         let tried = change_once(call, target, hub, &entry, make, options, versions_count).await;

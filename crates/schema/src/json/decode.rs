@@ -8,7 +8,7 @@ use super::cursor::{Cursor, StringToken};
 use super::strict::{Path, Step, StrictErrors};
 use crate::fields::{Fields, Open};
 use crate::types::{Shape, Struct, TypeId, Types};
-use crate::zero::{is_kept, zero};
+use crate::zero::{is_kept, is_unshown_empty, zero};
 use crate::{DEPTH_MAX, DecodeError};
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -30,8 +30,10 @@ pub enum Unknown {
 /// A decoded object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decoded {
-    /// The tree in Go's JSON form.
+    /// The tree in Go's JSON form, with the empty lists and maps that JSON would not show.
     pub value: Value,
+    /// Whether there are any such: if not, [`crate::shown_form`] would change nothing.
+    pub has_unshown: bool,
     /// `unknown field "…"` and `duplicate field "…"`, in document order, each once, at most 100.
     pub strict_errors: Vec<String>,
 }
@@ -52,7 +54,9 @@ pub fn decode_json(types: &Types, ty: TypeId, data: &[u8], unknown: Unknown) -> 
     }
     match outcome {
         Ok(value) => match decoder.saved {
-            None => Ok(Decoded { value, strict_errors: decoder.errors.errors }),
+            None => {
+                Ok(Decoded { value, has_unshown: decoder.has_unshown, strict_errors: decoder.errors.errors })
+            }
             Some(error) => Err(error),
         },
         // Go looks for errors of syntax before anything else.
@@ -115,6 +119,8 @@ pub(super) struct Decoder<'a> {
     fatal: Option<DecodeError>,
     fields: Fields,
     depth: usize,
+    /// Whether a field holds an empty list or map that JSON does not show.
+    has_unshown: bool,
     /// How many fields came again and were decoded over their former value.
     merges: usize,
 }
@@ -133,6 +139,7 @@ impl<'a> Decoder<'a> {
             fatal: None,
             fields: Fields::new(),
             depth: 0,
+            has_unshown: false,
             merges: 0,
         }
     }
@@ -285,6 +292,9 @@ impl<'a> Decoder<'a> {
         };
         self.path.steps.pop();
         if is_kept(self.types, field, &value) {
+            self.fields.push(open, rank, value);
+        } else if is_unshown_empty(self.types, field, &value) {
+            self.has_unshown = true;
             self.fields.push(open, rank, value);
         }
         Ok(())

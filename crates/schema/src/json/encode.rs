@@ -1,10 +1,12 @@
 //! Writing JSON in Go's field order.
 
 use crate::types::{Shape, Struct, TypeId, Types};
+use crate::zero::is_unshown_empty;
 use value::{Map, Value, json};
 
 /// Writes a tree of a type as Go's `json.Marshal` would print the object: fields in Go order (`kind` and
-/// `apiVersion` first), map keys sorted, no white space. The tree must be in Go's JSON form.
+/// `apiVersion` first), map keys sorted, no white space. The tree must be in Go's JSON form; empty lists and maps
+/// that it does not show are left out.
 pub fn encode_json(types: &Types, ty: TypeId, value: &Value, out: &mut Vec<u8>) {
     Encoder { types, slots: Vec::with_capacity(128), out, splice: None }.value(ty, value);
 }
@@ -174,6 +176,9 @@ impl<'v> Encoder<'_, 'v, '_> {
                 continue;
             }
             let Some(value) = value else { continue };
+            if is_unshown_empty(self.types, field, value) {
+                continue;
+            }
             if level == Level::Metadata
                 && let Some(splice) = &mut self.splice
             {

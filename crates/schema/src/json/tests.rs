@@ -1,5 +1,5 @@
 use super::*;
-use crate::{DecodeErrorKind, Types, normalize};
+use crate::{DecodeErrorKind, Types, normalize, shown_form};
 use value::json;
 
 fn decode(kind: (&str, &str, &str), text: &str) -> Result<Decoded, crate::DecodeError> {
@@ -259,8 +259,36 @@ fn normalisation_restores_gos_form() {
     normalize(types, ty, &mut tree);
     assert_eq!(
         json::to_string(&tree),
+        r#"{"metadata":{"deletionTimestamp":"2019-12-31T23:00:00Z"},"spec":{"containers":[{"env":[],"name":"a","resources":{"limits":{"cpu":"1","m":"2"}}}],"overhead":{}},"status":{}}"#
+    );
+    shown_form(types, ty, &mut tree);
+    assert_eq!(
+        json::to_string(&tree),
         r#"{"metadata":{"deletionTimestamp":"2019-12-31T23:00:00Z"},"spec":{"containers":[{"name":"a","resources":{"limits":{"cpu":"1","m":"2"}}}]},"status":{}}"#
     );
+}
+
+#[test]
+fn empty_lists_and_maps_are_kept_told_and_not_written() {
+    let types = Types::builtin();
+    let ty = types.by_kind("", "v1", "Pod").unwrap();
+    for (text, has_unshown) in [
+        (r#"{"metadata":{"labels":{}},"spec":{"containers":[]},"status":{}}"#, true),
+        (r#"{"metadata":{},"spec":{"containers":[{"env":[],"name":"a","resources":{}}]},"status":{}}"#, true),
+        // What is printed when it is empty is no secret; neither are empty structs.
+        (r#"{"metadata":{},"spec":{"containers":[],"securityContext":{}},"status":{}}"#, false),
+        (r#"{"metadata":{},"spec":{"containers":null},"status":{}}"#, false),
+    ] {
+        let decoded = crate::decode_json(types, ty, text.as_bytes(), crate::Unknown::Report).unwrap();
+        assert_eq!(decoded.has_unshown, has_unshown, "{text}");
+        assert_eq!(json::to_string(&decoded.value), text);
+        let mut out = Vec::new();
+        encode_json(types, ty, &decoded.value, &mut out);
+        let mut shown = decoded.value;
+        shown_form(types, ty, &mut shown);
+        assert_eq!(json::parse(&out).unwrap(), shown, "{text}");
+        assert_eq!(json::to_string(&shown) == text, !has_unshown);
+    }
 }
 
 #[test]

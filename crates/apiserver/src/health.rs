@@ -1,0 +1,228 @@
+//! How the server fares: named checks behind `/healthz`, `/livez` and `/readyz`.
+//!
+//! Upstream: `k8s.io/apiserver/pkg/server/healthz`; names and order are its own. Of its hooks after the start there
+//! are those whose work is done here, too. Unlike upstream's, one that has failed is tried again.
+
+use crate::api::Api;
+use crate::call::Call;
+use crate::reply::Reply;
+use parking_lot::Mutex;
+use std::time::{Duration, Instant};
+
+/// The paths, without their slash.
+pub(crate) const KINDS: [&str; 3] = ["healthz", "livez", "readyz"];
+
+/// How long a store may take to answer, as upstream's `--etcd-healthcheck-timeout`.
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A store in another process is asked once in this time, however often the server is.
+const STORE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What must have been done before the server is healthy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hook {
+    /// The namespaces of the system are there.
+    Namespaces,
+    /// What others need in order to trust the cluster is there.
+    Authorities,
+    /// The RBAC policy is there.
+    Policy,
+    /// The priority classes of the system are there.
+    PriorityClasses,
+    /// Flow schemas and priority levels are there.
+    Flow,
+    /// The Service `kubernetes` is there.
+    Services,
+    /// The Service range is there.
+    ServiceRange,
+}
+
+const HOOKS: [(Hook, &str); 7] = [
+    (Hook::Namespaces, "poststarthook/start-system-namespaces-controller"),
+    (Hook::Authorities, "poststarthook/start-cluster-authentication-info-controller"),
+    (Hook::Policy, "poststarthook/rbac/bootstrap-roles"),
+    (Hook::PriorityClasses, "poststarthook/scheduling/bootstrap-system-priority-classes"),
+    (Hook::Flow, "poststarthook/priority-and-fairness-config-producer"),
+    (Hook::Services, "poststarthook/bootstrap-controller"),
+    (Hook::ServiceRange, "poststarthook/start-kubernetes-service-cidr-controller"),
+];
+
+/// What the server knows of itself.
+#[derive(Debug, Default)]
+pub struct Health {
+    done: Mutex<[bool; HOOKS.len()]>,
+    /// Why caches no longer follow the store.
+    feed: Mutex<Option<String>>,
+    /// What the store last said, and when; whoever asks it holds the lock.
+    store: tokio::sync::Mutex<Option<(Instant, Result<(), store::Error>)>>,
+}
+
+impl Health {
+    /// Notes how a hook came out.
+    pub(crate) fn note(&self, hook: Hook, is_done: bool) {
+        self.done.lock()[hook as usize] = is_done;
+    }
+
+    /// Whether every hook has done its work.
+    pub(crate) fn all_done(&self) -> bool {
+        self.done.lock().iter().all(|done| *done)
+    }
+
+    /// Notes that the caches do not follow the store any more.
+    pub(crate) fn feed_ended(&self, error: &store::Error) {
+        *self.feed.lock() = Some(error.to_string());
+    }
+
+    /// What the store says of itself.
+    async fn store(&self, api: &Api) -> Result<(), store::Error> {
+        // One in this process knows at once.
+        let answer = match api.store.health().now() {
+            Ok(known) => return known,
+            Err(answer) => answer,
+        };
+        let mut last = self.store.lock().await;
+        if let Some((_, said)) = last.as_ref().filter(|(when, _)| when.elapsed() < STORE_INTERVAL) {
+            return said.clone();
+        }
+        let late = || {
+            let message = "context deadline exceeded".to_owned();
+            Err(store::Error::Unavailable { message, maybe_applied: false })
+        };
+        let said = tokio::time::timeout(STORE_TIMEOUT, answer).await.unwrap_or_else(|_| late());
+        *last = Some((Instant::now(), said.clone()));
+        said
+    }
+}
+
+/// A check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Check {
+    /// The server answers.
+    Ping,
+    /// It can say what it does: lines are written at once, and a server that cannot write hangs.
+    Log,
+    /// The store answers.
+    Store,
+    /// The store takes writes.
+    StoreReadiness,
+    /// The caches follow the store.
+    Caches,
+    /// Something done after the start.
+    Hook(Hook),
+    /// The server is to stay.
+    Shutdown,
+}
+
+impl Check {
+    /// Those of a path, in upstream's order.
+    fn all(kind: &str) -> Vec<Self> {
+        let is_readiness = kind == "readyz";
+        let mut all = vec![Self::Ping, Self::Log, Self::Store];
+        all.extend(is_readiness.then_some([Self::StoreReadiness, Self::Caches]).into_iter().flatten());
+        all.extend(HOOKS.map(|(hook, _)| Self::Hook(hook)));
+        all.extend(is_readiness.then_some(Self::Shutdown));
+        all
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::Log => "log",
+            Self::Store => "etcd",
+            Self::StoreReadiness => "etcd-readiness",
+            Self::Caches => "informer-sync",
+            Self::Hook(hook) => HOOKS[hook as usize].1,
+            Self::Shutdown => "shutdown",
+        }
+    }
+
+    async fn run(self, api: &Api) -> Result<(), String> {
+        let reading = |error| format!("error getting data from etcd: {error}");
+        match self {
+            Self::Ping | Self::Log => Ok(()),
+            Self::Store => match api.health.store(api).await {
+                // It reads and deletes; a new start would not help.
+                Err(store::Error::NoSpace) => Ok(()),
+                said => said.map_err(reading),
+            },
+            Self::StoreReadiness => api.health.store(api).await.map_err(|error| match error {
+                store::Error::NoSpace => error.to_string(),
+                other => reading(other),
+            }),
+            Self::Caches => match &*api.health.feed.lock() {
+                None => Ok(()),
+                Some(error) => Err(format!("the caches do not follow the store any more: {error}")),
+            },
+            Self::Hook(hook) if api.health.done.lock()[hook as usize] => Ok(()),
+            Self::Hook(_) => Err("not finished".into()),
+            Self::Shutdown if *api.stopping.borrow() => Err("process is shutting down".into()),
+            Self::Shutdown => Ok(()),
+        }
+    }
+}
+
+/// What the component `etcd-0` of `kubectl get componentstatuses` says: an error, if the store does not answer.
+pub(crate) async fn store(api: &Api) -> Result<(), String> {
+    Check::Store.run(api).await
+}
+
+/// The paths of all checks.
+pub(crate) fn paths() -> impl Iterator<Item = String> {
+    KINDS.into_iter().flat_map(|kind| {
+        let of_check = move |check: Check| format!("/{kind}/{}", check.name());
+        std::iter::once(format!("/{kind}")).chain(Check::all(kind).into_iter().map(of_check))
+    })
+}
+
+/// Answers a request for one of the paths, `kind` being its first part.
+pub(crate) async fn answer(call: &Call, kind: &str, path: &str) -> Reply {
+    let checks = Check::all(kind);
+    match path.strip_prefix('/').and_then(|path| path.strip_prefix(kind)) {
+        Some("") => all(call, kind, &checks).await,
+        Some(rest) => match checks.into_iter().find(|check| rest.strip_prefix('/') == Some(check.name())) {
+            Some(check) => match check.run(&call.api).await {
+                Ok(()) => Reply::text(200, "ok"),
+                Err(error) => Reply::text(500, format!("internal server error: {error}\n")),
+            },
+            None => Reply::no_such_path(),
+        },
+        None => Reply::no_such_path(),
+    }
+}
+
+async fn all(call: &Call, kind: &str, checks: &[Check]) -> Reply {
+    let excluded: Vec<&str> = call.query.all("exclude").map(|name| name.as_str()).collect();
+    let mut text = String::new();
+    let mut failed = Vec::new();
+    for check in checks {
+        let name = check.name();
+        let line = if excluded.contains(&name) {
+            format!("[+]{name} excluded: ok\n")
+        } else if let Err(error) = check.run(&call.api).await {
+            failed.push(format!("{name}: {error}"));
+            // Anybody may read this; who may know more asks for the check by its name.
+            format!("[-]{name} failed: reason withheld\n")
+        } else {
+            format!("[+]{name} ok\n")
+        };
+        text.push_str(&line);
+    }
+    let mut unknown: Vec<String> = excluded
+        .iter()
+        .filter(|name| !checks.iter().any(|check| check.name() == **name))
+        .map(|name| format!("{name:?}"))
+        .collect();
+    unknown.sort();
+    unknown.dedup();
+    if !unknown.is_empty() {
+        let names = unknown.join(",");
+        text.push_str(&format!("warn: some health checks cannot be excluded: no matches for {names}\n"));
+    }
+    if !failed.is_empty() {
+        tracing::info!(failed = failed.join("; "), "{kind} check failed");
+        return Reply::text(500, format!("{text}{kind} check failed\n"));
+    }
+    if !call.query.has("verbose") {
+        return Reply::text(200, "ok");
+    }
+    Reply::text(200, format!("{text}{kind} check passed\n"))
+}
