@@ -1,5 +1,9 @@
-//! What is made of all policies (or webhooks): made anew in the background when one changes, so that no
-//! request waits for a compiler. A change counts soon after it was made; upstream takes up to a second.
+//! What is made of all policies (or webhooks): made anew when one changes.
+//!
+//! Policies in the background, so that no request waits for a compiler: a change counts soon after it was made;
+//! upstream takes up to a second. Webhooks by the request that sees the change, as upstream does
+//! (`k8s.io/apiserver/pkg/admission/configuration/*_webhook_manager.go`): who took one away is not refused by it
+//! any more, and there is little to compile.
 
 use crate::api::Api;
 use crate::call::Call;
@@ -26,21 +30,43 @@ struct Inner<T> {
     resources: &'static [&'static str],
     hubs: OnceLock<Vec<Arc<Hub>>>,
     make: fn(&Objects) -> T,
+    /// Whether the request that sees a change waits until it counts.
+    at_once: bool,
     made: Mutex<Option<Made<T>>>,
     busy: AtomicBool,
 }
 
 impl<T: Send + Sync + 'static> Compiled<T> {
-    pub(super) fn new(
+    /// Something that is costly to make.
+    pub(super) fn in_background(
         group: &'static str,
         resources: &'static [&'static str],
         make: fn(&Objects) -> T,
+    ) -> Self {
+        Self::new(group, resources, make, false)
+    }
+
+    /// Something that is quickly made.
+    pub(super) fn at_once(
+        group: &'static str,
+        resources: &'static [&'static str],
+        make: fn(&Objects) -> T,
+    ) -> Self {
+        Self::new(group, resources, make, true)
+    }
+
+    fn new(
+        group: &'static str,
+        resources: &'static [&'static str],
+        make: fn(&Objects) -> T,
+        at_once: bool,
     ) -> Self {
         Self(Arc::new(Inner {
             group,
             resources,
             hubs: OnceLock::new(),
             make,
+            at_once,
             made: Mutex::new(None),
             busy: AtomicBool::new(false),
         }))
@@ -54,6 +80,9 @@ impl<T: Send + Sync + 'static> Compiled<T> {
         let Some((versions, made)) = made else { return Some(inner.rebuild(hubs)) };
         if versions.iter().zip(hubs).all(|(v, hub)| *v == hub.cache.version()) {
             return Some(made);
+        }
+        if inner.at_once {
+            return Some(inner.rebuild(hubs));
         }
         if !inner.busy.swap(true, Ordering::AcqRel) {
             let inner = inner.clone();

@@ -22,7 +22,7 @@ pub(super) struct MutatingAdmissionPolicy(Compiled<Vec<Policy>>);
 impl Default for MutatingAdmissionPolicy {
     fn default() -> Self {
         const RESOURCES: &[&str] = &["mutatingadmissionpolicies", "mutatingadmissionpolicybindings"];
-        Self(Compiled::new("admissionregistration.k8s.io", RESOURCES, compile))
+        Self(Compiled::in_background("admissionregistration.k8s.io", RESOURCES, compile))
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) struct ValidatingAdmissionPolicy(Compiled<Vec<Policy>>);
 impl Default for ValidatingAdmissionPolicy {
     fn default() -> Self {
         const RESOURCES: &[&str] = &["validatingadmissionpolicies", "validatingadmissionpolicybindings"];
-        Self(Compiled::new("admissionregistration.k8s.io", RESOURCES, compile))
+        Self(Compiled::in_background("admissionregistration.k8s.io", RESOURCES, compile))
     }
 }
 

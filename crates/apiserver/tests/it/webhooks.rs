@@ -244,6 +244,22 @@ async fn a_no_is_told_in_its_words() {
 }
 
 #[tokio::test]
+async fn one_that_was_taken_away_is_not_asked_again() {
+    let cluster = Cluster::start().await;
+    for kind in ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"] {
+        cluster.configure(kind, "c", &[("/no", "")]).await;
+        let path = format!("{CONFIGURATIONS}/{}s", kind.to_lowercase());
+        assert_eq!(cluster.server.call(Method::DELETE, &format!("{path}/c"), "").await.0, 200);
+        // Admission looks where this list comes from.
+        let cached = format!("{path}?resourceVersion=0");
+        let is_gone =
+            || async { cluster.server.call(Method::GET, &cached, "").await.1.at("items").items().is_empty() };
+        until(is_gone).await;
+        assert_eq!(cluster.create(&format!("{CONFIGMAPS}?dryRun=All"), "a").await.0, 201);
+    }
+}
+
+#[tokio::test]
 async fn failures_count_or_do_not() {
     let cluster = Cluster::start().await;
     let called = |path: &str, seconds: u32, why: &str| {

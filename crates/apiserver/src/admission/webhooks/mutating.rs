@@ -25,7 +25,7 @@ pub(crate) struct MutatingWebhook(Compiled<Vec<Hook>>);
 impl Default for MutatingWebhook {
     fn default() -> Self {
         const RESOURCES: &[&str] = &["mutatingwebhookconfigurations"];
-        Self(Compiled::new("admissionregistration.k8s.io", RESOURCES, hook::compile))
+        Self(Compiled::at_once("admissionregistration.k8s.io", RESOURCES, hook::compile))
     }
 }
 

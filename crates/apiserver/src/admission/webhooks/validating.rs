@@ -18,7 +18,7 @@ pub(crate) struct ValidatingWebhook(Compiled<Vec<Hook>>);
 impl Default for ValidatingWebhook {
     fn default() -> Self {
         const RESOURCES: &[&str] = &["validatingwebhookconfigurations"];
-        Self(Compiled::new("admissionregistration.k8s.io", RESOURCES, hook::compile))
+        Self(Compiled::at_once("admissionregistration.k8s.io", RESOURCES, hook::compile))
     }
 }
 
