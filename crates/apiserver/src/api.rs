@@ -202,13 +202,15 @@ impl Api {
             }
         });
         let feed = storage::feed(store, registry, published, api.prepared.clone(), changed, revision);
-        let fed = api.clone();
+        let (fed, stopping) = (Arc::downgrade(&api), api.stopping.clone());
         tokio::spawn(async move {
             let error = feed.await;
             // Without its feed a server would show an old world: it must not go on.
             tracing::error!(%error, "the store's feed has ended; stopping");
-            fed.health.feed_ended(&error);
-            fed.stopping.send_replace(true);
+            if let Some(api) = fed.upgrade() {
+                api.health.feed_ended(&error);
+            }
+            stopping.send_replace(true);
         });
         tokio::spawn(encryption.follow(api.stopping.subscribe()));
         if let Some(flow) = api.flow.clone() {

@@ -11,6 +11,7 @@ mod identity;
 mod services;
 
 use crate::api::Api;
+use crate::health::Hook;
 use auth::UserInfo;
 use auth::policy::Action;
 use bytes::Bytes;
@@ -76,9 +77,8 @@ pub async fn run_with(api: &Arc<Api>, options: &Options) {
     namespaces(api).await;
     tokio::join!(
         priority_classes(api),
-        policy(api),
-        own_policy(api, is_new),
-        flow::ensure(api),
+        policies(api, is_new),
+        flow(api),
         services::ensure(api, options),
         configmaps::ensure(api, options),
     );
@@ -88,7 +88,14 @@ pub async fn run_with(api: &Arc<Api>, options: &Options) {
 async fn namespaces(api: &Arc<Api>) {
     let missing = NAMESPACES.into_iter().filter(|name| find(api, "", "namespaces", "", name).is_none());
     let objects = missing.map(|name| object("v1", "Namespace", "", name)).collect::<Vec<_>>();
-    ensure_all(api, "/api/v1/namespaces", &objects).await;
+    let are_there = ensure_all(api, "/api/v1/namespaces", &objects).await;
+    api.health.note(Hook::Namespaces, are_there);
+}
+
+/// Makes flow schemas and priority levels.
+async fn flow(api: &Arc<Api>) {
+    let are_there = flow::ensure(api).await;
+    api.health.note(Hook::Flow, are_there);
 }
 
 async fn priority_classes(api: &Arc<Api>) {
@@ -98,7 +105,8 @@ async fn priority_classes(api: &Arc<Api>) {
         class.set("description", description);
         class
     });
-    ensure_all(api, "/apis/scheduling.k8s.io/v1/priorityclasses", &classes).await;
+    let are_there = ensure_all(api, "/apis/scheduling.k8s.io/v1/priorityclasses", &classes).await;
+    api.health.note(Hook::PriorityClasses, are_there);
 }
 
 /// Keeps the endpoints of the Service `kubernetes` and this server's Lease current until the server stops.
@@ -112,10 +120,14 @@ pub async fn keep(api: Arc<Api>, options: Options) {
         tracing::warn!(%address, "pods cannot reach this server at its own address; advertise another");
     }
     for round in 1_u64.. {
+        if !api.health.all_done() {
+            // A full disk, say.
+            run_with(&api, &options).await;
+        }
         services::ensure(&api, &options).await;
         if round.is_multiple_of(ROUNDS_A_MINUTE) {
             namespaces(&api).await;
-            flow::ensure(&api).await;
+            flow(&api).await;
         }
         if is_reachable && let Err(error) = endpoints::reconcile(&api, endpoints::Here::Yes).await {
             tracing::warn!(error, "cannot reconcile the endpoints of the Service kubernetes");
@@ -136,31 +148,38 @@ pub async fn leave(api: &Arc<Api>) {
     }
 }
 
+/// Upstream's policy and our own.
+async fn policies(api: &Arc<Api>, is_new: bool) {
+    let (upstream, own) = tokio::join!(policy(api), own_policy(api, is_new));
+    api.health.note(Hook::Policy, upstream && own);
+}
+
 /// What this server needs beyond upstream's policy. The administrators are bound once, in a new cluster: whoever
 /// unbinds them means it.
-async fn own_policy(api: &Arc<Api>, is_new: bool) {
+async fn own_policy(api: &Arc<Api>, is_new: bool) -> bool {
     const GROUP: &str = "/apis/rbac.authorization.k8s.io/v1";
     let bindings = format!("{GROUP}/clusterrolebindings");
+    let mut is_there = true;
     if is_new {
-        ensure(api, &bindings, &auth::policy::administrators()).await;
+        is_there &= ensure(api, &bindings, &auth::policy::administrators()).await;
     }
-    ensure(api, &format!("{GROUP}/clusterroles"), &approver::role()).await;
-    ensure(api, &bindings, &approver::binding()).await;
+    is_there &= ensure(api, &format!("{GROUP}/clusterroles"), &approver::role()).await;
+    is_there & ensure(api, &bindings, &approver::binding()).await
 }
 
 /// Makes and repairs the RBAC policy.
-async fn policy(api: &Arc<Api>) {
+async fn policy(api: &Arc<Api>) -> bool {
     let stored = |object: &Value| {
         let hub = api.hub(auth::rbac::GROUP, auth::policy::resource_of(object))?;
         let metadata = object.at("metadata");
         let key = hub.cache_key(metadata.at("namespace").str(), metadata.at("name").str());
         Some(hub.tree(&*hub.cache.get(&key)?))
     };
-    join_all(auth::policy::plan(auth::policy::objects(), stored).into_iter().map(|action| act(api, action)))
-        .await;
+    let actions = auth::policy::plan(auth::policy::objects(), stored);
+    join_all(actions.into_iter().map(|action| act(api, action))).await.into_iter().all(|done| done)
 }
 
-async fn act(api: &Arc<Api>, action: Action) {
+async fn act(api: &Arc<Api>, action: Action) -> bool {
     let (Action::Create(object) | Action::Update(object) | Action::Recreate(object)) = &action;
     let metadata = object.at("metadata");
     let namespace = metadata.at("namespace").str();
@@ -176,12 +195,13 @@ async fn act(api: &Arc<Api>, action: Action) {
             Err(error) => Err(error),
         },
     };
-    report(result, &item);
+    report(result, &item)
 }
 
-fn report(result: Result<(u16, Value), http::Error>, path: &str) {
+/// Whether it was done; says so if it was not.
+fn report(result: Result<(u16, Value), http::Error>, path: &str) -> bool {
     match result {
-        Ok((200..=299, _)) => {}
+        Ok((200..=299, _)) => return true,
         Ok((code, answer)) => {
             tracing::error!(
                 path,
@@ -192,6 +212,7 @@ fn report(result: Result<(u16, Value), http::Error>, path: &str) {
         }
         Err(error) => tracing::error!(path, %error, "cannot repair an object of the system"),
     }
+    false
 }
 
 /// An object with a name, and a namespace unless that is empty.
@@ -224,15 +245,16 @@ fn find(api: &Api, group: &str, resource: &str, namespace: &str, name: &str) -> 
     Some(hub.tree(&entry))
 }
 
-/// Makes objects of one collection unless they are there.
-async fn ensure_all(api: &Arc<Api>, collection: &str, objects: &[Value]) {
-    join_all(objects.iter().map(|object| ensure(api, collection, object))).await;
+/// Makes objects of one collection unless they are there; false if one is not there then.
+async fn ensure_all(api: &Arc<Api>, collection: &str, objects: &[Value]) -> bool {
+    let made = join_all(objects.iter().map(|object| ensure(api, collection, object))).await;
+    made.into_iter().all(|is_there| is_there)
 }
 
-/// Makes an object unless it is there.
-async fn ensure(api: &Arc<Api>, collection: &str, object: &Value) {
+/// Makes an object unless it is there; false if it is not there then.
+async fn ensure(api: &Arc<Api>, collection: &str, object: &Value) -> bool {
     match call(api, Method::POST, collection, Some(object)).await {
-        Ok((201 | 409, _)) => {}
+        Ok((201 | 409, _)) => return true,
         Ok((code, answer)) => {
             let name = object.at("metadata").at("name").str();
             tracing::error!(
@@ -245,9 +267,11 @@ async fn ensure(api: &Arc<Api>, collection: &str, object: &Value) {
         }
         Err(error) => tracing::error!(collection, %error, "cannot make an object of the system"),
     }
+    false
 }
 
-/// Sends a JSON request through the door as the server itself; a patch is a merge patch.
+/// Sends a JSON request through the door as the server itself; a patch is a merge patch, unless it names a
+/// field manager of its own: then it is applied.
 ///
 /// # Errors
 /// When request or answer make no sense, which is a bug.
@@ -258,8 +282,11 @@ pub async fn call(
     body: Option<&Value>,
 ) -> Result<(u16, Value), http::Error> {
     let bytes = body.map(json::to_vec).unwrap_or_default();
-    let content_type =
-        if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
+    let content_type = match method {
+        Method::PATCH if path.contains("?fieldManager=") => "application/apply-patch+yaml",
+        Method::PATCH => "application/merge-patch+json",
+        _ => "application/json",
+    };
     let request = Request::builder()
         .method(method)
         .uri(path)

@@ -46,9 +46,19 @@ const HOOKS: [(Hook, &str); 7] = [
     (Hook::ServiceRange, "poststarthook/start-kubernetes-service-cidr-controller"),
 ];
 
+/// A part of the control plane that may run in this process or elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Component {
+    /// The scheduler.
+    Scheduler,
+    /// The controllers.
+    ControllerManager,
+}
+
 /// What the server knows of itself.
 #[derive(Debug, Default)]
 pub struct Health {
+    components: Mutex<Vec<Component>>,
     done: Mutex<[bool; HOOKS.len()]>,
     /// Why caches no longer follow the store.
     feed: Mutex<Option<String>>,
@@ -57,6 +67,16 @@ pub struct Health {
 }
 
 impl Health {
+    /// Notes that a component runs in this process, which ends if that does.
+    pub fn component_runs(&self, component: Component) {
+        self.components.lock().push(component);
+    }
+
+    /// Whether a component runs in this process.
+    pub(crate) fn runs_here(&self, component: Component) -> bool {
+        self.components.lock().contains(&component)
+    }
+
     /// Notes how a hook came out.
     pub(crate) fn note(&self, hook: Hook, is_done: bool) {
         self.done.lock()[hook as usize] = is_done;
@@ -160,7 +180,10 @@ impl Check {
     }
 }
 
-/// What the component `etcd-0` of `kubectl get componentstatuses` says: an error, if the store does not answer.
+/// Whether the store answers, as the check `etcd`.
+///
+/// # Errors
+/// Why it does not.
 pub(crate) async fn store(api: &Api) -> Result<(), String> {
     Check::Store.run(api).await
 }

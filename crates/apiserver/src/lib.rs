@@ -28,6 +28,7 @@ mod endpoints;
 pub mod flowcontrol;
 pub mod fuzz;
 mod gzip;
+pub mod health;
 pub mod listen;
 pub mod managed;
 mod metrics;

@@ -4,6 +4,7 @@
 
 mod binding;
 mod claims;
+mod components;
 pub(crate) mod connect;
 mod eviction;
 pub mod pods;
@@ -136,7 +137,7 @@ pub(crate) async fn virtual_kind(
             Some(hub) => binding::create(call, target, &hub, body).await,
             None => Err(crate::route::not_found()),
         },
-        ("", "componentstatuses") => component_statuses(call, target, verb),
+        ("", "componentstatuses") => components::answer(call, target, verb).await,
         _ => Err(crate::route::method_not_allowed()),
     }
 }
@@ -188,20 +189,6 @@ pub(crate) fn errors(
         "resource.k8s.io" => claims::errors(call, &hub.row.plural, subresource, new, old),
         _ => ErrorList::new(),
     }
-}
-
-/// Upstream's ComponentStatus asks components that a server cannot know; there is none.
-fn component_statuses(call: &Call, target: &Target, verb: &str) -> Result<Reply, Status> {
-    let accepted = call.negotiate()?;
-    if verb == "get" {
-        return Err(Status::not_found(&GroupResource::new("", "componentstatus"), &call.info.name));
-    }
-    let mut list = Value::object();
-    list.set("kind", target.served.row.list_kind.clone());
-    list.set("apiVersion", "v1");
-    list.set("metadata", Value::object());
-    list.set("items", Value::Array(Vec::new()));
-    Ok(crate::render::typed_reply(200, accepted, &target.served.row.list_go_type, &list))
 }
 
 /// Reads the body of a subresource that has a kind of its own, in one of the versions of the same shape; a body

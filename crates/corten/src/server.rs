@@ -6,6 +6,7 @@ mod managers;
 
 use crate::cli::{Part, ServerArgs};
 use anyhow::{Context, Result, bail};
+use apiserver::health::Component;
 use lifecycle::notify::Notifier;
 use managers::Managers;
 use std::future::pending;
@@ -24,6 +25,10 @@ pub(crate) async fn run(args: &ServerArgs, notifier: &Notifier) -> Result<()> {
         (Some(api), _) => Some(Managers::in_process(args, api)?),
         (None, _) => Some(Managers::by_kubeconfig(args)?),
     };
+    if let (Some(running), Some(_)) = (&api, &managers) {
+        running.api.health.component_runs(Component::Scheduler);
+        running.api.health.component_runs(Component::ControllerManager);
+    }
     let mut managing = managers.map(|managers| tokio::spawn(managers.run(args.only, stop.subscribe())));
     notifier.ready();
     let stopping = api.as_ref().map(|running| running.api.stopping.subscribe());

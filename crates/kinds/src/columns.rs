@@ -67,7 +67,7 @@ fn description(text: &str) -> String {
     }
 }
 
-/// Takes out of a row's metadata what upstream keeps in its internal types instead: the generation of a
+/// Takes out of metadata that is shown alone what upstream keeps in its internal types instead: the generation of a
 /// DaemonSet's template.
 pub fn hide_internal(row: &Row, object: &mut Value) {
     if row.group != "apps" || row.plural != "daemonsets" {
@@ -166,6 +166,7 @@ pub fn cells(row: &Row, object: &Value, now: Time) -> Vec<Value> {
         }
         "validatingadmissionpolicybindings.admissionregistration.k8s.io"
         | "mutatingadmissionpolicybindings.admissionregistration.k8s.io" => admission::binding(o, now),
+        "componentstatuses" => policy::component_status(o),
         "apiservices.apiregistration.k8s.io" => policy::api_service(o, now),
         "flowschemas.flowcontrol.apiserver.k8s.io" => policy::flow_schema(o, now),
         "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io" => policy::priority_level(o, now),

@@ -4,6 +4,7 @@
 
 use super::{Options, call, ensure as make, find, map, object, report};
 use crate::api::Api;
+use crate::health::Hook;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
@@ -12,20 +13,30 @@ use value::Value;
 
 /// Makes them, and brings the authorities up to date.
 pub(super) async fn ensure(api: &Arc<Api>, options: &Options) {
+    let mut are_there = true;
     if !options.client_ca.is_empty() {
-        put(api, "kube-system", "extension-apiserver-authentication", authentication(options)).await;
+        let name = "extension-apiserver-authentication";
+        are_there &= put(api, "kube-system", name, authentication(options)).await;
     }
     if !options.server_url.is_empty() {
         let kubeconfig = map([("kubeconfig", kubeconfig(options).into())]);
-        put(api, "kube-public", "cluster-info", kubeconfig).await;
+        are_there &= put(api, "kube-public", "cluster-info", kubeconfig).await;
         let rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/kube-public";
-        make(api, &format!("{rbac}/roles"), &role()).await;
-        make(api, &format!("{rbac}/rolebindings"), &binding()).await;
+        are_there &= make(api, &format!("{rbac}/roles"), &role()).await;
+        are_there &= make(api, &format!("{rbac}/rolebindings"), &binding()).await;
     }
+    if find(api, "", "configmaps", "kube-system", TRACKING).is_none() {
+        let today = api.now().to_string().chars().take("2026-01-01".len()).collect::<String>();
+        are_there &= put(api, "kube-system", TRACKING, map([("since", today.into())])).await;
+    }
+    api.health.note(Hook::Authorities, are_there);
 }
 
+/// Since when the use of legacy tokens is noted (`pkg/controlplane/controller/legacytokentracking`).
+const TRACKING: &str = "kube-apiserver-legacy-service-account-token-tracking";
+
 /// Sets the given keys; others (signatures of bootstrap tokens) are left alone.
-async fn put(api: &Arc<Api>, namespace: &str, name: &str, data: Value) {
+async fn put(api: &Arc<Api>, namespace: &str, name: &str, data: Value) -> bool {
     let collection = format!("/api/v1/namespaces/{namespace}/configmaps");
     let Some(found) = find(api, "", "configmaps", namespace, name) else {
         let mut map = object("v1", "ConfigMap", namespace, name);
@@ -33,10 +44,10 @@ async fn put(api: &Arc<Api>, namespace: &str, name: &str, data: Value) {
         return make(api, &collection, &map).await;
     };
     if data.entries().all(|(key, value)| found.at("data").at(key) == value) {
-        return;
+        return true;
     }
     let path = format!("{collection}/{name}");
-    report(call(api, Method::PATCH, &path, Some(&map([("data", data)]))).await, &path);
+    report(call(api, Method::PATCH, &path, Some(&map([("data", data)]))).await, &path)
 }
 
 const RBAC: &str = "rbac.authorization.k8s.io/v1";

@@ -91,20 +91,24 @@ const SCHEMAS: [Schema; 11] = [
     Schema { name: "global-default", level: "global-default", precedence: 9_900, distinguisher: "ByUser", subjects: EVERYBODY, requests: Requests::All },
 ];
 
+/// Who owns the fields, as upstream's producer.
+const FIELD_MANAGER: &str = "api-priority-and-fairness-config-producer-v1";
+
 /// Makes what is missing.
-async fn ensure_missing(api: &Arc<Api>, objects: impl IntoIterator<Item = Value>, resource: &str) {
+async fn ensure_missing(api: &Arc<Api>, objects: impl IntoIterator<Item = Value>, resource: &str) -> bool {
     let is_missing = |object: &Value| {
         let name = object.at("metadata").at("name").str();
         find(api, GROUP, resource, "", name).is_none()
     };
     let objects = objects.into_iter().filter(is_missing).collect::<Vec<_>>();
-    super::ensure_all(api, &format!("/apis/{API_VERSION}/{resource}"), &objects).await;
+    let collection = format!("/apis/{API_VERSION}/{resource}?fieldManager={FIELD_MANAGER}");
+    super::ensure_all(api, &collection, &objects).await
 }
 
-/// Makes what is missing of the levels, then of the schemas.
-pub(super) async fn ensure(api: &Arc<Api>) {
-    ensure_missing(api, LEVELS.map(level), "prioritylevelconfigurations").await;
-    ensure_missing(api, SCHEMAS.iter().map(schema), "flowschemas").await;
+/// Makes what is missing of the levels, then of the schemas; false if something is not there then.
+pub(super) async fn ensure(api: &Arc<Api>) -> bool {
+    let levels = ensure_missing(api, LEVELS.map(level), "prioritylevelconfigurations").await;
+    levels & ensure_missing(api, SCHEMAS.iter().map(schema), "flowschemas").await
 }
 
 fn own(kind: &str, name: &str, spec: Value) -> Value {

@@ -61,7 +61,7 @@ pub(super) async fn renew(api: &Arc<Api>, host_name: &str, holder: &str) {
             call(api, Method::PUT, &format!("{COLLECTION}/{name}"), Some(&lease)).await
         }
     };
-    report(result, COLLECTION);
+    let _next_round_tries_again = report(result, COLLECTION);
 }
 
 fn spec(holder: &str, now: &str) -> Value {

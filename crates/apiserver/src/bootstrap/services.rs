@@ -5,6 +5,7 @@
 
 use super::{Options, call, ensure as make, find, map, object};
 use crate::api::Api;
+use crate::health::Hook;
 use http::Method;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,52 +15,59 @@ const SERVICES: &str = "/api/v1/namespaces";
 const NETWORKING: &str = "networking.k8s.io";
 /// The port of the Service `kubernetes`.
 const HTTPS_PORT: i64 = 443;
+/// Who says that the default ServiceCIDR is ready.
+const RANGE_MANAGER: &str = "kubernetes-service-cidr-controller";
 /// Of the default ServiceCIDR, `status.conditions`.
 const READY_MESSAGE: &str = "Kubernetes default Service CIDR is ready";
 
 /// Makes what is missing.
 pub(super) async fn ensure(api: &Arc<Api>, options: &Options) {
-    range(api).await;
+    let has_range = range(api).await;
+    api.health.note(Hook::ServiceRange, has_range);
+    let mut has_services = true;
     if find(api, "", "services", "default", "kubernetes").is_none()
         && let Some(address) = first_address(&api.config.service_ranges)
     {
-        make(api, &format!("{SERVICES}/default/services"), &kubernetes(address, api.config.port)).await;
+        let service = kubernetes(address, api.config.port);
+        has_services &= make(api, &format!("{SERVICES}/default/services"), &service).await;
     }
     if let Some(address) = options.cluster_dns
         && find(api, "", "services", "kube-system", "kube-dns").is_none()
     {
-        make(api, &format!("{SERVICES}/kube-system/services"), &dns(address)).await;
+        has_services &= make(api, &format!("{SERVICES}/kube-system/services"), &dns(address)).await;
     }
+    api.health.note(Hook::Services, has_services);
 }
 
-/// The default range, from the server's settings.
-async fn range(api: &Arc<Api>) {
+/// The default range, from the server's settings; false if it is not there then.
+async fn range(api: &Arc<Api>) -> bool {
     const COLLECTION: &str = "/apis/networking.k8s.io/v1/servicecidrs";
     let cidrs: Vec<Value> =
         api.config.service_ranges.iter().map(|r| Value::from(Str::from(r.as_str()))).collect();
     let cidrs = Value::Array(cidrs);
     let found = find(api, NETWORKING, "servicecidrs", "", "kubernetes");
+    let mut is_there = true;
     if found.is_none() {
         let mut range = object("networking.k8s.io/v1", "ServiceCIDR", "", "kubernetes");
         range.set("spec", map([("cidrs", cidrs.clone())]));
-        make(api, COLLECTION, &range).await;
+        is_there = make(api, COLLECTION, &range).await;
     }
     let is_other = found.as_ref().is_some_and(|f| *f.at("spec").at("cidrs") != cidrs);
     let knows =
         |f: &Value| f.at("status").at("conditions").items().iter().any(|c| c.at("type").str() == "Ready");
     if is_other || found.as_ref().is_some_and(knows) {
-        return;
+        return is_there;
     }
     let ready = map([
         ("type", "Ready".into()),
         ("status", "True".into()),
-        ("reason", "".into()),
         ("message", READY_MESSAGE.into()),
         ("lastTransitionTime", api.now().to_string().into()),
     ]);
-    let patch = map([("status", map([("conditions", Value::Array(vec![ready]))]))]);
-    let path = format!("{COLLECTION}/kubernetes/status");
-    super::report(call(api, Method::PATCH, &path, Some(&patch)).await, &path);
+    let mut status = object("networking.k8s.io/v1", "ServiceCIDR", "", "kubernetes");
+    status.set("status", map([("conditions", Value::Array(vec![ready]))]));
+    let path = format!("{COLLECTION}/kubernetes/status?fieldManager={RANGE_MANAGER}&force=true");
+    is_there & super::report(call(api, Method::PATCH, &path, Some(&status)).await, &path)
 }
 
 /// The first address of the first range that is no network's own.

@@ -9,6 +9,7 @@ mod connect;
 mod encryption;
 mod endpoints;
 mod flowcontrol;
+mod health;
 mod resize;
 mod selectable;
 mod server;

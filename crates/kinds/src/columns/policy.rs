@@ -163,6 +163,16 @@ pub(super) fn resource_claim(o: &Value, now: Time) -> Vec<Value> {
     vec![name(o), states.join(",").into(), age(o, now)]
 }
 
+pub(super) fn component_status(o: &Value) -> Vec<Value> {
+    let healthy = o.at("conditions").items().iter().find(|c| c.at("type").str() == "Healthy");
+    let (status, message, error) = match healthy {
+        Some(c) if c.at("status").str() == "True" => ("Healthy", c.at("message").str(), c.at("error").str()),
+        Some(c) => ("Unhealthy", c.at("message").str(), c.at("error").str()),
+        None => ("Unknown", "", ""),
+    };
+    vec![name(o), status.into(), message.into(), error.into()]
+}
+
 pub(super) fn api_service(o: &Value, now: Time) -> Vec<Value> {
     let service = o.at("spec").at("service");
     let reference = if service.is_null() {
