@@ -28,11 +28,13 @@ use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use value::Str;
 
-/// How many events a resource remembers. With 1 KiB objects this is about 10 MiB for the busiest resource;
-/// a client that reconnects after a minute at 150 writes a second still finds its place.
+/// How many events a resource remembers. With objects of 300 bytes, as leases are, a client that reconnects after a
+/// minute at 150 writes a second still finds its place.
 const HISTORY_EVENTS_MAX: usize = 10_000;
 /// How many bytes of old objects a resource remembers.
-const HISTORY_BYTES_MAX: usize = 16 << 20;
+const HISTORY_BYTES_MAX: usize = 8 << 20;
+/// Of how many events the encodings are kept, for those who are shown them a little later.
+const FRESH_EVENTS: usize = 16;
 
 /// The revision up to which every cache has seen every event.
 #[derive(Debug, Default)]
@@ -124,19 +126,19 @@ struct State {
     applied: u64,
     /// All followers are looked at when the history is forgotten up to here: once in its whole length.
     sweep_at: u64,
+    /// How many followers were cut for reading too slowly.
+    cut: AtomicU64,
 }
 
 /// The cache of one resource.
 #[derive(Debug)]
 pub struct Cache {
-    state: RwLock<State>,
+    state: Arc<RwLock<State>>,
     watchers: Mutex<HashMap<Scope, Vec<Arc<Watcher>>>>,
     /// The selectable field by which followers are indexed besides namespace and name (`spec.nodeName`).
     trigger: Option<Str>,
     published: Arc<Published>,
     budget: Arc<Budget>,
-    /// How many followers were cut for reading too slowly.
-    cut: AtomicU64,
 }
 
 impl Cache {
@@ -151,12 +153,11 @@ impl Cache {
         let bytes = objects.values().map(|e| e.stored.len()).sum();
         let state = State { objects, bytes, forgotten: revision, ..State::default() };
         Self {
-            state: RwLock::new(state),
+            state: Arc::new(RwLock::new(state)),
             watchers: Mutex::default(),
             trigger,
             published,
             budget: Arc::default(),
-            cut: AtomicU64::new(0),
         }
     }
 
@@ -177,7 +178,7 @@ impl Cache {
 
     /// How many followers were cut for reading too slowly.
     pub fn cut(&self) -> u64 {
-        self.cut.load(Ordering::Relaxed)
+        self.state.read().cut.load(Ordering::Relaxed)
     }
 
     /// How many objects there are.
@@ -256,22 +257,12 @@ impl Cache {
         scope: Scope,
         revision: Option<u64>,
     ) -> Result<Arc<Watcher>, TooOld> {
-        let watcher = Arc::new(Watcher::new(selection));
-        // The order of locks is watchers, then state: `apply` holds both, so no event is missed or doubled.
-        let mut watchers = self.watchers.lock();
-        let state = self.state.read();
-        if let Some(revision) = revision {
-            if revision < state.forgotten {
-                return Err(TooOld { oldest: state.forgotten });
-            }
-            let first = state.history.partition_point(|e| e.revision <= revision);
-            for event in state.history.range(first..) {
-                watcher.offer_past(event);
-            }
+        let oldest = self.state.read().forgotten;
+        if revision.is_some_and(|revision| revision < oldest) {
+            return Err(TooOld { oldest });
         }
-        let list = watchers.entry(scope).or_default();
-        list.retain(|w| !w.is_ended());
-        list.push(watcher.clone());
+        let watcher = Arc::new(Watcher::new(selection, self.state.clone(), revision));
+        follow(&mut self.watchers.lock(), scope, &watcher);
         Ok(watcher)
     }
 
@@ -282,12 +273,11 @@ impl Cache {
         scope: Scope,
         namespace: &str,
     ) -> (Vec<Arc<Entry>>, u64, Arc<Watcher>) {
-        let watcher = Arc::new(Watcher::new(selection));
+        let watcher = Arc::new(Watcher::new(selection, self.state.clone(), None));
+        // The order of locks is watchers, then state: `apply` holds both, so no event is missed or doubled.
         let mut watchers = self.watchers.lock();
         let page = self.list(Query { namespace, selection: Some(watcher.selection()), ..Query::default() });
-        let list = watchers.entry(scope).or_default();
-        list.retain(|w| !w.is_ended());
-        list.push(watcher.clone());
+        follow(&mut watchers, scope, &watcher);
         (page.entries, page.revision, watcher)
     }
 
@@ -336,7 +326,9 @@ impl Cache {
             });
         }
         drop(watchers);
-        self.cut.fetch_add(effects.cut, Ordering::Relaxed);
+        if effects.cut > 0 {
+            self.state.read().cut.fetch_add(effects.cut, Ordering::Relaxed);
+        }
         effects.wake.into_iter().for_each(Waker::wake);
     }
 
@@ -365,6 +357,13 @@ impl Cache {
             watcher.end(End::Closed);
         }
     }
+}
+
+/// Has what happens offered to one more, and no longer to those of its scope who have left.
+fn follow(watchers: &mut HashMap<Scope, Vec<Arc<Watcher>>>, scope: Scope, watcher: &Arc<Watcher>) {
+    let list = watchers.entry(scope).or_default();
+    list.retain(|w| !w.is_ended());
+    list.push(watcher.clone());
 }
 
 /// A change as the store reports it.
@@ -408,6 +407,9 @@ impl State {
         self.applied = event.revision;
         self.history_bytes += event.weight();
         self.history.push_back(event.clone());
+        if let Some(event) = self.history.iter().nth_back(FRESH_EVENTS) {
+            event.forget_encodings();
+        }
         while self.history.len() > HISTORY_EVENTS_MAX || self.history_bytes > HISTORY_BYTES_MAX {
             let Some(old) = self.history.pop_front() else { break };
             self.history_bytes -= old.weight();

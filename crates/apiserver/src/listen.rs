@@ -23,7 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use turn::{Answering, Turns, Works};
-use wire::Wire;
+use wire::{RECORD_BYTES, Wire};
 
 /// How many connections are open at once; further ones wait in the listen queue. A node holds two, a
 /// controller one: enough for 5,000 nodes.
@@ -43,8 +43,6 @@ const STREAMS_MAX: u32 = 250;
 /// What a response may queue inside the HTTP/2 layer before the handler is asked to wait: bounds what a
 /// watcher that never reads can hold.
 const STREAM_SEND_BUFFER_BYTES: usize = 16 << 10;
-/// What TLS holds of what a peer does not take: a record.
-const TLS_BUFFER_BYTES: usize = 16 << 10;
 /// The largest header block. Go's default is 1 MiB; no client of Kubernetes comes near this.
 const HEADER_BYTES_MAX: u32 = 64 << 10;
 
@@ -136,7 +134,7 @@ async fn connection(
         Ok(Err(error)) => return tracing::debug!(%remote, %error, "TLS handshake failed"),
         Err(_) => return tracing::debug!(%remote, "TLS handshake timed out"),
     };
-    tls.get_mut().1.set_buffer_limit(Some(TLS_BUFFER_BYTES));
+    tls.get_mut().1.set_buffer_limit(Some(RECORD_BYTES));
     let peer = tls.get_ref().1.peer_certificates().and_then(auth::Peer::new);
     let connection = Arc::new(Connection { remote, peer });
     let service = service_fn(move |request| {

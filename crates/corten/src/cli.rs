@@ -8,6 +8,7 @@ use lifecycle::Layout;
 use lifecycle::layout::DEFAULT_ROOT;
 use lifecycle::notify::Notifier;
 use network::Cidr;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -525,6 +526,7 @@ pub(crate) fn run() -> Result<()> {
             runtime.context("cannot start the async runtime")?.block_on(crate::store::migrate(&args, out))
         }
         Command::Server(args) => {
+            open_files();
             args.cluster.check()?;
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
             // Objects nest up to a hundred levels and more, and what walks them is recursive.
@@ -540,6 +542,15 @@ pub(crate) fn run() -> Result<()> {
             let runtime = runtime.enable_all().build().context("cannot start the async runtime")?;
             runtime.block_on(crate::node::run(&args, &Arc::new(notifier()?)))
         }
+    }
+}
+
+/// Lets this process open as many files as it is allowed to, for a connection is one: what a shell gives at first is
+/// 1,024, for the sake of programs that call `select`. Go programs do the same at their start.
+fn open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "cannot raise the limit of open files from {:?}", limit.current);
     }
 }
 

@@ -83,14 +83,25 @@ impl Drop for Encoded {
     }
 }
 
-fn encoded(place: &OnceLock<Encoded>, budget: &Arc<Budget>, make: impl FnOnce() -> Bytes) -> Bytes {
-    if let Some(encoded) = place.get() {
+/// A place for an encoding that is made when first asked for.
+#[derive(Debug, Default)]
+enum Place {
+    #[default]
+    Empty,
+    Kept(Encoded),
+    /// Nothing is kept any more.
+    Closed,
+}
+
+fn encoded(place: &Mutex<Place>, budget: &Arc<Budget>, make: impl FnOnce() -> Bytes) -> Bytes {
+    if let Place::Kept(encoded) = &*place.lock() {
         return encoded.bytes.clone();
     }
+    // Not under the lock: it may take long. Whoever else makes it makes the same.
     let bytes = make();
-    if budget.take(bytes.len()) {
-        // Whoever was first has made the same.
-        let _ = place.set(Encoded { bytes: bytes.clone(), budget: Some(budget.clone()) });
+    let mut place = place.lock();
+    if matches!(*place, Place::Empty) && budget.take(bytes.len()) {
+        *place = Place::Kept(Encoded { bytes: bytes.clone(), budget: Some(budget.clone()) });
     }
     bytes
 }
@@ -112,9 +123,9 @@ pub struct Entry {
     /// Labels and selectable fields.
     pub head: Arc<Head>,
     /// Served JSON of the hub version, with `resourceVersion` and a newline behind it.
-    line: OnceLock<Encoded>,
+    line: Mutex<Place>,
     /// Served protobuf (no envelope) of the hub version, with `resourceVersion`.
-    protobuf: OnceLock<Encoded>,
+    protobuf: Mutex<Place>,
     /// What a webhook has made of it, by version. Boxed, since few kinds have one.
     views: OnceLock<Box<Views>>,
 }
@@ -128,8 +139,8 @@ impl Entry {
             stored,
             stale: false,
             head: Arc::new(head),
-            line: OnceLock::new(),
-            protobuf: OnceLock::new(),
+            line: Mutex::default(),
+            protobuf: Mutex::default(),
             views: OnceLock::new(),
         }
     }
@@ -182,8 +193,8 @@ impl Entry {
             stored: self.stored.clone(),
             stale: self.stale,
             head: self.head.clone(),
-            line: OnceLock::new(),
-            protobuf: OnceLock::new(),
+            line: Mutex::default(),
+            protobuf: Mutex::default(),
             views: OnceLock::new(),
         }
     }
@@ -196,7 +207,13 @@ impl Entry {
     /// Gives the entry its revision, and its JSON from what was encoded before the revision was known.
     pub fn publish(&mut self, revision: u64, template: &Template) {
         self.revision = revision;
-        self.line = OnceLock::from(Encoded { bytes: template.fill(revision), budget: None });
+        self.line = Mutex::new(Place::Kept(Encoded { bytes: template.fill(revision), budget: None }));
+    }
+
+    /// Keeps its encodings no longer: whoever still asks for one has it made for himself.
+    pub(super) fn forget_encodings(&self) {
+        *self.line.lock() = Place::Closed;
+        *self.protobuf.lock() = Place::Closed;
     }
 }
 
@@ -297,11 +314,17 @@ impl Event {
         }
     }
 
-    /// How many bytes the history keeps for this event. Measured once the event enters the history, by the
-    /// bytes known then, so that adding and removing it count the same.
+    /// Lets go of what only this event has encoded, and of what is gone since. The last version of an object
+    /// goes with the event that replaces it.
+    pub(super) fn forget_encodings(&self) {
+        let gone = (self.kind == EventKind::Deleted).then_some(&self.entry);
+        self.prev.iter().chain(self.left.get()).chain(gone).for_each(|entry| entry.forget_encodings());
+    }
+
+    /// How many bytes the history keeps for this event, its encodings not counted.
     pub(super) fn weight(&self) -> usize {
-        const OVERHEAD_BYTES: usize = 256;
-        OVERHEAD_BYTES + self.prev.as_ref().map_or(0, |p| p.stored.len() * 2)
+        const OVERHEAD_BYTES: usize = 512;
+        OVERHEAD_BYTES + self.prev.as_ref().map_or(0, |p| p.stored.len())
     }
 }
 
@@ -329,6 +352,23 @@ mod tests {
         read(&third);
         read(&third);
         assert_eq!(made.load(Ordering::Relaxed), 5);
+    }
+
+    #[test]
+    fn what_is_gone_keeps_no_encodings() {
+        let budget = Arc::<Budget>::default();
+        let entry = Entry::new("a".into(), 1, Bytes::new(), Head::default());
+        let made = AtomicUsize::new(0);
+        let read = || {
+            entry.line(&budget, || {
+                made.fetch_add(1, Ordering::Relaxed);
+                Bytes::from_static(b"line")
+            })
+        };
+        assert_eq!((read(), read(), made.load(Ordering::Relaxed)), ("line".into(), "line".into(), 1));
+        entry.forget_encodings();
+        assert_eq!((read(), read(), made.load(Ordering::Relaxed)), ("line".into(), "line".into(), 3));
+        assert_eq!(budget.0.load(Ordering::Relaxed), 0);
     }
 
     #[test]

@@ -162,20 +162,90 @@ fn a_trigger_field_reaches_old_and_new_followers() {
 }
 
 #[test]
-fn a_follower_that_does_not_read_is_ended() {
+fn a_follower_that_does_not_read_is_ended_once_the_history_has_forgotten() {
     let cache = cache();
     let watcher = cache.watch(Selection::default(), Scope::All, None).expect("from now");
     cache.apply(Change::Put(entry("a/b", 1)));
     cache.apply(Change::Put(entry("a/b", 2)));
     assert_eq!(drain(&watcher), (vec!["ADDED a/b@1".into(), "MODIFIED a/b@2".into()], None));
-    for revision in 3..1_003 {
+    let last = 2 + HISTORY_EVENTS_MAX as u64;
+    for revision in 3..=last {
         cache.apply(Change::Put(entry("a/b", revision)));
     }
-    assert_eq!(cache.cut(), 0);
-    cache.apply(Change::Put(entry("a/b", 1_003)));
+    let (seen, end) = drain(&watcher);
+    assert_eq!((seen.len(), end, cache.cut()), (HISTORY_EVENTS_MAX, None, 0));
+    for revision in last + 1..=last + 1 + HISTORY_EVENTS_MAX as u64 {
+        cache.apply(Change::Put(entry("a/b", revision)));
+    }
     assert_eq!(cache.cut(), 1);
     // No gap: it ends after what it was given before.
     assert_eq!(drain(&watcher), (vec![], Some(End::TooSlow)));
+}
+
+/// Followers that begin anywhere, select anything and read whenever they like are given what happened: all of
+/// it, in its order, once.
+#[test]
+fn followers_miss_nothing_and_see_nothing_twice() {
+    for seed in 0..40 {
+        let mut seed = seed;
+        let (cache, mut happened) = (cache(), Vec::new());
+        let mut followers = Vec::new();
+        for revision in 1..3_000_u64 {
+            let key = format!("ns{}/o{}", dice(&mut seed, 3), dice(&mut seed, 5));
+            cache.apply(Change::Put(entry(&key, revision)));
+            happened.push((key, revision));
+            if dice(&mut seed, 200) == 0 {
+                let namespace = ["", "ns0", "ns1"][dice(&mut seed, 3) as usize];
+                let selection = Selection { namespace: namespace.into(), ..Selection::default() };
+                let scope = cache.scope(true, &selection);
+                let after = dice(&mut seed, revision + 3);
+                let watcher = match dice(&mut seed, 3) {
+                    0 => cache.watch(selection, scope, None).map(|w| (w, revision)),
+                    _ => cache.watch(selection, scope, Some(after)).map(|w| (w, after)),
+                };
+                let (watcher, after) = watcher.expect("nothing is forgotten");
+                followers.push((watcher, namespace, after, Vec::new()));
+            }
+            for (watcher, _, _, seen) in &mut followers {
+                if dice(&mut seed, 150) == 0 {
+                    let (mut cx, mut items) = (Context::from_waker(Waker::noop()), Vec::new());
+                    let _ = watcher.poll(&mut cx, 40, false, &mut items);
+                    seen.extend(items.iter().map(|item| item.event().revision));
+                }
+            }
+        }
+        for (watcher, namespace, after, mut seen) in followers {
+            let rest = drain(&watcher).0;
+            seen.extend(rest.iter().map(|e| e.rsplit('@').next().unwrap().parse::<u64>().unwrap()));
+            let concerns = |(key, revision): &&(String, u64)| key.starts_with(namespace) && *revision > after;
+            let want: Vec<u64> = happened.iter().filter(concerns).map(|(_, revision)| *revision).collect();
+            assert_eq!(seen, want, "{namespace} after {after}");
+        }
+    }
+}
+
+#[test]
+fn a_follower_that_reads_beside_the_writer_misses_nothing() {
+    const LAST: u64 = HISTORY_EVENTS_MAX as u64;
+    let cache = cache();
+    let watchers: Vec<_> =
+        (0..3).map(|_| cache.watch(Selection::default(), Scope::All, None).expect("from now")).collect();
+    std::thread::scope(|threads| {
+        for watcher in &watchers {
+            threads.spawn(|| {
+                let (mut cx, mut items, mut seen) = (Context::from_waker(Waker::noop()), Vec::new(), 0);
+                while seen < LAST {
+                    let _ = watcher.poll(&mut cx, usize::MAX, false, &mut items);
+                    for item in items.drain(..) {
+                        seen += 1;
+                        assert_eq!(item.event().revision, seen);
+                    }
+                }
+            });
+        }
+        (1..=LAST).for_each(|revision| cache.apply(Change::Put(entry("a/b", revision))));
+    });
+    assert_eq!(cache.cut(), 0);
 }
 
 #[test]
@@ -203,6 +273,17 @@ fn large_events_come_alone() {
         cache.apply(Change::Put(Arc::new(Entry::new("a/b".into(), revision, stored, Head::default()))));
     }
     let mut cx = Context::from_waker(Waker::noop());
+    let mut taken = |room, before| {
+        let mut items = Vec::new();
+        assert_eq!(watcher.poll(&mut cx, room, before, &mut items), Poll::Ready(None));
+        items.iter().map(|item| item.event().revision).collect::<Vec<_>>()
+    };
+    assert_eq!(taken(100, false), [1, 2]);
+    assert_eq!(taken(80, true), [0; 0]);
+    assert_eq!(taken(100, false), [3]);
+    assert_eq!(taken(100, false), [4]);
+    // The same of the history.
+    let watcher = cache.watch(Selection::default(), Scope::All, Some(0)).expect("remembered");
     let mut taken = |room, before| {
         let mut items = Vec::new();
         assert_eq!(watcher.poll(&mut cx, room, before, &mut items), Poll::Ready(None));

@@ -1,8 +1,12 @@
 //! One follower of a resource.
+//!
+//! Who keeps up has a short queue, whose events are encoded once for all that are shown them. Who does not (or
+//! begins in the past) has a place in the history instead, which all share: it costs nothing to be slow, and
+//! whom the history has forgotten is ended.
 
-use super::{Event, EventKind, Selection};
+use super::{Event, EventKind, Selection, State};
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -10,12 +14,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use value::Str;
 
-/// How many events may wait for a follower that does not read. The events are shared; a waiting one costs
-/// a pointer here, so that 1,000 stalled followers hold 24 MiB at most. They must also be in the history
-/// still: what all followers together keep from being forgotten is bounded by it.
-const PENDING_EVENTS_MAX: usize = 1_000;
+/// How many events may wait in a follower's queue: as many as come while those on other connections are served.
+const QUEUED_EVENTS_MAX: usize = 256;
 
-/// How many events are taken from the queue at once.
+/// How many events of the history a follower looks at in one go, before others have their turn.
+const LOOKED_AT_ONCE: usize = 1_024;
+
+/// How many events are taken at once.
 const EVENTS_AT_ONCE: usize = 64;
 
 /// Why a follower ended.
@@ -87,40 +92,92 @@ impl Item {
     }
 }
 
+/// What a follower has not been given yet.
+#[derive(Debug)]
+enum Backlog {
+    /// These events, and none else up to `seen`, from where on it is offered what happens.
+    Queued { items: VecDeque<Item>, seen: u64 },
+    /// What the history has behind this revision.
+    Behind(u64),
+}
+
+impl Default for Backlog {
+    fn default() -> Self {
+        Self::Queued { items: VecDeque::new(), seen: 0 }
+    }
+}
+
+impl Backlog {
+    /// Whether the history has forgotten what is next: all events up to `forgotten`.
+    fn lags(&self, forgotten: u64) -> bool {
+        match self {
+            Self::Queued { items, .. } => {
+                items.front().is_some_and(|next| next.event().revision <= forgotten)
+            }
+            Self::Behind(after) => *after < forgotten,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
-struct Queue {
-    items: VecDeque<Item>,
+struct Place {
+    backlog: Backlog,
     end: Option<End>,
     waker: Option<Waker>,
 }
 
-impl Queue {
-    /// Whether what waits is forgotten by all but this follower.
-    fn lags(&self, forgotten: u64) -> bool {
-        self.items.front().is_some_and(|first| first.event().revision <= forgotten)
+impl Place {
+    /// Ends a follower that reads too slowly. It has been given everything up to where it is.
+    fn cut(&mut self) {
+        self.end = Some(End::TooSlow);
+        self.backlog = Backlog::default();
     }
 
-    /// Ends a follower that reads too slowly: with what it has been given, and what waits is let go. It has been
-    /// given everything up to there.
-    fn cut(&mut self, effects: &mut Effects) {
-        self.end = Some(End::TooSlow);
-        self.items = VecDeque::new();
-        effects.wake.extend(self.waker.take());
-        effects.cut += 1;
+    /// Ends it if what it is to be given next is forgotten.
+    fn keeps_up(&mut self, forgotten: u64, effects: &mut Effects) -> bool {
+        if self.end.is_none() && self.backlog.lags(forgotten) {
+            self.cut();
+            effects.wake.extend(self.waker.take());
+            effects.cut += 1;
+        }
+        self.end.is_none()
     }
 }
 
-/// A follower: a bounded queue that the feed fills and one response drains.
+/// What one go takes.
+struct Taking<'a> {
+    into: &'a mut Vec<Item>,
+    room: usize,
+    bytes: usize,
+    /// Whether something goes before it.
+    before: bool,
+}
+
+impl Taking<'_> {
+    /// Whether there is room for an event. A large one comes alone.
+    fn has_room_for(&mut self, event: &Event) -> bool {
+        self.bytes += event.entry.stored.len();
+        let fits = self.bytes <= self.room || self.into.is_empty() && !self.before;
+        fits && self.into.len() < EVENTS_AT_ONCE
+    }
+}
+
+/// A follower: its place, and what it has not been given yet.
 #[derive(Debug)]
 pub struct Watcher {
     selection: Selection,
-    queue: Mutex<Queue>,
+    place: Mutex<Place>,
+    /// Locked within `place` only.
+    past: Arc<RwLock<State>>,
     dropped: AtomicBool,
 }
 
 impl Watcher {
-    pub(super) fn new(selection: Selection) -> Self {
-        Self { selection, queue: Mutex::default(), dropped: AtomicBool::new(false) }
+    /// One that is given what happens from now on, or behind a revision that the history has not forgotten.
+    pub(super) fn new(selection: Selection, past: Arc<RwLock<State>>, after: Option<u64>) -> Self {
+        let place =
+            Place { backlog: after.map_or_else(Backlog::default, Backlog::Behind), ..Place::default() };
+        Self { selection, place: Mutex::new(place), past, dropped: AtomicBool::new(false) }
     }
 
     pub(super) const fn selection(&self) -> &Selection {
@@ -128,58 +185,51 @@ impl Watcher {
     }
 
     /// How this follower sees the event; `None` if it does not concern it.
-    fn view(&self, offer: &Arc<Offer>) -> Option<Item> {
-        let event = &offer.event;
-        let kind = if self.selection.is_everything() {
-            event.kind
-        } else {
-            let Ok(seen) = event.seen(|e| Ok::<_, Infallible>(self.selection.matches(e)));
-            seen?
-        };
-        Some(Item { kind, offer: offer.clone() })
-    }
-
-    /// Queues an event of the history. The history is bounded, so these do not count against the limit.
-    pub(super) fn offer_past(&self, event: &Arc<Event>) {
-        if let Some(item) = self.view(&Offer::new(event.clone(), 0)) {
-            self.queue.lock().items.push_back(item);
+    fn view(&self, event: &Event) -> Option<EventKind> {
+        if self.selection.is_everything() {
+            return Some(event.kind);
         }
+        let Ok(seen) = event.seen(|e| Ok::<_, Infallible>(self.selection.matches(e)));
+        seen
     }
 
     /// Queues a new event; false when the follower has ended and is to be forgotten. Who is to be woken for it
     /// is left to the caller: first all are to have it, so that those on one connection are served in one turn.
     pub(super) fn offer(&self, offer: &Arc<Offer>, effects: &mut Effects) -> bool {
-        if self.dropped.load(Ordering::Relaxed) {
+        if self.is_ended() {
             return false;
         }
-        let Some(item) = self.view(offer) else { return true };
-        let mut queue = self.queue.lock();
-        if queue.end.is_some() {
+        let Some(kind) = self.view(&offer.event) else { return true };
+        let mut place = self.place.lock();
+        if !place.keeps_up(offer.forgotten, effects) {
             return false;
         }
-        if queue.items.len() >= PENDING_EVENTS_MAX || queue.lags(offer.forgotten) {
-            queue.cut(effects);
-            return false;
+        let queue = &mut place.backlog;
+        match queue {
+            Backlog::Queued { seen, .. } if offer.event.revision <= *seen => return true,
+            Backlog::Queued { items, .. } if items.len() < QUEUED_EVENTS_MAX => {
+                items.push_back(Item { kind, offer: offer.clone() });
+            }
+            Backlog::Queued { items, .. } => {
+                let next = items.front().map_or(offer.event.revision, |next| next.event().revision);
+                *queue = Backlog::Behind(next - 1);
+            }
+            Backlog::Behind(_) => {}
         }
-        queue.items.push_back(item);
-        effects.wake.extend(queue.waker.take());
+        effects.wake.extend(place.waker.take());
         true
     }
 
     /// Looks at a follower whom nothing concerned lately; false when it has ended, by this or before.
     pub(super) fn keeps_up(&self, forgotten: u64, effects: &mut Effects) -> bool {
-        let mut queue = self.queue.lock();
-        if queue.end.is_none() && queue.lags(forgotten) {
-            queue.cut(effects);
-        }
-        queue.end.is_none() && !self.is_ended()
+        self.place.lock().keeps_up(forgotten, effects) && !self.is_ended()
     }
 
-    /// Ends the follower once it has read what is queued.
+    /// Ends the follower once it has been given what has happened.
     pub(super) fn end(&self, end: End) {
-        let mut queue = self.queue.lock();
-        queue.end.get_or_insert(end);
-        if let Some(waker) = queue.waker.take() {
+        let mut place = self.place.lock();
+        place.end.get_or_insert(end);
+        if let Some(waker) = place.waker.take() {
             waker.wake();
         }
     }
@@ -187,7 +237,7 @@ impl Watcher {
     /// Says that nobody reads any more.
     pub fn stop(&self) {
         self.dropped.store(true, Ordering::Relaxed);
-        self.queue.lock().items.clear();
+        self.place.lock().backlog = Backlog::default();
     }
 
     pub(super) fn is_ended(&self) -> bool {
@@ -195,8 +245,9 @@ impl Watcher {
     }
 
     /// Takes items of together `room` bytes into `into`, one at least if nothing was there `before`; pending
-    /// when there is none yet, ready with the reason when the follower has ended and everything queued before
-    /// has been taken. Large ones come alone, so that they can be shown as they are.
+    /// when everything that happened has been taken, ready with the reason when the follower has ended as well.
+    /// Large ones come alone, so that they can be shown as they are. Ready with nothing when what is next is
+    /// large, or not found yet: then the task is woken to go on.
     pub fn poll(
         &self,
         cx: &mut Context<'_>,
@@ -204,26 +255,59 @@ impl Watcher {
         before: bool,
         into: &mut Vec<Item>,
     ) -> Poll<Option<End>> {
-        let mut queue = self.queue.lock();
-        if !queue.items.is_empty() {
-            let mut bytes = 0;
-            while let Some(item) = queue.items.front() {
-                bytes += item.event().entry.stored.len();
-                let fits = bytes <= room || into.is_empty() && !before;
-                if into.len() == EVENTS_AT_ONCE || !fits {
-                    break;
+        let mut taking = Taking { into, room, bytes: 0, before };
+        let mut place = self.place.lock();
+        match &mut place.backlog {
+            Backlog::Queued { items, .. } if !items.is_empty() => {
+                while items.front().is_some_and(|next| taking.has_room_for(next.event())) {
+                    taking.into.extend(items.pop_front());
                 }
-                into.extend(queue.items.pop_front());
+                return Poll::Ready(None);
             }
-            return Poll::Ready(None);
+            Backlog::Queued { .. } => {}
+            Backlog::Behind(after) => {
+                let past = self.past.read();
+                if *after < past.forgotten {
+                    past.cut.fetch_add(1, Ordering::Relaxed);
+                    drop(past);
+                    place.cut();
+                } else {
+                    let all = self.catch_up(after, &past, &mut taking);
+                    if all {
+                        let seen = past.applied.max(*after);
+                        place.backlog = Backlog::Queued { items: VecDeque::new(), seen };
+                    } else if taking.into.is_empty() {
+                        cx.waker().wake_by_ref();
+                    }
+                    if !all || !taking.into.is_empty() {
+                        return Poll::Ready(None);
+                    }
+                }
+            }
         }
-        if let Some(end) = queue.end {
+        if let Some(end) = place.end {
             return Poll::Ready(Some(end));
         }
-        match &queue.waker {
+        match &place.waker {
             Some(w) if w.will_wake(cx.waker()) => {}
-            _ => queue.waker = Some(cx.waker().clone()),
+            _ => place.waker = Some(cx.waker().clone()),
         }
         Poll::Pending
+    }
+
+    /// Takes what the history has behind `after`, which moves on; whether that is all.
+    fn catch_up(&self, after: &mut u64, past: &State, taking: &mut Taking<'_>) -> bool {
+        let first = past.history.partition_point(|event| event.revision <= *after);
+        for (looked, event) in past.history.range(first..).enumerate() {
+            let kind = self.view(event);
+            if looked == LOOKED_AT_ONCE || kind.is_some() && !taking.has_room_for(event) {
+                return false;
+            }
+            if let Some(kind) = kind {
+                taking.into.push(Item { kind, offer: Offer::new(event.clone(), past.forgotten) });
+            }
+            *after = event.revision;
+        }
+        true
     }
 }

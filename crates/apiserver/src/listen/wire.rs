@@ -10,9 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-/// How much is gathered: a TLS record. What a peer that never reads makes us hold is this twice, here and
-/// encrypted.
-const GATHERED_BYTES_MAX: usize = 16 << 10;
+/// How much is gathered: what makes a TLS record of 16 KiB, with its header, its type and its tag. It is also all
+/// that a peer that never reads makes us hold, encrypted: nothing is gathered while that waits.
+pub(super) const RECORD_BYTES: usize = (16 << 10) - 32;
 
 /// A connection, shared by who speaks HTTP on it and who ends the turns.
 #[derive(Clone, Debug)]
@@ -69,21 +69,27 @@ impl State {
         Pin::new(&mut self.tls).poll_flush(cx)
     }
 
+    /// Takes what the record has room for.
     fn write(&mut self, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let length: usize = bufs.iter().map(|b| b.len()).sum();
-        if !self.gathered.is_empty() && (!self.in_turn || self.gathered.len() + length > GATHERED_BYTES_MAX) {
+        if self.gathered.len() >= RECORD_BYTES || !self.in_turn && !self.gathered.is_empty() {
             ready!(self.send(cx))?;
         }
-        if !self.in_turn || length > GATHERED_BYTES_MAX {
+        if !self.in_turn {
             return Pin::new(&mut self.tls).poll_write_vectored(cx, bufs);
         }
-        if self.gathered.is_empty() {
+        let (before, room) = (self.gathered.len(), RECORD_BYTES - self.gathered.len());
+        let length = bufs.iter().map(|buf| buf.len()).sum::<usize>().min(room);
+        if before == 0 {
             // Nothing is gathered for a peer that has not taken what was sent before.
             ready!(Pin::new(&mut self.tls).poll_flush(cx))?;
             self.gathered.reserve(length.max(1 << 10));
+        } else if length > self.gathered.capacity() - before {
+            // More than one answer: as a rule they are many.
+            self.gathered.reserve_exact(room);
         }
         for buf in bufs {
-            self.gathered.extend_from_slice(buf);
+            let room = RECORD_BYTES - self.gathered.len();
+            self.gathered.extend_from_slice(buf.get(..room).unwrap_or(buf));
         }
         Poll::Ready(Ok(length))
     }

@@ -261,7 +261,7 @@ impl ByteStream for WatchBody {
             let published = self.published.get();
             self.items.clear();
             match self.watcher.poll(cx, CHUNK_BYTES - out.len(), out.len() > 0, &mut self.items) {
-                // A large one is next: it goes by itself.
+                // A large one is next, which goes by itself, or there is more to look at.
                 Poll::Ready(None) if self.items.is_empty() => break,
                 Poll::Ready(None) => {
                     if let Err(status) = self.changes(&mut out) {
