@@ -74,6 +74,7 @@ pub async fn run(api: &Arc<Api>) {
 /// slow disk takes ten milliseconds for each commit.
 pub async fn run_with(api: &Arc<Api>, options: &Options) {
     let is_new = find(api, auth::rbac::GROUP, "clusterroles", "", "cluster-admin").is_none();
+    services::tell_of_other_range(api);
     namespaces(api).await;
     tokio::join!(
         priority_classes(api),

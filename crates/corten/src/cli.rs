@@ -1,9 +1,9 @@
 //! The command line.
 
+use crate::options::Up;
 use anyhow::{Context, Result, ensure};
 use apiserver::audit::{Format, Mode};
-use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use lifecycle::Layout;
 use lifecycle::layout::DEFAULT_ROOT;
 use lifecycle::notify::Notifier;
@@ -17,6 +17,9 @@ use tracing_subscriber::EnvFilter;
 
 /// Reserved, not used: pages are taken as they are touched.
 const WORKER_STACK_BYTES: usize = 8 << 20;
+
+/// Fewer than eight addresses are no range of Services, as upstream has it.
+const SERVICE_RANGE_BITS_MIN: u8 = 3;
 
 /// Kubernetes for bare metal in one binary.
 #[derive(Debug, Parser)]
@@ -84,6 +87,7 @@ fn parse_store(text: &str) -> Result<StoreKind, String> {
 
 /// What all parts of a cluster must be told alike.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Cluster")]
 pub(crate) struct ClusterArgs {
     /// Addresses of pods, of which each node gets a part
     #[arg(long, default_value = "10.244.0.0/16", value_delimiter = ',')]
@@ -97,17 +101,7 @@ pub(crate) struct ClusterArgs {
 }
 
 impl ClusterArgs {
-    /// As they would be given on a command line.
-    pub(crate) fn to_arguments(&self) -> Vec<String> {
-        let list = |ranges: &[Cidr]| ranges.iter().map(Cidr::to_string).collect::<Vec<_>>().join(",");
-        vec![
-            format!("--cluster-cidr={}", list(&self.cluster_cidr)),
-            format!("--service-cluster-ip-range={}", list(&self.service_cluster_ip_range)),
-            format!("--cluster-domain={}", self.cluster_domain),
-        ]
-    }
-
-    /// Refuses ranges of pods that are too small for a single node, as upstream's controller manager does.
+    /// Refuses ranges that no cluster can have, as upstream's API server and controller manager do.
     pub(crate) fn check(&self) -> Result<()> {
         let nodes = controllers::Config::default();
         for range in &self.cluster_cidr {
@@ -119,6 +113,24 @@ impl ClusterArgs {
                 range.prefix() <= of_node,
                 "invalid --cluster-cidr {range}: the mask size of the cluster CIDR must be less than or equal to the \
                  node CIDR mask size of its family, which is {of_node}; take a /{of_node} or a larger range"
+            );
+        }
+        // Upstream: `cmd/kube-apiserver/app/options/{completion,validation}.go`.
+        let services = &self.service_cluster_ip_range;
+        ensure!(services.len() <= 2, "--service-cluster-ip-range must not contain more than two entries");
+        if let [first, second] = services[..] {
+            ensure!(
+                first.address().is_ipv4() != second.address().is_ipv4(),
+                "--service-cluster-ip-range[0] and --service-cluster-ip-range[1] must be of different IP family"
+            );
+        }
+        for range in services {
+            let bits = if range.address().is_ipv4() { 32 } else { 128 };
+            ensure!(
+                range.prefix() <= bits - SERVICE_RANGE_BITS_MIN,
+                "invalid --service-cluster-ip-range {range}: the service cluster IP range must be at least {} IP \
+                 addresses",
+                1 << SERVICE_RANGE_BITS_MIN
             );
         }
         Ok(())
@@ -169,6 +181,7 @@ pub(crate) struct NodeArgs {
 
 /// What a node is told, be it started by itself or by `up`.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Node")]
 pub(crate) struct NodeOptions {
     /// The Node's name; the machine's host name if unset
     #[arg(long)]
@@ -191,22 +204,6 @@ pub(crate) struct NodeOptions {
     pub(crate) healthz_port: u16,
 }
 
-impl NodeOptions {
-    /// As they would be given on a command line.
-    pub(crate) fn to_arguments(&self) -> Vec<String> {
-        let mut arguments = vec![
-            format!("--kubelet-port={}", self.kubelet_port),
-            format!("--healthz-port={}", self.healthz_port),
-        ];
-        arguments.extend(self.node_name.iter().map(|name| format!("--node-name={name}")));
-        arguments.extend(self.node_ip.iter().map(|ip| format!("--node-ip={ip}")));
-        arguments.extend(self.node_labels.iter().map(|(key, value)| format!("--node-labels={key}={value}")));
-        let endpoint = self.container_runtime_endpoint.iter();
-        arguments.extend(endpoint.map(|endpoint| format!("--container-runtime-endpoint={endpoint}")));
-        arguments
-    }
-}
-
 fn parse_label(text: &str) -> Result<(String, String), String> {
     let (key, value) =
         text.split_once('=').ok_or_else(|| format!("{text:?} is no label such as KEY=VALUE"))?;
@@ -225,72 +222,12 @@ pub(crate) struct UpArgs {
     /// Run the supervisor, reporting to the process that waits for it
     #[arg(long, hide = true)]
     pub(crate) supervise: bool,
-    /// Address and port to serve the API on
-    #[arg(long, default_value = "0.0.0.0:6443")]
-    pub(crate) bind: SocketAddr,
-    /// The address that others in the cluster reach this machine by; that of the default route if unset
-    #[arg(long)]
-    pub(crate) advertise_address: Option<IpAddr>,
+    #[command(flatten)]
+    pub(crate) server: ServerOptions,
     #[command(flatten)]
     pub(crate) node: NodeOptions,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
-}
-
-impl UpArgs {
-    /// As they would be given on a command line, but for the root and how to run.
-    pub(crate) fn to_arguments(&self) -> Vec<String> {
-        let mut arguments = vec![format!("--bind={}", self.bind)];
-        arguments.extend(self.advertise_address.map(|ip| format!("--advertise-address={ip}")));
-        arguments.extend(self.node.to_arguments());
-        arguments.extend(self.cluster.to_arguments());
-        arguments
-    }
-
-    /// Writes them down for `down`, `reset` and `doctor`, which are to look where `up` acted.
-    pub(crate) fn remember(&self, layout: &Layout) -> Result<()> {
-        let text = serde_json::to_vec_pretty(&self.to_arguments()).context("cannot encode the options")?;
-        let file = &layout.up_options;
-        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
-    }
-
-    /// The options of the last `up`; the usual ones where there was none.
-    pub(crate) fn remembered(layout: &Layout) -> Self {
-        match Self::read(layout) {
-            Ok(arguments) => arguments,
-            Err(error) => {
-                let file = layout.up_options.display();
-                tracing::warn!(%file, error = format!("{error:#}"), "cannot use the options of the last up");
-                Self::parse(&[]).expect("every option has a default or may be left out")
-            }
-        }
-    }
-
-    /// The options of the last `up`, and over them those that this command line gives.
-    pub(crate) fn with_remembered(&self, layout: &Layout, given: Option<&ArgMatches>) -> Result<Self> {
-        let is_given = |argument: &String| {
-            let name = argument.trim_start_matches("--").split('=').next().unwrap_or_default();
-            let source = given.and_then(|given| given.value_source(&name.replace('-', "_")));
-            source == Some(ValueSource::CommandLine)
-        };
-        let mut arguments = Self::remembered(layout).to_arguments();
-        arguments.retain(|argument| !is_given(argument));
-        arguments.extend(self.to_arguments().into_iter().filter(is_given));
-        Ok(Self { root: self.root.clone(), ..Self::parse(&arguments)? })
-    }
-
-    fn read(layout: &Layout) -> Result<Self> {
-        match std::fs::read(&layout.up_options) {
-            Ok(bytes) => Self::parse(&serde_json::from_slice::<Vec<String>>(&bytes)?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::parse(&[]),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn parse(arguments: &[String]) -> Result<Self> {
-        let command = Self::augment_args(clap::Command::new("corten").no_binary_name(true));
-        Ok(Self::from_arg_matches(&command.try_get_matches_from(arguments)?)?)
-    }
 }
 
 /// Options of commands that are about the instance on a root.
@@ -435,29 +372,19 @@ pub(crate) struct MigrateArgs {
     pub(crate) etcd: EtcdArgs,
 }
 
-/// Options of `corten server`.
-#[derive(Debug, Args)]
-pub(crate) struct ServerArgs {
-    /// Run only this part
-    #[arg(long, value_enum)]
-    pub(crate) only: Option<Part>,
-    /// Where state and keys are kept
-    #[arg(long, default_value = DEFAULT_ROOT)]
-    pub(crate) root: PathBuf,
+/// What API server, controllers and scheduler are told, be they started by `server` or by `up`.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Control plane")]
+pub(crate) struct ServerOptions {
     /// Address and port to serve the API on
     #[arg(long, default_value = "0.0.0.0:6443")]
     pub(crate) bind: SocketAddr,
     /// The address that others in the cluster reach this server by; that of the default route if unset
     #[arg(long)]
     pub(crate) advertise_address: Option<IpAddr>,
-    /// How controllers or scheduler reach the API server, where they run without it
-    #[arg(long)]
-    pub(crate) kubeconfig: Option<PathBuf>,
-    /// Controllers to run: `*` for all, `-NAME` for all but one
+    /// Controllers to run: `*` for all, `NAME` for one, `-NAME` for not that one
     #[arg(long, default_value = "*", value_delimiter = ',', allow_hyphen_values = true)]
     pub(crate) controllers: Vec<String>,
-    #[command(flatten)]
-    pub(crate) cluster: ClusterArgs,
     /// Where objects are kept: `embedded`, or `etcd=URL[,URL…]`
     #[arg(long, default_value = "embedded", value_parser = parse_store)]
     pub(crate) store: StoreKind,
@@ -479,6 +406,40 @@ pub(crate) struct ServerArgs {
     pub(crate) threads: usize,
 }
 
+impl ServerOptions {
+    /// The address that others reach the API server by.
+    pub(crate) fn advertised(&self) -> IpAddr {
+        self.advertise_address.unwrap_or_else(|| match self.bind.ip() {
+            ip if ip.is_unspecified() => crate::address::own(),
+            ip => ip,
+        })
+    }
+
+    /// Whether secrets are encrypted with a key that the server makes for itself. Other servers on an etcd would
+    /// not have it.
+    pub(crate) fn has_own_key(&self) -> bool {
+        self.encryption_provider_config.is_none() && self.store == StoreKind::Embedded
+    }
+}
+
+/// Options of `corten server`.
+#[derive(Debug, Args)]
+pub(crate) struct ServerArgs {
+    /// Run only this part
+    #[arg(long, value_enum)]
+    pub(crate) only: Option<Part>,
+    /// Where state and keys are kept
+    #[arg(long, default_value = DEFAULT_ROOT)]
+    pub(crate) root: PathBuf,
+    /// How controllers or scheduler reach the API server, where they run without it
+    #[arg(long)]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) options: ServerOptions,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+}
+
 /// Reads the command line and does what it says.
 pub(crate) fn run() -> Result<()> {
     let matches = Cli::command().get_matches();
@@ -490,17 +451,20 @@ pub(crate) fn run() -> Result<()> {
     let out = &mut std::io::stdout();
     match cli.command {
         Command::Up(args) => {
-            args.cluster.check()?;
-            crate::up::up(&args, out)
+            let layout = Layout::open(&args.root)?;
+            let up = Up::with_last(&layout, matches.subcommand_matches("up"))?;
+            up.check()?;
+            up.refuse_other_ranges(&layout)?;
+            crate::up::up(&up, layout, out)
         }
         Command::Down(args) => crate::up::down(&args.root, out),
         Command::Reset(args) => crate::up::reset(&args.root, out),
         Command::Status(args) => crate::up::status(&args, out),
         Command::Doctor(args) => {
-            let given = matches.subcommand_matches("doctor");
-            let args = args.with_remembered(&Layout::open(&args.root)?, given)?;
-            args.cluster.check()?;
-            crate::up::doctor(&args, out)
+            let layout = Layout::open(&args.root)?;
+            let up = Up::with_last(&layout, matches.subcommand_matches("doctor"))?;
+            up.check()?;
+            crate::up::doctor(&up, layout, out)
         }
         Command::Install(args) => crate::up::install(&args, out),
         Command::Image(ImageCommand::Import { files, root }) => {
@@ -528,11 +492,12 @@ pub(crate) fn run() -> Result<()> {
         Command::Server(args) => {
             open_files();
             args.cluster.check()?;
+            crate::controllers::check(&args.options.controllers)?;
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
             // Objects nest up to a hundred levels and more, and what walks them is recursive.
             runtime.thread_stack_size(WORKER_STACK_BYTES);
-            if args.threads > 0 {
-                runtime.worker_threads(args.threads);
+            if args.options.threads > 0 {
+                runtime.worker_threads(args.options.threads);
             }
             let runtime = runtime.enable_all().build().context("cannot start the async runtime")?;
             runtime.block_on(crate::server::run(&args, &notifier()?))
@@ -567,7 +532,7 @@ mod tests {
     fn ranges_that_hold_no_node() {
         let check = |ranges: &[&str]| {
             let cluster_cidr = ranges.iter().map(|range| range.parse().unwrap()).collect();
-            let cluster = ClusterArgs { cluster_cidr, ..UpArgs::parse(&[]).unwrap().cluster };
+            let cluster = ClusterArgs { cluster_cidr, ..Up::usual().cluster.clone() };
             cluster.check().map_err(|error| error.to_string())
         };
         for good in [&["10.0.0.0/24"][..], &["10.0.0.0/8", "fd00::/48"], &["fd00::/64"]] {
@@ -578,38 +543,23 @@ mod tests {
             error.starts_with("invalid --cluster-cidr fd00::/65: the mask size of the cluster CIDR must"),
             "{error}"
         );
-        assert!(check(&["10.0.0.0/25"]).unwrap_err().ends_with("which is 24; take a /24 or a larger range"));
-    }
-
-    #[test]
-    fn options_of_the_last_up() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::new(dir.path().canonicalize().unwrap()).unwrap();
-        let parse = |words: &[&str]| {
-            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-            UpArgs::parse(&words).unwrap()
+        let services = |ranges: &[&str]| {
+            let service_cluster_ip_range = ranges.iter().map(|range| range.parse().unwrap()).collect();
+            let cluster = ClusterArgs { service_cluster_ip_range, ..Up::usual().cluster.clone() };
+            cluster.check().map_err(|error| error.to_string())
         };
-        let usual = parse(&[]).to_arguments();
-        assert_eq!(UpArgs::remembered(&layout).to_arguments(), usual, "nothing is written down yet");
-        let last = parse(&[
-            "--cluster-cidr=10.1.0.0/16,fd00::/48",
-            "--bind=127.0.0.1:1",
-            "--advertise-address=192.0.2.1",
-            "--node-labels=a=b,c=d",
-            "--node-ip=192.0.2.1,2001:db8::1",
-            "--container-runtime-endpoint=unix:///x",
-        ]);
-        last.remember(&layout).unwrap();
-        assert_eq!(UpArgs::remembered(&layout).to_arguments(), last.to_arguments());
-
-        let line = ["corten", "doctor", "--cluster-cidr=10.2.0.0/16", "--kubelet-port=1"];
-        let matches = Cli::command().get_matches_from(line);
-        let given = matches.subcommand_matches("doctor").unwrap();
-        let both = UpArgs::from_arg_matches(given).unwrap().with_remembered(&layout, Some(given)).unwrap();
-        assert_eq!(both.cluster.to_arguments()[0], "--cluster-cidr=10.2.0.0/16");
-        assert_eq!((both.node.kubelet_port, both.bind), (1, last.bind));
-
-        std::fs::write(&layout.up_options, "[\"--no-such-option\"]").unwrap();
-        assert_eq!(UpArgs::remembered(&layout).to_arguments(), usual);
+        for good in [&["10.0.0.0/29"][..], &["10.0.0.0/8", "fd00::/125"]] {
+            assert_eq!(services(good), Ok(()), "{good:?}");
+        }
+        for (bad, why) in [
+            (&["10.0.0.0/30"][..], "at least 8 IP addresses"),
+            (&["10.0.0.0/24", "fd00::/126"], "invalid --service-cluster-ip-range fd00::/126"),
+            (&["10.0.0.0/24", "10.1.0.0/24"], "must be of different IP family"),
+            (&["10.0.0.0/24", "fd00::/112", "fd01::/112"], "must not contain more than two entries"),
+        ] {
+            let error = services(bad).unwrap_err();
+            assert!(error.contains(why), "{bad:?}: {error}");
+        }
+        assert!(check(&["10.0.0.0/25"]).unwrap_err().ends_with("which is 24; take a /24 or a larger range"));
     }
 }

@@ -4,7 +4,9 @@
 
 mod address;
 mod cli;
+mod controllers;
 mod node;
+mod options;
 mod server;
 mod store;
 mod up;

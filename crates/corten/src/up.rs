@@ -1,7 +1,8 @@
 //! `corten up`, `down`, `reset`: a whole cluster on this machine.
 
 use crate::cli::{ClusterArgs, InstallArgs, NodeOptions, ReportArgs, UpArgs};
-use crate::{address, node};
+use crate::node;
+use crate::options::Up;
 use anyhow::{Context, Result, bail};
 use apiserver::encryption::{Encryption, RecoveryKey};
 use lifecycle::Layout;
@@ -25,13 +26,17 @@ const SERVER: &str = "server";
 const NODE: &str = "node";
 
 /// Starts everything.
-pub(crate) fn up(args: &UpArgs, out: &mut dyn Write) -> Result<()> {
-    let layout = Layout::open(&args.root)?;
+pub(crate) fn up(args: &Up, layout: Layout, out: &mut dyn Write) -> Result<()> {
+    if !args.supervise
+        && let Some(note) = args.other_store(&layout)?
+    {
+        let _nobody_reads = writeln!(out, "warning: {note}");
+    }
     if args.detach {
         let executable = std::env::current_exe().context("cannot find this program's own file")?;
         let mut arguments: Vec<OsString> = vec!["up".into(), "--supervise".into()];
         arguments.push(format!("--root={}", layout.root.display()).into());
-        arguments.extend(args.to_arguments().into_iter().map(OsString::from));
+        arguments.extend(args.arguments().into_iter().map(OsString::from));
         return lifecycle::up::detached(&needs(args, layout), &executable, &arguments, out);
     }
     let config = supervisor_config(args, layout.clone())?;
@@ -44,7 +49,7 @@ pub(crate) fn up(args: &UpArgs, out: &mut dyn Write) -> Result<()> {
 }
 
 /// What the instance wants of its machine.
-fn needs(args: &UpArgs, layout: Layout) -> Needs {
+fn needs(args: &Up, layout: Layout) -> Needs {
     let runtime = runtime(&args.node);
     Needs { room: room(&layout), layout, runtime, ports: ports(args), ranges: ranges(&args.cluster) }
 }
@@ -78,8 +83,7 @@ pub(crate) fn status(args: &ReportArgs, out: &mut dyn Write) -> Result<()> {
 }
 
 /// Shows what the machine has and lacks; an error if the cluster cannot come up.
-pub(crate) fn doctor(args: &UpArgs, out: &mut dyn Write) -> Result<()> {
-    let layout = Layout::open(&args.root)?;
+pub(crate) fn doctor(args: &Up, layout: Layout, out: &mut dyn Write) -> Result<()> {
     let checks = lifecycle::doctor::run(&needs(args, layout));
     for check in &checks {
         let _nobody_reads = writeln!(out, "{check}");
@@ -105,25 +109,19 @@ pub(crate) fn install(args: &InstallArgs, out: &mut dyn Write) -> Result<()> {
     }
 }
 
-/// The address that others reach the API server by.
-fn advertise_address(args: &UpArgs) -> IpAddr {
-    args.advertise_address.unwrap_or_else(|| match args.bind.ip() {
-        ip if ip.is_unspecified() => address::own(),
-        ip => ip,
-    })
-}
-
 /// Keys and kubeconfigs: the children find them where they look for them.
-fn make_state(args: &UpArgs, layout: &Layout) -> Result<()> {
-    if let (_, Some(key)) = Encryption::own(&layout.root)? {
+fn make_state(args: &Up, layout: &Layout) -> Result<()> {
+    if args.server.has_own_key()
+        && let (_, Some(key)) = Encryption::own(&layout.root)?
+    {
         pki::write_private(&layout.recovery_key, recovery_text(&key).as_bytes())?;
     }
     args.remember(layout)?;
     let now = jiff::Timestamp::now().as_second();
-    let advertise = advertise_address(args);
+    let advertise = args.server.advertised();
     let pki = Pki::open(&layout.root, args.cluster.pki_config(advertise), now)
         .with_context(|| format!("cannot open the keys in {}", layout.pki_dir.display()))?;
-    let server = format!("https://{}", SocketAddr::new(advertise, args.bind.port()));
+    let server = format!("https://{}", SocketAddr::new(advertise, args.server.bind.port()));
     let name = node::node_name(&args.node)?;
     for client in [pki::Client::SuperAdmin, pki::Client::Kubelet(&name), pki::Client::KubeProxy] {
         pki.kubeconfig(&client, &server, now).with_context(|| format!("cannot write {}", client.file()))?;
@@ -131,18 +129,16 @@ fn make_state(args: &UpArgs, layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-fn supervisor_config(args: &UpArgs, layout: Layout) -> Result<Config> {
+fn supervisor_config(args: &Up, layout: Layout) -> Result<Config> {
     let root = format!("--root={}", layout.root.display());
-    let mut server_arguments = vec![
-        "server".to_owned(),
-        root.clone(),
-        format!("--bind={}", args.bind),
-        format!("--advertise-address={}", advertise_address(args)),
-    ];
-    server_arguments.extend(args.cluster.to_arguments());
+    let mut server_arguments = vec!["server".to_owned(), root.clone()];
+    server_arguments.extend(args.server_arguments());
+    if args.server.advertise_address.is_none() {
+        // The server is to name the address that the kubeconfigs name.
+        server_arguments.push(format!("--advertise-address={}", args.server.advertised()));
+    }
     let mut node_arguments = vec!["node".to_owned(), root];
-    node_arguments.extend(args.node.to_arguments());
-    node_arguments.extend(args.cluster.to_arguments());
+    node_arguments.extend(args.node_arguments());
     let child = |name: &str, title: &str, arguments: Vec<String>, needs: &[&str], drains| Child {
         name: name.into(),
         title: title.into(),
@@ -184,7 +180,7 @@ fn ports(args: &UpArgs) -> Vec<Port> {
         option: option.into(),
     };
     let all = [
-        port(args.bind.ip(), args.bind.port(), "API server", "--bind"),
+        port(args.server.bind.ip(), args.server.bind.port(), "API server", "--bind"),
         port(any, args.node.kubelet_port, "kubelet", "--kubelet-port"),
         port(any, args.node.healthz_port, "health of Service rules", "--healthz-port"),
     ];
@@ -218,11 +214,14 @@ pub(crate) fn reset(root: &Path, out: &mut dyn Write) -> Result<()> {
 }
 
 /// What a node left that nobody runs any more, with the options that it ran under.
-struct Leftovers(UpArgs);
+struct Leftovers(Up);
 
 impl Leftovers {
     fn of(layout: &Layout) -> Self {
-        Self(UpArgs::remembered(layout))
+        Self(Up::last(layout).unwrap_or_else(|error| {
+            tracing::warn!(error = format!("{error:#}"), "going on with the usual options");
+            Up::usual()
+        }))
     }
 }
 

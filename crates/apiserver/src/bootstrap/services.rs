@@ -39,6 +39,21 @@ pub(super) async fn ensure(api: &Arc<Api>, options: &Options) {
     api.health.note(Hook::Services, has_services);
 }
 
+/// Says so if the cluster has another range than the settings: the cluster's holds.
+pub(super) fn tell_of_other_range(api: &Api) {
+    let Some(found) = find(api, NETWORKING, "servicecidrs", "", "kubernetes") else { return };
+    let given = &api.config.service_ranges;
+    let cidrs: Vec<&str> = found.at("spec").at("cidrs").items().iter().map(Value::str).collect();
+    if cidrs != *given {
+        let (cidrs, given) = (cidrs.join(","), given.join(","));
+        tracing::warn!(
+            cidrs,
+            given,
+            "the default ServiceCIDR does not match the flag configurations, and stays"
+        );
+    }
+}
+
 /// The default range, from the server's settings; false if it is not there then.
 async fn range(api: &Arc<Api>) -> bool {
     const COLLECTION: &str = "/apis/networking.k8s.io/v1/servicecidrs";

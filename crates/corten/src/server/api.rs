@@ -1,6 +1,6 @@
 //! The API server in this process: keys, store, listener.
 
-use crate::cli::{InFlightArgs, ServerArgs, StoreKind};
+use crate::cli::{InFlightArgs, ServerArgs, ServerOptions};
 use anyhow::{Context, Result, bail};
 use apiserver::access::Access;
 use apiserver::api::{Api, Config, Fairness, Options};
@@ -11,7 +11,7 @@ use apiserver::webhook::Credentials as WebhookCredentials;
 use auth::{Anonymous, Authenticator, FrontProxy};
 use pki::{AnyClientCertificate, ClientAuthorities, HotCertificate, Leaf, Pki, ServiceAccountKeys};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -37,15 +37,12 @@ pub(crate) struct Running {
 /// Opens keys and store, and serves.
 pub(crate) async fn start(args: &ServerArgs) -> Result<Running> {
     let now = jiff::Timestamp::now().as_second();
-    let listener = TcpListener::bind(args.bind)
-        .await
-        .with_context(|| format!("cannot listen on {}; does something else use the port?", args.bind))?;
+    let listener = TcpListener::bind(args.options.bind).await.with_context(|| {
+        format!("cannot listen on {}; does something else use the port?", args.options.bind)
+    })?;
     // Port 0 asks for any that is free.
     let port = listener.local_addr().context("cannot tell the port that is listened on")?.port();
-    let advertise = args.advertise_address.unwrap_or_else(|| match args.bind.ip() {
-        ip if ip.is_unspecified() => crate::address::own(),
-        ip => ip,
-    });
+    let advertise = args.options.advertised();
     let pki = Pki::open(&args.root, args.cluster.pki_config(advertise), now)
         .with_context(|| format!("cannot open the keys in {}", args.root.join("pki").display()))?;
     let server = format!("https://{}", std::net::SocketAddr::new(advertise, port));
@@ -61,14 +58,14 @@ pub(crate) async fn start(args: &ServerArgs) -> Result<Running> {
         authenticator(&pki, keys.clone(), &issuer).context("cannot set up authentication")?,
         keys,
     );
-    let store = crate::store::open(&args.store, &args.root, &args.etcd).await?;
+    let store = crate::store::open(&args.options.store, &args.root, &args.options.etcd).await?;
     let config = Config {
         advertise_address: advertise,
         port,
         service_ranges: args.cluster.service_cluster_ip_range.iter().map(ToString::to_string).collect(),
         issuer,
     };
-    let options = options(args)?;
+    let options = options(&args.options, &args.root)?;
     let audit = options.audit.clone();
     let api = Api::start_with(config, store, access, options).await.context("cannot start the API server")?;
     trust(&api, &pki).context("cannot set up TLS towards kubelets and aggregated APIs")?;
@@ -82,7 +79,7 @@ pub(crate) async fn start(args: &ServerArgs) -> Result<Running> {
     apiserver::bootstrap::run_with(&api, &bootstrap).await;
     let stop = api.stopping.subscribe();
     let serving = tokio::spawn(apiserver::listen::serve(listener, Arc::new(tls), api.clone(), stop));
-    tracing::info!(address = %args.bind.ip(), port, "the API is served");
+    tracing::info!(address = %args.options.bind.ip(), port, "the API is served");
     let keeping = tokio::spawn(apiserver::bootstrap::keep(api.clone(), bootstrap));
     let authority = pki.authority().certificate().to_pem();
     let renewing = tokio::spawn(renew(api.clone(), pki, certificate));
@@ -105,19 +102,18 @@ impl Running {
 }
 
 /// What the flags say of encryption, audit and webhooks.
-fn options(args: &ServerArgs) -> Result<Options> {
-    let encryption = match (&args.encryption_provider_config, &args.store) {
-        (Some(file), _) => Some(Encryption::from_file(file)?),
-        (None, StoreKind::Embedded) => {
-            let (encryption, recovery) = Encryption::own(&args.root)?;
+fn options(args: &ServerOptions, root: &Path) -> Result<Options> {
+    let encryption = match &args.encryption_provider_config {
+        Some(file) => Some(Encryption::from_file(file)?),
+        None if args.has_own_key() => {
+            let (encryption, recovery) = Encryption::own(root)?;
             if let Some(key) = recovery {
                 let mut errors = std::io::stderr();
                 let _nobody_reads = writeln!(errors, "{}", crate::up::recovery_text(&key));
             }
             Some(encryption)
         }
-        // Other servers on that etcd would not have the key.
-        (None, StoreKind::Etcd(_)) => None,
+        None => None,
     };
     let audit = match (&args.audit.audit_policy_file, &args.audit.audit_log_path) {
         (Some(policy), Some(path)) => {

@@ -50,8 +50,8 @@ impl Managers {
             informers: Informers::new(root.clone()),
             root,
             config,
-            without: without(&args.controllers),
-            has_rivals: args.store != StoreKind::Embedded,
+            without: crate::controllers::without(&args.options.controllers),
+            has_rivals: args.options.store != StoreKind::Embedded,
         })
     }
 
@@ -87,7 +87,7 @@ impl Managers {
             informers: Informers::new(root.clone()),
             root,
             config,
-            without: without(&args.controllers),
+            without: crate::controllers::without(&args.options.controllers),
             has_rivals: true,
         })
     }
@@ -165,9 +165,4 @@ fn identity() -> String {
 
 fn cluster_cidrs(args: &ServerArgs) -> Vec<(IpAddr, u8)> {
     args.cluster.cluster_cidr.iter().map(|range| (range.address(), range.prefix())).collect()
-}
-
-/// The names that `--controllers` takes out: `*,-NAME`.
-fn without(controllers: &[String]) -> Vec<String> {
-    controllers.iter().filter_map(|name| name.strip_prefix('-').map(str::to_owned)).collect()
 }

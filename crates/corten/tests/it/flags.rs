@@ -37,6 +37,8 @@ fn flags_that_make_no_sense_are_refused() {
         ("--audit-log-format=xml", r#"invalid audit log format xml, allowed formats are "legacy,json""#),
         ("--audit-log-mode=soon", r#"allowed modes are "batch,blocking,blocking-strict""#),
         ("--max-requests-inflight=-1", "invalid value"),
+        ("--controllers=*,-foo", r#""foo" is not in the list of known controllers"#),
+        ("--service-cluster-ip-range=10.96.0.0/30", "range must be at least 8 IP addresses"),
     ] {
         let told = Process::refused(root.path(), &["--only", "api", flag]);
         assert!(told.contains(why), "{flag}: {told}");

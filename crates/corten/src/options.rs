@@ -1,0 +1,253 @@
+//! What `up` was told: written down in the root, and taken over by the next `up`.
+
+use crate::cli::{ClusterArgs, NodeOptions, ServerOptions, UpArgs};
+use anyhow::{Context, Result, bail};
+use clap::parser::ValueSource;
+use clap::{ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use lifecycle::Layout;
+use std::any::TypeId;
+use std::io::ErrorKind;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+/// The options of an `up`, and how they are written on a command line.
+#[derive(Debug)]
+pub(crate) struct Up {
+    args: UpArgs,
+    matches: ArgMatches,
+}
+
+impl Deref for Up {
+    type Target = UpArgs;
+
+    fn deref(&self) -> &UpArgs {
+        &self.args
+    }
+}
+
+impl Up {
+    /// The usual ones.
+    pub(crate) fn usual() -> Self {
+        Self::parse(&[]).expect("every option has a default or may be left out")
+    }
+
+    fn parse(arguments: &[String]) -> Result<Self> {
+        let command = UpArgs::augment_args(Command::new("corten").no_binary_name(true));
+        let matches = command.try_get_matches_from(arguments)?;
+        Ok(Self { args: UpArgs::from_arg_matches(&matches)?, matches })
+    }
+
+    /// All that the server is told, but for the root.
+    pub(crate) fn server_arguments(&self) -> Vec<String> {
+        [arguments::<ServerOptions>(&self.matches), arguments::<ClusterArgs>(&self.matches)].concat()
+    }
+
+    /// All that the node is told, but for the root.
+    pub(crate) fn node_arguments(&self) -> Vec<String> {
+        [arguments::<NodeOptions>(&self.matches), arguments::<ClusterArgs>(&self.matches)].concat()
+    }
+
+    /// All but the root and how to run.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        [arguments::<NodeOptions>(&self.matches), self.server_arguments()].concat()
+    }
+
+    /// Writes them down for the next `up`, and for `down`, `reset` and `doctor`, which are to look where this one
+    /// acted.
+    pub(crate) fn remember(&self, layout: &Layout) -> Result<()> {
+        let text = serde_json::to_vec_pretty(&self.arguments()).context("cannot encode the options")?;
+        let file = &layout.up_options;
+        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+    }
+
+    /// The options of the last `up`; the usual ones where there was none.
+    pub(crate) fn last(layout: &Layout) -> Result<Self> {
+        let file = &layout.up_options;
+        let read = || match std::fs::read(file) {
+            Ok(bytes) => Self::parse(&serde_json::from_slice::<Vec<String>>(&bytes)?),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::usual()),
+            Err(error) => Err(error.into()),
+        };
+        read().with_context(|| {
+            format!(
+                "cannot use the options of the last up, which are in {}; repair the file, or remove it and give all \
+                 options again",
+                file.display()
+            )
+        })
+    }
+
+    /// The options of the last `up`, and over them those that this command line gives.
+    pub(crate) fn with_last(layout: &Layout, given: Option<&ArgMatches>) -> Result<Self> {
+        let Some(given) = given else { return Self::last(layout) };
+        let is_given = |argument: &String| {
+            let name = argument.trim_start_matches("--").split('=').next().unwrap_or_default();
+            given.value_source(&name.replace('-', "_")) == Some(ValueSource::CommandLine)
+        };
+        let this = Self { args: UpArgs::from_arg_matches(given)?, matches: given.clone() };
+        let mut arguments = Self::last(layout)?.arguments();
+        arguments.retain(|argument| !is_given(argument));
+        arguments.extend(this.arguments().into_iter().filter(is_given));
+        let both = Self::parse(&arguments)?;
+        let UpArgs { root, detach, supervise, .. } = this.args;
+        Ok(Self { args: UpArgs { root, detach, supervise, ..both.args }, matches: both.matches })
+    }
+
+    /// Refuses what no cluster can be told.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.cluster.check()?;
+        crate::controllers::check(&self.server.controllers)
+    }
+
+    /// Refuses to give a cluster that is there other ranges or another domain than it was made with.
+    pub(crate) fn refuse_other_ranges(&self, layout: &Layout) -> Result<()> {
+        if !layout.up_options.exists() || !layout.admin_kubeconfig.exists() {
+            return Ok(());
+        }
+        let last = arguments::<ClusterArgs>(&Self::last(layout)?.matches);
+        let now = arguments::<ClusterArgs>(&self.matches);
+        for (last, now) in last.iter().zip(&now).filter(|(last, now)| last != now) {
+            let (root, now) = (layout.root.display(), now.trim_start_matches("--"));
+            bail!(
+                "the cluster on {root} was made with {last}, and its objects hold addresses and names of that: it \
+                 cannot go on with {now}. Leave the option out; or make a new cluster, on another root or after \
+                 `corten reset --root {root}`. More addresses for Services: create a ServiceCIDR"
+            );
+        }
+        Ok(())
+    }
+
+    /// What to tell somebody who moves a cluster to another store: its objects do not come along.
+    pub(crate) fn other_store(&self, layout: &Layout) -> Result<Option<String>> {
+        let last = Self::last(layout)?;
+        let is_other = layout.up_options.exists() && last.server.store != self.server.store;
+        let [before, now] = [&last, self].map(|up| {
+            let arguments = up.server_arguments();
+            arguments
+                .iter()
+                .find_map(|argument| argument.strip_prefix("--store="))
+                .unwrap_or_default()
+                .to_owned()
+        });
+        Ok(is_other.then(|| {
+            format!(
+                "objects are in {now} from now on; what is in {before} stays there (corten store migrate --from {before} \
+                 --to {now})"
+            )
+        }))
+    }
+}
+
+/// The options of a group as a command line gives them, defaults too; paths are absolute, since who reads them may
+/// run elsewhere.
+fn arguments<A: Args>(matches: &ArgMatches) -> Vec<String> {
+    let command = A::augment_args(Command::new("corten"));
+    let argument = |argument: &clap::Arg| {
+        let (id, long) = (argument.get_id().as_str(), argument.get_long()?);
+        if matches!(argument.get_action(), ArgAction::SetTrue) {
+            return matches.get_flag(id).then(|| format!("--{long}"));
+        }
+        let values: Vec<String> = if argument.get_value_parser().type_id() == TypeId::of::<PathBuf>() {
+            matches.get_many::<PathBuf>(id)?.map(|path| absolute(path).display().to_string()).collect()
+        } else {
+            matches.get_raw(id)?.map(|value| value.to_string_lossy().into_owned()).collect()
+        };
+        Some(format!("--{long}={}", values.join(",")))
+    };
+    command.get_arguments().filter_map(argument).collect()
+}
+
+/// `-` is no file.
+fn absolute(path: &Path) -> PathBuf {
+    match std::path::absolute(path) {
+        Ok(absolute) if path != Path::new("-") => absolute,
+        _ => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Up {
+        Up::parse(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()).unwrap()
+    }
+
+    fn given(words: &[&str]) -> ArgMatches {
+        let command = UpArgs::augment_args(Command::new("corten").no_binary_name(true));
+        command.try_get_matches_from(words).unwrap()
+    }
+
+    #[test]
+    fn options_of_the_last_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path().canonicalize().unwrap()).unwrap();
+        let usual = Up::usual().arguments();
+        assert_eq!(Up::last(&layout).unwrap().arguments(), usual, "nothing is written down yet");
+        let last = parse(&[
+            "--cluster-cidr=10.1.0.0/16,fd00::/48",
+            "--bind=127.0.0.1:1",
+            "--advertise-address=192.0.2.1",
+            "--node-labels=a=b,c=d",
+            "--node-ip=192.0.2.1,2001:db8::1",
+            "--container-runtime-endpoint=unix:///x",
+            "--store=etcd=https://a:1,https://b:2",
+            "--controllers=*,-ttl",
+            "--audit-policy-file=p.yaml",
+            "--audit-log-path=-",
+            "--audit-log-compress",
+            "--enable-priority-and-fairness=false",
+        ]);
+        last.remember(&layout).unwrap();
+        let again = Up::last(&layout).unwrap();
+        assert_eq!(again.arguments(), last.arguments());
+        assert_eq!(format!("{:?}", again.node), format!("{:?}", last.node));
+        let policy = std::env::current_dir().unwrap().join("p.yaml");
+        assert_eq!(again.server.audit.audit_policy_file, Some(policy), "who reads it may run elsewhere");
+        assert_eq!(again.server.audit.audit_log_path, Some("-".into()));
+        assert_eq!(again.server.store, last.server.store);
+
+        let words = given(&["--detach", "--kubelet-port=1", "--store=embedded", "--controllers=*"]);
+        let both = Up::with_last(&layout, Some(&words)).unwrap();
+        assert!(both.detach && both.server.audit.audit_log_compress);
+        assert_eq!((both.node.kubelet_port, both.server.bind), (1, last.server.bind));
+        assert_eq!(both.server.controllers, ["*"]);
+        let note = both.other_store(&layout).unwrap().unwrap();
+        assert!(
+            note.starts_with("objects are in embedded from now on; what is in etcd=https://a:1"),
+            "{note}"
+        );
+        assert_eq!(again.other_store(&layout).unwrap(), None);
+
+        std::fs::write(&layout.up_options, "[\"--no-such-option\"]").unwrap();
+        let error = format!("{:#}", Up::last(&layout).unwrap_err());
+        assert!(
+            error.contains("repair the file, or remove it") && error.contains("--no-such-option"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_cluster_keeps_its_ranges() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path().canonicalize().unwrap()).unwrap();
+        let other = ["--service-cluster-ip-range=10.97.0.0/16"];
+        let refuse = |words: &[&str]| {
+            let up = Up::with_last(&layout, Some(&given(words))).unwrap();
+            up.refuse_other_ranges(&layout).map_err(|error| error.to_string())
+        };
+        assert_eq!(refuse(&other), Ok(()), "there is no cluster yet");
+        Up::usual().remember(&layout).unwrap();
+        std::fs::write(&layout.admin_kubeconfig, "").unwrap();
+        assert_eq!(refuse(&["--kubelet-port=1", "--service-cluster-ip-range=10.96.0.0/16"]), Ok(()));
+        for (option, before) in [
+            (other[0], "was made with --service-cluster-ip-range=10.96.0.0/16"),
+            ("--cluster-cidr=10.1.0.0/16", "was made with --cluster-cidr=10.244.0.0/16"),
+            ("--cluster-domain=b", "was made with --cluster-domain=cluster.local"),
+        ] {
+            let error = refuse(&[option]).unwrap_err();
+            let now = option.trim_start_matches("--");
+            assert!(error.contains(before) && error.contains(&format!("go on with {now}.")), "{error}");
+        }
+    }
+}
