@@ -58,14 +58,16 @@ pub(crate) fn labels(context: &Context) -> BTreeMap<String, String> {
 
 /// Keeps the Node object until told to stop.
 pub(crate) async fn run(context: Arc<Context>, informers: &Informers, mut stop: watch::Receiver<bool>) {
-    follow_cordons(context.clone(), informers);
+    let registered = watch::Sender::new(None);
+    follow_object(context.clone(), informers, &registered);
     tell(&context, EventKind::Normal, "Starting", "Starting kubelet.");
     let node = tokio::select! {
         node = register(&context) => node,
         () = stopped(&mut stop) => return,
     };
+    registered.send_replace(node.metadata.uid.clone());
     let all = async {
-        tokio::join!(enforce(&context), renew(&context, &node), report(&context, &node));
+        tokio::join!(enforce(&context), renew(&context, &registered), report(&context, &registered, node));
     };
     tokio::select! {
         () = all => {}
@@ -73,14 +75,24 @@ pub(crate) async fn run(context: Arc<Context>, informers: &Informers, mut stop: 
     }
 }
 
-/// Tells when the node is cordoned, and when no longer.
-fn follow_cordons(context: Arc<Context>, informers: &Informers) {
+/// The UID of the Node object that this node is; `None` while there is none.
+type Registered = watch::Sender<Option<String>>;
+
+/// Tells when the node is cordoned, and when no longer; notices when its object is deleted.
+fn follow_object(context: Arc<Context>, informers: &Informers, registered: &Registered) {
     let own = ListOptions::fields(format!("metadata.name={}", context.config.node_name));
+    let registered = registered.clone();
     informers.filtered::<Node>("", own).subscribe(move |change| {
         let (old, new) = match change {
             Change::Added(node) => (None, node),
             Change::Updated(old, new) => (Some(old), new),
-            Change::Deleted(_) => return,
+            Change::Deleted(node) => {
+                registered.send_if_modified(|uid| {
+                    let is_gone = *uid == node.metadata.uid;
+                    is_gone.then(|| *uid = None).is_some()
+                });
+                return;
+            }
         };
         let Some(reason) = cordon(old.map(|old| &**old), new) else { return };
         let text = format!("Node {} status is now: {reason}", context.config.node_name);
@@ -167,12 +179,32 @@ async fn register(context: &Context) -> Node {
     }
 }
 
-async fn report(context: &Context, node: &Node) {
+/// Keeps the status true. Whoever deletes the object of a node that runs means it: as upstream, the kubelet makes it
+/// anew only when it is started again, and goes on with one that somebody else makes.
+async fn report(context: &Context, registered: &Registered, mut node: Node) {
     let name = &context.config.node_name;
-    let mut node = node.clone();
     let mut written = context.clock.now();
     let mut is_first = true;
     loop {
+        if registered.borrow().is_none() {
+            match context.client.get::<Node>("", name).await {
+                Ok(found) => {
+                    registered.send_replace(found.metadata.uid.clone());
+                    node = found;
+                    is_first = true;
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        node = name,
+                        %error,
+                        "cannot write the status of the node; if its object was deleted, the node registers again when \
+                         it is started again"
+                    );
+                    tokio::time::sleep(STATUS_PERIOD).await;
+                    continue;
+                }
+            }
+        }
         let found = findings(context, node.status.as_ref()).await;
         let old = node.status.clone().unwrap_or_default();
         let is_due = context.clock.now().duration_since(written) >= REPORT_PERIOD;
@@ -193,8 +225,7 @@ async fn report(context: &Context, node: &Node) {
                     }
                 }
                 Err(error) if error.is_not_found() || error.is_conflict() => {
-                    tracing::info!(node = name, "the node's object is gone or another: registering again");
-                    node = register(context).await;
+                    registered.send_replace(None);
                     continue;
                 }
                 Err(error) => tracing::warn!(node = name, %error, "cannot write the status of the node"),
@@ -204,7 +235,7 @@ async fn report(context: &Context, node: &Node) {
     }
 }
 
-async fn renew(context: &Context, node: &Node) {
+async fn renew(context: &Context, registered: &Registered) {
     let name = &context.config.node_name;
     loop {
         let now = MicroTime(context.clock.now());
@@ -217,11 +248,16 @@ async fn renew(context: &Context, node: &Node) {
         let patch = json!({"spec": serde_json::to_value(&spec).unwrap_or(Value::Null)});
         let result = match context.client.patch::<Lease>(LEASES, name, &Patch::Merge(patch)).await {
             Err(error) if error.is_not_found() => {
+                // As upstream: it is the Node's, and goes with it.
+                let Some(uid) = registered.borrow().clone() else {
+                    tokio::time::sleep(LEASE_PERIOD).await;
+                    continue;
+                };
                 let owner = OwnerReference {
                     api_version: "v1".into(),
                     kind: "Node".into(),
                     name: name.clone(),
-                    uid: node.metadata.uid.clone().unwrap_or_default(),
+                    uid,
                     ..OwnerReference::default()
                 };
                 let lease = Lease {
