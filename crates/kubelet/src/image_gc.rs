@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::context::Context;
 use crate::machine::Disk;
 use crate::runtime;
-use crate::runtime::messages::{ContainerFilter, Image, ImageSpec};
+use crate::runtime::messages::{Container, ContainerFilter, Image, ImageSpec};
 
 /// As upstream's `imageGCHighThresholdPercent`: above it images are removed...
 const HIGH_PERCENT: u64 = 85;
@@ -68,6 +68,8 @@ async fn collect(context: &Context, seen: &mut BTreeMap<String, Seen>) -> Result
     let Some(disk) = place.and_then(|place| Disk::read(Path::new(&place))) else { return Ok(()) };
     let Some(surplus) = surplus(disk) else { return Ok(()) };
     let sandbox = sandbox_image(context).await;
+    let mounted = mounted(context, &containers).await?;
+    let used = used.into_iter().chain(mounted.iter().map(String::as_str)).collect();
     let candidates = candidates(&images, &used, seen, sandbox.as_deref(), now);
     let mut freed = 0;
     for image in candidates {
@@ -96,6 +98,21 @@ async fn collect(context: &Context, seen: &mut BTreeMap<String, Seen>) -> Result
         context.recorder.event(&about, EventKind::Warning, "FreeDiskSpaceFailed", text);
     }
     Ok(())
+}
+
+/// The images that containers mount as volumes.
+async fn mounted(context: &Context, containers: &[Container]) -> Result<Vec<String>, runtime::Error> {
+    let mut images = Vec::new();
+    for container in containers {
+        let status = match context.runtime.container_status(&container.id, false).await {
+            Ok((status, _)) => status,
+            // It went away meanwhile.
+            Err(error) if error.is_not_found() => continue,
+            Err(error) => return Err(error),
+        };
+        images.extend(status.mounts.into_iter().filter_map(|mount| mount.image).map(|image| image.image));
+    }
+    Ok(images)
 }
 
 /// How many bytes are to be freed; none while there is room enough.

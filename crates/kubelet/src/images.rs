@@ -6,7 +6,7 @@ mod reference;
 
 use std::time::Instant;
 
-use api::core::v1::{Container, Pod};
+use api::core::v1::{Container, Pod, Volume};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::SignedDuration;
@@ -38,23 +38,60 @@ pub(crate) struct Pulls {
     pub(crate) errors: std::collections::BTreeMap<String, (jiff::Timestamp, String)>,
 }
 
-/// Makes sure that the container's image is here.
+/// An image that a pod asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    /// As it was written.
+    pub(crate) image: &'a str,
+    policy: &'a str,
+    /// The container that runs it; none for a volume.
+    container: Option<&'a str>,
+}
+
+impl<'a> Wanted<'a> {
+    /// What a container runs.
+    pub(crate) fn by_container(container: &'a Container) -> Self {
+        Self {
+            image: container.image.as_deref().unwrap_or_default(),
+            policy: container.image_pull_policy.as_deref().unwrap_or("IfNotPresent"),
+            container: Some(&container.name),
+        }
+    }
+
+    /// What a volume shows, if it shows an image.
+    pub(crate) fn by_volume(volume: &'a Volume) -> Option<Self> {
+        let source = volume.image.as_ref()?;
+        Some(Self {
+            image: source.reference.as_deref().unwrap_or_default(),
+            policy: source.pull_policy.as_deref().unwrap_or("IfNotPresent"),
+            container: None,
+        })
+    }
+
+    /// Tells of the container, or of the pod for a volume.
+    fn tell(self, context: &Context, pod: &Pod, kind: EventKind, reason: &str, message: &str) {
+        match self.container {
+            Some(container) => context.container_event(pod, container, kind, reason, message),
+            None => context.event(pod, kind, reason, message),
+        }
+    }
+}
+
+/// Makes sure that an image is here.
 ///
 /// # Errors
 /// Why it is not; events were sent.
 pub(crate) async fn ensure(
     context: &Context,
     pod: &Pod,
-    container: &Container,
+    ask: Wanted<'_>,
     sandbox: &PodSandboxConfig,
     pulls: &mut Pulls,
 ) -> Result<Present, Reason> {
-    let wanted = container.image.clone().unwrap_or_default();
+    let wanted = ask.image;
     let fail = |reason: &str, message: String| Reason { reason: reason.into(), message };
-    let tell = |kind, reason: &str, message: &str| {
-        context.container_event(pod, &container.name, kind, reason, message);
-    };
-    let reference = match reference::parse(&wanted) {
+    let tell = |kind, reason: &str, message: &str| ask.tell(context, pod, kind, reason, message);
+    let reference = match reference::parse(wanted) {
         Ok(reference) => reference,
         Err(error) => {
             let message = format!("Failed to apply default image tag {wanted:?}: {error}");
@@ -62,8 +99,7 @@ pub(crate) async fn ensure(
             return Err(fail("InvalidImageName", message));
         }
     };
-    let image = ImageSpec { image: with_tag(&wanted, &reference), ..ImageSpec::default() };
-    let policy = container.image_pull_policy.as_deref().unwrap_or("IfNotPresent");
+    let image = ImageSpec { image: with_tag(wanted, &reference), ..ImageSpec::default() };
     let present = match context.runtime.image_status(image.clone()).await {
         Ok(present) => present,
         Err(error) => {
@@ -73,7 +109,7 @@ pub(crate) async fn ensure(
             return Err(fail("ImageInspectError", message));
         }
     };
-    match (present, policy) {
+    match (present, ask.policy) {
         (Some(present), "IfNotPresent" | "Never") => {
             let text = format!(
                 "Container image \"{wanted}\" already present on machine and can be accessed by the pod"
@@ -86,24 +122,22 @@ pub(crate) async fn ensure(
             tell(EventKind::Warning, "ErrImageNeverPull", &message);
             Err(fail("ErrImageNeverPull", message))
         }
-        _ => pull(context, pod, container, (&image, &reference.repository), sandbox, pulls).await,
+        _ => pull(context, pod, ask, (&image, &reference.repository), sandbox, pulls).await,
     }
 }
 
 async fn pull(
     context: &Context,
     pod: &Pod,
-    container: &Container,
+    ask: Wanted<'_>,
     (image, repository): (&ImageSpec, &str),
     sandbox: &PodSandboxConfig,
     pulls: &mut Pulls,
 ) -> Result<Present, Reason> {
-    let wanted = container.image.clone().unwrap_or_default();
-    let tell = |kind, reason: &str, message: &str| {
-        context.container_event(pod, &container.name, kind, reason, message);
-    };
-    if let Some((failed, error)) = pulls.errors.get(&wanted)
-        && pulls.backoff.wait(&wanted, *failed, context.clock.now()).is_some()
+    let wanted = ask.image;
+    let tell = |kind, reason: &str, message: &str| ask.tell(context, pod, kind, reason, message);
+    if let Some((failed, error)) = pulls.errors.get(wanted)
+        && pulls.backoff.wait(wanted, *failed, context.clock.now()).is_some()
     {
         let text = format!("Back-off pulling image \"{wanted}\"");
         tell(EventKind::Normal, "BackOff", &text);
@@ -134,8 +168,8 @@ async fn pull(
     };
     match present.and_then(|image| image.ok_or_else(|| "the pulled image is not there".to_owned())) {
         Ok(present) => {
-            pulls.backoff.reset(&wanted);
-            pulls.errors.remove(&wanted);
+            pulls.backoff.reset(wanted);
+            pulls.errors.remove(wanted);
             let text = |since: Instant| {
                 let millis = i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX);
                 go_duration(SignedDuration::from_millis(millis))
@@ -152,10 +186,10 @@ async fn pull(
         Err(error) => {
             tell(EventKind::Warning, "Failed", &format!("Failed to pull image \"{wanted}\": {error}"));
             let now = context.clock.now();
-            let before = pulls.errors.get(&wanted).map_or(now, |(failed, _)| *failed);
-            pulls.backoff.next(&wanted, before, now);
+            let before = pulls.errors.get(wanted).map_or(now, |(failed, _)| *failed);
+            pulls.backoff.next(wanted, before, now);
             let reason = "ErrImagePull";
-            pulls.errors.insert(wanted, (now, format!("{reason}: {error}")));
+            pulls.errors.insert(wanted.to_owned(), (now, format!("{reason}: {error}")));
             Err(Reason { reason: reason.into(), message: error })
         }
     }

@@ -18,17 +18,25 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use api::amount;
-use api::core::v1::{Container, Pod, Volume};
+use api::core::v1::{Container, Pod, Volume, VolumeMount};
 
 use crate::context::Context;
 use crate::env::{self, Variables};
 use crate::fields::Surroundings;
-use crate::runtime::messages::{Mount, MountPropagation};
+use crate::runtime::messages::{ImageSpec, Mount, MountPropagation};
 use crate::spec;
 pub(crate) use token::Tokens;
 
 /// Where the volumes of a pod lie, by their names.
 pub(crate) type Paths = BTreeMap<String, PathBuf>;
+
+/// The volumes that are there for a container, by their names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mounted<'a> {
+    pub(crate) paths: &'a Paths,
+    /// Those that show an image.
+    pub(crate) images: &'a BTreeMap<String, ImageSpec>,
+}
 
 /// Makes all volumes of the pod, or brings them up to date.
 ///
@@ -43,6 +51,10 @@ pub(crate) async fn mount(
     let mut paths = Paths::new();
     let mut errors = Vec::new();
     for volume in spec::spec(pod).volumes.iter().flatten() {
+        if volume.image.is_some() {
+            // The runtime mounts it where it has it (KEP-4639).
+            continue;
+        }
         match mount_one(context, pod, volume, around, tokens).await {
             Ok(path) => {
                 paths.insert(volume.name.clone(), path);
@@ -184,25 +196,26 @@ pub(crate) fn container_mounts(
     context: &Context,
     pod: &Pod,
     container: &Container,
-    paths: &Paths,
+    mounted: Mounted<'_>,
     environment: &Variables,
 ) -> Result<Vec<Mount>, String> {
     let mut made = Vec::new();
     for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
-        let Some(path) = paths.get(&mount.name) else {
+        let place = place(pod, mount);
+        if let Some(image) = mounted.images.get(&mount.name) {
+            let image_sub_path = sub_path(mount, environment)?;
+            made.push(Mount { image: Some(image.clone()), image_sub_path, ..place });
+            continue;
+        }
+        let Some(path) = mounted.paths.get(&mount.name) else {
             return Err(format!(
                 "cannot find volume \"{}\" to mount into container \"{}\"",
                 mount.name, container.name
             ));
         };
-        let sub = match (&mount.sub_path_expr, &mount.sub_path) {
-            (Some(expression), _) if !expression.is_empty() => expand_sub_path(expression, environment)?,
-            (_, Some(sub)) => sub.clone(),
-            _ => String::new(),
-        };
+        let sub = sub_path(mount, environment)?;
         let mut host_path = path.clone();
         if !sub.is_empty() {
-            subpath::check(&sub)?;
             let target = context
                 .pod_dir(spec::uid(pod))
                 .join("volume-subpaths")
@@ -218,28 +231,45 @@ pub(crate) fn container_mounts(
             })?;
             host_path = target;
         }
-        let container_path = if mount.mount_path.starts_with('/') {
-            mount.mount_path.clone()
-        } else {
-            format!("/{}", mount.mount_path)
-        };
-        let propagation = match mount.mount_propagation.as_deref() {
-            Some("HostToContainer") => MountPropagation::HostToContainer,
-            Some("Bidirectional") => MountPropagation::Bidirectional,
-            _ => MountPropagation::Private,
-        };
-        made.push(Mount {
-            container_path,
-            host_path: host_path.to_string_lossy().into_owned(),
-            readonly: mount.read_only == Some(true) || is_always_read_only(pod, &mount.name),
-            propagation: propagation.into(),
-            ..Mount::default()
-        });
+        made.push(Mount { host_path: host_path.to_string_lossy().into_owned(), ..place });
     }
     Ok(made)
 }
 
-/// Volumes made of objects cannot be written.
+/// What part of its volume a mount shows; empty for all of it.
+fn sub_path(mount: &VolumeMount, environment: &Variables) -> Result<String, String> {
+    let sub = match (&mount.sub_path_expr, &mount.sub_path) {
+        (Some(expression), _) if !expression.is_empty() => expand_sub_path(expression, environment)?,
+        (_, Some(sub)) => sub.clone(),
+        _ => String::new(),
+    };
+    if !sub.is_empty() {
+        subpath::check(&sub)?;
+    }
+    Ok(sub)
+}
+
+/// Where and how a mount appears, whatever it shows.
+fn place(pod: &Pod, mount: &VolumeMount) -> Mount {
+    let container_path = if mount.mount_path.starts_with('/') {
+        mount.mount_path.clone()
+    } else {
+        format!("/{}", mount.mount_path)
+    };
+    let propagation = match mount.mount_propagation.as_deref() {
+        Some("HostToContainer") => MountPropagation::HostToContainer,
+        Some("Bidirectional") => MountPropagation::Bidirectional,
+        _ => MountPropagation::Private,
+    };
+    Mount {
+        container_path,
+        readonly: mount.read_only == Some(true) || is_always_read_only(pod, &mount.name),
+        propagation: propagation.into(),
+        ..Mount::default()
+    }
+}
+
+/// Volumes made of objects and of images cannot be written.
 fn is_always_read_only(pod: &Pod, name: &str) -> bool {
     let mut volumes = spec::spec(pod).volumes.iter().flatten();
     volumes.find(|volume| volume.name == name).is_some_and(|volume| {
@@ -247,6 +277,7 @@ fn is_always_read_only(pod: &Pod, name: &str) -> bool {
             || volume.secret.is_some()
             || volume.projected.is_some()
             || volume.downward_api.is_some()
+            || volume.image.is_some()
     })
 }
 
@@ -275,4 +306,56 @@ pub(crate) fn remove_pod_dir(context: &Context, uid: &str) -> io::Result<()> {
         return Ok(());
     }
     mounts::remove_dir(&context.pod_dir(uid))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+    use serde_json::json;
+
+    #[test]
+    fn mounts_of_images_and_objects_cannot_be_written() {
+        let pod = testing::pod(json!({
+            "containers": [{"name": "c", "volumeMounts": [
+                {"name": "image", "mountPath": "/i", "subPath": "a/b"},
+                {"name": "map", "mountPath": "m"},
+                {"name": "empty", "mountPath": "/e", "subPathExpr": "$(WHO)/x", "mountPropagation": "HostToContainer"},
+                {"name": "empty", "mountPath": "/r", "readOnly": true, "subPath": "../x"},
+            ]}],
+            "volumes": [
+                {"name": "image", "image": {"reference": "r.example/i:1"}},
+                {"name": "map", "configMap": {"name": "m"}},
+                {"name": "empty", "emptyDir": {}},
+            ],
+        }));
+        let environment = Variables::from([("WHO".to_owned(), "me".into())]);
+        let mounts = spec::containers(&pod)[0].volume_mounts.iter().flatten();
+        let found: Vec<_> = mounts
+            .map(|mount| {
+                let place = place(&pod, mount);
+                (
+                    place.container_path.clone(),
+                    place.readonly,
+                    place.propagation(),
+                    sub_path(mount, &environment),
+                )
+            })
+            .collect();
+        let wanted = [
+            ("/i", true, MountPropagation::Private, Ok("a/b")),
+            ("/m", true, MountPropagation::Private, Ok("")),
+            ("/e", false, MountPropagation::HostToContainer, Ok("me/x")),
+            (
+                "/r",
+                true,
+                MountPropagation::Private,
+                Err("unable to provision SubPath `../x`: must not contain '..'"),
+            ),
+        ];
+        let owned = |(path, readonly, propagation, sub): (&str, _, _, Result<&str, &str>)| {
+            (path.to_owned(), readonly, propagation, sub.map(str::to_owned).map_err(str::to_owned))
+        };
+        assert_eq!(found, wanted.map(owned));
+    }
 }

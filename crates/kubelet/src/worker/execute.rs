@@ -132,15 +132,15 @@ impl Worker {
         }
         let mut pulls = std::mem::take(&mut self.pulls);
         // A pull may take long: the pod's end does not wait for it.
-        let image = tokio::select! {
-            image = start.image(&mut pulls) => Some(image),
+        let images = tokio::select! {
+            images = start.images(&mut pulls) => Some(images),
             () = until_ended(wishes.clone()) => None,
         };
         self.pulls = pulls;
-        let result = match image {
+        let result = match images {
             None => return false,
             Some(Err(reason)) => Err(reason),
-            Some(Ok(image)) => start.run(&image).await,
+            Some(Ok(images)) => start.run(&images).await,
         };
         let id = match result {
             Ok(id) => id,

@@ -2,6 +2,7 @@
 //!
 //! Upstream counterparts: `startContainer` and `generateContainerConfig` of `pkg/kubelet/kuberuntime`.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -13,7 +14,7 @@ use super::status::Reason;
 use crate::context::Context;
 use crate::dns;
 use crate::env::{self, Variables};
-use crate::images::{self, Present, Pulls};
+use crate::images::{self, Present, Pulls, Wanted};
 use crate::resources;
 use crate::runtime::messages::{
     ContainerConfig, ContainerMetadata, ImageSpec, KeyValue, Labels, LinuxContainerConfig, Mount,
@@ -22,7 +23,7 @@ use crate::runtime::messages::{
 use crate::security;
 use crate::spec;
 use crate::state::{PodState, label};
-use crate::volumes::{self, Paths};
+use crate::volumes::{self, Mounted, Paths};
 
 /// What a start needs to know.
 pub(crate) struct Start<'a> {
@@ -36,16 +37,56 @@ pub(crate) struct Start<'a> {
     pub(crate) volumes: &'a Paths,
 }
 
+/// The images of a start.
+pub(crate) struct Images {
+    /// What the container runs.
+    own: Present,
+    /// What it mounts, by volume.
+    mounted: BTreeMap<String, ImageSpec>,
+}
+
 impl Start<'_> {
-    /// Makes the image be here.
-    pub(crate) async fn image(&self, pulls: &mut Pulls) -> Result<Present, Reason> {
-        let result = images::ensure(self.context, self.pod, self.container, self.sandbox_config, pulls).await;
+    /// Makes the images be here: those of volumes first.
+    pub(crate) async fn images(&self, pulls: &mut Pulls) -> Result<Images, Reason> {
+        let mounted = self.mounted_images(pulls).await?;
+        let own = self.image(Wanted::by_container(self.container), pulls).await?;
+        Ok(Images { own, mounted })
+    }
+
+    /// Makes the images of the container's volumes be here. One that fails keeps no other from being pulled.
+    async fn mounted_images(&self, pulls: &mut Pulls) -> Result<BTreeMap<String, ImageSpec>, Reason> {
+        let mut mounted = BTreeMap::new();
+        let mut failed = None;
+        for volume in spec::spec(self.pod).volumes.iter().flatten() {
+            let mut mounts = self.container.volume_mounts.iter().flatten();
+            if !mounts.any(|mount| mount.name == volume.name) {
+                continue;
+            }
+            let Some(wanted) = Wanted::by_volume(volume) else { continue };
+            match self.image(wanted, pulls).await {
+                Ok(present) => {
+                    let spec = ImageSpec {
+                        image: present.id,
+                        annotations: self.pod.metadata.annotations.clone().unwrap_or_default(),
+                        user_specified_image: wanted.image.to_owned(),
+                        ..ImageSpec::default()
+                    };
+                    mounted.insert(volume.name.clone(), spec);
+                }
+                Err(reason) => failed = Some(reason),
+            }
+        }
+        failed.map_or(Ok(mounted), Err)
+    }
+
+    async fn image(&self, wanted: Wanted<'_>, pulls: &mut Pulls) -> Result<Present, Reason> {
+        let result = images::ensure(self.context, self.pod, wanted, self.sandbox_config, pulls).await;
         result.inspect_err(|reason| self.failed(&format!("Error: {}", reason.reason)))
     }
 
     /// Creates and starts the container; returns its id.
-    pub(crate) async fn run(&self, image: &Present) -> Result<String, Reason> {
-        let config = self.config(image).await.map_err(|message| {
+    pub(crate) async fn run(&self, images: &Images) -> Result<String, Reason> {
+        let config = self.config(images).await.map_err(|message| {
             self.failed(&format!("Error: {message}"));
             Reason { reason: "CreateContainerConfigError".into(), message }
         })?;
@@ -73,8 +114,9 @@ impl Start<'_> {
         self.tell(EventKind::Warning, "Failed", message);
     }
 
-    async fn config(&self, image: &Present) -> Result<ContainerConfig, String> {
+    async fn config(&self, images: &Images) -> Result<ContainerConfig, String> {
         let (context, pod, container) = (self.context, self.pod, self.container);
+        let image = &images.own;
         security::check_non_root(pod, container, &image.user)?;
         let around = context.surroundings(pod, self.state.ips());
         let environment = env::environment(context, pod, container, &around).await?;
@@ -84,7 +126,8 @@ impl Start<'_> {
         std::fs::create_dir_all(&log_dir).map_err(|error| {
             format!("create container log directory for container {} failed: {error}", container.name)
         })?;
-        let mut mounts = volumes::container_mounts(context, pod, container, self.volumes, &environment)?;
+        let mounted = Mounted { paths: self.volumes, images: &images.mounted };
+        let mut mounts = volumes::container_mounts(context, pod, container, mounted, &environment)?;
         mounts.extend(self.hosts_mount(&around.pod_ips, &mounts).map_err(text)?);
         mounts.extend(self.message_mount().map_err(text)?);
         let expand = |words: &Option<Vec<String>>| {

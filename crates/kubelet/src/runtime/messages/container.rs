@@ -22,6 +22,8 @@ pub(crate) struct Mount {
     pub(crate) recursive_read_only: bool,
     #[prost(message, optional, tag = "9")]
     pub(crate) image: Option<ImageSpec>,
+    #[prost(string, tag = "10")]
+    pub(crate) image_sub_path: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
