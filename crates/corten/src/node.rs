@@ -19,8 +19,8 @@ use tokio::sync::watch;
 /// The names that the container runtime calls this binary by, as a CNI plugin.
 const PLUGINS: [&str; 2] = [network::cni::PLUGIN_NAME, network::cni::LOOPBACK_NAME];
 /// Where the node's DNS listens: link-local, so that it is the same on every node (as NodeLocal DNSCache's).
-const DNS_LISTEN: Ipv4Addr = Ipv4Addr::new(169, 254, 20, 10);
-const DNS_PORT: u16 = 53;
+pub(crate) const DNS_LISTEN: Ipv4Addr = Ipv4Addr::new(169, 254, 20, 10);
+pub(crate) const DNS_PORT: u16 = 53;
 /// Upstream's default for `--max-pods`.
 const PODS_MAX: u32 = 110;
 /// The longest configuration that a runtime hands to a CNI plugin, in bytes.

@@ -106,7 +106,7 @@ impl Up {
         }
         let last = arguments::<ClusterArgs>(&Self::last(layout)?.matches);
         let now = arguments::<ClusterArgs>(&self.matches);
-        for (last, now) in last.iter().zip(&now).filter(|(last, now)| last != now) {
+        if let Some((last, now)) = last.iter().zip(&now).find(|(last, now)| last != now) {
             let (root, now) = (layout.root.display(), now.trim_start_matches("--"));
             bail!(
                 "the cluster on {root} was made with {last}, and its objects hold addresses and names of that: it \

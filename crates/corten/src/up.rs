@@ -9,7 +9,6 @@ use lifecycle::Layout;
 use lifecycle::doctor::{Needs, Network, Outcome, Port, Range, Room, Transport};
 use lifecycle::down::Hooks;
 use lifecycle::install::{EXECUTABLE, UNIT_DIRECTORY};
-use lifecycle::layout::MARKER_FILE;
 use lifecycle::status::Status;
 use lifecycle::supervisor::{Child, Config, RUNTIME, Runtime};
 use network::Cidr;
@@ -73,7 +72,9 @@ pub(crate) fn recovery_text(key: &RecoveryKey) -> String {
 /// Shows how the instance fares; an error if it does not fare well.
 pub(crate) fn status(args: &ReportArgs, out: &mut dyn Write) -> Result<()> {
     let layout = Layout::open(&args.root.root)?;
-    let status = Status::collect(&layout, jiff::Timestamp::now().as_second());
+    let last = Up::last(&layout).unwrap_or_else(|_| Up::usual());
+    let own_node = node::node_name(&last.node)?;
+    let status = Status::collect(&layout, &own_node, jiff::Timestamp::now().as_second());
     let _nobody_reads = if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&status).context("cannot print the status")?)
     } else {
@@ -177,12 +178,25 @@ fn ports(args: &UpArgs) -> Vec<Port> {
         port,
         transport: Transport::Tcp,
         what: what.into(),
-        option: option.into(),
+        advice: format!("stop it, or take another port by {option}"),
+    };
+    let dns = |transport| {
+        Port {
+        address: IpAddr::V4(node::DNS_LISTEN),
+        port: node::DNS_PORT,
+        transport,
+        what: "cluster's DNS".into(),
+        advice: "stop it, or keep it from listening on that address; a second cluster on this machine needs a network \
+                 namespace of its own (ip netns add NAME)"
+            .into(),
+    }
     };
     let all = [
         port(args.server.bind.ip(), args.server.bind.port(), "API server", "--bind"),
         port(any, args.node.kubelet_port, "kubelet", "--kubelet-port"),
         port(any, args.node.healthz_port, "health of Service rules", "--healthz-port"),
+        dns(Transport::Udp),
+        dns(Transport::Tcp),
     ];
     all.into_iter().filter(|port| port.port != 0).collect()
 }
@@ -201,9 +215,6 @@ fn ranges(cluster: &ClusterArgs) -> Vec<Range> {
 /// Stops everything; state stays.
 pub(crate) fn down(root: &Path, out: &mut dyn Write) -> Result<()> {
     let layout = Layout::open(root)?;
-    if !layout.marker.is_file() {
-        bail!("{} is no Corten root (it has no {MARKER_FILE}); nothing was stopped", root.display());
-    }
     lifecycle::down::down(&layout, DRAIN_PATIENCE, &mut Leftovers::of(&layout), out)
 }
 

@@ -16,7 +16,7 @@ use crate::layout::Layout;
 use crate::supervisor::Runtime;
 use serde::Serialize;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Images, logs and the store need room, however large the disk.
 const DISK_BYTES_MIN: u64 = 1 << 30;
@@ -75,8 +75,8 @@ pub struct Port {
     pub transport: Transport,
     /// For what, such as `API server`.
     pub what: String,
-    /// The option that moves it.
-    pub option: String,
+    /// What to do if it is taken.
+    pub advice: String,
 }
 
 /// Addresses for pods or Services.
@@ -135,13 +135,14 @@ pub fn run(needs: &Needs) -> Vec<Check> {
     judge(needs, &Facts::gather(needs))
 }
 
-/// An error with all that is bad, if anything is.
-pub(crate) fn refuse(needs: &Needs) -> anyhow::Result<()> {
-    let bad: Vec<Check> = run(needs).into_iter().filter(|c| c.outcome == Outcome::Bad).collect();
+/// What is not as it should be; an error with all that is bad, if anything is.
+pub(crate) fn refuse(needs: &Needs) -> anyhow::Result<Vec<Check>> {
+    let checks = run(needs);
+    let bad = checks.iter().filter(|c| c.outcome == Outcome::Bad);
     let lines: Vec<String> =
-        bad.iter().map(|c| format!("\n  {}: {}\n    → {}", c.name, c.found, c.advice)).collect();
+        bad.map(|c| format!("\n  {}: {}\n    → {}", c.name, c.found, c.advice)).collect();
     anyhow::ensure!(lines.is_empty(), "this machine is not ready for Corten:{}", lines.concat());
-    Ok(())
+    Ok(checks.into_iter().filter(|c| c.outcome == Outcome::Warning).collect())
 }
 
 /// An error for anybody but root, before anything is tried that would only say "permission denied".
@@ -158,7 +159,8 @@ pub fn judge(needs: &Needs, facts: &Facts) -> Vec<Check> {
     checks.extend(runtime(facts));
     checks.extend(needs.ports.iter().filter_map(|port| taken(port, facts)));
     if !checks.iter().any(|c| c.name == PORTS) && !needs.ports.is_empty() {
-        let numbers: Vec<String> = needs.ports.iter().map(|p| p.port.to_string()).collect();
+        let mut numbers: Vec<String> = needs.ports.iter().map(|p| p.port.to_string()).collect();
+        numbers.dedup();
         checks.push(good(PORTS, format!("{} free or ours", numbers.join(", "))));
     }
     checks.extend(addresses::judge(needs, facts));
@@ -308,11 +310,12 @@ fn taken(port: &Port, facts: &Facts) -> Option<Check> {
         Some((pid, name)) => format!("{name} (process {pid})"),
         None => "a process that /proc does not show".into(),
     };
-    Some(bad(
-        PORTS,
-        format!("{} port {} for the {} is taken by {who}", port.transport, port.port, port.what),
-        format!("stop it, or take another port by {}", port.option),
-    ))
+    let place = match port.address {
+        address if address.is_unspecified() => format!("port {}", port.port),
+        address => SocketAddr::new(address, port.port).to_string(),
+    };
+    let found = format!("{} {place} for the {} is taken by {who}", port.transport, port.what);
+    Some(bad(PORTS, found, port.advice.clone()))
 }
 
 fn host_name(facts: &Facts) -> Check {

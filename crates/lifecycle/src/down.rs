@@ -7,14 +7,14 @@
 use crate::cgroups::Cgroups;
 use crate::containerd::{Containerd, leftover_shims, running};
 use crate::doctor;
-use crate::layout::Layout;
+use crate::layout::{Layout, MARKER_FILE};
 use crate::mounts;
 use crate::processes::{self, Identity, Process};
 use crate::supervisor::{self, DRAIN, State};
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,7 @@ pub fn down(
     hooks: &mut dyn Hooks,
     out: &mut dyn Write,
 ) -> Result<()> {
+    known(layout)?;
     doctor::refuse_others_than_root()?;
     let mut told = Told { out, started: Instant::now() };
     if let Some(supervisor) = supervisor::holder(layout) {
@@ -63,7 +64,7 @@ pub fn down(
         told.line("node and server stopped");
     }
     // Nobody may start anything meanwhile.
-    let _lock = if layout.root.is_dir() { Some(lock(layout)?) } else { None };
+    let _lock = lock(layout)?;
     end_children(layout);
     if running(layout).is_some() && !leftover_shims(layout).is_empty() {
         // Whatever it cannot stop, the next step does.
@@ -102,19 +103,6 @@ pub fn reset(
     out: &mut dyn Write,
 ) -> Result<()> {
     let root = &layout.root;
-    match std::fs::symlink_metadata(root) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            bail!("there is nothing at {}", root.display())
-        }
-        _ => {}
-    }
-    if !layout.marker.is_file() {
-        bail!(
-            "{} is no Corten root (it has no {}); nothing was removed",
-            root.display(),
-            crate::layout::MARKER_FILE
-        );
-    }
     down(layout, drain_patience, hooks, out)?;
     let mut directories = layout.owned_outside();
     directories.push(root);
@@ -125,6 +113,19 @@ pub fn reset(
     }
     let _nobody_reads = writeln!(out, "{} removed", root.display());
     Ok(())
+}
+
+/// Refuses a directory that no cluster is in.
+fn known(layout: &Layout) -> Result<()> {
+    let root = layout.root.display();
+    match std::fs::symlink_metadata(&layout.marker) {
+        Ok(marker) if marker.is_file() => Ok(()),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => doctor::refuse_others_than_root(),
+        _ if std::fs::symlink_metadata(&layout.root).is_err() => {
+            bail!("there is nothing at {root}; a cluster elsewhere is named by --root DIR")
+        }
+        _ => bail!("{root} is no Corten root (it has no {MARKER_FILE}); nothing was stopped or removed"),
+    }
 }
 
 struct Told<'a> {
@@ -149,7 +150,7 @@ fn end_children(layout: &Layout) {
 fn lock(layout: &Layout) -> Result<supervisor::Lock> {
     match supervisor::take(layout)? {
         Ok(lock) => Ok(lock),
-        Err(_) => bail!("an `up` on {} began meanwhile; run `corten down` again", layout.root.display()),
+        Err(holder) => bail!(supervisor::told(layout, holder)),
     }
 }
 
@@ -232,7 +233,7 @@ fn remove_runtime_files(layout: &Layout) -> Result<()> {
     }
     for file in [&layout.supervisor_state, &layout.cni_socket] {
         match std::fs::remove_file(file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("cannot remove {}", file.display()));
             }
             _ => {}
@@ -245,7 +246,7 @@ fn remove_runtime_files(layout: &Layout) -> Result<()> {
 /// emptied and stays.
 fn remove_tree(directory: &Path) -> Result<()> {
     let real = match directory.canonicalize() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         other => other.with_context(|| format!("cannot look up {}", directory.display()))?,
     };
     let mounts = mounts::own()?;
@@ -297,9 +298,16 @@ mod tests {
         let root = dir.path().canonicalize().unwrap().join("r");
         let layout = Layout::new(&root).unwrap();
         let reset = || reset(&layout, Duration::ZERO, &mut (), &mut Vec::new()).unwrap_err().to_string();
-        assert_eq!(reset(), format!("there is nothing at {}", root.display()));
+        let down = || down(&layout, Duration::ZERO, &mut (), &mut Vec::new()).unwrap_err().to_string();
+        let nothing =
+            format!("there is nothing at {}; a cluster elsewhere is named by --root DIR", root.display());
+        assert_eq!([reset(), down()], [nothing.clone(), nothing]);
         std::fs::create_dir(&root).unwrap();
-        assert!(reset().ends_with("is no Corten root (it has no .corten-root); nothing was removed"));
+        for said in [reset(), down()] {
+            assert!(
+                said.ends_with("is no Corten root (it has no .corten-root); nothing was stopped or removed")
+            );
+        }
         assert!(root.is_dir());
     }
 

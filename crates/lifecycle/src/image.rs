@@ -1,12 +1,16 @@
 //! Images from files into the runtime, without a registry: the sandbox image, and what users have as archives.
 
 use crate::containerd::{Containerd, Options, Programs, running};
+use crate::doctor::size;
 use crate::layout::Layout;
 use crate::pause;
 use anyhow::{Context, Result, bail, ensure};
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
+
+/// How the kernel says that a disk is full (`strerror(ENOSPC)`), as Go and so containerd prints it.
+const NO_SPACE: &str = "no space left on device";
 
 /// Imports the sandbox image if the runtime does not have it. Says whether it was imported.
 pub fn ensure_sandbox_image(containerd: &Containerd, layout: &Layout) -> Result<bool> {
@@ -16,7 +20,9 @@ pub fn ensure_sandbox_image(containerd: &Containerd, layout: &Layout) -> Result<
         return Ok(false);
     }
     let import = import_command(&containerd.programs, &containerd.snapshotter, layout);
-    run(import, Some(&pause::archive()?)).context("cannot import the sandbox image")?;
+    run(import, Some(&pause::archive()?))
+        .map_err(|error| full(error, layout))
+        .context("cannot import the sandbox image")?;
     make_durable(layout)?;
     Ok(true)
 }
@@ -31,8 +37,11 @@ pub fn import(options: &Options, layout: &Layout, files: &[impl AsRef<Path>]) ->
         std::fs::File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
         let mut command = import_command(&programs, snapshotter.name(), layout);
         command.arg(std::path::absolute(file).with_context(|| format!("cannot resolve {}", file.display()))?);
-        let output = run(command, None)
-            .with_context(|| format!("cannot import {}; is it an OCI or Docker archive?", file.display()))?;
+        let output = run(command, None).map_err(|error| match error.to_string() {
+            text if text.contains(NO_SPACE) => full(error, layout),
+            _ => error.context("is it an OCI or Docker archive?"),
+        });
+        let output = output.with_context(|| format!("cannot import {}", file.display()))?;
         let before = images.len();
         images.extend(imported(&output).map(str::to_owned));
         ensure!(
@@ -43,6 +52,23 @@ pub fn import(options: &Options, layout: &Layout, files: &[impl AsRef<Path>]) ->
     }
     make_durable(layout)?;
     Ok(images)
+}
+
+/// Says whose disk is full, if that is why the runtime failed.
+fn full(error: anyhow::Error, layout: &Layout) -> anyhow::Error {
+    let root = &layout.containerd_root;
+    match rustix::fs::statvfs(root) {
+        Ok(disk) if error.to_string().contains(NO_SPACE) => {
+            let free = size(disk.f_bavail.saturating_mul(disk.f_frsize));
+            let total = size(disk.f_blocks.saturating_mul(disk.f_frsize));
+            error.context(format!(
+                "the disk is full: {free} of {total} are free at {}; make room, or put the cluster on a larger disk \
+                 (--root DIR)",
+                root.display()
+            ))
+        }
+        _ => error,
+    }
 }
 
 /// containerd before 2.0 notes durably that an image is unpacked, and leaves what it unpacked to the kernel's leisure:
@@ -138,6 +164,18 @@ fn run(mut command: Command, input: Option<&[u8]>) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::open(dir.path()).unwrap();
+        std::fs::create_dir_all(&layout.containerd_root).unwrap();
+        let told = |text: &str| format!("{:#}", full(anyhow::anyhow!("{text}"), &layout));
+        let text = "ctr: failed to copy: write /x: no space left on device";
+        assert!(told(text).starts_with("the disk is full: "), "{}", told(text));
+        assert!(told(text).ends_with(text));
+        assert_eq!(told("ctr: unrecognized image format"), "ctr: unrecognized image format");
+    }
 
     #[test]
     fn what_ctr_lists() {

@@ -33,6 +33,8 @@ pub struct Status {
     pub pods: usize,
     /// The API server.
     pub api: ApiStatus,
+    /// This machine's node, if it runs and has no Node object.
+    pub unregistered: Option<Unregistered>,
     /// When each certificate ends, the first first.
     pub certificates: Vec<CertificateStatus>,
 }
@@ -80,6 +82,15 @@ pub struct NodeStatus {
     pub message: String,
 }
 
+/// A node that runs and that the cluster does not know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unregistered {
+    /// Its name.
+    pub name: String,
+    /// Its process.
+    pub pid: i32,
+}
+
 /// A certificate in a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct CertificateStatus {
@@ -90,8 +101,8 @@ pub struct CertificateStatus {
 }
 
 impl Status {
-    /// Asks around. `now` is in Unix seconds.
-    pub fn collect(layout: &Layout, now: i64) -> Self {
+    /// Asks around. `now` is in Unix seconds, `own_node` the name of this machine's node.
+    pub fn collect(layout: &Layout, own_node: &str, now: i64) -> Self {
         let holder = supervisor::holder(layout);
         let state = State::read(layout).filter(|s| Some(s.supervisor) == holder);
         let mut processes = Vec::new();
@@ -107,24 +118,38 @@ impl Status {
         {
             processes.extend(process(CONTAINERD, identity, true, 0, ""));
         }
+        let api = ask_api(&layout.admin_kubeconfig);
         Self {
+            unregistered: unregistered(&processes, &api, own_node),
             root: layout.root.clone(),
             version: state.as_ref().map(|s| s.version.clone()),
             processes,
             stages: state.map(|s| s.stages).unwrap_or_default(),
             pods: leftover_shims(layout).len(),
-            api: ask_api(&layout.admin_kubeconfig),
+            api,
             certificates: certificates(layout, now),
         }
     }
 
     /// Whether everything that should run does.
     pub fn is_healthy(&self) -> bool {
-        self.version.is_some() && self.api.error.is_none() && self.api.nodes.iter().all(|n| n.ready)
+        self.version.is_some()
+            && self.api.error.is_none()
+            && self.unregistered.is_none()
+            && self.api.nodes.iter().all(|n| n.ready)
     }
 }
 
 const CONTAINERD: &str = "containerd";
+/// The process of the kubelet.
+const NODE: &str = "node";
+
+/// A node registers when it starts; one that has told that it is ready had an object.
+fn unregistered(processes: &[ProcessStatus], api: &ApiStatus, own_node: &str) -> Option<Unregistered> {
+    let node = processes.iter().find(|process| process.name == NODE && process.ready)?;
+    let is_unknown = api.error.is_none() && !api.nodes.iter().any(|known| known.name == own_node);
+    is_unknown.then(|| Unregistered { name: own_node.to_owned(), pid: node.pid })
+}
 
 fn process(name: &str, identity: Identity, ready: bool, restarts: u32, said: &str) -> Option<ProcessStatus> {
     let process = identity.process()?;
@@ -259,6 +284,14 @@ impl fmt::Display for Status {
             let state = if node.ready { "Ready".to_owned() } else { format!("NotReady: {}", node.message) };
             writeln!(f, "{:<14}{} {} {state}", "node", node.name, node.version)?;
         }
+        if let Some(Unregistered { name, pid }) = &self.unregistered {
+            writeln!(
+                f,
+                "{:<14}{name} has no Node object: somebody deleted it\n{:<14}→ kill {pid}: the node starts again and \
+                 registers; containers run on",
+                "node", ""
+            )?;
+        }
         for (place, certificate) in self.certificates.iter().enumerate() {
             // The first to lapse says how it stands; more only if they need somebody.
             if place > 0 && certificate.days >= LAPSES_SOON_DAYS {
@@ -317,6 +350,7 @@ mod tests {
                     {},
                 ]})),
             },
+            unregistered: None,
             certificates: vec![
                 certificate("/var/lib/corten/pki/a.crt", -2),
                 certificate("/var/lib/kubelet/pki/b.crt", 29),
@@ -342,6 +376,24 @@ mod tests {
         "#]]
         .assert_eq(&status.to_string());
         assert!(!status.is_healthy());
+
+        status.processes[1].ready = true;
+        status.api.nodes.truncate(1);
+        assert_eq!(unregistered(&status.processes, &status.api, "a"), None);
+        status.unregistered = unregistered(&status.processes, &status.api, "m");
+        let text = status.to_string();
+        let lines: Vec<&str> = text.lines().skip(4).take(4).collect();
+        expect![[r#"
+            API           ready, v1.36.0
+            node          a v1.36.0 Ready
+            node          m has no Node object: somebody deleted it
+                          → kill 12345: the node starts again and registers; containers run on"#]]
+        .assert_eq(&lines.join("\n"));
+        assert!(!status.is_healthy());
+        status.processes[1].ready = false;
+        assert_eq!(unregistered(&status.processes, &status.api, "m"), None, "it has not registered yet");
+
+        status.unregistered = None;
         status.version = None;
         status.processes.clear();
         status.pods = 0;
@@ -363,7 +415,7 @@ mod tests {
     #[test]
     fn nothing_there() {
         let dir = tempfile::tempdir().unwrap();
-        let status = Status::collect(&Layout::open(dir.path()).unwrap(), 0);
+        let status = Status::collect(&Layout::open(dir.path()).unwrap(), "m", 0);
         assert!(status.processes.is_empty() && status.certificates.is_empty() && !status.is_healthy());
     }
 }

@@ -16,7 +16,7 @@ mod run;
 mod state;
 
 pub use lock::holder;
-pub(crate) use lock::{Lock, take};
+pub(crate) use lock::{Lock, take, told};
 pub use report::Report;
 pub use run::run;
 pub use state::{Process, Stage, State};
@@ -33,6 +33,9 @@ use std::time::Duration;
 pub const DRAIN: rustix::process::Signal = rustix::process::Signal::USR1;
 /// The container runtime's name in [`Child::needs`].
 pub const RUNTIME: &str = "runtime";
+
+/// A first start on a slow machine takes well below a minute; who waits longer is told where to look.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What is to be run.
 #[derive(Debug)]

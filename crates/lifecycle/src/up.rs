@@ -3,17 +3,15 @@
 use crate::doctor::Needs;
 use crate::root;
 use crate::spawn::{Ties, tie};
-use crate::supervisor::{self, Config, Report, logs};
+use crate::supervisor::{self, Config, PATIENCE, Report, logs};
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// A first start on a slow machine takes well below a minute; who waits longer is told where to look.
-const PATIENCE: Duration = Duration::from_secs(180);
 /// A report is a line; a log's end in it is some kilobytes.
 const REPORT_BYTES_MAX: usize = 64 << 10;
 

@@ -250,7 +250,7 @@ fn role_supervisor_of_taken_port() {
         port,
         transport: doctor::Transport::Tcp,
         what: "API server".into(),
-        option: "--bind".into(),
+        advice: "stop it, or take another port by --bind".into(),
     }];
     let result = lifecycle::up::supervise_for_waiting_parent(config, &mut || Ok(()));
     std::process::exit(i32::from(result.is_err()));
@@ -279,7 +279,7 @@ fn what_does_not_come_up_says_why() {
     std::fs::write(layout.root.join("port"), port.to_string()).unwrap();
     let error = up_error(&layout, "role_supervisor_of_taken_port");
     let own = std::process::id();
-    assert!(error.contains(&format!("TCP port {port} for the API server is taken by ")), "{error}");
+    assert!(error.contains(&format!("TCP 127.0.0.1:{port} for the API server is taken by ")), "{error}");
     assert!(error.contains(&format!("(process {own})")) && error.contains("--bind"), "{error}");
 }
 

@@ -1,9 +1,13 @@
 //! Who listens where: `/proc/net/tcp` and its kin, and the process that holds the socket.
 
+use crate::processes::Process;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// What Corten's processes are called.
+const OWN_NAME: &str = "corten";
 
 /// Transport protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -111,9 +115,18 @@ pub(crate) fn name_processes(listeners: &mut [&mut Listener]) {
         for fd in fds.into_iter().flatten().flatten() {
             let Ok(target) = std::fs::read_link(fd.path()) else { continue };
             if let Some(listener) = target.to_str().and_then(|t| wanted.remove(t)) {
-                listener.process = Some((process.identity.pid, process.name.clone()));
+                listener.process = Some((process.identity.pid, name(&process)));
             }
         }
+    }
+}
+
+/// What a process is called; of Corten's own it is told which cluster they are of.
+fn name(process: &Process) -> String {
+    let root = process.arguments().into_iter().find(|argument| argument.starts_with("--root="));
+    match root.filter(|_| process.name == OWN_NAME) {
+        Some(root) => format!("{} {root}", process.name),
+        None => process.name.clone(),
     }
 }
 

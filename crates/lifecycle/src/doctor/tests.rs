@@ -12,7 +12,7 @@ fn needs() -> Needs {
         port,
         transport,
         what: what.into(),
-        option: format!("--{what}-port"),
+        advice: format!("stop it, or take another port by --{what}-port"),
     };
     let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let range = |network: &str, what: &str| Range {
@@ -213,6 +213,27 @@ fn ports_that_are_taken() {
                                 → stop it, or take another port by --API-port
             BAD     ports       TCP port 10250 for the kubelet is taken by a process that /proc does not show
                                 → stop it, or take another port by --kubelet-port
+        "#]],
+    );
+    check(
+        |needs, facts| {
+            let dns = |transport| Port {
+                address: "169.254.20.10".parse().unwrap(),
+                port: 53,
+                transport,
+                what: "DNS".into(),
+                advice: "stop it".into(),
+            };
+            needs.ports = vec![dns(Transport::Udp), dns(Transport::Tcp)];
+            let taken =
+                |transport| Listener { transport, ..listener(53, Some((77, "corten --root=/srv/two"))) };
+            facts.listeners = vec![taken(Transport::Udp), taken(Transport::Tcp)];
+        },
+        expect![[r#"
+            BAD     ports       UDP 169.254.20.10:53 for the DNS is taken by corten --root=/srv/two (process 77)
+                                → stop it
+            BAD     ports       TCP 169.254.20.10:53 for the DNS is taken by corten --root=/srv/two (process 77)
+                                → stop it
         "#]],
     );
     check(

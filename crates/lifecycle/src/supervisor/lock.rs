@@ -41,6 +41,25 @@ pub fn holder(layout: &Layout) -> Option<Identity> {
     }
 }
 
+/// What to tell somebody who does not get the lock.
+pub(crate) fn told(layout: &Layout, holder: Option<Identity>) -> String {
+    let root = layout.root.display();
+    // `up`, `down` or `reset`; the word may be gone with the process.
+    let word = |identity: Identity| identity.process()?.arguments().get(1).cloned();
+    let who = match holder {
+        Some(identity) => {
+            let command =
+                word(identity).map_or_else(|| "a command".into(), |word| format!("`corten {word}`"));
+            format!("{command} (process {})", identity.pid)
+        }
+        None => format!("something that holds the lock {}", layout.lock.display()),
+    };
+    format!(
+        "{who} is at work on {root}: wait until it is done (`corten status --root {root}` shows how far it is), then run \
+         this again"
+    )
+}
+
 fn read(file: &mut File) -> Option<Identity> {
     let mut text = String::new();
     file.read_to_string(&mut text).ok()?;
@@ -59,6 +78,8 @@ mod tests {
         assert_eq!(holder(&layout), None);
         let lock = take(&layout).unwrap().unwrap();
         assert_eq!(take(&layout).unwrap().unwrap_err(), Some(Identity::own()));
+        let told = told(&layout, Some(Identity::own()));
+        assert!(told.contains(&format!("(process {}) is at work on", std::process::id())), "{told}");
         assert_eq!(holder(&layout), Some(Identity::own()));
         drop(lock);
         assert_eq!(holder(&layout), None);

@@ -4,7 +4,7 @@ use super::children::{self, Running, RuntimeUp};
 use super::machine::{Action, Event, Goal, Machine, State as UnitState, Unit};
 use super::report::Report;
 use super::state::{Process, Stage, State};
-use super::{Config, DRAIN, RUNTIME, Runtime, lock, logs};
+use super::{Config, DRAIN, PATIENCE, RUNTIME, Runtime, lock, logs};
 use crate::doctor;
 use crate::notify::{self, Message};
 use crate::processes::{self, Identity};
@@ -55,7 +55,9 @@ fn prepare_and_supervise(
     let fingerprint = fingerprint(&config)?;
     let Some(_lock) = lock_or_replace(&config, &fingerprint, report)? else { return Ok(()) };
     end_orphans(&config);
-    doctor::refuse(&config.needs())?;
+    for warning in doctor::refuse(&config.needs())? {
+        report(&Report::Warning(format!("{}: {}; {}", warning.name, warning.found, warning.advice)));
+    }
     make()?;
     let mut supervisor = Supervisor::new(config, started, fingerprint)?;
     // With the wait for an earlier supervisor and its children, if there were any.
@@ -73,11 +75,16 @@ fn lock_or_replace(
     let layout = &config.layout;
     let holder = match lock::take(layout)? {
         Ok(lock) => return Ok(Some(lock)),
-        Err(holder) => {
-            holder.with_context(|| format!("something holds the lock {}", layout.lock.display()))?
-        }
+        Err(holder) => holder.with_context(|| lock::told(layout, None))?,
     };
-    if State::read(layout).is_some_and(|s| s.supervisor == holder && s.fingerprint == fingerprint) {
+    let state = State::read(layout).filter(|state| state.supervisor == holder);
+    let is_up = state.as_ref().is_some_and(|state| state.ready_after_seconds.is_some());
+    let age = holder.process().map(|process| process.age()).unwrap_or_default();
+    // One that is not up after that time may never be: other options may help.
+    if state.is_none() || (!is_up && age < PATIENCE) {
+        bail!(lock::told(layout, Some(holder)));
+    }
+    if state.is_some_and(|state| state.fingerprint == fingerprint) {
         report(&Report::AlreadyUp { pid: holder.pid, kubeconfig: layout.admin_kubeconfig.clone() });
         return Ok(None);
     }
@@ -93,7 +100,7 @@ fn lock_or_replace(
     }
     match lock::take(layout)? {
         Ok(lock) => Ok(Some(lock)),
-        Err(_) => bail!("another supervisor took the lock {} meanwhile", layout.lock.display()),
+        Err(holder) => bail!(lock::told(layout, holder)),
     }
 }
 
@@ -479,4 +486,56 @@ impl Supervisor {
 fn drain(mut socket: &UnixStream) {
     let mut buffer = [0; 64];
     while matches!(socket.read(&mut buffer), Ok(length) if length > 0) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Layout;
+    use crate::notify::Notifier;
+
+    #[test]
+    fn a_start_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::open(dir.path()).unwrap();
+        let config = Config {
+            layout: layout.clone(),
+            version: "1".into(),
+            executable: "/proc/self/exe".into(),
+            runtime: Runtime::None,
+            children: vec![],
+            drain_patience: Duration::ZERO,
+            ports: vec![],
+            ranges: vec![],
+            room: doctor::Room::default(),
+            systemd: Notifier::new(None).unwrap(),
+        };
+        let attempt = || {
+            let mut told = Vec::new();
+            let result = lock_or_replace(&config, "same", &mut |report| told.push(report.clone()));
+            result.map(|lock| (lock.is_some(), told)).map_err(|error| error.to_string())
+        };
+        let own = Identity::own();
+        let wait = format!("(process {}) is at work on {}: wait", own.pid, layout.root.display());
+        let _lock = lock::take(&layout).unwrap().unwrap();
+        let error = attempt().unwrap_err();
+        assert!(error.contains(&wait), "nothing is known of it: {error}");
+
+        std::fs::create_dir_all(layout.supervisor_state.parent().unwrap()).unwrap();
+        let mut state = State {
+            supervisor: own,
+            version: "1".into(),
+            fingerprint: "same".into(),
+            stages: vec![],
+            ready_after_seconds: None,
+            processes: vec![],
+        };
+        state.write(&layout).unwrap();
+        let error = attempt().unwrap_err();
+        assert!(error.contains(&wait), "it is coming up: {error}");
+        state.ready_after_seconds = Some(1.0);
+        state.write(&layout).unwrap();
+        let kubeconfig = layout.admin_kubeconfig.clone();
+        assert_eq!(attempt(), Ok((false, vec![Report::AlreadyUp { pid: own.pid, kubeconfig }])));
+    }
 }

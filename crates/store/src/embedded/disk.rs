@@ -67,13 +67,19 @@ pub enum OpenError {
         found: u32,
     },
     /// It is no store.
-    #[error("{path} is a SQLite file, but not a store of ours")]
+    #[error(
+        "{path} is no store of ours: it is damaged from its beginning, or another program's. Restore a backup of it, or \
+         move it and {path}-wal away to begin with an empty cluster"
+    )]
     NotAStore {
         /// The file.
         path: PathBuf,
     },
     /// Its contents are damaged.
-    #[error("the store in {path} is damaged ({what}): restore a backup")]
+    #[error(
+        "the store in {path} is damaged: {what}. Keep a copy of it and of {path}-wal, then restore a backup of both, or \
+         move them away to begin with an empty cluster"
+    )]
     Damaged {
         /// Where.
         path: PathBuf,
