@@ -77,8 +77,16 @@ impl Call {
 
     /// The form of an answer of objects.
     pub fn negotiate(&self) -> Result<Accepted, Status> {
-        let mut accepted = negotiate(self.accept(), Allows::Transforms, &Encoding::ALL)
-            .ok_or_else(|| self.not_acceptable())?;
+        self.negotiate_as(Allows::Transforms)
+    }
+
+    /// The same for a resource that does not make all of them.
+    ///
+    /// # Errors
+    /// 406.
+    pub fn negotiate_as(&self, allows: Allows) -> Result<Accepted, Status> {
+        let mut accepted =
+            negotiate(self.accept(), allows, &Encoding::ALL).ok_or_else(|| self.not_acceptable())?;
         accepted.pretty |= self.pretty();
         if matches!(accepted.convert, Some(Convert::Table { .. })) {
             let mut options = Value::object();

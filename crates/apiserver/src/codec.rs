@@ -47,11 +47,6 @@ impl From<schema::Decoded> for Decoded {
 /// What custom objects cannot be written as.
 pub const NOT_PROTOBUF: &str = "object *unstructured.Unstructured does not implement the protobuf marshalling interface and cannot be encoded to a protobuf message";
 
-/// An empty list of managed fields is a wish to forget them.
-pub(crate) fn resets_managed_fields(object: &Value) -> bool {
-    matches!(object.at("metadata").at("managedFields"), Value::Array(list) if list.is_empty())
-}
-
 /// The codec of a kind in one version.
 #[derive(Clone, Debug)]
 pub struct Codec {
@@ -309,8 +304,12 @@ impl Codec {
         let track = if strict { crd::prune::Track::Paths } else { crd::prune::Track::Nothing };
         let mut decoded = custom.accept(object, track, Nulls::Pruned).map_err(|e| match e {
             Unwritable::NoKind => {
-                let text = String::from_utf8_lossy(shown);
-                unrecognized(row, &format!("Object 'Kind' is missing in '{text}'"), shown)
+                let why = format!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(shown));
+                if strict {
+                    unrecognized(row, &why, shown)
+                } else {
+                    cannot_handle(row, &row.kind, &api_version, &why)
+                }
             }
             Unwritable::Malformed(why) => cannot_handle(row, &kind, &api_version, &why),
         })?;

@@ -1,7 +1,7 @@
 //! Who owns which field: `metadata.managedFields`, kept by the `merge` crate.
 
 use crate::call::Call;
-use crate::codec::{Codec, resets_managed_fields};
+use crate::codec::Codec;
 use crate::resource::{Served, Target};
 use crate::write::{Given, WriteOptions};
 use merge::fields::{Filter, Set};
@@ -148,4 +148,9 @@ pub(crate) fn apply(
         .ok_or_else(|| Status::internal_error("apply made no object of nothing"))?;
     Applied::put_managed_fields(applied.managed_fields, &mut object);
     Ok(object)
+}
+
+/// An empty list of managed fields is a wish to forget them.
+fn resets_managed_fields(object: &Value) -> bool {
+    matches!(object.at("metadata").at("managedFields"), Value::Array(list) if list.is_empty())
 }

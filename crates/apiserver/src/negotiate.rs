@@ -68,6 +68,8 @@ pub enum Convert {
 pub enum Allows {
     /// Nothing: discovery, options.
     Plain,
+    /// Partial objects.
+    Metadata,
     /// Tables and partial objects.
     Transforms,
 }
@@ -185,6 +187,8 @@ fn accept_params(clause: &Clause<'_>, encoding: Encoding, allows: Allows) -> Opt
             return None;
         }
         out.convert = Some(match target {
+            // Tables have no protobuf form, and not all resources make some.
+            ("Table", ..) if allows == Allows::Metadata || encoding == Encoding::Protobuf => return None,
             ("Table", "meta.k8s.io", "v1") => Convert::Table { beta: false },
             ("Table", "meta.k8s.io", "v1beta1") => Convert::Table { beta: true },
             ("PartialObjectMetadata", "meta.k8s.io", "v1") => Convert::Partial { beta: false },

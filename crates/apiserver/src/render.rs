@@ -85,7 +85,7 @@ impl Render {
                 table.set("metadata", meta);
                 table
             }
-            Convert::Partial { beta } => partial(&self.served.tree(&self.hub, entry), beta),
+            Convert::Partial { beta } => self.partial(&self.served.tree(&self.hub, entry), beta),
             Convert::PartialList { .. } => {
                 return Err(not_acceptable(&format!(
                     "you requested PartialObjectMetadataList, but the requested object is not a list ({})",
@@ -120,7 +120,7 @@ impl Render {
             }
             Convert::PartialList { beta } => {
                 let items: Vec<Value> =
-                    entries.iter().map(|e| partial(&self.served.tree(&self.hub, e), beta)).collect();
+                    entries.iter().map(|e| self.partial(&self.served.tree(&self.hub, e), beta)).collect();
                 let mut list = typed("PartialObjectMetadataList", beta);
                 list.set("metadata", meta);
                 list.set("items", items);
@@ -160,13 +160,16 @@ impl Render {
                 self.served.codec.stamp(&mut object);
                 row.set("object", object);
             }
-            Include::Metadata => {
-                let mut object = partial(tree, beta);
-                kinds::columns::hide_internal(&self.served.row, &mut object);
-                row.set("object", object);
-            }
+            Include::Metadata => row.set("object", self.partial(tree, beta)),
         }
         row
+    }
+
+    /// The metadata of an object.
+    fn partial(&self, tree: &Value, beta: bool) -> Value {
+        let mut object = partial(tree, beta);
+        kinds::columns::hide_internal(&self.served.row, &mut object);
+        object
     }
 
     /// What Go calls the object: a pointer to the internal type.
@@ -298,7 +301,7 @@ impl Render {
                 table.set("metadata", meta);
                 Some(table)
             }
-            Some(Convert::Partial { beta } | Convert::PartialList { beta }) => Some(partial(tree, beta)),
+            Some(Convert::Partial { beta } | Convert::PartialList { beta }) => Some(self.partial(tree, beta)),
         };
         let row = &self.served.row;
         match (self.accepted.encoding, shown) {
@@ -403,6 +406,15 @@ pub(crate) fn partial(tree: &Value, beta: bool) -> Value {
     let mut object = typed("PartialObjectMetadata", beta);
     object.set("metadata", tree.at("metadata").clone());
     object
+}
+
+/// An answer of the metadata of a tree that is not stored.
+pub fn partial_reply(code: u16, accepted: Accepted, object: &Value, beta: bool) -> Reply {
+    let object = partial(object, beta);
+    match codec::meta_protobuf(&object).filter(|_| accepted.encoding == Encoding::Protobuf) {
+        Some(body) => Reply::bytes(code, Encoding::Protobuf.media_type(), body),
+        None => Reply::tree(code, accepted, &object),
+    }
 }
 
 /// An answer of a tree that is not stored.

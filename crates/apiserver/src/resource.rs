@@ -4,6 +4,7 @@
 use crate::cache::{Cache, Entry, Head, Selection, View};
 use crate::codec::Codec;
 use crate::managed::Tracking;
+use crate::negotiate::Allows;
 use crate::storage::Transform;
 use bytes::Bytes;
 use kinds::Row;
@@ -335,4 +336,11 @@ pub struct Target {
     pub served: Arc<Served>,
     /// The subresource.
     pub sub: Option<Subresource>,
+}
+
+impl Target {
+    /// What answers can be transformed to.
+    pub fn allows(&self) -> Allows {
+        if self.sub.as_ref().is_none_or(|s| s.makes_tables) { Allows::Transforms } else { Allows::Metadata }
+    }
 }

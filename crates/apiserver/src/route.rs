@@ -114,7 +114,7 @@ async fn main_resource(call: &Call, target: &Target, body: Body) -> Result<Reply
     match verb {
         "watch" => watch::watch(call, &target.served, hub).await,
         "list" => list::list(call, &target.served, hub).await,
-        "get" => get::get(call, &target.served, hub).await,
+        "get" => get::get(call, target, hub).await,
         _ => {
             let body = &read_body(call, body).await?;
             // Boxed: what a write keeps while it waits is several times what a read does, and all requests would be
@@ -147,7 +147,7 @@ async fn subresource(call: &Call, target: &Target, body: Body) -> Result<Reply, 
     }
     match (sub.does, hub(target)) {
         (SubresourceKind::Object, Some(hub)) => match verb {
-            "get" => get::get(call, &target.served, hub).await,
+            "get" => get::get(call, target, hub).await,
             "update" => update::update(call, target, hub, &read_body(call, body).await?).await,
             "patch" => patch::patch(call, target, hub, &read_body(call, body).await?).await,
             _ => Err(method_not_allowed()),

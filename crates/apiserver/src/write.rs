@@ -12,6 +12,7 @@ use crate::resource::{Hub, Served, Target, head, set_resource_version};
 use bytes::Bytes;
 use http::header;
 use kinds::hooks::{Context, NameRule};
+use kinds::table::UpdateCheck;
 use meta::field::{Error, ErrorList, Path};
 use meta::gvk::GroupKind;
 use meta::names::{self, NameUse};
@@ -257,7 +258,7 @@ pub fn validate_create(
             let name = object.at("metadata").at("name").str();
             return Err(Status::forbidden(&served.group_resource(), name, text));
         }
-        errors.extend(custom.validate_create(object, &mut Vec::new()));
+        custom.validate_create(object, &mut errors, &mut Vec::new());
     }
     refuse(served, object, errors)
 }
@@ -294,14 +295,29 @@ pub fn validate_update(
     errors.extend(object_meta::validate_update(new_meta, old_meta, &path));
     errors.extend(first);
     // The strategies check it once more, and clients see both.
-    errors.extend(object_meta::validate_update(new_meta, old_meta, &path));
-    errors.extend(finalizers(served, new_meta, &path));
+    let checks = row.subresource(&context.subresource).map_or(row.update_meta, |s| s.update_meta);
+    if checks.whole {
+        let rule = |name: &str, usage: NameUse| name_errors(row.hooks.name, name, usage);
+        errors.extend(object_meta::validate(new_meta, scope(row), rule, &path));
+        errors.extend(finalizers(served, new_meta, &path));
+    }
+    let update = || {
+        let mut errors = object_meta::validate_update(new_meta, old_meta, &path);
+        errors.extend(finalizers(served, new_meta, &path));
+        errors
+    };
+    if checks.update == UpdateCheck::First {
+        errors.extend(update());
+    }
     let hook = if context.subresource.is_empty() {
         row.hooks.validate_update
     } else {
         row.hooks.validate_subresource
     };
     errors.extend(hook(context, new, old));
+    if checks.update == UpdateCheck::Last {
+        errors.extend(update());
+    }
     if let Some(custom) = custom_of(served) {
         errors.extend(match context.subresource.as_str() {
             "status" => custom.validate_status(new, old, warnings),
@@ -430,8 +446,8 @@ pub async fn commit(
     let metadata = object.at("metadata");
     let (namespace, name) = (metadata.at("namespace").str(), metadata.at("name").str());
     let (store_key, cache_key) = (hub.store_key(namespace, name), hub.cache_key(namespace, name));
-    if let Some(metadata) = object.object_at("metadata") {
-        metadata.remove("resourceVersion");
+    if !dry_run {
+        clear_for_storage(object);
     }
     hub.codec.stored_form(object);
     let plain = Bytes::from(hub.codec.to_stored(object));
@@ -465,6 +481,14 @@ pub async fn commit(
             call.api.prepared.take(&sealed);
             Err(crate::storage::status(&error))
         }
+    }
+}
+
+/// Removes what is never stored (`PrepareObjectForStorage`); a dry run shows it.
+fn clear_for_storage(object: &mut Value) {
+    if let Some(metadata) = object.object_at("metadata") {
+        metadata.remove("resourceVersion");
+        metadata.remove("selfLink");
     }
 }
 
@@ -504,9 +528,7 @@ pub fn is_same(hub: &Hub, object: &mut Value, entry: &Entry) -> bool {
     if entry.stale {
         return false;
     }
-    if let Some(metadata) = object.object_at("metadata") {
-        metadata.remove("resourceVersion");
-    }
+    clear_for_storage(object);
     hub.codec.stored_form(object);
     hub.codec.to_stored(object) == entry.stored
 }

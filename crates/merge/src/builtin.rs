@@ -113,7 +113,7 @@ impl Load {
     fn plain_type(&mut self, id: schema::TypeId) -> TypeId {
         match self.types.shape(id) {
             Shape::Struct(_) => self.structs[&id],
-            Shape::List(element) => {
+            Shape::List(element) | Shape::MessageList(element) => {
                 let element = self.plain_type(*element);
                 self.builder.add(Atom::list(element, ListRelation::Atomic))
             }

@@ -1,6 +1,6 @@
 //! What a patch has made of an object, read as an object of its kind again.
 
-use super::{Codec, Decoded, find_kind, internal_type, resets_managed_fields, scheme};
+use super::{Codec, Decoded, find_kind, internal_type, scheme};
 use crate::crd::{Nulls, Unwritable};
 use kinds::Row;
 use meta::field::{Error, Path};
@@ -13,8 +13,11 @@ use value::{Value, json};
 /// How upstream makes an object of what a patch has made.
 #[derive(Clone, Copy, Debug)]
 pub enum Via<'a> {
-    /// By its document. If that names another kind, it is an object of that kind, and refused.
+    /// By its document, which a JSON patch made. If that names another kind, it is an object of that kind, and
+    /// refused.
     Document,
+    /// The same after a merge patch, whose own keys are sorted where errors show it.
+    Merged,
     /// The same after an apply.
     Applied,
     /// From tree to type; its kind is not looked at, and errors show this patch. Only built-in types.
@@ -35,7 +38,7 @@ impl Codec {
         faults: &[String],
         strict: bool,
     ) -> Result<Decoded, Status> {
-        if let (Via::Document | Via::Applied, Some(ty), []) = (via, self.ty, faults)
+        if let (Via::Document | Via::Merged | Via::Applied, Some(ty), []) = (via, self.ty, faults)
             && self.is_kind_of(&patched)
             && schema::is_normal(Types::builtin(), ty, &patched)
         {
@@ -47,8 +50,10 @@ impl Codec {
         let refuse = |why: String| {
             let shown = match via {
                 Via::Tree(patch) => merge::order::plain(patch),
-                Via::Document | Via::Applied => {
-                    String::from_utf8_lossy(&self.patched_json(live, patched)).into_owned()
+                Via::Document | Via::Merged | Via::Applied => {
+                    let mut out = Vec::new();
+                    shown(self.ty, live, patched, matches!(via, Via::Document), &mut out);
+                    String::from_utf8_lossy(&out).into_owned()
                 }
             };
             let errors = vec![Error::invalid(&Path::new("patch"), shown, why)];
@@ -59,8 +64,16 @@ impl Codec {
             unknown = Some(schema::conform(Types::builtin(), ty, &mut object).map_err(&refuse)?);
             self.stamp(&mut object);
         }
+        let is_text = |name: &str| matches!(object.at(name), Value::String(_) | Value::Null);
+        if !(matches!(object, Value::Object(_)) && is_text("apiVersion") && is_text("kind")) {
+            find_kind(&json::to_vec(&object)).map_err(&refuse)?;
+        }
         let (api_version, kind) = (object.at("apiVersion").str(), object.at("kind").str());
-        if let Some(custom) = self.custom().filter(|_| api_version == self.api_version) {
+        if let Some(custom) = self.custom() {
+            if api_version.is_empty() {
+                let why = "Object 'apiVersion' is missing in 'object has no apiVersion field'";
+                return Err(Status::internal_error(why));
+            }
             let nulls = if matches!(via, Via::Applied) { Nulls::Kept } else { Nulls::Pruned };
             let mut decoded =
                 custom.accept(object, crd::prune::Track::Paths, nulls).map_err(|e| match e {
@@ -73,20 +86,13 @@ impl Codec {
             if strict && !decoded.strict.is_empty() {
                 return Err(refuse(format!("strict decoding error: {}", decoded.strict.join(", "))));
             }
-            if resets_managed_fields(patched)
-                && let Some(metadata) = decoded.object.object_at("metadata")
-            {
-                metadata.set("managedFields", Value::Array(Vec::new()));
-            }
             return Ok(decoded);
         }
-        let is_text = |name: &str| matches!(object.at(name), Value::String(_) | Value::Null);
-        if !(matches!(object, Value::Object(_)) && is_text("apiVersion") && is_text("kind")) {
-            find_kind(&json::to_vec(&object)).map_err(&refuse)?;
+        if self.ty.is_some() && !matches!(via, Via::Tree(_)) && api_version.is_empty() {
+            return self.unversioned(&object, faults, strict).map_err(&refuse);
         }
-        let named = !(api_version.is_empty() && kind.is_empty());
         let kind = if kind.is_empty() { self.kind.as_str() } else { kind };
-        if named && (api_version, kind) != (self.api_version.as_str(), self.kind.as_str()) {
+        if (api_version, kind) != (self.api_version.as_str(), self.kind.as_str()) {
             return Err(refuse(self.foreign_kind(&object, api_version, kind)));
         }
         let mut decoded = match self.ty {
@@ -125,6 +131,23 @@ impl Codec {
         })
     }
 
+    /// A document without a version is read as the internal type, whose fields have no names in JSON: nothing of it
+    /// is left, and there is no name to tell it by.
+    ///
+    /// # Errors
+    /// Upstream's text.
+    fn unversioned(&self, object: &Value, faults: &[String], strict: bool) -> Result<Decoded, String> {
+        let unknown =
+            object.entries().map(|(name, _)| name).filter(|n| !matches!(n.as_str(), "apiVersion" | "kind"));
+        let mut decoded = Decoded::plain(self.empty());
+        decoded.strict = faults.to_vec();
+        decoded.strict.extend(unknown.map(|name| format!("unknown field {}", Quoted(name))));
+        if strict && !decoded.strict.is_empty() {
+            return Err(format!("strict decoding error: {}", decoded.strict.join(", ")));
+        }
+        Ok(decoded)
+    }
+
     /// Why an object that a patch gave another kind cannot be read.
     fn foreign_kind(&self, object: &Value, api_version: &str, kind: &str) -> String {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
@@ -150,14 +173,6 @@ impl Codec {
         }
     }
 
-    /// The patched document as upstream shows it: what the patch touched has its keys sorted, the rest is as
-    /// it was encoded.
-    fn patched_json(&self, live: &Value, patched: &Value) -> Vec<u8> {
-        let mut out = Vec::new();
-        shown(self.ty, live, patched, &mut out);
-        out
-    }
-
     /// Lays a strategic merge patch on an object.
     ///
     /// # Errors
@@ -168,8 +183,9 @@ impl Codec {
     }
 }
 
-/// Writes what a patch left alone in Go's field order, and the keys of what it touched in theirs.
-fn shown(ty: Option<TypeId>, live: &Value, patched: &Value, out: &mut Vec<u8>) {
+/// Writes a patched document as upstream shows it: what the patch left alone in Go's field order, and the keys of
+/// what it touched in theirs. `within_lists` is whether it can leave items of a list alone.
+fn shown(ty: Option<TypeId>, live: &Value, patched: &Value, within_lists: bool, out: &mut Vec<u8>) {
     let types = Types::builtin();
     match (ty, patched) {
         (Some(ty), _) if live == patched => schema::encode_json(types, ty, patched, out),
@@ -186,9 +202,26 @@ fn shown(ty: Option<TypeId>, live: &Value, patched: &Value, out: &mut Vec<u8>) {
                     schema::Shape::Map { value, .. } => Some(*value),
                     _ => None,
                 });
-                shown(inner, live.at(key), value, out);
+                shown(inner, live.at(key), value, within_lists, out);
             }
             out.push(b'}');
+        }
+        (_, Value::Array(items)) if within_lists => {
+            let inner = ty.and_then(|ty| match types.shape(ty) {
+                schema::Shape::List(element) => Some(*element),
+                _ => None,
+            });
+            let before = live.items();
+            out.push(b'[');
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                // What was there before stands as it was, wherever it stands now.
+                let same = before.iter().find(|old| *old == item);
+                shown(inner, same.or(before.get(i)).unwrap_or(&Value::Null), item, true, out);
+            }
+            out.push(b']');
         }
         _ => json::write(patched, out),
     }

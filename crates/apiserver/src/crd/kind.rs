@@ -270,19 +270,20 @@ impl Custom {
         self.all.converter.is_webhook()
     }
 
-    /// All errors of a new object, but those of its metadata.
-    pub(crate) fn validate_create(&self, object: &Value, warnings: &mut Vec<String>) -> ErrorList {
-        let Some(version) = self.here() else { return Vec::new() };
+    /// All errors of a new object, after those of its metadata.
+    pub(crate) fn validate_create(&self, object: &Value, errors: &mut ErrorList, warnings: &mut Vec<String>) {
+        let Some(version) = self.here() else { return };
         let root = Path::ROOT;
-        let mut errors = self.type_errors(object);
-        if errors.is_empty() {
+        let wrong = self.type_errors(object);
+        let is_of_type = wrong.is_empty();
+        errors.extend(wrong);
+        if is_of_type {
             errors.extend(version.check.validate(&root, object, None));
-            self.scale_errors(version, object, true, &mut errors);
+            self.scale_errors(version, object, true, errors);
         }
         errors.extend(metadata::validate(&root, object, &version.schema, false));
         errors.extend(list_type::validate(&root, &version.schema, object));
-        self.rule_errors(version, object, None, &mut errors, warnings);
-        errors
+        self.rule_errors(version, object, None, errors, warnings);
     }
 
     /// All errors of a changed object.

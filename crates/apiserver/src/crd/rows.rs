@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use kinds::Row;
 use kinds::hooks::{Context, Hooks};
-use kinds::table::{FieldError, SelectableField, SelectableFields, Subresource, SubresourceKind};
+use kinds::table::{FieldError, MetaChecks, SelectableField, SelectableFields, Subresource, SubresourceKind};
 use std::cmp::Ordering;
 use std::sync::Arc;
 use value::{Str, Value};
@@ -93,6 +93,8 @@ fn row(definition: &Value, kind: &Kind, version: &Value) -> Row {
             does: SubresourceKind::Object,
             reset_fields: vec![vec!["metadata".into()], vec!["spec".into()]],
             counts_generation: false,
+            update_meta: MetaChecks::USUAL,
+            makes_tables: true,
         });
     }
     if kind.versions.get(name).is_some_and(|v| v.scale.is_some()) {
@@ -106,6 +108,8 @@ fn row(definition: &Value, kind: &Kind, version: &Value) -> Row {
             does: SubresourceKind::Scale,
             reset_fields: Vec::new(),
             counts_generation: true,
+            update_meta: MetaChecks::USUAL,
+            makes_tables: true,
         });
     }
     row

@@ -22,7 +22,7 @@ fn at<'v>(object: &'v Value, path: &str) -> Result<Option<&'v Value>, String> {
     for (i, step) in steps.iter().enumerate() {
         let Some(map) = value.as_object() else {
             let upto = steps.iter().take(i + 1).copied().collect::<Vec<_>>().join(".");
-            let shown = shown(value);
+            let shown = merge::order::plain(value);
             return Err(format!(
                 ".{upto} accessor error: {shown} is of the type {}, expected map[string]interface{{}}",
                 go_type(value)
@@ -36,15 +36,13 @@ fn at<'v>(object: &'v Value, path: &str) -> Result<Option<&'v Value>, String> {
     Ok(Some(value))
 }
 
-fn shown(value: &Value) -> String {
-    let mut out = String::new();
-    value::jsonpath::print_value(value, &mut out);
-    out
-}
-
 fn wrong(path: &str, value: &Value, wanted: &str) -> String {
     let path = steps(path).join(".");
-    format!(".{path} accessor error: {} is of the type {}, expected {wanted}", shown(value), go_type(value))
+    format!(
+        ".{path} accessor error: {} is of the type {}, expected {wanted}",
+        merge::order::plain(value),
+        go_type(value)
+    )
 }
 
 /// The integer at a path.

@@ -6,6 +6,7 @@ use super::pods;
 use crate::admission::{Attributes, Operation};
 use crate::call::Call;
 use crate::door::{Body, read_body};
+use crate::negotiate::Allows;
 use crate::reply::Reply;
 use crate::resource::{Hub, Target};
 use crate::verbs::delete::{self, DeleteOptions};
@@ -30,7 +31,7 @@ pub(super) async fn create(
     hub: &Arc<Hub>,
     body: Body,
 ) -> Result<Reply, Status> {
-    let accepted = call.negotiate()?;
+    let accepted = call.negotiate_as(Allows::Metadata)?;
     let write_options = WriteOptions::read(call, OptionsKind::Create)?;
     let body = read_body(call, body).await?;
     let mut eviction = super::decode_action(

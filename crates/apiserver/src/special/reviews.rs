@@ -4,7 +4,7 @@
 
 use crate::call::Call;
 use crate::door::{Body, read_body};
-use crate::negotiate::Convert;
+use crate::negotiate::{Allows, Convert};
 use crate::reply::Reply;
 use crate::resource::{Served, Target};
 use crate::write::{self, OptionsKind, WriteOptions};
@@ -13,23 +13,10 @@ use meta::gvk::GroupKind;
 use meta::status::Status;
 use value::Value;
 
-/// A review is an answer, which no table is made of (`apiserver/pkg/registry/rest/table.go`).
-fn no_table(group: &str, resource: &str) -> Status {
-    Status {
-        code: 406,
-        reason: "NotAcceptable".into(),
-        message: format!("the resource {resource}.{group} does not support being converted to a Table"),
-        ..Status::default()
-    }
-}
-
 /// Answers `POST` of a review.
 pub(super) async fn create(call: &Call, target: &Target, body: Body) -> Result<Reply, Status> {
-    let accepted = call.negotiate()?;
+    let accepted = call.negotiate_as(Allows::Metadata)?;
     let served = &target.served;
-    if matches!(accepted.convert, Some(Convert::Table { .. })) {
-        return Err(no_table(&served.row.group, &served.row.plural));
-    }
     let options = WriteOptions::read(call, OptionsKind::Create)?;
     let body = read_body(call, body).await?;
     let mut given = write::decode(call, served, &body, options.validation)?;
@@ -47,6 +34,9 @@ pub(super) async fn create(call: &Call, target: &Target, body: Body) -> Result<R
     }
     answer(call, served, &mut object)?;
     served.codec.normalize(&mut object);
+    if let Some(Convert::Partial { beta }) = accepted.convert {
+        return Ok(crate::render::partial_reply(201, accepted, &object, beta));
+    }
     Ok(crate::render::tree_reply(201, accepted, served, &object))
 }
 

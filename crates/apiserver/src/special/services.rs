@@ -236,6 +236,19 @@ fn encode(hub: &Hub, key: &str, mut object: Value) -> Result<bytes::Bytes, Statu
     hub.transform.seal(key, plain).map_err(Status::internal_error)
 }
 
+/// Who owns the fields of an IPAddress that the server makes: the server itself.
+fn owned(call: &Call) -> Value {
+    const FIELDS: &[u8] = br#"{"f:metadata":{"f:labels":{".":{},"f:ipaddress.kubernetes.io/ip-family":{},"f:ipaddress.kubernetes.io/managed-by":{}}},"f:spec":{"f:parentRef":{".":{},"f:name":{},"f:namespace":{},"f:resource":{}}}}"#;
+    let mut entry = Value::object();
+    entry.set("manager", "kube-apiserver");
+    entry.set("operation", "Update");
+    entry.set("apiVersion", "networking.k8s.io/v1");
+    entry.set("time", call.api.now().to_string());
+    entry.set("fieldsType", "FieldsV1");
+    entry.set("fieldsV1", value::json::parse(FIELDS).unwrap_or_default());
+    entry
+}
+
 /// The IPAddress of a Service's address.
 fn address_object(call: &Call, service: &Value, ip: &str) -> Value {
     let family = ip.parse::<IpAddr>().map_or(Family::V4, Family::of);
@@ -246,8 +259,8 @@ fn address_object(call: &Call, service: &Value, ip: &str) -> Value {
     metadata.set("name", ip);
     metadata.set("uid", call.api.new_uid());
     metadata.set("creationTimestamp", call.api.now().to_string());
-    metadata.set("generation", 1);
     metadata.set("labels", labels);
+    metadata.set("managedFields", vec![owned(call)]);
     let mut parent = Value::object();
     parent.set("group", "");
     parent.set("resource", "services");

@@ -109,6 +109,9 @@ async fn store_new(
     begin_create(call, served, hub, &context, &mut object)?;
     attributes.name = object.at("metadata").at("name").str().into();
     call.api.admission.validate(call, attributes, Some(&object), None).await?;
+    if !options.dry_run && given_revision_is_set(&object) {
+        return Err(Status::plain_error("resourceVersion should not be set on objects to be created"));
+    }
     let result = write::commit(call, hub, &mut object, Expect::Absent, options.dry_run, reserved.txn).await;
     let name = attributes.name.as_str();
     match result {
@@ -132,9 +135,6 @@ pub(crate) fn begin_create(
     context: &kinds::hooks::Context,
     object: &mut Value,
 ) -> Result<(), Status> {
-    if given_revision_is_set(object) {
-        return Err(Status::plain_error("resourceVersion should not be set on objects to be created"));
-    }
     crate::special::check_write(call, hub, object, None)?;
     write::fill_system_fields(call, object);
     let row = &served.row;

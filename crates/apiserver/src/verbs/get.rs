@@ -3,13 +3,14 @@
 use crate::cache::Entry;
 use crate::call::Call;
 use crate::reply::Reply;
-use crate::resource::{Hub, Served};
+use crate::resource::{Hub, Served, Target};
 use meta::status::Status;
 use std::sync::Arc;
 
 /// Answers `GET` of an object.
-pub(crate) async fn get(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> Result<Reply, Status> {
-    let accepted = call.negotiate()?;
+pub(crate) async fn get(call: &Call, target: &Target, hub: &Arc<Hub>) -> Result<Reply, Status> {
+    let served = &target.served;
+    let accepted = call.negotiate_as(target.allows())?;
     let wanted = call.query.get("resourceVersion").unwrap_or("");
     if wanted != "0" {
         call.fresh(super::list::parse_revision(wanted)?).await?;

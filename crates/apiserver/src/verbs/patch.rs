@@ -12,7 +12,8 @@ use crate::verbs::update::{self, Create};
 use crate::write::{self, FieldValidation, OptionsKind, WriteOptions};
 use bytes::Bytes;
 use http::header;
-use meta::gvk::GroupResource;
+use meta::field::{Error, Path};
+use meta::gvk::{GroupKind, GroupResource};
 use meta::status::Status;
 use std::sync::Arc;
 use value::json_patch::{ApplyError, COPY_BYTES_MAX, JsonPatch, OPERATIONS_MAX};
@@ -57,7 +58,7 @@ pub(crate) async fn patch(
     let Some(form) = known.clone().find(|f| f.media_type() == media) else {
         return Err(unsupported_media_type(known.by_ref().map(Form::media_type)));
     };
-    let accepted = call.negotiate()?;
+    let accepted = call.negotiate_as(target.allows())?;
     let options = WriteOptions::read(call, OptionsKind::Patch { apply: form == Form::Apply })?;
     if let Some(audit) = &call.audit {
         audit.request_patch(|| as_json(form, body));
@@ -182,11 +183,13 @@ impl Patch {
         };
         let via = match &self.change {
             Change::Strategic(patch) => Via::Tree(patch),
+            Change::Merge(_) => Via::Merged,
             _ => Via::Document,
         };
         let strict = options.validation == FieldValidation::Strict;
         let decoded = served.codec.decode_patched(&served.row, live, patched, via, &self.faults, strict)?;
         let mut given = write::accept_decoded(call, &served.row, decoded, options.validation)?;
+        keep_version(target, &mut given.object)?;
         managed::update(call, target, Some(live), &mut given, options);
         self.place(call, target, &mut given.object)?;
         Ok(given.object)
@@ -197,6 +200,23 @@ impl Patch {
         write::match_namespace(call, &target.served, object)?;
         write::check_name(call, object)
     }
+}
+
+/// A custom object stays of the version of the request: a subresource keeps it, the whole object is refused.
+fn keep_version(target: &Target, object: &mut Value) -> Result<(), Status> {
+    let wanted = target.served.row.api_version();
+    let given = object.at("apiVersion").str();
+    if target.served.codec.is_typed() || given == wanted {
+        return Ok(());
+    }
+    if target.sub.is_some() {
+        object.set("apiVersion", wanted);
+        return Ok(());
+    }
+    let errors = vec![Error::invalid(&Path::new("apiVersion"), given, format!("must be {wanted}"))];
+    let group = given.split_once('/').map_or("", |(group, _)| group);
+    let kind = GroupKind::new(group, object.at("kind").str());
+    Err(Status::invalid(&kind, object.at("metadata").at("name").str(), &errors))
 }
 
 /// Unknown and duplicate fields of an applied configuration count once it has been merged.

@@ -33,7 +33,7 @@ pub(crate) async fn update(
     hub: &Arc<Hub>,
     body: &Bytes,
 ) -> Result<Reply, Status> {
-    let accepted = call.negotiate()?;
+    let accepted = call.negotiate_as(target.allows())?;
     let options = WriteOptions::read(call, OptionsKind::Update)?;
     let served = &target.served;
     let mut given = write::decode(call, served, body, options.validation)?;
@@ -203,7 +203,7 @@ async fn change_once(
     write::dedup_owner_references(call, &mut new, true);
     let given = write::given_revision(&new)?;
     let unconditional = given == 0;
-    if unconditional && !served.row.unconditional_update && versions_count {
+    if unconditional && !served.row.unconditional_update {
         let path = Path::new("metadata");
         let path = path.child("resourceVersion");
         let errors = vec![Error::invalid(&path, 0_i64, "must be specified for an update")];
@@ -238,7 +238,7 @@ async fn change_once(
             None => Ok(Tried::Conflict { named_version }),
         };
     }
-    if write::is_same(hub, &mut new, entry) {
+    if !options.dry_run && write::is_same(hub, &mut new, entry) {
         return Ok(Tried::Done(write::unwritten(hub, &new, entry.revision)));
     }
     match write::commit(call, hub, &mut new, Expect::Revision(entry.revision), options.dry_run, reserved.txn)

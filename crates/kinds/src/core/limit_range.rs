@@ -5,7 +5,7 @@
 
 use super::pod_defaults::{fill, round_up};
 use super::resources::{container_resource_name, may_overcommit, resource_name};
-use super::util::{each, finalizer_names, invalid_named, metadata_again, quantity};
+use super::util::{each, finalizer_names, invalid_named, quantity, whole_metadata};
 use crate::hooks::Hooks;
 use meta::field::{Error, ErrorList, Path};
 use meta::names;
@@ -41,7 +41,7 @@ pub(super) const HOOKS: Hooks = Hooks {
     },
     validate_update: |_, new, _| {
         let mut errors = ErrorList::new();
-        metadata_again(new, Scope::Namespaced, names::name_is_dns_subdomain, &mut errors);
+        whole_metadata(new, Scope::Namespaced, names::name_is_dns_subdomain, &mut errors);
         validate(new, &mut errors);
         errors
     },

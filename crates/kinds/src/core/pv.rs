@@ -9,7 +9,7 @@ use super::pod_warnings::node_term;
 use super::pvc::{VOLUME_MODES, access_modes, volume_mode};
 use super::resources::{basic_quantity, positive_quantity};
 use super::scheduling;
-use super::util::{finalizer_names, is_set, metadata_again, object, optional_one_of, require, unsupported};
+use super::util::{finalizer_names, is_set, object, optional_one_of, require, unsupported, whole_metadata};
 use super::volume_sources::{self as sources, MORE_THAN_ONE};
 use crate::check::{self, default, default_text};
 use crate::equal::semantic_equal;
@@ -43,10 +43,12 @@ pub(super) const HOOKS: Hooks = Hooks {
     warn_update: |_, new, _| warnings(new),
     prepare_subresource: prepare_status,
     validate_subresource: |_, new, _| {
+        let mut errors = ErrorList::new();
+        finalizer_names(new, &mut errors);
         if new.at("metadata").at("resourceVersion").str().is_empty() {
-            return vec![Error::required(&Path::new("resourceVersion"), "")];
+            errors.push(Error::required(&Path::new("resourceVersion"), ""));
         }
-        ErrorList::new()
+        errors
     },
     ..Hooks::NONE
 };
@@ -81,7 +83,7 @@ fn prepare_status(context: &Context, new: &mut Value, old: &Value) {
 fn validate(volume: &Value, old: Option<&Value>) -> ErrorList {
     let mut errors = ErrorList::new();
     if old.is_some() {
-        metadata_again(volume, object_meta::Scope::Cluster, names::name_is_dns_subdomain, &mut errors);
+        whole_metadata(volume, object_meta::Scope::Cluster, names::name_is_dns_subdomain, &mut errors);
     } else {
         finalizer_names(volume, &mut errors);
     }
@@ -392,7 +394,7 @@ fn only_source(spec: &Value) -> Value {
 fn validate_update(new: &Value, old: &Value) -> ErrorList {
     let mut errors = validate(new, Some(old));
     // Upstream validates all of it twice on update.
-    metadata_again(new, object_meta::Scope::Cluster, names::name_is_dns_subdomain, &mut errors);
+    whole_metadata(new, object_meta::Scope::Cluster, names::name_is_dns_subdomain, &mut errors);
     spec(new, Some(old), &mut errors);
     let (spec, before) = (new.at("spec"), old.at("spec"));
     let (mut source, stands) = (only_source(spec), only_source(before));

@@ -223,6 +223,16 @@ pub(super) fn metadata_again(
     errors: &mut ErrorList,
 ) {
     finalizer_names(object, errors);
+    whole_metadata(object, scope, rule, errors);
+}
+
+/// The same where nothing else is checked of a change (`MetaChecks::NONE`).
+pub(super) fn whole_metadata(
+    object: &Value,
+    scope: Scope,
+    rule: fn(&str, NameUse) -> Vec<String>,
+    errors: &mut ErrorList,
+) {
     errors.extend(object_meta::validate(object.at("metadata"), scope, rule, &Path::new("metadata")));
     finalizer_names(object, errors);
 }

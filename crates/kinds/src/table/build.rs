@@ -2,7 +2,7 @@
 
 use super::facts::FACTS;
 use super::generation::Generation;
-use super::row::{DeletePolicy, Encoding, FieldPath, Row, Storage, Subresource, SubresourceKind};
+use super::row::{DeletePolicy, Encoding, FieldPath, MetaChecks, Row, Storage, Subresource, SubresourceKind};
 use super::rules::{self, Rule};
 use super::{SelectableFields, Table};
 use crate::convert;
@@ -64,6 +64,7 @@ fn row(f: &Facts) -> Row {
         unconditional_update: rule.unconditional_update,
         reset_fields: paths(rule.resets),
         generation: rule.generation,
+        update_meta: rules::update_meta(f.group, f.plural, ""),
         ttl_seconds: rule.ttl_seconds,
         deprecation: rules::deprecation(f.group, f.plural).map(Str::from),
         group_priority,
@@ -114,6 +115,7 @@ impl Row {
             unconditional_update: false,
             reset_fields: Vec::new(),
             generation: Generation::AllBut(paths(&["metadata"])),
+            update_meta: MetaChecks::USUAL,
             ttl_seconds: None,
             deprecation: None,
             // Upstream's crdregistration controller registers all custom groups with these.
@@ -154,6 +156,9 @@ fn subresource(f: &Facts, s: &SubFacts, rule: &Rule) -> Subresource {
         does,
         reset_fields: paths(resets),
         counts_generation: matches!(s.name, "scale" | "ephemeralcontainers" | "resize"),
+        update_meta: rules::update_meta(f.group, f.plural, s.name),
+        makes_tables: does != SubresourceKind::Action
+            && !matches!(f.group, "apiextensions.k8s.io" | "apiregistration.k8s.io"),
     }
 }
 

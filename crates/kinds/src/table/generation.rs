@@ -12,11 +12,14 @@ pub enum Generation {
     None,
     /// It starts at 1 and counts changes of these fields.
     Fields(Vec<FieldPath>),
+    /// As `Fields`, but an empty list or map is another than none (where upstream compares by
+    /// `reflect.DeepEqual`).
+    ExactFields(Vec<FieldPath>),
     /// As `Fields`, but it does not start at 1 (CSIDriver).
     FieldsUnstarted(Vec<FieldPath>),
-    /// It starts at 1 and counts changes of anything but these fields (custom resources, EndpointSlice).
+    /// It starts at 1 and counts changes of anything but these fields, whatever they are (custom resources).
     AllBut(Vec<FieldPath>),
-    /// As `AllBut`, and of the labels (EndpointSlice).
+    /// The same of typed objects, and of the labels (EndpointSlice).
     AllButAndLabels(Vec<FieldPath>),
 }
 
@@ -46,9 +49,10 @@ impl Generation {
             Self::Fields(paths) | Self::FieldsUnstarted(paths) => {
                 paths.iter().any(|p| !semantic_equal(follow(new, p), follow(old, p)))
             }
-            Self::AllBut(paths) => !equal_but(new, old, paths),
+            Self::ExactFields(paths) => paths.iter().any(|p| follow(new, p) != follow(old, p)),
+            Self::AllBut(paths) => !equal_but(new, old, paths, |a, b| a == b),
             Self::AllButAndLabels(paths) => {
-                !equal_but(new, old, paths)
+                !equal_but(new, old, paths, semantic_equal)
                     || !semantic_equal(new.at("metadata").at("labels"), old.at("metadata").at("labels"))
             }
         }
@@ -59,7 +63,7 @@ fn follow<'a>(object: &'a Value, path: &FieldPath) -> &'a Value {
     path.iter().fold(object, |v, k| v.at(k))
 }
 
-fn equal_but(new: &Value, old: &Value, paths: &[FieldPath]) -> bool {
+fn equal_but(new: &Value, old: &Value, paths: &[FieldPath], equal: fn(&Value, &Value) -> bool) -> bool {
     let (mut new, mut old) = (new.clone(), old.clone());
     for v in [&mut new, &mut old] {
         for path in paths {
@@ -71,5 +75,5 @@ fn equal_but(new: &Value, old: &Value, paths: &[FieldPath]) -> bool {
             }
         }
     }
-    semantic_equal(&new, &old)
+    equal(&new, &old)
 }

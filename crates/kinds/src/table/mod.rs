@@ -17,7 +17,9 @@ mod tests;
 
 pub use fields::{FieldError, FieldReader, SelectableField, SelectableFields};
 pub use generation::Generation;
-pub use row::{DeletePolicy, Encoding, FieldPath, Row, Storage, Subresource, SubresourceKind};
+pub use row::{
+    DeletePolicy, Encoding, FieldPath, MetaChecks, Row, Storage, Subresource, SubresourceKind, UpdateCheck,
+};
 
 use std::sync::{Arc, LazyLock};
 

@@ -62,6 +62,8 @@ pub struct Row {
     pub reset_fields: Vec<FieldPath>,
     /// When `metadata.generation` counts.
     pub generation: Generation,
+    /// What an update checks of the metadata besides what every update does.
+    pub update_meta: MetaChecks,
     /// Seconds that an object lives; `None` for ever. (Events; the flag `--event-ttl` overrides.)
     pub ttl_seconds: Option<u32>,
     /// A `Warning` for every request to the kind, when upstream has declared it deprecated.
@@ -138,6 +140,44 @@ pub struct Subresource {
     pub reset_fields: Vec<FieldPath>,
     /// Whether a write of it counts in `metadata.generation` as one of the main resource does.
     pub counts_generation: bool,
+    /// What an update checks of the metadata besides what every update does.
+    pub update_meta: MetaChecks,
+    /// Whether answers can be Tables.
+    pub makes_tables: bool,
+}
+
+/// What the strategy of a kind itself checks of the metadata of a changed object: clients see what is wrong once
+/// for each check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetaChecks {
+    /// All of it, as of a new object (`ValidateObjectMeta`). Kinds of core do that in their hooks.
+    pub whole: bool,
+    /// What changed (`ValidateObjectMetaUpdate`).
+    pub update: UpdateCheck,
+}
+
+/// Where the errors of a strategy's own check of what changed in metadata stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpdateCheck {
+    /// It makes none.
+    None,
+    /// Before those of the rest of the object.
+    First,
+    /// Behind them.
+    Last,
+}
+
+impl MetaChecks {
+    /// What most strategies do.
+    pub const USUAL: Self = Self { whole: false, update: UpdateCheck::First };
+    /// Both.
+    pub const BOTH: Self = Self { whole: true, update: UpdateCheck::First };
+    /// Both, with the object between them.
+    pub const AROUND: Self = Self { whole: true, update: UpdateCheck::Last };
+    /// As a new object only.
+    pub const WHOLE: Self = Self { whole: true, update: UpdateCheck::None };
+    /// Nothing.
+    pub const NONE: Self = Self { whole: false, update: UpdateCheck::None };
 }
 
 /// What a request to a subresource does.

@@ -5,7 +5,7 @@
 use super::build::paths;
 use super::fields::{FieldError, FieldReader, SelectableField, SelectableFields};
 use super::generation::Generation;
-use super::row::DeletePolicy;
+use super::row::{DeletePolicy, MetaChecks};
 use value::{Str, Value};
 
 /// The rules of one kind.
@@ -177,21 +177,47 @@ fn generation(group: &str, plural: &str) -> Generation {
     match (group, plural) {
         ("apps", "deployments") => Generation::Fields(paths(&["spec", "metadata.annotations"])),
         ("apps", "controllerrevisions") => Generation::None,
+        ("networking.k8s.io", "networkpolicies") => Generation::ExactFields(paths(&["spec"])),
         ("apps" | "batch" | "policy" | "flowcontrol.apiserver.k8s.io" | "apiextensions.k8s.io", _)
         | ("", "pods" | "replicationcontrollers")
-        | ("networking.k8s.io", "ingresses" | "ingressclasses" | "networkpolicies")
+        | ("networking.k8s.io", "ingresses" | "ingressclasses")
         | ("resource.k8s.io", "deviceclasses" | "resourceslices") => Generation::Fields(paths(&["spec"])),
         ("", "podtemplates") => Generation::Fields(paths(&["template"])),
         (
             "admissionregistration.k8s.io",
             "mutatingwebhookconfigurations" | "validatingwebhookconfigurations",
-        ) => Generation::Fields(paths(&["webhooks"])),
+        ) => Generation::ExactFields(paths(&["webhooks"])),
         ("admissionregistration.k8s.io", _) => Generation::Fields(paths(&["spec"])),
         ("discovery.k8s.io", "endpointslices") => Generation::AllButAndLabels(paths(&["metadata"])),
         // It starts at 1 and never counts: its spec cannot change in a way that upstream would count.
         ("scheduling.k8s.io", "priorityclasses") => Generation::Fields(Vec::new()),
         ("storage.k8s.io", "csidrivers") => Generation::FieldsUnstarted(paths(&["spec"])),
         _ => Generation::None,
+    }
+}
+
+/// What the strategies' `ValidateUpdate` checks of metadata; measured of a real server.
+pub(super) fn update_meta(group: &str, plural: &str, subresource: &str) -> MetaChecks {
+    match (group, plural, subresource) {
+        ("admissionregistration.k8s.io", _, "")
+        | ("discovery.k8s.io" | "flowcontrol.apiserver.k8s.io", _, "")
+        | ("storage.k8s.io", "csinodes" | "volumeattachments", _) => MetaChecks::WHOLE,
+        ("rbac.authorization.k8s.io", _, "") => MetaChecks::AROUND,
+        ("apiregistration.k8s.io" | "node.k8s.io", _, "")
+        | ("certificates.k8s.io", _, _)
+        | ("apps", "controllerrevisions", "")
+        | ("batch", "jobs", "")
+        | ("networking.k8s.io", "ingresses" | "ingressclasses" | "ipaddresses", "")
+        | ("resource.k8s.io", "deviceclasses" | "resourceclaims" | "resourceclaimtemplates", "")
+        | ("storage.k8s.io", "csistoragecapacities" | "storageclasses" | "volumeattributesclasses", "") => {
+            MetaChecks::BOTH
+        }
+        ("policy", _, _)
+        | ("batch", "cronjobs", "status")
+        | ("admissionregistration.k8s.io" | "flowcontrol.apiserver.k8s.io", _, "status")
+        | ("", "events", _)
+        | ("", "limitranges" | "persistentvolumes", "") => MetaChecks::NONE,
+        _ => MetaChecks::USUAL,
     }
 }
 

@@ -334,6 +334,7 @@ fn pods_pod_resources() {
             r#""resources":{"limits":{"cpu":"2","memory":"2Gi"}}"#,
         ),
         expect![[r#"
+        spec.resources.claims: Forbidden: claims may not be set for Resources at pod-level
         spec.resources.limits[storage]: Unsupported value: "storage": supported values: "cpu", "hugepages-", "memory"
         spec.resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1
         spec.resources.requests[memory]: Invalid value: "1Gi": must be greater than or equal to aggregate container requests of 3Gi
