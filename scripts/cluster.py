@@ -105,8 +105,8 @@ class Cluster:
         command, *rest = arguments
         return self.run(CORTEN, command, *rest[:1], f"--root={self.root}", *rest[1:])
 
-    def up(self):
-        return self.run(CORTEN, "up", "--detach", f"--root={self.root}")
+    def up(self, *arguments, **options):
+        return self.run(CORTEN, "up", "--detach", f"--root={self.root}", *arguments, **options)
 
     def kubectl(self, *arguments, **options):
         return self.run("kubectl", *arguments, **options)
