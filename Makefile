@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= never
 
-# Where the cluster of `make up` keeps its state, and further options of `corten up`.
+# Where the cluster of `make up` keeps its state, and further options of `corten up`, which remembers them.
 ROOT ?= /var/lib/corten
 UP_OPTIONS ?=
 CORTEN = target/release/corten
@@ -15,7 +15,7 @@ SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 help:      ## this text
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
-up:        ## a cluster on this machine, from a fresh Debian 12: installs what is missing, builds, starts; ROOT=DIR
+up:        ## a cluster on this machine, from a fresh Debian 12: installs what is missing, kubectl too, builds, starts; ROOT=DIR
 	@./scripts/up --root $(ROOT) $(UP_OPTIONS)
 
 down:      ## stops everything that `make up` started; state stays
