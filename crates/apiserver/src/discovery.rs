@@ -269,7 +269,9 @@ fn aggregated_reply(call: &Call, registry: &Registry, core: Core) -> Reply {
 fn aggregated_resource(row: &Row) -> Value {
     let mut resource = Value::object();
     resource.set("resource", row.plural.clone());
-    resource.set("responseKind", response_kind("", "", &row.kind));
+    // Upstream's discovery of custom kinds names what that of built-in kinds leaves to the place.
+    let (group, version) = if row.is_custom() { (&*row.group, &*row.version) } else { ("", "") };
+    resource.set("responseKind", response_kind(group, version, &row.kind));
     resource.set("scope", if row.namespaced { "Namespaced" } else { "Cluster" });
     resource.set("singularResource", row.singular.clone());
     resource.set("verbs", row.verbs.clone());
@@ -279,7 +281,9 @@ fn aggregated_resource(row: &Row) -> Value {
         let subs = row.subresources.iter().map(|sub| {
             let mut entry = Value::object();
             entry.set("subresource", sub.name.clone());
-            entry.set("responseKind", response_kind(&sub.group, &sub.version, &sub.kind));
+            let of_row = sub.group.is_empty() && sub.version.is_empty();
+            let (group, version) = if of_row { (group, version) } else { (&*sub.group, &*sub.version) };
+            entry.set("responseKind", response_kind(group, version, &sub.kind));
             entry.set("verbs", sub.verbs.clone());
             entry
         });

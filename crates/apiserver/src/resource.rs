@@ -42,8 +42,10 @@ impl Hub {
 
     /// Lays on the defaults of the stored version, as upstream does with whatever it reads.
     pub fn default(&self, object: &mut Value) {
-        if let Some(storage) = &self.row.storage {
-            (storage.default)(object);
+        match (self.codec.custom(), &self.row.storage) {
+            (Some(custom), _) => custom.default(object),
+            (None, Some(storage)) => (storage.default)(object),
+            (None, None) => {}
         }
     }
 
@@ -66,7 +68,10 @@ impl Hub {
     }
 
     fn finish(&self, entry: &Entry, mut object: Value) -> Value {
-        self.default(&mut object);
+        // A custom object is read with the defaults of the version that it was stored in.
+        if self.codec.custom().is_none() {
+            self.default(&mut object);
+        }
         if entry.revision > 0 {
             set_resource_version(&mut object, entry.revision);
         }

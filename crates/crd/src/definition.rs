@@ -3,6 +3,7 @@
 //! Upstream: `pkg/apis/apiextensions/{v1/defaults.go,v1/conversion.go,validation}` and
 //! `pkg/registry/customresourcedefinition/strategy.go`.
 
+mod approval;
 mod conversion;
 mod cost;
 mod defaults;
@@ -11,6 +12,7 @@ mod openapi;
 mod read;
 mod spec;
 
+pub use approval::{Approval, approval};
 pub use conversion::has_broken_bundle;
 pub use read::{Definition, Version};
 
@@ -147,10 +149,15 @@ fn warn_update(new: &Value, old: &Value) -> Vec<String> {
     new.map(|f| format!("unrecognized format {}", quote(f))).collect()
 }
 
+/// A condition of a definition.
+pub fn condition<'a>(definition: &'a Value, ty: &str) -> Option<&'a Value> {
+    let conditions = definition.at("status").at("conditions").items();
+    conditions.iter().find(|c| c.at("type").str() == ty)
+}
+
 /// Whether a condition of a definition is true.
 pub fn is_condition_true(definition: &Value, ty: &str) -> bool {
-    let conditions = definition.at("status").at("conditions").items();
-    conditions.iter().any(|c| c.at("type").str() == ty && c.at("status").str() == "True")
+    condition(definition, ty).is_some_and(|c| c.at("status").str() == "True")
 }
 
 /// An error whose value is shown as this text.

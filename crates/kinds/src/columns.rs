@@ -54,10 +54,15 @@ fn column(line: &str) -> Value {
     column
 }
 
+/// What is said of a column that shows an object's age.
+pub fn age_description() -> String {
+    explain::of_field(OBJECT_META, "creationTimestamp")
+}
+
 fn description(text: &str) -> String {
     match text.strip_prefix('@') {
         Some("name") => explain::of_field(OBJECT_META, "name"),
-        Some("age") => explain::of_field(OBJECT_META, "creationTimestamp"),
+        Some("age") => age_description(),
         Some(field) => {
             let (definition, field) = field.split_once(' ').unwrap_or((field, ""));
             explain::of_field(definition, field)

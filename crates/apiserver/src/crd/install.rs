@@ -159,5 +159,5 @@ fn replaced(
 
 /// Built-in rows keep their order (the sort is stable).
 fn order(row: &Row) -> (bool, &str) {
-    if row.go_type.is_empty() && row.storage.is_some() { (true, &row.group) } else { (false, "") }
+    if row.is_custom() { (true, &row.group) } else { (false, "") }
 }

@@ -102,7 +102,7 @@ impl Version {
         Self {
             check: Check::new(&schema, Formats::Known),
             rules: Rules::new(&schema, true),
-            columns: version.at("additionalPrinterColumns").items().iter().map(Column::new).collect(),
+            columns: columns(version.at("additionalPrinterColumns").items()),
             has_status: !version.at("subresources").at("status").is_null(),
             scale: (!scale.is_null()).then(|| ScalePaths {
                 spec: scale.at("specReplicasPath").str().into(),
@@ -113,6 +113,19 @@ impl Version {
             tree,
         }
     }
+}
+
+/// The columns beside the name: the age where a definition names none.
+fn columns(named: &[Value]) -> Vec<Column> {
+    if !named.is_empty() {
+        return named.iter().map(Column::new).collect();
+    }
+    let mut age = Value::object();
+    age.set("name", "Age");
+    age.set("type", "date");
+    age.set("description", kinds::columns::age_description());
+    age.set("jsonPath", ".metadata.creationTimestamp");
+    vec![Column::new(&age)]
 }
 
 impl Column {
@@ -181,12 +194,18 @@ impl Custom {
             return Err(Unwritable::NoKind);
         }
         let unknown = self.coerce(&mut object, &self.version, Malformed::Refuse, track, nulls)?;
+        self.default(&mut object);
+        Ok(Decoded { object, has_unshown: false, strict: prune::words(unknown).collect() })
+    }
+
+    /// Gives an object of this version its defaults: what comes in, and what has been stored, for a new object's
+    /// status is dropped in between.
+    pub(crate) fn default(&self, object: &mut Value) {
         if object.at("kind").str() == self.all.kind
             && let Some(version) = self.here()
         {
-            prune::default(&mut object, &version.schema);
+            prune::default(object, &version.schema);
         }
-        Ok(Decoded { object, has_unshown: false, strict: prune::words(unknown).collect() })
     }
 
     /// Upstream's `unstructuredSchemaCoercer`.

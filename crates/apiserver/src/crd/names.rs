@@ -3,11 +3,31 @@
 //! Upstream: `pkg/controller/status/naming_controller.go`.
 
 use super::set_condition;
+use crd::definition::{condition, is_condition_true};
 use meta::quote::quote;
 use std::collections::HashSet;
 use value::{Str, Value};
 
-/// Names that other definitions of the group hold.
+/// What a definition has of its group's names.
+pub(super) struct Held {
+    pub(super) group: Str,
+    /// Its accepted names.
+    names: Value,
+    /// Whether these are all that it wants.
+    pub(super) accepted: bool,
+}
+
+impl Held {
+    pub(super) fn by(definition: &Value) -> Self {
+        Self {
+            group: definition.at("spec").at("group").str().into(),
+            names: definition.at("status").at("acceptedNames").clone(),
+            accepted: is_condition_true(definition, "NamesAccepted"),
+        }
+    }
+}
+
+/// Names that the definitions of a group hold.
 #[derive(Default)]
 struct Taken {
     resources: HashSet<Str>,
@@ -15,7 +35,11 @@ struct Taken {
 }
 
 /// The definition with its accepted names and conditions; `None` if nothing changes.
-pub(super) fn accept(definition: &Value, all: &[Value], now: &str) -> Option<Value> {
+pub(super) fn accept<'a>(
+    definition: &Value,
+    all: impl Iterator<Item = &'a Held>,
+    now: &str,
+) -> Option<Value> {
     let wanted = definition.at("spec").at("names");
     let had = definition.at("status").at("acceptedNames");
     if wanted == had {
@@ -23,8 +47,7 @@ pub(super) fn accept(definition: &Value, all: &[Value], now: &str) -> Option<Val
     }
     let group = definition.at("spec").at("group").str();
     let mut taken = Taken::default();
-    for other in all.iter().filter(|d| d.at("spec").at("group").str() == group) {
-        let names = other.at("status").at("acceptedNames");
+    for names in all.filter(|held| held.group == group).map(|held| &held.names) {
         let short = names.at("shortNames").items().iter();
         let resources = short.chain([names.at("plural"), names.at("singular")]);
         taken.resources.extend(resources.map(|n| Str::from(n.str())));
@@ -72,16 +95,12 @@ pub(super) fn accept(definition: &Value, all: &[Value], now: &str) -> Option<Val
         none if none.items().is_empty() => drop(names.remove("categories")),
         categories => names.set("categories", categories.clone()),
     }
-    let condition = |ty: &str| {
-        let conditions = definition.at("status").at("conditions").items();
-        conditions.iter().find(|c| c.at("type").str() == ty)
-    };
     let accepted = conflict.is_none();
     let (status, reason, message) = match conflict {
         None => ("True", "NoConflicts", "no conflicts found".to_owned()),
         Some((reason, message)) => ("False", reason, message),
     };
-    let same = condition("NamesAccepted").is_some_and(|c| {
+    let same = condition(definition, "NamesAccepted").is_some_and(|c| {
         (c.at("status").str(), c.at("reason").str(), c.at("message").str())
             == (status, reason, message.as_str())
     });
@@ -91,7 +110,7 @@ pub(super) fn accept(definition: &Value, all: &[Value], now: &str) -> Option<Val
     let mut new = definition.clone();
     new.object_at("status")?.set("acceptedNames", names);
     set_condition(&mut new, now, "NamesAccepted", status, reason, &message);
-    let established = condition("Established");
+    let established = condition(definition, "Established");
     if established.is_none_or(|c| c.at("status").str() != "True") {
         if accepted {
             let text = "the initial names have been accepted";

@@ -3,10 +3,11 @@
 //! Upstream: `pkg/controller/{status,establish,finalizer}`.
 
 use super::install::{self, Installed};
-use super::{FINALIZER, GROUP, PLURAL, names, set_condition};
+use super::names::{self, Held};
+use super::{FINALIZER, GROUP, PLURAL, set_condition};
 use crate::api::Api;
 use crate::bootstrap;
-use crd::definition::is_condition_true;
+use crd::definition::{Approval, condition, is_condition_true};
 use http::Method;
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
@@ -44,13 +45,14 @@ impl Queue {
 /// Serves the definitions that are there, then follows them; to be called once, before the server is ready.
 /// Completes when what was established before is served.
 pub async fn run(api: &Arc<Api>) {
-    let mut worker = Worker { api: api.clone(), installed: HashMap::new(), deleting: Arc::default() };
+    let mut worker = Worker::new(api);
     for definition in worker.definitions() {
+        let name = Str::from(definition.at("metadata").at("name").str());
         if is_condition_true(&definition, "Established") {
-            let name = Str::from(definition.at("metadata").at("name").str());
             worker.serve(&name, &definition).await;
         }
-        api.definitions.add(definition.at("metadata").at("name").str());
+        worker.held.insert(name.clone(), Held::by(&definition));
+        api.definitions.add(&name);
     }
     tokio::spawn(async move {
         loop {
@@ -72,11 +74,18 @@ pub async fn run(api: &Arc<Api>) {
 struct Worker {
     api: Arc<Api>,
     installed: HashMap<Str, Installed>,
+    /// The names that each definition holds: to read all of them for each that changes would take long.
+    held: HashMap<Str, Held>,
     /// Definitions whose instances are being deleted.
     deleting: Arc<Mutex<HashSet<Str>>>,
 }
 
 impl Worker {
+    fn new(api: &Arc<Api>) -> Self {
+        let (installed, held) = (HashMap::new(), HashMap::new());
+        Self { api: api.clone(), installed, held, deleting: Arc::default() }
+    }
+
     fn definitions(&self) -> Vec<Value> {
         let Some(hub) = self.api.hub(GROUP, PLURAL) else { return Vec::new() };
         let page =
@@ -95,23 +104,32 @@ impl Worker {
             if let Some(installed) = self.installed.remove(name) {
                 install::remove(&self.api, &installed);
             }
-            self.reconsider(name);
-            return;
-        };
-        let now = self.api.now().to_string();
-        if let Some(new) = names::accept(&definition, &self.definitions(), &now) {
-            if update_status(&self.api, name, &new).await {
-                self.reconsider(name);
+            if let Some(held) = self.held.remove(name) {
+                self.reconsider(name, &held.group);
             }
             return;
+        };
+        self.held.insert(name.clone(), Held::by(&definition));
+        let now = self.api.now().to_string();
+        let mut new = names::accept(&definition, self.held.values(), &now);
+        judge_approval(&definition, &mut new, &now);
+        let seen = new.as_ref().unwrap_or(&definition);
+        let accepted = is_condition_true(seen, "NamesAccepted");
+        let established = is_condition_true(seen, "Established");
+        if established || accepted && !has_broken_bundle(seen) {
+            // Whoever sees that it is established finds it served.
+            self.serve(name, seen).await;
         }
-        let accepted = is_condition_true(&definition, "NamesAccepted");
-        let established = is_condition_true(&definition, "Established");
-        if accepted && !established && self.establish(name, &definition, &now).await {
+        if accepted && !established {
+            establish(&definition, &mut new, &now);
+        }
+        if let Some(new) = new {
+            if update_status(&self.api, name, &new).await {
+                let held = Held::by(&new);
+                self.reconsider(name, &held.group);
+                self.held.insert(name.clone(), held);
+            }
             return;
-        }
-        if established {
-            self.serve(name, &definition).await;
         }
         let metadata = definition.at("metadata");
         let held = metadata.at("finalizers").items().iter().any(|f| f.str() == FINALIZER);
@@ -121,28 +139,12 @@ impl Worker {
     }
 
     /// Names may have become free for others of the group.
-    fn reconsider(&self, name: &str) {
-        let group = name.split_once('.').map_or("", |(_, group)| group);
-        for other in self.definitions() {
-            let other_name = other.at("metadata").at("name").str();
-            let waits = !is_condition_true(&other, "NamesAccepted");
-            if other_name != name && other.at("spec").at("group").str() == group && waits {
-                self.api.definitions.add(other_name);
+    fn reconsider(&self, name: &Str, group: &Str) {
+        for (other, held) in &self.held {
+            if other != name && held.group == *group && !held.accepted {
+                self.api.definitions.add(other);
             }
         }
-    }
-
-    /// Whether the definition has been written, so that it comes again.
-    async fn establish(&self, name: &str, definition: &Value, now: &str) -> bool {
-        let mut new = definition.clone();
-        if crd::definition::has_broken_bundle(definition.at("spec").at("conversion")) {
-            let message = "The conversion webhook CABundle is invalid";
-            set_condition(&mut new, now, "Established", "False", "InvalidCABundle", message);
-        } else {
-            let message = "the initial names have been accepted";
-            set_condition(&mut new, now, "Established", "True", "InitialNamesAccepted", message);
-        }
-        new != *definition && update_status(&self.api, name, &new).await
     }
 
     async fn serve(&mut self, name: &Str, definition: &Value) {
@@ -179,6 +181,53 @@ impl Worker {
                 retry(&api, &name);
             }
         });
+    }
+}
+
+fn has_broken_bundle(definition: &Value) -> bool {
+    crd::definition::has_broken_bundle(definition.at("spec").at("conversion"))
+}
+
+/// Says that a definition whose names are accepted is served, or why it is not; in `new` what is to be written.
+fn establish(definition: &Value, new: &mut Option<Value>, now: &str) {
+    let (status, reason, message) = if has_broken_bundle(definition) {
+        ("False", "InvalidCABundle", "The conversion webhook CABundle is invalid")
+    } else {
+        ("True", "InitialNamesAccepted", "the initial names have been accepted")
+    };
+    note(definition, new, now, "Established", status, reason, message);
+}
+
+/// Says whether a kind of one of the project's own groups is approved.
+///
+/// Upstream: `pkg/controller/apiapproval`.
+fn judge_approval(definition: &Value, new: &mut Option<Value>, now: &str) {
+    let Some((approval, message)) = crd::definition::approval(definition) else { return };
+    let (status, reason) = match approval {
+        Approval::Invalid => ("False", "InvalidAnnotation"),
+        Approval::Missing => ("False", "MissingAnnotation"),
+        Approval::Approved => ("True", "ApprovedAnnotation"),
+        Approval::Bypassed => ("False", "UnapprovedAnnotation"),
+    };
+    note(definition, new, now, "KubernetesAPIApprovalPolicyConformant", status, reason, &message);
+}
+
+/// Sets a condition in `new`, which is made of the definition if it is not there yet, unless it is so already.
+fn note(
+    definition: &Value,
+    new: &mut Option<Value>,
+    now: &str,
+    ty: &str,
+    status: &str,
+    reason: &str,
+    message: &str,
+) {
+    let is_so = condition(new.as_ref().unwrap_or(definition), ty).is_some_and(|c| {
+        (c.at("status").str(), c.at("reason").str(), c.at("message").str()) == (status, reason, message)
+    });
+    if !is_so {
+        let new = new.get_or_insert_with(|| definition.clone());
+        set_condition(new, now, ty, status, reason, message);
     }
 }
 

@@ -162,7 +162,7 @@ impl Patch {
         if let Change::Apply { config, duplicate } = &self.change {
             let mut object = managed::apply(call, target, live, config, options)?;
             served.codec.check_applied(config, &mut object)?;
-            check_config(call, target, config, duplicate.as_deref(), options)?;
+            check_config(call, duplicate.as_deref(), options)?;
             let live = live.unwrap_or(&Value::Null);
             let decoded = served.codec.decode_patched(&served.row, live, object, Via::Applied, &[], false)?;
             let mut given = write::accept_decoded(call, &served.row, decoded, FieldValidation::Ignore)?;
@@ -219,31 +219,25 @@ fn keep_version(target: &Target, object: &mut Value) -> Result<(), Status> {
     Err(Status::invalid(&kind, object.at("metadata").at("name").str(), &errors))
 }
 
-/// Unknown and duplicate fields of an applied configuration count once it has been merged.
-fn check_config(
-    call: &Call,
-    target: &Target,
-    config: &Value,
-    duplicate: Option<&str>,
-    options: &WriteOptions,
-) -> Result<(), Status> {
-    if options.validation == FieldValidation::Ignore {
-        return Ok(());
+/// Minds a key that comes twice in an applied configuration. Unknown fields are a matter of the type.
+fn check_config(call: &Call, duplicate: Option<&str>, options: &WriteOptions) -> Result<(), Status> {
+    match (duplicate, options.validation) {
+        (None, _) | (_, FieldValidation::Ignore) => {}
+        (Some(duplicate), FieldValidation::Warn) => {
+            duplicated_key(duplicate).lines().for_each(|fault| call.warn(fault.trim_start()));
+        }
+        (Some(duplicate), FieldValidation::Strict) => {
+            return Err(Status::bad_request(format!(
+                "error strict decoding YAML: error converting YAML to JSON: {duplicate}"
+            )));
+        }
     }
-    if let Some(duplicate) = duplicate.filter(|_| options.validation == FieldValidation::Strict) {
-        return Err(Status::bad_request(format!(
-            "error strict decoding YAML: error converting YAML to JSON: {duplicate}"
-        )));
-    }
-    let row = &target.served.row;
-    let mut decoded = target.served.codec.decode_tree(row, config, true)?;
-    decoded.strict.splice(0..0, duplicate.map(duplicated_key));
-    write::accept_decoded(call, row, decoded, options.validation).map(drop)
+    Ok(())
 }
 
 /// A duplicate as warnings name it.
-fn duplicated_key(text: &str) -> String {
-    text.strip_prefix("yaml: ").unwrap_or(text).trim_start_matches("unmarshal errors:\n  ").to_owned()
+fn duplicated_key(text: &str) -> &str {
+    text.strip_prefix("yaml: ").unwrap_or(text).trim_start_matches("unmarshal errors:\n  ")
 }
 
 /// A patch that must be an object or null, and the members that come twice in it.

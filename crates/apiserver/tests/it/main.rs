@@ -6,6 +6,7 @@ mod audit;
 mod binding;
 mod bootstrap;
 mod connect;
+mod custom;
 mod encryption;
 mod endpoints;
 mod flowcontrol;

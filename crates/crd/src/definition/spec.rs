@@ -4,20 +4,19 @@
 
 use super::conversion::{self, Lenience};
 use super::read::{Definition, Version};
-use super::{defaults, invalid_shown, is_condition_true, names, openapi};
+use super::{approval, defaults, invalid_shown, is_condition_true, names, openapi};
 use crate::field_path::{self, Subscripts};
 use crate::schema::Schema;
 use crate::structural;
 use meta::field::{Error, ErrorList, Path};
 use meta::names::{dns1035_label, dns1123_subdomain};
 use meta::object_meta::validate_immutable;
-use meta::quote::{is_printable, quote};
+use meta::quote::is_printable;
 use std::collections::{BTreeSet, HashSet};
 use value::{Str, Value};
 
 /// The most selectable fields of a version.
 const SELECTABLE_MAX: usize = 8;
-const APPROVAL: &str = "api-approved.kubernetes.io";
 
 /// What is required; less of definitions that were stored when less was.
 #[derive(Clone)]
@@ -167,7 +166,7 @@ pub(super) fn update(object: &Value, old: &Value) -> ErrorList {
 fn after_spec(definition: &Definition, object: &Value, old: Option<&Value>, errors: &mut ErrorList) {
     errors.extend(super::status(object));
     stored_versions(definition, object.at("status").at("storedVersions"), errors);
-    approval(object, old, errors);
+    approval::validate(object, old, errors);
     let preserve = |o: &Value| o.at("spec").at("preserveUnknownFields").bool();
     if !old.is_some_and(preserve) && preserve(object) {
         let path = Path::new("spec");
@@ -200,52 +199,6 @@ fn stored_versions(definition: &Definition, stored: &Value, errors: &mut ErrorLi
             );
             errors.push(Error::invalid(&path.index(i), name, text));
         }
-    }
-}
-
-/// Whether groups of the project itself are approved, and what to say if not.
-fn approval_state(object: &Value) -> (u8, String) {
-    const SEE: &str = "see https://github.com/kubernetes/enhancements/pull/1111";
-    let text = object.at("metadata").at("annotations").at(APPROVAL).str();
-    if text.is_empty() {
-        return (0, format!("protected groups must have approval annotation {}, {SEE}", quote(APPROVAL)));
-    }
-    if text.starts_with("unapproved") {
-        return (1, String::new());
-    }
-    let host = text.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
-    if crate::formats::check("uri", text) == Some(true) && !host.is_empty() {
-        return (2, String::new());
-    }
-    let why = format!(
-        "protected groups must have approval annotation {} with either a URL or a reason starting with \"unapproved\", {SEE}",
-        quote(APPROVAL)
-    );
-    (3, why)
-}
-
-fn approval(object: &Value, old: Option<&Value>, errors: &mut ErrorList) {
-    let group = object.at("spec").at("group").str();
-    let protected = ["k8s.io", "kubernetes.io"]
-        .iter()
-        .any(|domain| group.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')));
-    if !protected {
-        return;
-    }
-    let (state, why) = approval_state(object);
-    if old.is_some_and(|old| approval_state(old).0 == state) {
-        return;
-    }
-    let path = Path::new("metadata");
-    let path = path.child("annotations");
-    let path = path.key(APPROVAL);
-    match state {
-        0 => errors.push(Error::required(&path, why)),
-        3 => {
-            let text = object.at("metadata").at("annotations").at(APPROVAL).str();
-            errors.push(Error::invalid(&path, text, why));
-        }
-        _ => {}
     }
 }
 

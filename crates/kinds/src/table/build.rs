@@ -75,6 +75,11 @@ fn row(f: &Facts) -> Row {
 }
 
 impl Row {
+    /// Whether this is a custom resource's.
+    pub fn is_custom(&self) -> bool {
+        self.go_type.is_empty() && self.storage.is_some()
+    }
+
     /// A row for a custom resource, with the rules that hold for all of them; names, verbs and subresources
     /// are filled in by the caller.
     pub fn custom(
