@@ -85,9 +85,18 @@ pub struct HubLoader<'a> {
 /// Written objects whose encodings are known already, on their way from the writer to the cache.
 #[derive(Debug, Default)]
 pub struct Prepared {
-    entries: Mutex<HashMap<usize, (Entry, Arc<Template>)>>,
+    entries: Mutex<HashMap<usize, Left>>,
     /// Held while the feed applies a batch.
     applying: Mutex<()>,
+}
+
+/// What a writer left.
+#[derive(Debug)]
+pub struct Left {
+    /// What it was made for: a custom kind's may have given way to another one meanwhile, which reads otherwise.
+    hub: Arc<Hub>,
+    entry: Entry,
+    template: Arc<Template>,
 }
 
 impl Prepared {
@@ -99,12 +108,12 @@ impl Prepared {
 
     /// Leaves what is known of the value that is about to be written. The value's address is its ticket:
     /// the store hands the same bytes to the feed.
-    pub fn leave(&self, value: &Bytes, entry: Entry, template: Arc<Template>) {
-        self.entries.lock().insert(value.as_ptr() as usize, (entry, template));
+    pub fn leave(&self, value: &Bytes, hub: Arc<Hub>, entry: Entry, template: Arc<Template>) {
+        self.entries.lock().insert(value.as_ptr() as usize, Left { hub, entry, template });
     }
 
     /// Takes it back: the feed has come, or the write has failed.
-    pub fn take(&self, value: &Bytes) -> Option<(Entry, Arc<Template>)> {
+    pub fn take(&self, value: &Bytes) -> Option<Left> {
         self.entries.lock().remove(&(value.as_ptr() as usize))
     }
 }
@@ -140,8 +149,9 @@ pub async fn feed(
             let Some((hub, key)) = routes.find(&registry, key) else { continue };
             let change = match &event {
                 Event::Put { kv, .. } => {
-                    let entry = match prepared.take(kv.value()) {
-                        Some((mut entry, template)) => {
+                    let left = prepared.take(kv.value()).filter(|left| Arc::ptr_eq(&left.hub, &hub));
+                    let entry = match left {
+                        Some(Left { mut entry, template, .. }) => {
                             entry.publish(kv.mod_revision(), &template);
                             Some(entry)
                         }
@@ -167,16 +177,16 @@ pub async fn feed(
 /// From key prefixes to hubs; made anew when the registry changes.
 #[derive(Default)]
 struct Routes {
-    of: usize,
+    /// Kept, so that no other one comes to lie where it lay.
+    of: Option<Arc<Registry>>,
     hubs: HashMap<Str, Arc<Hub>>,
 }
 
 impl Routes {
     /// The hub of a stored key, and the key within it.
     fn find<'k>(&mut self, registry: &Arc<Registry>, key: &'k str) -> Option<(Arc<Hub>, &'k str)> {
-        let of = Arc::as_ptr(registry) as usize;
-        if self.of != of {
-            self.of = of;
+        if self.of.as_ref().is_none_or(|of| !Arc::ptr_eq(of, registry)) {
+            self.of = Some(registry.clone());
             self.hubs = registry
                 .hubs()
                 .filter_map(|h| Some((h.row.storage.as_ref()?.prefix.clone(), h.clone())))

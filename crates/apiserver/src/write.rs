@@ -458,7 +458,7 @@ pub async fn commit(
     }
     let sealed = hub.transform.seal(&store_key, plain).map_err(Status::internal_error)?;
     let template = Arc::new(hub.codec.template(object));
-    call.api.prepared.leave(&sealed, entry.twin(0), template.clone());
+    call.api.prepared.leave(&sealed, hub.clone(), entry.twin(0), template.clone());
     let ttl = hub.row.ttl_seconds.map(|s| Duration::from_secs(s.into()));
     let action = store::Action::Put { value: sealed.clone(), ttl };
     let mut txn = Txn::new(Op { key: store_key.as_bytes().into(), expect, action });

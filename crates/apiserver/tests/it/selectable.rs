@@ -286,3 +286,45 @@ async fn without_a_webhook_they_select_by_their_own_fields_too() {
     let refused = list(&server, &sites("v1", "fieldSelector=hostname=two")).await;
     assert_eq!(refused.unwrap_err(), "field label not supported: hostname");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_written_while_the_stored_version_changes_is_converted() {
+    const GROUP: &str = "change.example.org";
+    const ROUNDS: usize = 10;
+    let webhook = Webhook::start(rename).await;
+    let server = serve(GROUP, &by_webhook(&webhook)).await;
+    let resources = format!("/apis/{GROUP}/v1");
+    let stored = || async {
+        let (_, found) = server.call(Method::GET, &resources, "").await;
+        found.at("resources").items()[0].at("storageVersionHash").str().to_owned()
+    };
+    for round in 0..ROUNDS {
+        let before = stored().await;
+        let is_v1 = round % 2 == 1;
+        let patch = format!(
+            r#"[{{"op":"replace","path":"/spec/versions/0/storage","value":{is_v1}}},{{"op":"replace","path":"/spec/versions/1/storage","value":{}}}]"#,
+            !is_v1
+        );
+        let request = Request::builder().method(Method::PATCH).uri(format!("{DEFINITIONS}/sites.{GROUP}"));
+        let request = request.header(header::CONTENT_TYPE, "application/json-patch+json");
+        let user = Arc::new(UserInfo::new("admin", &["system:masters"]));
+        let change = server.api.call(user, request.body(Bytes::from(patch)).unwrap());
+        let writes = async {
+            for n in 0..4 {
+                put(&server, GROUP, "v1", &format!("s{round}-{n}"), "a", Method::POST).await;
+            }
+        };
+        let (changed, ()) = tokio::join!(change, writes);
+        assert_eq!(changed.status(), 200);
+        until(|| async { stored().await != before }).await;
+        for (version, field) in [("v1", "host"), ("v2", "hostname")] {
+            let (_, list) = server.call(Method::GET, &format!("/apis/{GROUP}/{version}/sites"), "").await;
+            let items = list.at("items").items();
+            assert_eq!(items.len(), (round + 1) * 4, "{version} in round {round}");
+            for item in items {
+                let found = (item.at("apiVersion").str(), item.at(field).str());
+                assert_eq!(found, (format!("{GROUP}/{version}").as_str(), "a"), "in round {round}");
+            }
+        }
+    }
+}
