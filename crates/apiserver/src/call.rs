@@ -5,7 +5,7 @@ use crate::audit::{Level, Record};
 use crate::cache::Entry;
 use crate::door::Origin;
 use crate::flowcontrol::Sorted;
-use crate::negotiate::{Accepted, Allows, Convert, Encoding, negotiate, not_acceptable, wants_pretty};
+use crate::negotiate::{Accepted, Allows, Encoding, negotiate, not_acceptable, wants_pretty};
 use crate::query::Query;
 use crate::render::Render;
 use crate::reply::Reply;
@@ -88,14 +88,6 @@ impl Call {
         let mut accepted =
             negotiate(self.accept(), allows, &Encoding::ALL).ok_or_else(|| self.not_acceptable())?;
         accepted.pretty |= self.pretty();
-        if matches!(accepted.convert, Some(Convert::Table { .. })) {
-            let mut options = Value::object();
-            options.set("includeObject", self.query.str("includeObject"));
-            let errors = meta::options::validate_table_options(&options);
-            if let Some(text) = meta::field::to_aggregate(&errors) {
-                return Err(Status::bad_request(format!("Unable to convert to Table as requested: {text}")));
-            }
-        }
         Ok(accepted)
     }
 

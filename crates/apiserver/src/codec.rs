@@ -340,7 +340,9 @@ impl Codec {
             // What the body says that it is comes before what is wrong with it.
             read => {
                 let (api_version, kind) = find_kind(body).map_err(|e| unrecognized(row, &e, shown))?;
-                let (api_version, kind) = self.check_kind(row, &api_version, &kind)?;
+                let as_other =
+                    |ty| schema::decode_json(Types::builtin(), ty, body, Unknown::Ignore).map(drop);
+                let (api_version, kind) = self.check_kind(row, &api_version, &kind, as_other)?;
                 match read {
                     Some(Ok(decoded)) => Decoded::from(decoded),
                     Some(Err(e)) => return Err(cannot_handle(row, &kind, &api_version, &e.to_string())),
@@ -362,15 +364,23 @@ impl Codec {
         let Some(ty) = self.ty else {
             return Err(cannot_handle(row, &envelope.kind, &envelope.api_version, NOT_PROTOBUF));
         };
-        let (api_version, kind) = self.check_kind(row, &envelope.api_version, &envelope.kind)?;
+        let as_other = |ty| schema::decode_message(Types::builtin(), ty, envelope.raw).map(drop);
+        let (api_version, kind) = self.check_kind(row, &envelope.api_version, &envelope.kind, as_other)?;
         let mut object = schema::decode_message(Types::builtin(), ty, envelope.raw)
             .map_err(|e| cannot_handle(row, &kind, &api_version, &e.to_string()))?;
         self.stamp(&mut object);
         Ok(Decoded::plain(object))
     }
 
-    /// Whether a body that says this of itself may be one of this kind; absent names mean this kind.
-    fn check_kind(&self, row: &Row, api_version: &str, kind: &str) -> Result<(Str, Str), Status> {
+    /// Whether a body that says this of itself may be one of this kind; absent names mean this kind. `as_other` reads
+    /// it as what it says it is: what is wrong with that comes before what it should be.
+    fn check_kind(
+        &self,
+        row: &Row,
+        api_version: &str,
+        kind: &str,
+        as_other: impl Fn(TypeId) -> Result<(), schema::DecodeError>,
+    ) -> Result<(Str, Str), Status> {
         let version = if api_version.is_empty() { self.api_version.clone() } else { api_version.into() };
         let kind = if kind.is_empty() { self.kind.clone() } else { Str::from(kind) };
         if version == self.api_version && kind == self.kind {
@@ -390,6 +400,9 @@ impl Codec {
             );
             return Err(cannot_handle(row, &kind, &version, &why));
         };
+        if let Err(error) = as_other(ty) {
+            return Err(cannot_handle(row, &kind, &version, &error.to_string()));
+        }
         if kind == self.kind {
             return Err(self.other_version(&version));
         }

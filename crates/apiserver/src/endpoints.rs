@@ -45,7 +45,7 @@ pub(crate) async fn answer(call: &Call, _body: Body) -> Result<Reply, Status> {
         "/version" | "/version/" => Err(method_not_allowed()),
         "/metrics" => Ok(metrics::answer(call)),
         pki::OPENID_CONFIG_PATH | pki::JWKS_PATH => issuer::answer(call),
-        "/" => Ok(index(call)),
+        "/" | "/index.html" => Ok(index(call)),
         _ => Ok(Reply::no_such_path()),
     }
 }

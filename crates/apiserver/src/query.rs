@@ -60,9 +60,6 @@ impl Query {
     /// An integer parameter; absent is `None`.
     pub fn int(&self, key: &str) -> Result<Option<i64>, Status> {
         let Some(v) = self.get(key) else { return Ok(None) };
-        if v.is_empty() {
-            return Ok(Some(0));
-        }
         parse_int(v).map(Some).map_err(Status::bad_request)
     }
 }

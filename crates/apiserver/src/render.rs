@@ -29,6 +29,8 @@ pub struct Render {
     hub: Arc<Hub>,
     accepted: Accepted,
     include: Include,
+    /// What is wrong with the options of a Table.
+    wrong: Option<String>,
     /// Whether a Table carries its column definitions: the first of a watch does.
     headers: bool,
     now: meta::time::Time,
@@ -37,8 +39,27 @@ pub struct Render {
 impl Render {
     /// For the answer to `call`.
     pub fn new(call: &Call, served: Arc<Served>, hub: Arc<Hub>, accepted: Accepted) -> Self {
-        let include = Include::parse(call.query.get("includeObject").unwrap_or(""));
-        Self { served, hub, accepted, include, headers: true, now: call.api.now() }
+        let include = call.query.get("includeObject").unwrap_or("");
+        let wrong = matches!(accepted.convert, Some(Convert::Table { .. })).then(|| {
+            let mut options = Value::object();
+            options.set("includeObject", include);
+            meta::field::to_aggregate(&meta::options::validate_table_options(&options))
+        });
+        Self {
+            served,
+            hub,
+            accepted,
+            include: Include::parse(include),
+            wrong: wrong.flatten(),
+            headers: true,
+            now: call.api.now(),
+        }
+    }
+
+    /// The options of a Table count once there is something to show.
+    fn check_table(&self) -> Result<(), Status> {
+        let Some(text) = &self.wrong else { return Ok(()) };
+        Err(Status::bad_request(format!("Unable to convert to Table as requested: {text}")))
     }
 
     /// Custom objects have no protobuf form.
@@ -55,6 +76,7 @@ impl Render {
     /// An answer of one object.
     pub fn one(&mut self, code: u16, entry: &Entry) -> Result<Reply, Status> {
         self.check_protobuf("")?;
+        self.check_table()?;
         if self.served.takes_webhook(entry) {
             let object = self.served.ask_webhook(entry)?;
             if self.accepted.convert.is_none() {
@@ -99,6 +121,7 @@ impl Render {
     /// An answer of a list.
     pub fn list(&mut self, entries: Vec<Arc<Entry>>, meta: Value) -> Result<Reply, Status> {
         self.check_protobuf("List")?;
+        self.check_table()?;
         // What a webhook does not convert is to be known before the answer begins.
         for entry in entries.iter().filter(|e| self.served.takes_webhook(e)) {
             self.served.view(entry)?;
@@ -113,8 +136,9 @@ impl Render {
         let object = match convert {
             Convert::Table { beta } => {
                 let mut table = table::table(&self.served, beta, self.headers);
-                let rows = entries.iter().map(|e| self.row(&self.hub.tree(e), beta));
-                table.set("rows", rows.collect::<Vec<_>>());
+                let rows = entries.iter().map(|e| self.row(&self.hub.tree(e), beta)).collect::<Vec<_>>();
+                let own = !self.served.codec.is_typed() || kinds::columns::are_own(&self.served.row);
+                table.set("rows", if rows.is_empty() && !own { Value::Null } else { Value::Array(rows) });
                 table.set("metadata", meta);
                 table
             }
@@ -123,7 +147,7 @@ impl Render {
                     entries.iter().map(|e| self.partial(&self.served.tree(&self.hub, e), beta)).collect();
                 let mut list = typed("PartialObjectMetadataList", beta);
                 list.set("metadata", meta);
-                list.set("items", items);
+                list.set("items", if items.is_empty() { Value::Null } else { Value::Array(items) });
                 list
             }
             Convert::Partial { .. } => {

@@ -78,6 +78,8 @@ pub struct RequestInfo {
     pub name_selected: bool,
     /// Whether the path is of the legacy form `/api/v1/watch/...`.
     pub legacy_watch: bool,
+    /// Whether a segment within the path is empty: no route has any.
+    pub has_gap: bool,
 }
 
 impl RequestInfo {
@@ -94,8 +96,9 @@ impl RequestInfo {
     /// Reads method and (percent-decoded) path. `watch` is the query's `watch` flag; `field_name` the
     /// name in a `metadata.name=` field selector, by which a list is authorized as for that name.
     pub fn parse(method: &Method, path: &str, watch: bool, field_name: Option<&str>) -> Self {
-        let mut info = Self::default();
-        let mut parts = path.trim_matches('/').split('/').filter(|s| !s.is_empty());
+        let path = path.trim_matches('/');
+        let mut info = Self { has_gap: path.contains("//"), ..Self::default() };
+        let mut parts = path.split('/').filter(|s| !s.is_empty());
         let other = || Str::from(method.as_str().to_ascii_lowercase());
         let rest: Vec<&str> = match parts.next() {
             Some(p @ ("api" | "apis")) => {

@@ -34,7 +34,8 @@ pub(crate) fn method_not_allowed() -> Status {
 pub(crate) fn target(call: &Call) -> Result<Option<Target>, Status> {
     let info = &call.info;
     let registry = call.api.registry.load();
-    let Some(served) = registry.find(&info.group, &info.version, &info.resource) else {
+    let served = registry.find(&info.group, &info.version, &info.resource).filter(|_| !info.has_gap);
+    let Some(served) = served else {
         return if registry.has_builtin_group(&info.group) { Err(not_found()) } else { Ok(None) };
     };
     let row = &served.row;
@@ -82,16 +83,20 @@ async fn main_resource(call: &Call, target: &Target, body: Body) -> Result<Reply
     }
     // A kind that is not stored and not read by name has no path with a name at all.
     let unnamed_only = hub(target).is_none() && named && !row.has_verb("get");
-    let verb = match (&call.method, named) {
+    let custom = target.served.codec.custom().is_some();
+    let method = if custom && call.method == Method::HEAD { &Method::GET } else { &call.method };
+    let verb = match (method, named) {
         (&Method::GET, _) if call.info.legacy_watch => "watch",
         (&Method::GET, false) if call.info.verb == "watch" => "watch",
         (&Method::GET, false) => "list",
         (&Method::GET, true) => "get",
-        (&Method::POST, false) => "create",
+        (&Method::POST, named) if custom || !named => "create",
         (&Method::PUT, true) => "update",
         (&Method::PATCH, true) => "patch",
         (&Method::DELETE, true) => "delete",
         (&Method::DELETE, false) => "deletecollection",
+        (&Method::PUT | &Method::PATCH, false) if custom => return Err(unnamed_change(call)),
+        _ if custom => return Err(not_supported(call, target)),
         _ if unnamed_only => return Err(not_found()),
         _ => return Err(method_not_allowed()),
     };
@@ -102,11 +107,14 @@ async fn main_resource(call: &Call, target: &Target, body: Body) -> Result<Reply
     if !row.has_verb(verb) || (all_namespaces && matches!(verb, "create" | "deletecollection")) {
         return Err(method_not_allowed());
     }
+    if target.served.codec.is_typed() {
+        if verb == "patch" {
+            patch::route_takes(call)?;
+        }
+        route_accepts(call.accept(), matches!(verb, "list" | "watch"))?;
+    }
     if let Some(text) = &row.deprecation {
         call.warn(text.clone());
-    }
-    if target.served.codec.is_typed() {
-        route_accepts(call.accept(), matches!(verb, "list" | "watch"))?;
     }
     let Some(hub) = hub(target) else {
         return Box::pin(special::virtual_kind(call, target, verb, body)).await;
@@ -130,8 +138,20 @@ async fn main_resource(call: &Call, target: &Target, body: Body) -> Result<Reply
     }
 }
 
+/// 405 of the one handler that custom resources have for all paths and methods.
+fn not_supported(call: &Call, target: &Target) -> Status {
+    Status::method_not_supported(&target.served.group_resource(), &call.info.verb)
+}
+
+/// What that handler says of a change of a collection.
+fn unnamed_change(call: &Call) -> Status {
+    let wrong = if call.method == Method::PATCH { patch::custom_takes(call) } else { Ok(()) };
+    wrong.err().unwrap_or_else(|| Status::bad_request("name must be provided"))
+}
+
 async fn subresource(call: &Call, target: &Target, body: Body) -> Result<Reply, Status> {
     let Some(sub) = &target.sub else { return Err(not_found()) };
+    let custom = target.served.codec.custom().is_some();
     let verb = match call.method {
         Method::GET => "get",
         Method::POST => "create",
@@ -140,10 +160,18 @@ async fn subresource(call: &Call, target: &Target, body: Body) -> Result<Reply, 
         Method::DELETE => "delete",
         // What is passed on is passed on with any method.
         Method::HEAD | Method::OPTIONS if sub.name == "proxy" => "get",
+        Method::HEAD if custom => "get",
+        _ if custom => return Err(not_supported(call, target)),
         _ => return Err(method_not_allowed()),
     };
     if !sub.verbs.iter().any(|v| v == verb) {
-        return Err(method_not_allowed());
+        return Err(if custom { not_supported(call, target) } else { method_not_allowed() });
+    }
+    if !custom && sub.does != SubresourceKind::Connect {
+        if verb == "patch" {
+            patch::route_takes(call)?;
+        }
+        route_accepts(call.accept(), false)?;
     }
     match (sub.does, hub(target)) {
         (SubresourceKind::Object, Some(hub)) => match verb {

@@ -58,6 +58,13 @@ fn default(object: &mut Value) {
         conversion.set("strategy", "None");
         spec.set("conversion", conversion);
     }
+    if let Some(conversion) = spec.get_mut("conversion") {
+        let webhook = conversion.at("webhook");
+        // The internal type has no place for one without either.
+        if webhook.at("clientConfig").is_null() && webhook.at("conversionReviewVersions").is_empty() {
+            conversion.remove("webhook");
+        }
+    }
     let service = ["conversion", "webhook", "clientConfig", "service"];
     let service = service.iter().try_fold(spec, |v, key| v.get_mut(key).filter(|v| !v.is_null()));
     if let Some(service) = service

@@ -86,6 +86,12 @@ pub fn hide_internal(row: &Row, object: &mut Value) {
     }
 }
 
+/// Whether upstream has a printer for the kind; Tables that the general one makes have no rows at all (null) where
+/// there is nothing to show.
+pub fn are_own(row: &Row) -> bool {
+    !definitions(row).items().iter().any(|column| column.at("name").str() == "Created At")
+}
+
 /// The `conditions` of an object's row: what tells clients that a pod has ended.
 pub fn conditions(row: &Row, object: &Value) -> Option<Value> {
     (row.group.is_empty() && row.plural == "pods").then(|| pod::conditions(object)).flatten()

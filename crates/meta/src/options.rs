@@ -33,23 +33,7 @@ pub fn validate_delete_options(options: &Value) -> ErrorList {
         errors.push(Error::not_supported_in_order(&path, policy.clone(), &supported).shown_as_json());
     }
     errors.extend(validate_dry_run(options.at("dryRun"), &Path::new("dryRun")));
-    errors.extend(validate_ignore_store_read_error(options));
     errors
-}
-
-fn validate_ignore_store_read_error(options: &Value) -> ErrorList {
-    const KEY: &str = "ignoreStoreReadErrorWithClusterBreakingPotential";
-    if !options.at(KEY).bool() {
-        return ErrorList::new();
-    }
-    let others = ["propagationPolicy", "orphanDependents", "gracePeriodSeconds", "preconditions"];
-    let dry_run = (!options.at("dryRun").items().is_empty()).then_some("dryRun");
-    let set = others.into_iter().filter(|key| !options.at(key).is_null());
-    dry_run
-        .into_iter()
-        .chain(set)
-        .map(|key| Error::invalid(&Path::new(KEY), true, format!("cannot be set together with .{key}")))
-        .collect()
 }
 
 /// A `CreateOptions`.

@@ -3,13 +3,14 @@
 //! Upstream: `ScaleREST` in `pkg/registry/{apps,core}/*/storage/storage.go`.
 
 use crate::call::Call;
+use crate::codec::{Codec, Via};
 use crate::door::{Body, read_body};
 use crate::negotiate::{Accepted, Convert, unsupported_media_type};
 use crate::render::typed_reply;
 use crate::reply::Reply;
 use crate::resource::{Hub, Target};
-use crate::verbs::{get, update};
-use crate::write::{Given, OptionsKind, WriteOptions};
+use crate::verbs::{get, patch, update};
+use crate::write::{self, FieldValidation, Given, OptionsKind, WriteOptions};
 use bytes::Bytes;
 use http::header;
 use meta::field::{Error, Path};
@@ -44,14 +45,28 @@ pub(super) async fn answer(
     let body = read_body(call, body).await?;
     let kind = if verb == "patch" { OptionsKind::Patch { apply: false } } else { OptionsKind::Update };
     let options = WriteOptions::read(call, kind)?;
+    let given = match verb {
+        "patch" if target.served.codec.is_typed() => None,
+        "patch" => {
+            patch::custom_takes(call)?;
+            None
+        }
+        _ => {
+            let given =
+                super::decode_action(call, &["autoscaling/v1"], "Scale", SCALE, &body, options.validation)?;
+            write::check_name(call, &given)?;
+            Some(given)
+        }
+    };
     let mut make = |live: Option<&Value>| {
         let live = live.ok_or_else(|| Status::not_found(&target.served.group_resource(), &call.info.name))?;
-        let scale = if verb == "patch" {
-            patched(call, &scale_for(target, live)?, &body)?
-        } else {
-            super::decode_action(call, &["autoscaling/v1"], "Scale", SCALE, &body, options.validation)?
-        };
-        scaled(call, target, live, &scale, &options)
+        match &given {
+            Some(scale) => scaled(call, target, live, scale, &options),
+            None => {
+                let scale = patched(call, &scale_for(target, live)?, &body, options.validation)?;
+                scaled(call, target, live, &scale, &options)
+            }
+        }
     };
     // It is the whole object that is written, by the main resource's rules.
     let whole = Target { served: target.served.clone(), sub: None };
@@ -128,27 +143,36 @@ fn scale_of(object: &Value) -> Value {
     scale
 }
 
-fn patched(call: &Call, scale: &Value, body: &Bytes) -> Result<Value, Status> {
+/// A scale with a patch, read as a scale again.
+fn patched(call: &Call, scale: &Value, body: &Bytes, validation: FieldValidation) -> Result<Value, Status> {
     let media = call.header(header::CONTENT_TYPE).unwrap_or("").split(';').next().unwrap_or_default().trim();
     let bad = |e: &dyn std::fmt::Display| Status::bad_request(format!("error decoding patch: {e}"));
-    match media {
-        "application/json-patch+json" => JsonPatch::parse(body)
-            .map_err(|e| bad(&e))?
-            .apply(scale.clone(), COPY_BYTES_MAX)
-            .map_err(|e| Status::bad_request(e.to_string())),
+    let (patched, via) = match media {
+        "application/json-patch+json" => {
+            let patch = JsonPatch::parse(body).map_err(|e| bad(&e))?;
+            let patched = patch.apply(scale.clone(), COPY_BYTES_MAX);
+            (patched.map_err(|e| Status::bad_request(e.to_string()))?, Via::Document)
+        }
         "application/merge-patch+json" | "application/strategic-merge-patch+json" => {
             let patch = json::parse(body).map_err(|e| bad(&e))?;
-            merge_patch::apply(scale.clone(), patch).map_err(|e| Status::bad_request(e.to_string()))
+            let patched = merge_patch::apply(scale.clone(), patch);
+            (patched.map_err(|e| Status::bad_request(e.to_string()))?, Via::Merged)
         }
-        _ => Err(unsupported_media_type(
-            [
-                "application/json-patch+json",
-                "application/merge-patch+json",
-                "application/strategic-merge-patch+json",
-            ]
-            .into_iter(),
-        )),
-    }
+        _ => {
+            return Err(unsupported_media_type(
+                [
+                    "application/json-patch+json",
+                    "application/merge-patch+json",
+                    "application/strategic-merge-patch+json",
+                ]
+                .into_iter(),
+            ));
+        }
+    };
+    let (codec, row) = Codec::of_action("autoscaling/v1", "Scale", SCALE);
+    let strict = validation == FieldValidation::Strict;
+    let decoded = codec.decode_patched(&row, scale, patched, via, &[], strict)?;
+    write::accept_decoded(call, &row, decoded, validation).map(|given| given.object)
 }
 
 /// The object with the replicas of the scale.

@@ -158,6 +158,7 @@ pub(crate) async fn delete_object(
     options: &DeleteOptions,
 ) -> Result<Deleted, Status> {
     let served = &target.served;
+    crate::verbs::get::check_name(name)?;
     crate::special::may_delete(&served.row, name)?;
     let namespace = call.info.namespace.as_str();
     let mut attributes = Attributes::new(call, target, Operation::Delete, name, options.dry_run);
@@ -340,13 +341,13 @@ fn plan(call: &Call, hub: &Hub, old: &Value, options: &DeleteOptions) -> Step {
             let running = metadata.at("deletionGracePeriodSeconds").as_i64().unwrap_or(0);
             shortened = options.grace_period_seconds.is_some() && asked < running;
             if !shortened {
-                if !changed_finalizers {
-                    return if held || running > 0 { Step::Keep } else { Step::Remove(with(changed)) };
-                }
-                running
-            } else {
-                asked.max(0)
+                // A graceful deletion under way changes no finalizers any more.
+                let stays = running > 0
+                    || !metadata.at("finalizers").items().is_empty()
+                    || crate::special::holds_deletion(&hub.row, old);
+                return if stays { Step::Keep } else { Step::Remove(old.clone()) };
             }
+            asked.max(0)
         }
     };
     if !held && grace_now == 0 && ((deleting && !shortened) || grace.is_none()) {

@@ -12,11 +12,28 @@ pub(crate) async fn get(call: &Call, target: &Target, hub: &Arc<Hub>) -> Result<
     let served = &target.served;
     let accepted = call.negotiate_as(target.allows())?;
     let wanted = call.query.get("resourceVersion").unwrap_or("");
+    check_name(&call.info.name)?;
     if wanted != "0" {
-        call.fresh(super::list::parse_revision(wanted)?).await?;
+        // The store says so, which upstream's handler takes for its own fault.
+        let revision = super::list::parse_revision(wanted)
+            .map_err(|s| Status::plain_error(s.message.trim_start_matches("invalid resource version: ")))?;
+        call.fresh(revision).await?;
     }
     let entry = find(served, hub, &call.info.namespace, &call.info.name)?;
     call.entry_reply(200, accepted, served, hub, &entry)
+}
+
+/// A name in a path that no key can be made of.
+///
+/// # Errors
+/// 400.
+pub(crate) fn check_name(name: &str) -> Result<(), Status> {
+    let wrong = meta::names::content::path_segment_name(name);
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let name = meta::quote::Quoted(name);
+    Err(Status::bad_request(format!("Name parameter invalid: {name}: {}", wrong.join(";"))))
 }
 
 /// The cached object, or 404.

@@ -346,7 +346,8 @@ pub(crate) fn fuzz_continue(data: &[u8]) {
 fn go_base64_error(error: &base64::DecodeError) -> String {
     let at = match error {
         base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => *at,
-        base64::DecodeError::InvalidLength(at) => *at,
+        // Go tells where the group begins that is cut short.
+        base64::DecodeError::InvalidLength(length) => length / 4 * 4,
         base64::DecodeError::InvalidPadding => 0,
     };
     format!("illegal base64 data at input byte {at}")

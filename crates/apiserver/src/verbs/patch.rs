@@ -39,6 +39,41 @@ impl Form {
     }
 }
 
+const FORMS: [Form; 4] = [Form::Json, Form::Merge, Form::Strategic, Form::Apply];
+
+/// Whether the route of a built-in kind takes the body's media type.
+///
+/// # Errors
+/// 415.
+pub(crate) fn route_takes(call: &Call) -> Result<(), Status> {
+    let header = call.header(header::CONTENT_TYPE).unwrap_or("");
+    route_consumes(Some(header), &FORMS.map(Form::media_type))
+}
+
+fn typed_form(call: &Call) -> Result<Form, Status> {
+    route_takes(call)?;
+    let header = call.header(header::CONTENT_TYPE).unwrap_or("");
+    let media = header.split(';').next().unwrap_or_default().trim();
+    let form = FORMS.into_iter().find(|f| f.media_type() == media);
+    form.ok_or_else(|| unsupported_media_type(FORMS.into_iter().map(Form::media_type)))
+}
+
+/// The same of the handler of custom resources, which knows no strategic merge.
+///
+/// # Errors
+/// 415.
+pub(crate) fn custom_takes(call: &Call) -> Result<(), Status> {
+    custom_form(call).map(drop)
+}
+
+fn custom_form(call: &Call) -> Result<Form, Status> {
+    let header = call.header(header::CONTENT_TYPE).unwrap_or("");
+    let media = header.split(';').next().unwrap_or_default().trim();
+    let mut known = FORMS.into_iter().filter(|f| *f != Form::Strategic);
+    let form = known.clone().find(|f| f.media_type() == media);
+    form.ok_or_else(|| unsupported_media_type(known.by_ref().map(Form::media_type)))
+}
+
 /// Answers `PATCH` of an object or of a subresource that holds the whole object.
 pub(crate) async fn patch(
     call: &Call,
@@ -47,24 +82,18 @@ pub(crate) async fn patch(
     body: &Bytes,
 ) -> Result<Reply, Status> {
     let served = &target.served;
-    let header = call.header(header::CONTENT_TYPE).unwrap_or("");
-    let media = header.split(';').next().unwrap_or_default().trim();
-    let typed = served.codec.is_typed();
-    let forms = [Form::Json, Form::Merge, Form::Strategic, Form::Apply];
-    if typed {
-        route_consumes(Some(header), &forms.map(Form::media_type))?;
-    }
-    let mut known = forms.into_iter().filter(|f| typed || *f != Form::Strategic);
-    let Some(form) = known.clone().find(|f| f.media_type() == media) else {
-        return Err(unsupported_media_type(known.by_ref().map(Form::media_type)));
-    };
+    let form = if served.codec.is_typed() { typed_form(call)? } else { custom_form(call)? };
     let accepted = call.negotiate_as(target.allows())?;
     let options = WriteOptions::read(call, OptionsKind::Patch { apply: form == Form::Apply })?;
     if let Some(audit) = &call.audit {
         audit.request_patch(|| as_json(form, body));
     }
-    let patch = Patch::read(form, body, options.validation)?;
-    let mut make = |live: Option<&Value>| patch.apply(call, target, live, &options);
+    let patch = Patch::read(form, body, options.validation);
+    let mut make = |live: Option<&Value>| match &patch {
+        Ok(patch) => patch.apply(call, target, live, &options),
+        // A patch is read once there is something that it is for.
+        Err(status) => Err(status.clone()),
+    };
     let create = if form == Form::Apply && target.sub.is_none() { Create::Yes } else { Create::No };
     let (code, written) = update::change(call, target, hub, &mut make, &options, false, create).await?;
     call.entry_reply(code, accepted, served, hub, &written.entry)

@@ -8,7 +8,7 @@ use crate::cache::Entry;
 use crate::call::Call;
 use crate::reply::Reply;
 use crate::resource::{Hub, Target};
-use crate::verbs::{create, delete};
+use crate::verbs::{create, delete, get};
 use crate::write::{self, Committed, OptionsKind, WriteOptions, Written};
 use crate::{managed, special};
 use bytes::Bytes;
@@ -97,6 +97,7 @@ pub(crate) async fn change(
 ) -> Result<(u16, Written), Status> {
     let served = &target.served;
     let (namespace, name) = (&call.info.namespace, &call.info.name);
+    get::check_name(name)?;
     let mut current = hub.cache.get(&hub.cache_key(namespace, name));
     // What the cache shows may be old: neither an error nor a change of nothing that rests on it is final.
     let mut cached = true;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod aggregation;
+mod answers;
 mod audit;
 mod binding;
 mod bootstrap;

@@ -202,13 +202,15 @@ pub(super) fn update_meta(group: &str, plural: &str, subresource: &str) -> MetaC
         ("admissionregistration.k8s.io", _, "")
         | ("discovery.k8s.io" | "flowcontrol.apiserver.k8s.io", _, "")
         | ("storage.k8s.io", "csinodes" | "volumeattachments", _) => MetaChecks::WHOLE,
-        ("rbac.authorization.k8s.io", _, "") => MetaChecks::AROUND,
-        ("apiregistration.k8s.io" | "node.k8s.io", _, "")
+        ("rbac.authorization.k8s.io", _, "")
         | ("certificates.k8s.io", _, _)
         | ("apps", "controllerrevisions", "")
+        | ("networking.k8s.io", "ipaddresses", "")
+        | ("resource.k8s.io", "deviceclasses", "") => MetaChecks::AROUND,
+        ("apiregistration.k8s.io" | "node.k8s.io", _, "")
         | ("batch", "jobs", "")
-        | ("networking.k8s.io", "ingresses" | "ingressclasses" | "ipaddresses", "")
-        | ("resource.k8s.io", "deviceclasses" | "resourceclaims" | "resourceclaimtemplates", "")
+        | ("networking.k8s.io", "ingresses" | "ingressclasses", "")
+        | ("resource.k8s.io", "resourceclaims" | "resourceclaimtemplates", "")
         | ("storage.k8s.io", "csistoragecapacities" | "storageclasses" | "volumeattributesclasses", "") => {
             MetaChecks::BOTH
         }

@@ -183,8 +183,13 @@ fn fill_changed(
     before: &BTreeSet<i64>,
 ) -> Result<(), Status> {
     let ports = service.at("spec").at("ports").items().to_vec();
+    let mut seen = BTreeSet::new();
     for (i, port) in ports.iter().enumerate() {
         let own = port.at("nodePort").int();
+        let protocol = port.at("protocol").str();
+        if own != 0 && !seen.insert((own, protocol)) {
+            return Err(Status::plain_error(format!("duplicate nodePort: {{{protocol} {own}}}")));
+        }
         if own == 0 {
             if needs_node_port(service) {
                 let node = operation.next_or_fail()?;

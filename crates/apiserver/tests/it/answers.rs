@@ -1,0 +1,362 @@
+//! Answers that were compared with those of a kube-apiserver 1.36, a line each.
+
+use crate::server::{Server, until};
+use apiserver::api::Options;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, header};
+use http_body_util::BodyExt;
+use value::{Value, json};
+
+const MERGE: &str = "application/merge-patch+json";
+const JSON_PATCH: &str = "application/json-patch+json";
+const JSON: &str = "application/json";
+
+/// A server with what every cluster has.
+async fn started() -> Server {
+    let server = Server::start(Options::default()).await;
+    apiserver::bootstrap::run(&server.api).await;
+    server
+}
+
+/// Sends a body of a media type; the status and what the answer says at each of the paths.
+async fn send(server: &Server, method: &str, path: &str, media: &str, body: &str) -> (u16, Value) {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::CONTENT_TYPE, media)
+        .body(Bytes::from(body.to_owned()))
+        .unwrap();
+    let response = server.api.call(apiserver::bootstrap::loopback(), request).await;
+    let code = response.status().as_u16();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    (code, json::parse(&bytes).unwrap_or_default())
+}
+
+fn pointer<'v>(object: &'v Value, path: &str) -> &'v Value {
+    path.split('/').skip(1).fold(object, |v, step| match (v, step.parse::<usize>()) {
+        (Value::Array(list), Ok(i)) => list.get(i).unwrap_or(&Value::Null),
+        _ => v.at(step),
+    })
+}
+
+/// A request and what its answer holds at a path; JSON, empty for nothing.
+type Line = (&'static str, &'static str, &'static str, &'static str, u16, &'static str, &'static str);
+
+async fn check(server: &Server, lines: &[Line]) {
+    for (method, path, media, body, code, at, want) in lines {
+        let (got, answer) = send(server, method, path, media, body).await;
+        let text = json::to_string(&answer);
+        assert_eq!(got, *code, "{method} {path} {body}: {text}");
+        let found = pointer(&answer, at);
+        let found = if found.is_null() { String::new() } else { json::to_string(found) };
+        assert_eq!(found, *want, "{method} {path} {body} at {at}: {text}");
+    }
+}
+
+const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+const POLICIES: &str = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies";
+const SCALERS: &str = "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers";
+const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles";
+
+#[tokio::test]
+async fn what_is_empty_and_what_is_absent() {
+    let server = started().await;
+    let scaler = r#"{"metadata":{"name":"a"},"spec":{"maxReplicas":2,"scaleTargetRef":{"apiVersion":"apps/v1","kind":"K","name":"n"},"behavior":{"scaleUp":{"policies":[]}}}}"#;
+    let policy = r#"{"metadata":{"name":"a"},"spec":{"podSelector":{}}}"#;
+    check(
+        &server,
+        &[
+            (
+                "POST",
+                SCALERS,
+                JSON,
+                scaler,
+                422,
+                "/details/causes/0/message",
+                r#""Required value: must specify at least one Policy""#,
+            ),
+            // Upstream compares these specs to the bit: no rules are other than an empty list of rules.
+            ("POST", POLICIES, JSON, policy, 201, "/metadata/generation", "1"),
+            (
+                "PATCH",
+                "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies/a",
+                MERGE,
+                r#"{"spec":{"ingress":[]}}"#,
+                200,
+                "/metadata/generation",
+                "2",
+            ),
+            (
+                "POST",
+                MAPS,
+                JSON,
+                r#"{"metadata":{"name":"a","labels":{}},"data":{"x":"y"}}"#,
+                201,
+                "/metadata/labels",
+                "",
+            ),
+            // Nothing of it is stored, and nobody owns it.
+            (
+                "GET",
+                "/api/v1/namespaces/default/configmaps/a",
+                JSON,
+                "",
+                200,
+                "/metadata/managedFields/0/fieldsV1",
+                r#"{"f:data":{".":{},"f:x":{}}}"#,
+            ),
+            (
+                "PATCH",
+                "/api/v1/namespaces/default/configmaps/a",
+                MERGE,
+                r#"{"metadata":{"annotations":{}},"data":{"k":"v"}}"#,
+                200,
+                "/metadata/managedFields/0/fieldsV1",
+                r#"{"f:data":{".":{},"f:k":{},"f:x":{}}}"#,
+            ),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn metadata_is_checked_as_often_as_strategies_do() {
+    let server = started().await;
+    let labels = r#"{"metadata":{"labels":{"a/b/c":"x"}}}"#;
+    for (collection, body, causes) in [
+        (MAPS, r#"{"metadata":{"name":"a"}}"#, 4),
+        (ROLES, r#"{"metadata":{"name":"a"},"rules":[]}"#, 4),
+        (POLICIES, r#"{"metadata":{"name":"a"},"spec":{"podSelector":{}}}"#, 3),
+        (
+            "/apis/policy/v1/namespaces/default/poddisruptionbudgets",
+            r#"{"metadata":{"name":"a"},"spec":{"minAvailable":1}}"#,
+            2,
+        ),
+        ("/apis/storage.k8s.io/v1/csidrivers", r#"{"metadata":{"name":"a"},"spec":{}}"#, 3),
+        ("/apis/node.k8s.io/v1/runtimeclasses", r#"{"metadata":{"name":"a"},"handler":"h"}"#, 4),
+    ] {
+        assert_eq!(send(&server, "POST", collection, JSON, body).await.0, 201, "{collection}");
+        let (code, answer) = send(&server, "PATCH", &format!("{collection}/a"), MERGE, labels).await;
+        assert_eq!(code, 422);
+        let found = answer.at("details").at("causes").items();
+        let found = found.iter().filter(|c| c.at("field").str() == "metadata.labels").count();
+        assert_eq!(found, causes, "{collection}");
+    }
+}
+
+#[tokio::test]
+async fn names_versions_and_dry_runs() {
+    let server = started().await;
+    let undeterminable =
+        r#""the name of the object (a based on URL) was undeterminable: name must be provided""#;
+    let item = "/api/v1/namespaces/default/configmaps/a";
+    check(
+        &server,
+        &[
+            ("POST", MAPS, JSON, r#"{"metadata":{"name":"a"}}"#, 201, "/metadata/name", r#""a""#),
+            // A document of no version is none of the objects that have names in JSON.
+            ("PATCH", item, MERGE, r#"{"apiVersion":null}"#, 400, "/message", undeterminable),
+            ("PATCH", item, JSON_PATCH, r#"[{"op":"remove","path":"/apiVersion"}]"#, 400, "/message", undeterminable),
+            ("PATCH", item, MERGE, r#"{"kind":null}"#, 200, "/kind", r#""ConfigMap""#),
+            // What is never stored shows where nothing is stored.
+            ("PATCH", item, MERGE, r#"{"metadata":{"selfLink":"x"}}"#, 200, "/metadata/selfLink", ""),
+            (
+                "PATCH",
+                "/api/v1/namespaces/default/configmaps/a?dryRun=All",
+                MERGE,
+                r#"{"metadata":{"selfLink":"x"}}"#,
+                200,
+                "/metadata/selfLink",
+                r#""x""#,
+            ),
+            (
+                "POST",
+                "/api/v1/namespaces/default/configmaps?dryRun=All",
+                JSON,
+                r#"{"metadata":{"name":"b","resourceVersion":"7"}}"#,
+                201,
+                "/metadata/resourceVersion",
+                r#""7""#,
+            ),
+            ("POST", MAPS, JSON, r#"{"metadata":{"name":"b","resourceVersion":"7"}}"#, 500, "/reason", ""),
+            (
+                "GET",
+                "/api/v1/namespaces/default/configmaps/..",
+                JSON,
+                "",
+                400,
+                "/message",
+                r#""Name parameter invalid: \"..\": may not be '..'""#,
+            ),
+            ("GET", "/api/v1//namespaces/default/configmaps/a", JSON, "", 404, "/details", "{}"),
+            (
+                "GET",
+                "/api/v1/namespaces/default/configmaps/a?resourceVersion=x",
+                JSON,
+                "",
+                500,
+                "/message",
+                r#""resourceVersion: Invalid value: \"x\": strconv.ParseUint: parsing \"x\": invalid syntax""#,
+            ),
+            (
+                "GET",
+                "/api/v1/namespaces/default/configmaps?limit=&labelSelector=!",
+                JSON,
+                "",
+                400,
+                "/message",
+                r#""strconv.ParseInt: parsing \"\": invalid syntax""#,
+            ),
+            (
+                "PUT",
+                "/apis/apps/v1/namespaces/default/deployments/none/scale",
+                JSON,
+                r#"{"metadata":{"name":"other"}}"#,
+                400,
+                "/message",
+                r#""the name of the object (other) does not match the name on the URL (none)""#,
+            ),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn deletions_under_way_keep_their_finalizers() {
+    let server = started().await;
+    let pods = "/api/v1/namespaces/default/pods";
+    let pod = r#"{"metadata":{"name":"a"},"spec":{"nodeName":"n","automountServiceAccountToken":false,"containers":[{"name":"c","image":"i"}]}}"#;
+    let account = r#"{"metadata":{"name":"default"}}"#;
+    let item = "/api/v1/namespaces/default/pods/a";
+    check(
+        &server,
+        &[
+            (
+                "POST",
+                "/api/v1/namespaces/default/serviceaccounts",
+                JSON,
+                account,
+                201,
+                "/metadata/name",
+                r#""default""#,
+            ),
+            ("POST", pods, JSON, pod, 201, "/metadata/name", r#""a""#),
+            (
+                "DELETE",
+                item,
+                JSON,
+                r#"{"propagationPolicy":"Orphan"}"#,
+                200,
+                "/metadata/finalizers",
+                r#"["orphan"]"#,
+            ),
+            (
+                "DELETE",
+                item,
+                JSON,
+                r#"{"propagationPolicy":"Background"}"#,
+                200,
+                "/metadata/finalizers",
+                r#"["orphan"]"#,
+            ),
+            // A shorter grace begins it anew.
+            (
+                "DELETE",
+                item,
+                JSON,
+                r#"{"propagationPolicy":"Foreground","gracePeriodSeconds":1}"#,
+                200,
+                "/metadata/finalizers",
+                r#"["foregroundDeletion"]"#,
+            ),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn custom_resources() {
+    let server = started().await;
+    let definition = r#"{"metadata":{"name":"bars.x.example.com"},"spec":{"group":"x.example.com","scope":"Cluster","names":{"plural":"bars","kind":"Bar"},"versions":[{"name":"v1","served":true,"storage":true,"subresources":{"status":{}},"schema":{"openAPIV3Schema":{"type":"object","properties":{"spec":{"type":"object","properties":{"l":{"type":"array","items":{"type":"string"}},"i":{"type":"integer"}},"x-kubernetes-validations":[{"rule":"!has(self.i) || self.i < 9"}]},"status":{"type":"object"}}}}}]}}"#;
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    assert_eq!(send(&server, "POST", path, JSON, definition).await.0, 201);
+    let bars = "/apis/x.example.com/v1/bars";
+    until(async || send(&server, "GET", bars, JSON, "").await.0 == 200).await;
+    let item = "/apis/x.example.com/v1/bars/a";
+    let bar = r#"{"apiVersion":"x.example.com/v1","kind":"Bar","metadata":{"name":"a"},"spec":{"i":1}}"#;
+    check(
+        &server,
+        &[
+            ("POST", bars, JSON, bar, 201, "/metadata/generation", "1"),
+            // It has no type that knows nil: an empty list is something.
+            ("PATCH", item, MERGE, r#"{"spec":{"l":[]}}"#, 200, "/metadata/generation", "2"),
+            (
+                "PATCH",
+                item,
+                MERGE,
+                r#"{"apiVersion":"x.example.com/v9"}"#,
+                422,
+                "/details/causes/0/message",
+                r#""Invalid value: \"x.example.com/v9\": must be x.example.com/v1""#,
+            ),
+            (
+                "PATCH",
+                item,
+                MERGE,
+                r#"{"apiVersion":null}"#,
+                500,
+                "/message",
+                r#""Internal error occurred: Object 'apiVersion' is missing in 'object has no apiVersion field'""#,
+            ),
+            (
+                "POST",
+                bars,
+                JSON,
+                r#"{"apiVersion":"x.example.com/v1","kind":"Bar","spec":{}}"#,
+                422,
+                "/details/causes/1/message",
+                r#""Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation""#,
+            ),
+            (
+                "DELETE",
+                "/apis/x.example.com/v1/bars/a/status",
+                JSON,
+                "",
+                405,
+                "/message",
+                r#""delete is not supported on resources of kind \"bars.x.example.com\"""#,
+            ),
+            ("PUT", bars, JSON, "{}", 400, "/message", r#""name must be provided""#),
+            ("HEAD", item, JSON, "", 200, "/kind", ""),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_can_be_shown_otherwise() {
+    let server = started().await;
+    let review = r#"{"spec":{"resourceAttributes":{"verb":"get","resource":"nodes"}}}"#;
+    let reviews = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    let show = async |method: Method, path: &str, accept: &'static str, body: &str| {
+        let mut request =
+            Request::builder().method(method).uri(path).body(Bytes::from(body.to_owned())).unwrap();
+        let headers: &mut HeaderMap = request.headers_mut();
+        headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+        let response = server.api.call(apiserver::bootstrap::loopback(), request).await;
+        let code = response.status().as_u16();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (code, json::parse(&bytes).unwrap_or_default())
+    };
+    let table = "application/json;as=Table;g=meta.k8s.io;v=v1";
+    let partial = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+    assert_eq!(show(Method::POST, reviews, table, review).await.0, 406);
+    let (code, answer) = show(Method::POST, reviews, partial, review).await;
+    assert_eq!((code, answer.at("kind").str()), (201, "PartialObjectMetadata"));
+    assert!(answer.get("spec").is_none());
+    // A table is asked for in vain, and something else taken.
+    let either = "application/json;as=Table;g=meta.k8s.io;v=v1,application/json";
+    let (code, answer) = show(Method::POST, reviews, either, review).await;
+    assert_eq!((code, answer.at("kind").str()), (201, "SelfSubjectAccessReview"));
+}
