@@ -82,7 +82,7 @@ pub(super) async fn create(
     if !options.dry_run {
         say_why(call, &pods, hub, name, &mut options).await?;
     }
-    delete::delete_object(call, &pods, hub, name, &options).await?;
+    delete::delete_object(call, &pods, hub, name, &options, delete::Admit::No).await?;
     call.status_reply(201, accepted, &Status { code: 201, ..Status::success(None) })
 }
 

@@ -275,6 +275,28 @@ async fn deletions_under_way_keep_their_finalizers() {
 }
 
 #[tokio::test]
+async fn evictions_are_not_asked_about_as_deletions() {
+    let server = started().await;
+    let group = "/apis/admissionregistration.k8s.io/v1";
+    let policy = r#"{"metadata":{"name":"p"},"spec":{"matchConstraints":{"resourceRules":[{"apiGroups":[""],"apiVersions":["v1"],"operations":["DELETE"],"resources":["pods"]}]},"validations":[{"expression":"false"}]}}"#;
+    let binding = r#"{"metadata":{"name":"p"},"spec":{"policyName":"p","validationActions":["Deny"]}}"#;
+    let account = r#"{"metadata":{"name":"default"}}"#;
+    let pod = r#"{"metadata":{"name":"a"},"spec":{"nodeName":"n","automountServiceAccountToken":false,"containers":[{"name":"c","image":"i"}]}}"#;
+    for (path, body) in [
+        (format!("{group}/validatingadmissionpolicies"), policy),
+        (format!("{group}/validatingadmissionpolicybindings"), binding),
+        ("/api/v1/namespaces/default/serviceaccounts".to_owned(), account),
+        ("/api/v1/namespaces/default/pods".to_owned(), pod),
+    ] {
+        assert_eq!(send(&server, "POST", &path, JSON, body).await.0, 201, "{path}");
+    }
+    let item = "/api/v1/namespaces/default/pods/a";
+    until(async || send(&server, "DELETE", &format!("{item}?dryRun=All"), JSON, "").await.0 == 422).await;
+    let eviction = r#"{"metadata":{"name":"a"}}"#;
+    assert_eq!(send(&server, "POST", &format!("{item}/eviction"), JSON, eviction).await.0, 201);
+}
+
+#[tokio::test]
 async fn custom_resources() {
     let server = started().await;
     let definition = r#"{"metadata":{"name":"bars.x.example.com"},"spec":{"group":"x.example.com","scope":"Cluster","names":{"plural":"bars","kind":"Bar"},"versions":[{"name":"v1","served":true,"storage":true,"subresources":{"status":{}},"schema":{"openAPIV3Schema":{"type":"object","properties":{"spec":{"type":"object","properties":{"l":{"type":"array","items":{"type":"string"}},"i":{"type":"integer"}},"x-kubernetes-validations":[{"rule":"!has(self.i) || self.i < 9"}]},"status":{"type":"object"}}}}}]}}"#;
