@@ -74,7 +74,13 @@ pub(crate) async fn answer(call: &Call, remote: &Remote, body: Body) -> Result<R
     if !remote.is_available() {
         return Ok(unavailable());
     }
-    let Ok(backend) = remote.backend(&call.api) else { return Ok(unavailable()) };
+    let backend = match remote.backend(&call.api) {
+        Ok(backend) => backend,
+        Err(error) => {
+            tracing::warn!(api = %remote.name, error, "an API has no server to be passed on to");
+            return Ok(unavailable());
+        }
+    };
     if upgrade::is_upgrade(&call.headers) {
         let request = request(call, &remote.service, Empty::new())?;
         let outcome = upgrade::pass(&call.api.streams, call.upgrade.clone(), &backend, request).await;
@@ -88,7 +94,10 @@ pub(crate) async fn answer(call: &Call, remote: &Remote, body: Body) -> Result<R
     remove_hop_by_hop(request.headers_mut());
     match backend.send(request).await {
         Ok(response) => Ok(remote_reply(call, response)),
-        Err(error) => Ok(Reply::text(503, format!("error trying to reach service: {error}\n"))),
+        Err(error) => {
+            tracing::warn!(api = %remote.name, %error, "an API's server cannot be reached");
+            Ok(Reply::text(503, format!("error trying to reach service: {error}\n")))
+        }
     }
 }
 
