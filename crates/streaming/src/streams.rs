@@ -13,7 +13,7 @@ pub const STREAMS_MAX: usize = 4_000;
 /// How long a connection may be silent, as upstream's `streamingConnectionIdleTimeout`.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4 * 3_600);
 /// How long a side that is told of the end may take to go.
-const PARTING_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const PARTING_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is read at once in one direction.
 const COPY_BYTES: usize = 32 << 10;
 

@@ -3,7 +3,7 @@
 //! Upstream: `TunnelingHandler` in `k8s.io/apiserver/pkg/util/proxy/streamtunnel.go`; KEP-4006.
 
 use crate::peer::{Reader, Writer, close_code};
-use crate::streams::Activity;
+use crate::streams::{Activity, PARTING_TIMEOUT};
 use crate::upgrade::Outcome;
 use crate::websocket::{self, Opcode};
 use crate::{Backend, Error, Streams};
@@ -89,8 +89,9 @@ async fn pump(
         result = wrap(backend_read, &client, &activity) => result,
         () = activity.idle() => Ok(()),
     };
-    // Who has left is told in vain.
-    let _ = tokio::join!(client.close(close_code(&result)), backend_write.shutdown());
+    // Who has left is told in vain, and who does not listen is not waited for.
+    let parting = async { tokio::join!(client.close(close_code(&result)), backend_write.shutdown()) };
+    let _ = tokio::time::timeout(PARTING_TIMEOUT, parting).await;
     result
 }
 
@@ -152,6 +153,16 @@ mod tests {
         client.read_to_end(&mut rest).await.unwrap();
         assert_eq!(rest, [0x88, 2, 3, 232]);
         pumping.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_left() {
+        let (client, server) = duplex(1);
+        let (backend, other) = duplex(1 << 10);
+        let pumping = tokio::spawn(pump(server, other));
+        drop(backend);
+        pumping.await.unwrap().unwrap();
+        drop(client);
     }
 
     #[test]

@@ -272,18 +272,15 @@ fn large_events_come_alone() {
         let stored = bytes::Bytes::from(vec![b'x'; bytes]);
         cache.apply(Change::Put(Arc::new(Entry::new("a/b".into(), revision, stored, Head::default()))));
     }
-    let mut cx = Context::from_waker(Waker::noop());
-    let mut taken = |room, before| {
-        let mut items = Vec::new();
-        assert_eq!(watcher.poll(&mut cx, room, before, &mut items), Poll::Ready(None));
-        items.iter().map(|item| item.event().revision).collect::<Vec<_>>()
-    };
-    assert_eq!(taken(100, false), [1, 2]);
-    assert_eq!(taken(80, true), [0; 0]);
-    assert_eq!(taken(100, false), [3]);
-    assert_eq!(taken(100, false), [4]);
+    large_events_are_taken_alone(&watcher);
     // The same of the history.
-    let watcher = cache.watch(Selection::default(), Scope::All, Some(0)).expect("remembered");
+    large_events_are_taken_alone(
+        &cache.watch(Selection::default(), Scope::All, Some(0)).expect("remembered"),
+    );
+}
+
+fn large_events_are_taken_alone(watcher: &Watcher) {
+    let mut cx = Context::from_waker(Waker::noop());
     let mut taken = |room, before| {
         let mut items = Vec::new();
         assert_eq!(watcher.poll(&mut cx, room, before, &mut items), Poll::Ready(None));
