@@ -23,8 +23,8 @@ pub use watcher::{End, Form, Item, Watcher};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use value::Str;
 
@@ -297,10 +297,10 @@ impl Cache {
             return;
         }
         let mut effects = Effects::default();
-        let offered = Offer::new(event.clone(), forgotten);
+        let offered = Offer::of(&event);
         let mut offer = |scope: &Scope| {
             let Some(list) = watchers.get_mut(scope) else { return };
-            list.retain(|w| w.offer(&offered, &mut effects));
+            list.retain(|w| w.offer(&offered, forgotten, &mut effects));
             if list.is_empty() {
                 watchers.remove(scope);
             }
@@ -394,13 +394,13 @@ impl State {
                 self.bytes += entry.stored.len();
                 self.bytes -= prev.as_ref().map_or(0, |p| p.stored.len());
                 let kind = if prev.is_some() { EventKind::Modified } else { EventKind::Added };
-                Event { kind, revision: entry.revision, entry, prev, left: OnceLock::new() }
+                Event::new(kind, entry.revision, entry, prev)
             }
             Change::Delete { key, revision } => {
                 let prev = self.objects.remove(&key)?;
                 self.bytes -= prev.stored.len();
                 let entry = Arc::new(prev.at_revision(revision));
-                Event { kind: EventKind::Deleted, revision, entry, prev: Some(prev), left: OnceLock::new() }
+                Event::new(EventKind::Deleted, revision, entry, Some(prev))
             }
         };
         let event = Arc::new(event);

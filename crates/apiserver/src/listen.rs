@@ -23,6 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use turn::{Answering, Turns, Works};
+pub use wire::Outflow;
 use wire::{RECORD_BYTES, Wire};
 
 /// How many connections are open at once; further ones wait in the listen queue. A node holds two, a
@@ -53,6 +54,8 @@ pub struct Connection {
     pub remote: SocketAddr,
     /// The certificates that it proved to hold (judged by the handler, not by TLS).
     pub peer: Option<auth::Peer>,
+    /// How far it has taken what it was sent.
+    pub outflow: Arc<Outflow>,
 }
 
 /// A boxed answer.
@@ -136,7 +139,9 @@ async fn connection(
     };
     tls.get_mut().1.set_buffer_limit(Some(RECORD_BYTES));
     let peer = tls.get_ref().1.peer_certificates().and_then(auth::Peer::new);
-    let connection = Arc::new(Connection { remote, peer });
+    let outflow = Arc::<Outflow>::default();
+    let wire = Wire::new(tls, outflow.clone());
+    let connection = Arc::new(Connection { remote, peer, outflow });
     let service = service_fn(move |request| {
         let answer = Answering::Here(handler.clone().handle(connection.clone(), request));
         async move { Ok::<_, Infallible>(answer.await) }
@@ -154,7 +159,6 @@ async fn connection(
         .max_concurrent_streams(STREAMS_MAX)
         .max_send_buf_size(STREAM_SEND_BUFFER_BYTES)
         .max_header_list_size(HEADER_BYTES_MAX);
-    let wire = Wire::new(tls);
     let serving = builder.serve_connection_with_upgrades(TokioIo::new(wire.clone()), service);
     let mut turns = Turns::new(serving, works, wire);
     let result = tokio::select! {

@@ -1,10 +1,11 @@
 //! One version of one object, as bytes, and the events that lead from version to version.
 
+use super::watcher::Offer;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use schema::json::{JsonSplice, splice_json};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use value::Str;
 
 /// What reads need to know of an object without parsing it.
@@ -281,10 +282,16 @@ pub struct Event {
     /// The object before it.
     pub prev: Option<Arc<Entry>>,
     /// The object before it under this event's revision: what those are shown whose selection it has left.
-    pub(super) left: OnceLock<Arc<Entry>>,
+    left: OnceLock<Arc<Entry>>,
+    /// While it is on its way to followers: those who come late share what the others are shown.
+    pub(super) offered: Mutex<Weak<Offer>>,
 }
 
 impl Event {
+    pub(super) fn new(kind: EventKind, revision: u64, entry: Arc<Entry>, prev: Option<Arc<Entry>>) -> Self {
+        Self { kind, revision, entry, prev, left: OnceLock::new(), offered: Mutex::default() }
+    }
+
     /// How a follower sees the event who is shown only what is selected; `None` if it does not concern him.
     ///
     /// # Errors

@@ -45,14 +45,18 @@ pub struct Form {
 #[derive(Debug)]
 pub(super) struct Offer {
     event: Arc<Event>,
-    /// Up to where the history is forgotten.
-    forgotten: u64,
     frames: Mutex<Vec<(EventKind, Form, Bytes)>>,
 }
 
 impl Offer {
-    pub(super) fn new(event: Arc<Event>, forgotten: u64) -> Arc<Self> {
-        Arc::new(Self { event, forgotten, frames: Mutex::default() })
+    /// The one that is on its way already, or else a new one.
+    pub(super) fn of(event: &Arc<Event>) -> Arc<Self> {
+        let mut offered = event.offered.lock();
+        offered.upgrade().unwrap_or_else(|| {
+            let offer = Arc::new(Self { event: event.clone(), frames: Mutex::default() });
+            *offered = Arc::downgrade(&offer);
+            offer
+        })
     }
 }
 
@@ -194,14 +198,15 @@ impl Watcher {
     }
 
     /// Queues a new event; false when the follower has ended and is to be forgotten. Who is to be woken for it
-    /// is left to the caller: first all are to have it, so that those on one connection are served in one turn.
-    pub(super) fn offer(&self, offer: &Arc<Offer>, effects: &mut Effects) -> bool {
+    /// is left to the caller: first all are to have it, so that those on one connection are served in one turn. The
+    /// history has `forgotten` all up to there.
+    pub(super) fn offer(&self, offer: &Arc<Offer>, forgotten: u64, effects: &mut Effects) -> bool {
         if self.is_ended() {
             return false;
         }
         let Some(kind) = self.view(&offer.event) else { return true };
         let mut place = self.place.lock();
-        if !place.keeps_up(offer.forgotten, effects) {
+        if !place.keeps_up(forgotten, effects) {
             return false;
         }
         let queue = &mut place.backlog;
@@ -272,14 +277,14 @@ impl Watcher {
                     drop(past);
                     place.cut();
                 } else {
-                    let all = self.catch_up(after, &past, &mut taking);
-                    if all {
+                    let stopped = self.catch_up(after, &past, &mut taking);
+                    if stopped == Stopped::AtTheEnd {
                         let seen = past.applied.max(*after);
                         place.backlog = Backlog::Queued { items: VecDeque::new(), seen };
-                    } else if taking.into.is_empty() {
+                    } else if stopped == Stopped::ForOthers && taking.into.is_empty() {
                         cx.waker().wake_by_ref();
                     }
-                    if !all || !taking.into.is_empty() {
+                    if stopped != Stopped::AtTheEnd || !taking.into.is_empty() {
                         return Poll::Ready(None);
                     }
                 }
@@ -295,19 +300,33 @@ impl Watcher {
         Poll::Pending
     }
 
-    /// Takes what the history has behind `after`, which moves on; whether that is all.
-    fn catch_up(&self, after: &mut u64, past: &State, taking: &mut Taking<'_>) -> bool {
+    /// Takes what the history has behind `after`, which moves on.
+    fn catch_up(&self, after: &mut u64, past: &State, taking: &mut Taking<'_>) -> Stopped {
         let first = past.history.partition_point(|event| event.revision <= *after);
         for (looked, event) in past.history.range(first..).enumerate() {
+            if looked == LOOKED_AT_ONCE {
+                return Stopped::ForOthers;
+            }
             let kind = self.view(event);
-            if looked == LOOKED_AT_ONCE || kind.is_some() && !taking.has_room_for(event) {
-                return false;
+            if kind.is_some() && !taking.has_room_for(event) {
+                return Stopped::Full;
             }
             if let Some(kind) = kind {
-                taking.into.push(Item { kind, offer: Offer::new(event.clone(), past.forgotten) });
+                taking.into.push(Item { kind, offer: Offer::of(event) });
             }
             *after = event.revision;
         }
-        true
+        Stopped::AtTheEnd
     }
+}
+
+/// Why a follower takes no more of the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopped {
+    /// It has all.
+    AtTheEnd,
+    /// There is no room.
+    Full,
+    /// It has looked at many events: others have their turn.
+    ForOthers,
 }

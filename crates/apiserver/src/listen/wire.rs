@@ -5,7 +5,8 @@ use parking_lot::Mutex;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -13,6 +14,42 @@ use tokio_rustls::server::TlsStream;
 /// How much is gathered: what makes a TLS record of 16 KiB, with its header, its type and its tag. It is also all
 /// that a peer that never reads makes us hold, encrypted: nothing is gathered while that waits.
 pub(super) const RECORD_BYTES: usize = (16 << 10) - 32;
+
+/// How far the other end has taken what it was sent. What comes over time is made piece by piece, as it is taken: a
+/// thousand that never read would be held a thousand times the same.
+#[derive(Debug, Default)]
+pub struct Outflow {
+    /// How often all that there was has been sent.
+    sent: AtomicU64,
+    is_awaited: AtomicBool,
+    waiting: Mutex<Vec<Waker>>,
+}
+
+impl Outflow {
+    /// How often all that there was has been sent.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::SeqCst)
+    }
+
+    /// Ready once all has been sent more often than so.
+    pub(crate) fn poll_sent(&self, before: u64, cx: &mut Context<'_>) -> Poll<()> {
+        let mut waiting = self.waiting.lock();
+        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            waiting.push(cx.waker().clone());
+        }
+        // Both orders are total: whoever sends either sees this or is seen to have sent.
+        self.is_awaited.store(true, Ordering::SeqCst);
+        if self.sent() > before { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn all_sent(&self) {
+        self.sent.fetch_add(1, Ordering::SeqCst);
+        if self.is_awaited.swap(false, Ordering::SeqCst) {
+            let waiting = std::mem::take(&mut *self.waiting.lock());
+            waiting.into_iter().for_each(Waker::wake);
+        }
+    }
+}
 
 /// A connection, shared by who speaks HTTP on it and who ends the turns.
 #[derive(Clone, Debug)]
@@ -24,11 +61,12 @@ struct State {
     gathered: Vec<u8>,
     /// Whether a turn is under way, at whose end all is sent. Upgraded connections have no turns.
     in_turn: bool,
+    outflow: Arc<Outflow>,
 }
 
 impl Wire {
-    pub(super) fn new(tls: TlsStream<TcpStream>) -> Self {
-        Self(Arc::new(Mutex::new(State { tls, gathered: Vec::new(), in_turn: false })))
+    pub(super) fn new(tls: TlsStream<TcpStream>, outflow: Arc<Outflow>) -> Self {
+        Self(Arc::new(Mutex::new(State { tls, gathered: Vec::new(), in_turn: false, outflow })))
     }
 
     /// Begins a turn: flushing waits for its end.
@@ -66,7 +104,9 @@ impl State {
             self.gathered.drain(..sent);
         }
         ready!(result)?;
-        Pin::new(&mut self.tls).poll_flush(cx)
+        ready!(Pin::new(&mut self.tls).poll_flush(cx))?;
+        self.outflow.all_sent();
+        Poll::Ready(Ok(()))
     }
 
     /// Takes what the record has room for.
@@ -81,7 +121,7 @@ impl State {
         let length = bufs.iter().map(|buf| buf.len()).sum::<usize>().min(room);
         if before == 0 {
             // Nothing is gathered for a peer that has not taken what was sent before.
-            ready!(Pin::new(&mut self.tls).poll_flush(cx))?;
+            ready!(self.send(cx))?;
             self.gathered.reserve(length.max(1 << 10));
         } else if length > self.gathered.capacity() - before {
             // More than one answer: as a rule they are many.

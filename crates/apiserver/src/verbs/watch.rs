@@ -4,6 +4,8 @@ use crate::body::{ByteStream, ResponseBody, apart};
 use crate::cache::Published;
 use crate::cache::{Entry, EventKind, Form, Item, Selection, Watcher};
 use crate::call::Call;
+use crate::door::Origin;
+use crate::listen::Outflow;
 use crate::negotiate::{Accepted, Allows, Encoding, negotiate, not_acceptable};
 use crate::render::Render;
 use crate::reply::Reply;
@@ -14,7 +16,7 @@ use meta::status::Status;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
@@ -23,8 +25,9 @@ use tokio::time::{Instant, Sleep};
 const WATCH_SECONDS_MIN: u64 = 1_800;
 /// How often a follower that wants bookmarks gets one, as upstream.
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
-/// How many bytes are gathered before they are handed to the connection.
-const CHUNK_BYTES: usize = 32 << 10;
+/// How many bytes are gathered before they are handed to the connection: with what they are framed in, as a rule,
+/// what it sends at once.
+const CHUNK_BYTES: usize = 12 << 10;
 
 /// Answers a watch.
 pub(crate) async fn watch(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> Result<Reply, Status> {
@@ -101,6 +104,11 @@ pub(crate) async fn watch(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> 
         finished: false,
         shutdown: Seldom::new(call.api.shutdown_signal()),
         lasting: crate::metrics::Lasting::begin(call),
+        outflow: match &call.origin {
+            Origin::Wire(connection) => Some(connection.outflow.clone()),
+            Origin::Process(_) => None,
+        },
+        sent_before: None,
     });
     Ok(Reply {
         code: 200,
@@ -142,6 +150,10 @@ struct WatchBody {
     finished: bool,
     shutdown: Seldom<Pin<Box<dyn Future<Output = ()> + Send>>>,
     lasting: crate::metrics::Lasting,
+    /// `None` for a watch of this process.
+    outflow: Option<Arc<Outflow>>,
+    /// How often all had been sent when the last piece was made: the next is made once that has been sent as well.
+    sent_before: Option<u64>,
 }
 
 /// What is to be sent next: a single event as it is, several in one piece.
@@ -240,6 +252,40 @@ impl WatchBody {
         Ok(())
     }
 
+    /// There is more to show, but what was made before is not sent yet. Time passes all the same.
+    fn wait_until_sent(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let (Some(outflow), Some(before)) = (&self.outflow, self.sent_before)
+            && outflow.poll_sent(before, cx).is_ready()
+        {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        while let Some(now) = ready!(self.alarm(cx)) {
+            self.postpone(now);
+        }
+        self.finished = true;
+        Poll::Ready(None)
+    }
+
+    /// Ready when it is time for something: with the time, or with `None` for the end.
+    fn alarm(&mut self, cx: &mut Context<'_>) -> Poll<Option<Instant>> {
+        if Pin::new(&mut self.shutdown).poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        ready!(Pin::new(&mut self.sleep).poll(cx));
+        let now = Instant::now();
+        Poll::Ready((now < self.ends).then_some(now))
+    }
+
+    /// Sets the alarm anew; whether it was one for a bookmark.
+    fn postpone(&mut self, now: Instant) -> bool {
+        let due = self.bookmark_at.as_mut().filter(|at| now >= **at);
+        let is_due = due.map(|at| *at = now + BOOKMARK_INTERVAL).is_some();
+        let next = self.bookmark_at.map_or(self.ends, |at| at.min(self.ends));
+        self.sleep.change().reset(next);
+        is_due
+    }
+
     /// Ends the watch with an error.
     fn fail(&mut self, status: &Status, out: &mut Piece) {
         self.render.error(status, out.buffer());
@@ -252,6 +298,10 @@ impl ByteStream for WatchBody {
         if self.finished {
             return Poll::Ready(None);
         }
+        let is_free = self.outflow.as_ref().is_none_or(|outflow| self.sent_before < Some(outflow.sent()));
+        if !is_free && !matches!(self.start, Start::Done) {
+            return self.wait_until_sent(cx);
+        }
         let mut out = Piece::default();
         if let Err(status) = self.initial(&mut out) {
             self.fail(&status, &mut out);
@@ -260,7 +310,9 @@ impl ByteStream for WatchBody {
             // Read before the queue: when the queue is empty, everything up to here has been shown.
             let published = self.published.get();
             self.items.clear();
-            match self.watcher.poll(cx, CHUNK_BYTES - out.len(), out.len() > 0, &mut self.items) {
+            let room = if is_free { CHUNK_BYTES - out.len() } else { 0 };
+            match self.watcher.poll(cx, room, !is_free || out.len() > 0, &mut self.items) {
+                Poll::Ready(None) if !is_free => return self.wait_until_sent(cx),
                 // A large one is next, which goes by itself, or there is more to look at.
                 Poll::Ready(None) if self.items.is_empty() => break,
                 Poll::Ready(None) => {
@@ -275,29 +327,21 @@ impl ByteStream for WatchBody {
                 }
                 Poll::Pending => {}
             }
-            if Pin::new(&mut self.shutdown).poll(cx).is_ready() {
-                self.finished = true;
-                break;
+            match self.alarm(cx) {
+                Poll::Pending => break,
+                Poll::Ready(None) => self.finished = true,
+                Poll::Ready(Some(now)) => {
+                    if self.postpone(now) {
+                        self.render.bookmark(published, false, out.buffer());
+                    }
+                }
             }
-            if Pin::new(&mut self.sleep).poll(cx).is_pending() {
-                break;
-            }
-            let now = Instant::now();
-            if now >= self.ends {
-                self.finished = true;
-                break;
-            }
-            if let Some(at) = &mut self.bookmark_at
-                && now >= *at
-            {
-                *at = now + BOOKMARK_INTERVAL;
-                self.render.bookmark(published, false, out.buffer());
-            }
-            let next = self.bookmark_at.map_or(self.ends, |at| at.min(self.ends));
-            self.sleep.change().reset(next);
         }
         match out.take() {
-            Some(bytes) => Poll::Ready(Some(bytes)),
+            Some(bytes) => {
+                self.sent_before = self.outflow.as_ref().map(|outflow| outflow.sent());
+                Poll::Ready(Some(bytes))
+            }
             None if self.finished => Poll::Ready(None),
             None => Poll::Pending,
         }
