@@ -20,6 +20,7 @@ use meta::object_meta::{self, Scope};
 use meta::options::{self, PatchUse};
 use meta::status::Status;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use store::{Expect, Op, Outcome, Txn};
 use value::{Str, Value};
@@ -165,7 +166,10 @@ pub fn accept_decoded(
             }
         }
     }
+    let has_labels = |object: &Value| !object.at("metadata").at("labels").is_empty();
+    let had_labels = has_labels(&object);
     (row.hooks.default)(&mut object);
+    call.labels_of_template.store(!had_labels && has_labels(&object), Ordering::Relaxed);
     Ok(Given { object, has_unshown })
 }
 
@@ -177,6 +181,7 @@ pub fn context(call: &Call, target: &Target) -> Context {
         user_info: call.user.to_value(),
         namespace: call.info.namespace.clone(),
         subresource: target.sub.as_ref().map(|s| s.name.clone()).unwrap_or_default(),
+        labels_of_template: call.labels_of_template.load(Ordering::Relaxed),
     }
 }
 

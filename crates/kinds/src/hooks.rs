@@ -20,6 +20,9 @@ pub struct Context {
     pub namespace: Str,
     /// The subresource of the request; empty for the object itself.
     pub subresource: Str,
+    /// Whether defaults have taken the object's labels from its pod template. In Go the two are one map then: what
+    /// is added to those of the template is added to the object's.
+    pub labels_of_template: bool,
 }
 
 /// Fills in what the writer left out. Idempotent.

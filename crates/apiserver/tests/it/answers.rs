@@ -382,3 +382,38 @@ async fn what_can_be_shown_otherwise() {
     let (code, answer) = show(Method::POST, reviews, either, review).await;
     assert_eq!((code, answer.at("kind").str()), (201, "SelfSubjectAccessReview"));
 }
+
+/// Labels that a default has taken from the pod template are one map with it in Go: what the strategy adds to the
+/// template is added to the job, which does not happen to labels that were given.
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_of_jobs() {
+    const JOBS: &str = "/apis/batch/v1/namespaces/default/jobs";
+    const APPLY: &str = "application/apply-patch+yaml";
+    let server = started().await;
+    let job = |name: &str, labels: &str, more: &str| {
+        format!(
+            r#"{{"apiVersion":"batch/v1","kind":"Job","metadata":{{"name":"{name}"{labels}}},"spec":{{{more}"template":{{"metadata":{{"labels":{{"a":"b"}}}},"spec":{{"restartPolicy":"Never","containers":[{{"name":"c","image":"i"}}]}}}}}}}}"#
+        )
+    };
+    let manual = r#""manualSelector":true,"selector":{"matchLabels":{"a":"b"}},"#;
+    for (name, labels, more, want) in [
+        ("none", "", "", "none"),
+        ("empty", r#","labels":{}"#, "", "empty"),
+        ("equal", r#","labels":{"a":"b"}"#, "", ""),
+        ("manual", "", manual, ""),
+    ] {
+        let requests = [
+            ("POST", format!("{JOBS}?dryRun=All"), JSON),
+            ("POST", JOBS.to_owned(), JSON),
+            ("PATCH", format!("{JOBS}/applied-{name}?fieldManager=m"), APPLY),
+        ];
+        for (method, path, media) in requests {
+            let prefix = if media == APPLY { "applied-" } else { "" };
+            let body = job(&format!("{prefix}{name}"), labels, more);
+            let (code, made) = send(&server, method, &path, media, &body).await;
+            assert_eq!(code, 201, "{method} {path}: {}", made.at("message").str());
+            let want = if want.is_empty() { String::new() } else { format!("{prefix}{want}") };
+            assert_eq!(made.at("metadata").at("labels").at("job-name").str(), want, "{method} {path}");
+        }
+    }
+}

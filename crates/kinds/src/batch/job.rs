@@ -16,8 +16,14 @@ pub(super) const NAME_LABEL: &str = "batch.kubernetes.io/job-name";
 
 pub(super) const HOOKS: Hooks = Hooks {
     default,
-    prepare_create: |_, job| {
+    prepare_create: |context, job| {
         generate_selector(job);
+        if context.labels_of_template {
+            let labels = job.at("spec").at("template").at("metadata").at("labels").clone();
+            if let Some(metadata) = job.object_at("metadata") {
+                metadata.set("labels", labels);
+            }
+        }
         prepare::reset_status(job);
         prepare::template_create(job, &["spec", "template"]);
     },

@@ -211,6 +211,7 @@ fn one(target: &Target<'_>, body: Value, stored: Option<&Value>, response: &Valu
         subresource: target.subresource.as_str().into(),
         user_info: json::parse(br#"{"username":"admin","groups":["system:masters","system:authenticated"],"extra":{"authentication.kubernetes.io/credential-id":["X509SHA256=3a5888f4067ea3ec13a2b271ea57f5ef184a848e69f4eac55f679923779865ad"]}}"#)
             .expect("valid JSON"),
+        labels_of_template: false,
     };
     let mut new = decode(row, &body)?;
     new.set("apiVersion", row.api_version());

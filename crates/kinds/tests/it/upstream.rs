@@ -69,6 +69,7 @@ fn run(plural: &str, object: &Value, verb: Verb, case: &Value) -> Result<(), Str
         namespace: object.at("metadata").at("namespace").str().into(),
         subresource: if verb == Verb::Status { "status" } else { "" }.into(),
         user_info: Value::object(),
+        labels_of_template: false,
     };
     let mut new = if verb == Verb::Create { object.clone() } else { standing(object, plural) };
     if verb == Verb::Create {
