@@ -52,10 +52,7 @@ pub(crate) fn route_takes(call: &Call) -> Result<(), Status> {
 
 fn typed_form(call: &Call) -> Result<Form, Status> {
     route_takes(call)?;
-    let header = call.header(header::CONTENT_TYPE).unwrap_or("");
-    let media = header.split(';').next().unwrap_or_default().trim();
-    let form = FORMS.into_iter().find(|f| f.media_type() == media);
-    form.ok_or_else(|| unsupported_media_type(FORMS.into_iter().map(Form::media_type)))
+    form_of(call, FORMS.into_iter())
 }
 
 /// The same of the handler of custom resources, which knows no strategic merge.
@@ -67,11 +64,15 @@ pub(crate) fn custom_takes(call: &Call) -> Result<(), Status> {
 }
 
 fn custom_form(call: &Call) -> Result<Form, Status> {
+    form_of(call, FORMS.into_iter().filter(|f| *f != Form::Strategic))
+}
+
+/// The one of these forms that the body's media type names.
+fn form_of(call: &Call, known: impl Iterator<Item = Form> + Clone) -> Result<Form, Status> {
     let header = call.header(header::CONTENT_TYPE).unwrap_or("");
     let media = header.split(';').next().unwrap_or_default().trim();
-    let mut known = FORMS.into_iter().filter(|f| *f != Form::Strategic);
     let form = known.clone().find(|f| f.media_type() == media);
-    form.ok_or_else(|| unsupported_media_type(known.by_ref().map(Form::media_type)))
+    form.ok_or_else(|| unsupported_media_type(known.map(Form::media_type)))
 }
 
 /// Answers `PATCH` of an object or of a subresource that holds the whole object.
