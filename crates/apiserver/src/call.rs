@@ -16,7 +16,6 @@ use http::{HeaderMap, Method, header};
 use meta::status::Status;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use value::{Str, Value};
 
@@ -45,8 +44,6 @@ pub struct Call {
     pub user: Arc<UserInfo>,
     /// Texts for `Warning` headers, in order, each once.
     pub warnings: Mutex<Vec<Str>>,
-    /// Whether defaults have taken the labels of what is written from its pod template.
-    pub labels_of_template: AtomicBool,
     /// Where it comes from.
     pub origin: Origin,
     /// By what priority and fairness have sorted it, if they have.

@@ -23,7 +23,6 @@ use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// The largest body of a write, as upstream (`--max-request-body-bytes`).
@@ -97,7 +96,6 @@ async fn answer(api: Arc<Api>, origin: Origin, mut request: Request<Body>) -> Re
         info,
         user: Arc::default(),
         warnings: Mutex::default(),
-        labels_of_template: AtomicBool::new(false),
         origin,
         sorted: None,
         audit: None,

@@ -75,7 +75,7 @@ pub(crate) fn update(
     new: &mut Given,
     options: &WriteOptions,
 ) {
-    let Given { object: new, has_unshown } = new;
+    let Given { object: new, has_unshown, .. } = new;
     let served = &target.served;
     if served.codec.is_typed() && !served.is_hub() {
         // What the stored version adds or rewrites is seen, and so owned, in this version too. One that cannot be

@@ -20,7 +20,6 @@ use meta::object_meta::{self, Scope};
 use meta::options::{self, PatchUse};
 use meta::status::Status;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use store::{Expect, Op, Outcome, Txn};
 use value::{Str, Value};
@@ -125,6 +124,8 @@ pub struct Given {
     /// Whether it may hold empty lists and maps that JSON does not show. Hooks and plugins tell them from none; who
     /// owns fields, webhooks and policies do not see them, and storing the object drops them.
     pub has_unshown: bool,
+    /// Whether defaults have taken its labels from its pod template.
+    pub labels_of_template: bool,
 }
 
 /// Reads a body as an object of the target: strictly decoded, of the right kind and version, defaulted.
@@ -169,8 +170,8 @@ pub fn accept_decoded(
     let has_labels = |object: &Value| !object.at("metadata").at("labels").is_empty();
     let had_labels = has_labels(&object);
     (row.hooks.default)(&mut object);
-    call.labels_of_template.store(!had_labels && has_labels(&object), Ordering::Relaxed);
-    Ok(Given { object, has_unshown })
+    let labels_of_template = !had_labels && has_labels(&object);
+    Ok(Given { object, has_unshown, labels_of_template })
 }
 
 /// The context in which hooks run.
@@ -181,7 +182,7 @@ pub fn context(call: &Call, target: &Target) -> Context {
         user_info: call.user.to_value(),
         namespace: call.info.namespace.clone(),
         subresource: target.sub.as_ref().map(|s| s.name.clone()).unwrap_or_default(),
-        labels_of_template: call.labels_of_template.load(Ordering::Relaxed),
+        labels_of_template: false,
     }
 }
 

@@ -182,7 +182,7 @@ fn scaled(
     live: &Value,
     scale: &Value,
     options: &WriteOptions,
-) -> Result<Value, Status> {
+) -> Result<Given, Status> {
     let metadata = scale.at("metadata");
     let version = metadata.at("resourceVersion").str();
     let replicas = scale.at("spec").at("replicas").int();
@@ -205,10 +205,10 @@ fn scaled(
     } else if let Some(spec) = new.object_at("spec") {
         spec.set("replicas", replicas);
     }
-    let mut new = Given { object: new, has_unshown: false };
+    let mut new = Given { object: new, has_unshown: false, labels_of_template: false };
     crate::managed::update(call, target, Some(live), &mut new, options);
     keep_times(live, &mut new.object);
-    Ok(new.object)
+    Ok(new)
 }
 
 /// Upstream's handler of scales knows only the times of the entries that were there before.

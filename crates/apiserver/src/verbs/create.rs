@@ -4,10 +4,10 @@ use crate::admission::{Attributes, Operation};
 use crate::call::Call;
 use crate::reply::Reply;
 use crate::resource::{Hub, Served, Target};
-use crate::write::{self, Committed, OptionsKind, WriteOptions, Written};
+use crate::write::{self, Committed, Given, OptionsKind, WriteOptions, Written};
 use crate::{managed, special};
 use bytes::Bytes;
-use kinds::hooks::Generated;
+use kinds::hooks::{Context, Generated};
 use meta::names;
 use meta::status::Status;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub(crate) async fn create(
     call.audit_object(&target.served.codec, &given.object);
     write::dedup_owner_references(call, &mut given.object, false);
     managed::update(call, target, None, &mut given, &options);
-    let written = create_object(call, target, hub, given.object, &options).await?;
+    let written = create_object(call, target, hub, given, &options).await?;
     call.entry_reply(201, accepted, &target.served, hub, &written.entry)
 }
 
@@ -48,10 +48,11 @@ pub(crate) async fn create_object(
     call: &Call,
     target: &Target,
     hub: &Arc<Hub>,
-    mut object: Value,
+    given: Given,
     options: &WriteOptions,
 ) -> Result<Written, Status> {
     let served = &target.served;
+    let Given { mut object, labels_of_template, .. } = given;
     served.to_hub(&mut object)?;
     let name = object.at("metadata").at("name").str().to_owned();
     let mut attributes = Attributes::new(call, target, Operation::Create, &name, options.dry_run);
@@ -74,7 +75,7 @@ pub(crate) async fn create_object(
                 },
             );
         }
-        let result = store_new(call, target, hub, object, &mut attributes, options).await;
+        let result = store_new(call, target, hub, object, labels_of_template, &mut attributes, options).await;
         let taken = result.as_ref().is_err_and(Status::is_already_exists);
         match result {
             _ if generated && taken && attempt < GENERATE_NAME_ATTEMPTS => {}
@@ -100,11 +101,12 @@ async fn store_new(
     target: &Target,
     hub: &Arc<Hub>,
     mut object: Value,
+    labels_of_template: bool,
     attributes: &mut Attributes,
     options: &WriteOptions,
 ) -> Result<Stored, Status> {
     let served = &target.served;
-    let context = write::context(call, target);
+    let context = Context { labels_of_template, ..write::context(call, target) };
     let reserved = special::allocate(call, hub, &mut object, None, options.dry_run).await?;
     begin_create(call, served, hub, &context, &mut object)?;
     attributes.name = object.at("metadata").at("name").str().into();
@@ -132,7 +134,7 @@ pub(crate) fn begin_create(
     call: &Call,
     served: &Served,
     hub: &Hub,
-    context: &kinds::hooks::Context,
+    context: &Context,
     object: &mut Value,
 ) -> Result<(), Status> {
     crate::special::check_write(call, hub, object, None)?;

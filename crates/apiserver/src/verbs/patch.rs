@@ -9,7 +9,7 @@ use crate::negotiate::{route_consumes, unsupported_media_type};
 use crate::reply::Reply;
 use crate::resource::{Hub, Target};
 use crate::verbs::update::{self, Create};
-use crate::write::{self, FieldValidation, OptionsKind, WriteOptions};
+use crate::write::{self, FieldValidation, Given, OptionsKind, WriteOptions};
 use bytes::Bytes;
 use http::header;
 use meta::field::{Error, Path};
@@ -187,7 +187,7 @@ impl Patch {
         target: &Target,
         live: Option<&Value>,
         options: &WriteOptions,
-    ) -> Result<Value, Status> {
+    ) -> Result<Given, Status> {
         let served = &target.served;
         if let Change::Apply { config, duplicate } = &self.change {
             let mut object = managed::apply(call, target, live, config, options)?;
@@ -197,7 +197,7 @@ impl Patch {
             let decoded = served.codec.decode_patched(&served.row, live, object, Via::Applied, &[], false)?;
             let mut given = write::accept_decoded(call, &served.row, decoded, FieldValidation::Ignore)?;
             self.place(call, target, &mut given.object)?;
-            return Ok(given.object);
+            return Ok(given);
         }
         let Some(live) = live else {
             return Err(Status::not_found(&served.group_resource(), &call.info.name));
@@ -222,7 +222,7 @@ impl Patch {
         keep_version(target, &mut given.object)?;
         managed::update(call, target, Some(live), &mut given, options);
         self.place(call, target, &mut given.object)?;
-        Ok(given.object)
+        Ok(given)
     }
 
     /// A patch cannot move the object.

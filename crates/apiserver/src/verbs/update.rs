@@ -9,7 +9,7 @@ use crate::call::Call;
 use crate::reply::Reply;
 use crate::resource::{Hub, Target};
 use crate::verbs::{create, delete, get};
-use crate::write::{self, Committed, OptionsKind, WriteOptions, Written};
+use crate::write::{self, Committed, Given, OptionsKind, WriteOptions, Written};
 use crate::{managed, special};
 use bytes::Bytes;
 use meta::field::{Error, Path};
@@ -47,7 +47,7 @@ pub(crate) async fn update(
         }
         let mut new = given.clone();
         managed::update(call, target, live, &mut new, &options);
-        Ok(new.object)
+        Ok(new)
     };
     let (code, written) = change(call, target, hub, &mut make, &options, true, Create::IfAllowed).await?;
     call.entry_reply(code, accepted, served, hub, &written.entry)
@@ -81,7 +81,7 @@ pub(crate) enum Create {
 }
 
 /// Makes the new object from the live one (both in the served version), or from nothing.
-pub(crate) type Make<'a> = dyn FnMut(Option<&Value>) -> Result<Value, Status> + Send + 'a;
+pub(crate) type Make<'a> = dyn FnMut(Option<&Value>) -> Result<Given, Status> + Send + 'a;
 
 /// Changes an object: reads it, makes the new one, admits, prepares, checks and commits it; again from the
 /// start if somebody else was first and the new object names no version. Answers with the HTTP status and
@@ -115,9 +115,9 @@ pub(crate) async fn change(
             if !allowed {
                 return Err(Status::not_found(&served.group_resource(), name));
             }
-            let object = make(None)?;
+            let given = make(None)?;
             crate::access::authorize_create(call, target)?;
-            let written = create::create_object(call, target, hub, object, options).await?;
+            let written = create::create_object(call, target, hub, given, options).await?;
             return Ok((201, written));
         };
         let tried = change_once(call, target, hub, &entry, make, options, versions_count).await;
@@ -197,7 +197,7 @@ async fn change_once(
     let mut live = old.clone();
     served.try_from_hub(&mut live)?;
     served.codec.stamp(&mut live);
-    let mut new = make(Some(&live))?;
+    let mut new = make(Some(&live))?.object;
     served.to_hub(&mut new)?;
     let mut attributes = Attributes::new(call, target, Operation::Update, &call.info.name, options.dry_run);
     call.api.admission.admit(call, &mut attributes, &mut new, Some(&old)).await?;
