@@ -17,11 +17,14 @@ mod availability;
 mod controller;
 pub(crate) mod documents;
 mod local;
+mod order;
 mod proxy;
 mod tls;
 
 pub(crate) use controller::follow;
 pub(crate) use documents::Merged;
+pub(crate) use local::priorities;
+pub(crate) use order::{Place, Ties, ordered};
 pub(crate) use proxy::{answer, target};
 
 use arc_swap::{ArcSwap, ArcSwapOption};

@@ -120,6 +120,8 @@ pub struct Api {
     pub nodes: crate::nodes::Nodes,
     /// Connections that are passed on to kubelets and pods.
     pub streams: streaming::Streams,
+    /// When it began.
+    pub started: Time,
     /// How it fares.
     pub health: Health,
     /// Becomes true when the server is to stop.
@@ -181,6 +183,7 @@ impl Api {
             definitions: crate::crd::Queue::default(),
             nodes: crate::nodes::Nodes::default(),
             streams: streaming::Streams::new(stopping.subscribe()),
+            started: now(),
             health: Health::default(),
             stopping,
             seed: AtomicU64::new(u64::from_le_bytes(
@@ -229,8 +232,7 @@ impl Api {
 
     /// The time.
     pub fn now(&self) -> Time {
-        let now = jiff::Timestamp::now();
-        Time::from_unix(now.as_second(), now.subsec_nanosecond().unsigned_abs())
+        now()
     }
 
     /// A number below `n`, for jitter; not for secrets.
@@ -264,6 +266,11 @@ impl Api {
             let _ = stopping.wait_for(|s| *s).await;
         })
     }
+}
+
+fn now() -> Time {
+    let now = jiff::Timestamp::now();
+    Time::from_unix(now.as_second(), now.subsec_nanosecond().unsigned_abs())
 }
 
 /// The field by which followers of a resource are indexed: kubelets follow the pods of their node.

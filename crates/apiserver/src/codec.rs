@@ -531,6 +531,22 @@ pub fn typed_json(go_type: &str, object: &Value) -> Vec<u8> {
     out
 }
 
+/// A tree of `meta.k8s.io` in JSON, in Go's order of fields; its kind is the name of its type.
+pub fn meta_json(object: &Value) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    write_meta_json(object.at("kind").str(), object, &mut out);
+    out
+}
+
+/// The same for a type that has no kind.
+pub fn write_meta_json(name: &str, object: &Value, out: &mut Vec<u8>) {
+    let types = Types::builtin();
+    match types.by_go_name(&format!("k8s.io/apimachinery/pkg/apis/meta/v1.{name}")) {
+        Some(ty) => schema::encode_json(types, ty, object, out),
+        None => json::write(object, out),
+    }
+}
+
 /// A tree of a Go type in protobuf, with its envelope; `None` if the type is not known.
 pub fn typed_protobuf(go_type: &str, object: &Value) -> Option<Vec<u8>> {
     let ty = Types::builtin().by_go_name(go_type)?;

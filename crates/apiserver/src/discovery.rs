@@ -2,21 +2,22 @@
 //!
 //! Upstream: `k8s.io/apiserver/pkg/endpoints/discovery`. Everything is derived from the registry's rows.
 
-use crate::aggregation::Merged;
+use crate::aggregation::{self, Merged, Place, Ties, ordered};
+use crate::body::ResponseBody;
 use crate::call::Call;
 use crate::codec;
 use crate::negotiate::{Accepted, Allows, Encoding, negotiate, route_accepts};
 use crate::reply::Reply;
 use crate::resource::Registry;
 use crate::route::{method_not_allowed, not_found};
-use http::Method;
+use http::{HeaderValue, Method, header};
 use kinds::Row;
 use kinds::table::Subresource;
 use meta::status::Status;
 use value::{Str, Value};
 
 const META: &str = "k8s.io/apimachinery/pkg/apis/meta/v1";
-const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+const AGGREGATED_TYPE: &str = "k8s.io/api/apidiscovery/v2.APIGroupDiscoveryList";
 
 /// Answers `/api`, `/apis` and what is below them short of a resource; `None` if the path is something else.
 pub(crate) fn answer(call: &Call) -> Option<Result<Reply, Status>> {
@@ -33,16 +34,20 @@ pub(crate) fn answer(call: &Call) -> Option<Result<Reply, Status>> {
         })),
         ["apis"] => Some(aggregated(call, &registry, Core::Not).unwrap_or_else(|| {
             let merged = Merged::of(&call.api);
-            reply(call, "APIGroupList", &group_list(&registry, merged.as_ref()))
+            let groups = groups(&registry, merged.as_ref(), Ties::ApiServices);
+            reply(call, "APIGroupList", &group_list(&groups))
         })),
         ["api", version] => Some(version_list(call, &registry, "", version)),
-        ["apis", group] => has_group(call, &registry, group).then(|| {
+        ["apis", name] => {
             let merged = Merged::of(&call.api);
-            let mut document = self::group(&registry, merged.as_ref(), group);
-            document.set("kind", "APIGroup");
-            document.set("apiVersion", "v1");
-            reply(call, "APIGroup", &document)
-        }),
+            let groups = groups(&registry, merged.as_ref(), Ties::ApiServices);
+            groups.iter().find(|(group, _)| group == name).map(|(_, versions)| {
+                let mut document = group(name, versions);
+                document.set("kind", "APIGroup");
+                document.set("apiVersion", "v1");
+                reply(call, "APIGroup", &document)
+            })
+        }
         ["apis", group, version] => registry
             .has_builtin_group(group)
             .then_some(())
@@ -50,10 +55,6 @@ pub(crate) fn answer(call: &Call) -> Option<Result<Reply, Status>> {
             .map(|()| version_list(call, &registry, group, version)),
         _ => None,
     }
-}
-
-fn has_group(call: &Call, registry: &Registry, group: &str) -> bool {
-    registry.has_group(group) || Merged::of(&call.api).is_some_and(|merged| merged.has_group(group))
 }
 
 fn only_get(call: &Call) -> Result<(), Status> {
@@ -85,59 +86,47 @@ fn versions(call: &Call) -> Value {
     document
 }
 
-/// The groups but core, in the order of discovery, with their versions.
-fn groups(registry: &Registry, merged: Option<&Merged>) -> Vec<Str> {
-    let mut groups: Vec<Str> = Vec::new();
-    for served in registry.iter() {
-        let group = &served.row.group;
-        if !group.is_empty() && !groups.contains(group) {
-            groups.push(group.clone());
+/// The groups but core, with their versions, in the order of discovery.
+fn groups(registry: &Registry, merged: Option<&Merged>, ties: Ties) -> Vec<(Str, Vec<Str>)> {
+    let mut places: Vec<Place> = Vec::new();
+    let own = registry.iter().filter_map(|served| {
+        let (group, version) = (served.row.group.clone(), served.row.version.clone());
+        let (group_priority, version_priority) =
+            aggregation::priorities(&group, &version, served.codec.custom().is_some())?;
+        Some(Place { group, version, group_priority, version_priority })
+    });
+    for place in own.chain(merged.iter().flat_map(|m| m.places())) {
+        let there = |p: &Place| p.group == place.group && p.version == place.version;
+        if !place.group.is_empty() && !places.iter().any(there) {
+            places.push(place);
         }
     }
-    if let Some(merged) = merged {
-        return merged.order(&groups);
-    }
-    groups
+    ordered(places, ties)
 }
 
-fn versions_of(registry: &Registry, merged: Option<&Merged>, group: &str) -> Vec<Str> {
-    let mut versions: Vec<Str> = Vec::new();
-    for served in registry.iter().filter(|s| s.row.group == group) {
-        if !versions.contains(&served.row.version) {
-            versions.push(served.row.version.clone());
-        }
-    }
-    if let Some(merged) = merged {
-        merged.add_versions(group, &mut versions);
-    }
-    versions
-}
-
-fn group(registry: &Registry, merged: Option<&Merged>, group: &str) -> Value {
-    let entries: Vec<Value> = versions_of(registry, merged, group)
-        .into_iter()
+fn group(name: &str, versions: &[Str]) -> Value {
+    let entries: Vec<Value> = versions
+        .iter()
         .map(|version| {
             let mut entry = Value::object();
-            entry.set("groupVersion", format!("{group}/{version}"));
-            entry.set("version", version);
+            entry.set("groupVersion", format!("{name}/{version}"));
+            entry.set("version", version.clone());
             entry
         })
         .collect();
     let mut document = Value::object();
-    document.set("name", group);
+    document.set("name", name);
     document.set("preferredVersion", entries.first().cloned().unwrap_or_default());
     document.set("versions", entries);
     document
 }
 
-fn group_list(registry: &Registry, merged: Option<&Merged>) -> Value {
+fn group_list(groups: &[(Str, Vec<Str>)]) -> Value {
     let mut document = Value::object();
     document.set("kind", "APIGroupList");
     document.set("apiVersion", "v1");
-    document.set(
-        "groups",
-        groups(registry, merged).iter().map(|g| group(registry, merged, g)).collect::<Vec<_>>(),
-    );
+    let groups = groups.iter().map(|(name, versions)| group(name, versions));
+    document.set("groups", groups.collect::<Vec<_>>());
     document
 }
 
@@ -210,39 +199,40 @@ enum Core {
     Not,
 }
 
-/// The aggregated document, if the client asks for it before anything else it knows; `None` if not.
+/// The aggregated document, if any clause of what the client accepts asks for it; `None` if not. The others do
+/// not count, whatever their weight.
 fn aggregated(call: &Call, registry: &Registry, core: Core) -> Option<Result<Reply, Status>> {
-    // Clauses with the discovery parameters are not for the plain negotiation: it skips them.
-    let mut plain = Vec::new();
-    for clause in call.accept().unwrap_or("").split(',') {
-        let params: Vec<(&str, &str)> =
-            clause.split(';').skip(1).filter_map(|p| p.trim().split_once('=')).collect();
-        let get = |key: &str| params.iter().find(|(k, _)| *k == key).map_or("", |(_, v)| v.trim());
-        if get("as") != "APIGroupDiscoveryList" {
-            plain.push(clause);
-            continue;
-        }
-        let media = clause.split(';').next().unwrap_or("").trim();
-        let known = get("g") == "apidiscovery.k8s.io" && get("v") == "v2" && media == "application/json";
-        if known && plain.is_empty() {
-            return Some(Ok(aggregated_reply(call, registry, core)));
-        }
+    // "/apis/" is not the place.
+    if call.path.ends_with('/') && core == Core::Not {
+        return None;
     }
-    None
+    let mut accepted = negotiate(call.accept(), Allows::Discovery, &Encoding::ALL)?;
+    accepted.pretty |= call.pretty();
+    Some(aggregated_reply(call, registry, core, accepted))
 }
 
-fn aggregated_reply(call: &Call, registry: &Registry, core: Core) -> Reply {
+fn aggregated_reply(
+    call: &Call,
+    registry: &Registry,
+    core: Core,
+    accepted: Accepted,
+) -> Result<Reply, Status> {
     let merged = if core == Core::Only { None } else { Merged::of(&call.api) };
     let merged = merged.as_ref();
-    let names = if core == Core::Only { vec![Str::default()] } else { groups(registry, merged) };
-    let items = names.iter().map(|group| {
-        let versions = versions_of(registry, merged, group).into_iter().map(|version| {
-            if let Some(remote) = merged.and_then(|m| m.version(group, &version)) {
+    let groups = match core {
+        Core::Only => vec![(Str::default(), vec!["v1".into()])],
+        Core::Not => groups(registry, merged, Ties::Groups),
+    };
+    let items = groups.iter().map(|(group, versions)| {
+        let versions = versions.iter().map(|version| {
+            if let Some(remote) = merged.and_then(|m| m.version(group, version)) {
                 return remote;
             }
-            let rows = registry.iter().map(|s| &s.row).filter(|r| r.group == *group && r.version == version);
+            let rows = registry.iter().map(|s| &s.row);
+            let mut rows: Vec<_> = rows.filter(|r| r.group == *group && r.version == *version).collect();
+            rows.sort_by(|a, b| a.plural.cmp(&b.plural));
             let mut entry = Value::object();
-            entry.set("resources", rows.map(|r| aggregated_resource(r)).collect::<Vec<_>>());
+            entry.set("resources", rows.into_iter().map(|r| aggregated_resource(r)).collect::<Vec<_>>());
             entry.set("version", version.clone());
             entry.set("freshness", "Current");
             entry
@@ -257,13 +247,44 @@ fn aggregated_reply(call: &Call, registry: &Registry, core: Core) -> Reply {
         item
     });
     let mut document = Value::object();
-    document.set("kind", "APIGroupDiscoveryList");
-    document.set("apiVersion", "apidiscovery.k8s.io/v2");
     document.set("metadata", Value::object());
     document.set("items", items.collect::<Vec<_>>());
-    let body = codec::typed_json("k8s.io/api/apidiscovery/v2.APIGroupDiscoveryList", &document);
-    let accepted = Accepted { pretty: call.pretty(), ..Accepted::JSON };
-    Reply { content_type: AGGREGATED, ..Reply::json(200, accepted, body) }
+    // Upstream's tag: that of the document before it has a kind, whatever the encoding.
+    let untyped = codec::typed_json(AGGREGATED_TYPE, &document);
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA512, &untyped);
+    let digest: String = digest.as_ref().iter().map(|b| format!("{b:02X}")).collect();
+    let tag = format!("\"{digest}\"");
+    let mut reply = if call.header(header::IF_NONE_MATCH) == Some(tag.as_str()) {
+        Reply { code: 304, content_type: "", body: ResponseBody::empty(), headers: Vec::new() }
+    } else {
+        document.set("kind", "APIGroupDiscoveryList");
+        document.set("apiVersion", "apidiscovery.k8s.io/v2");
+        let reply = match accepted.encoding {
+            Encoding::Protobuf => {
+                let body = codec::typed_protobuf(AGGREGATED_TYPE, &document)
+                    .ok_or_else(|| Status::internal_error("discovery has no protobuf form"))?;
+                Reply::bytes(200, "", body)
+            }
+            Encoding::Json | Encoding::Yaml => {
+                Reply::json(200, accepted, codec::typed_json(AGGREGATED_TYPE, &document))
+            }
+        };
+        Reply { content_type: aggregated_media_type(accepted.encoding), ..reply }
+    };
+    reply.headers.push((header::VARY, HeaderValue::from_static("Accept")));
+    reply.headers.push((header::CACHE_CONTROL, HeaderValue::from_static("public")));
+    reply.headers.extend(HeaderValue::from_str(&tag).map(|tag| (header::ETAG, tag)));
+    Ok(reply)
+}
+
+const fn aggregated_media_type(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::Json => "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+        Encoding::Yaml => "application/yaml;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+        Encoding::Protobuf => {
+            "application/vnd.kubernetes.protobuf;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+        }
+    }
 }
 
 fn aggregated_resource(row: &Row) -> Value {

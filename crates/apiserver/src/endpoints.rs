@@ -1,8 +1,10 @@
 //! Paths that are no resources: health, version, discovery, OpenAPI, metrics.
 
 mod issuer;
+mod pages;
 mod version;
 
+use crate::aggregation::Merged;
 use crate::call::Call;
 use crate::discovery;
 use crate::door::Body;
@@ -43,6 +45,8 @@ pub(crate) async fn answer(call: &Call, _body: Body) -> Result<Reply, Status> {
             Ok(Reply::bytes(200, "application/json", out))
         }
         "/version" | "/version/" => Err(method_not_allowed()),
+        "/flagz" => pages::flagz(call),
+        "/statusz" => pages::statusz(call),
         "/metrics" => Ok(metrics::answer(call)),
         pki::OPENID_CONFIG_PATH | pki::JWKS_PATH => issuer::answer(call),
         "/" | "/index.html" => Ok(index(call)),
@@ -59,15 +63,21 @@ pub(crate) fn version_document() -> Value {
 fn index(call: &Call) -> Reply {
     let registry = call.api.registry.load();
     let mut paths = vec!["/api".to_owned(), "/api/v1".to_owned(), "/apis".to_owned(), "/apis/".to_owned()];
-    for served in registry.iter().filter(|s| !s.row.group.is_empty()) {
-        for path in [format!("/apis/{}", served.row.group), format!("/apis/{}", served.row.api_version())] {
+    let own = registry.iter().map(|s| (s.row.group.clone(), s.row.version.clone()));
+    let merged = Merged::of(&call.api);
+    let others = merged.iter().flat_map(Merged::places).map(|p| (p.group, p.version));
+    for (group, version) in own.chain(others).filter(|(group, _)| !group.is_empty()) {
+        for path in [format!("/apis/{group}"), format!("/apis/{group}/{version}")] {
             if !paths.contains(&path) {
                 paths.push(path);
             }
         }
     }
     paths.extend(health::paths());
-    paths.extend(["/metrics", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/version"].map(str::to_owned));
+    paths.extend(
+        ["/flagz", "/metrics", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/statusz", "/version"]
+            .map(str::to_owned),
+    );
     paths.extend([pki::OPENID_CONFIG_PATH, pki::JWKS_PATH].map(str::to_owned));
     paths.sort();
     let mut document = Value::object();

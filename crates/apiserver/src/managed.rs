@@ -129,25 +129,35 @@ pub(crate) fn of_action(
     managed::update(&write, write.empty, request);
 }
 
-/// Server-side apply: the object that results from applying `config` to the live one, still to be decoded
-/// and defaulted, with its managed fields.
+/// What applying a configuration makes, with its managed fields.
+pub(crate) enum Outcome {
+    /// Another object, still to be decoded and defaulted.
+    Changed(Value),
+    /// The live one: upstream lays no defaults on what an apply leaves as it is.
+    Unchanged(Value),
+}
+
+/// Server-side apply of `config` to the live object.
 pub(crate) fn apply(
     call: &Call,
     target: &Target,
     live: Option<&Value>,
     config: &Value,
     options: &WriteOptions,
-) -> Result<Value, Status> {
+) -> Result<Outcome, Status> {
     let force = if options.force == Some(true) { Force::Yes } else { Force::No };
     let applied = with_write(call, target, options, |write| {
         managed::apply(write, live.unwrap_or(write.empty), config, force).map_err(|status| *status)
     })?;
-    let mut object = applied
-        .object
-        .or_else(|| live.cloned())
-        .ok_or_else(|| Status::internal_error("apply made no object of nothing"))?;
-    Applied::put_managed_fields(applied.managed_fields, &mut object);
-    Ok(object)
+    let with_fields = |mut object: Value| {
+        Applied::put_managed_fields(applied.managed_fields, &mut object);
+        object
+    };
+    match (applied.object, live) {
+        (Some(object), _) => Ok(Outcome::Changed(with_fields(object))),
+        (None, Some(live)) => Ok(Outcome::Unchanged(with_fields(live.clone()))),
+        (None, None) => Err(Status::internal_error("apply made no object of nothing")),
+    }
 }
 
 /// An empty list of managed fields is a wish to forget them.

@@ -72,6 +72,8 @@ pub enum Allows {
     Metadata,
     /// Tables and partial objects.
     Transforms,
+    /// Aggregated discovery (KEP-3352) and nothing else, not even no transformation.
+    Discovery,
 }
 
 /// A negotiated answer.
@@ -142,11 +144,12 @@ fn clauses(header: &str) -> Vec<Clause<'_>> {
 pub fn negotiate(accept: Option<&str>, allows: Allows, encodings: &[Encoding]) -> Option<Accepted> {
     let header = accept.unwrap_or("");
     if header.is_empty() {
-        return encodings.first().map(|&encoding| Accepted { encoding, ..Accepted::JSON });
+        let first = encodings.first().filter(|_| allows != Allows::Discovery);
+        return first.map(|&encoding| Accepted { encoding, ..Accepted::JSON });
     }
     // The two headers that nearly all clients send.
     if header == "application/json" && encodings.first() == Some(&Encoding::Json) {
-        return Some(Accepted::JSON);
+        return Some(Accepted::JSON).filter(|_| allows != Allows::Discovery);
     }
     for clause in clauses(header) {
         for &encoding in encodings {
@@ -161,6 +164,57 @@ pub fn negotiate(accept: Option<&str>, allows: Allows, encodings: &[Encoding]) -
         }
     }
     None
+}
+
+/// The form of a page about the server itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// For people.
+    Text,
+    /// An object of `config.k8s.io`.
+    Object {
+        /// The encoding.
+        accepted: Accepted,
+        /// The version of the object.
+        version: &'static str,
+    },
+}
+
+/// Chooses the form of a page whose objects are of this kind: without asking for an object by `as`, `g` and
+/// `v` there is text only.
+///
+/// # Errors
+/// 406.
+pub fn negotiate_page(accept: Option<&str>, kind: &str) -> Result<Page, Status> {
+    let header = accept.unwrap_or("");
+    if header.trim().is_empty() {
+        return Ok(Page::Text);
+    }
+    for clause in clauses(header) {
+        let get = |key: &str| clause.params.iter().rev().find(|(k, _)| *k == key).map(|(_, v)| *v);
+        let asked = (get("as"), get("g"), get("v"));
+        if asked == (None, None, None) {
+            if matches!((clause.ty, clause.subtype), ("*", "*") | ("text", "*" | "plain")) {
+                return Ok(Page::Text);
+            }
+            continue;
+        }
+        let version = match asked {
+            (Some(k), Some("config.k8s.io"), Some("v1beta1")) if k == kind => "v1beta1",
+            (Some(k), Some("config.k8s.io"), Some("v1alpha1")) if k == kind => "v1alpha1",
+            _ => continue,
+        };
+        let encoding = match (clause.ty, clause.subtype) {
+            ("*" | "application", "*") | ("application", "json") => Encoding::Json,
+            ("application", "yaml") => Encoding::Yaml,
+            _ => continue,
+        };
+        let pretty = get("pretty") == Some("1");
+        return Ok(Page::Object { accepted: Accepted { encoding, pretty, ..Accepted::JSON }, version });
+    }
+    let message =
+        "only the following media types are accepted: application/json, application/yaml, text/plain";
+    Err(Status { message: message.to_owned(), ..not_acceptable(&[], false) })
 }
 
 fn accept_params(clause: &Clause<'_>, encoding: Encoding, allows: Allows) -> Option<Accepted> {
@@ -181,6 +235,10 @@ fn accept_params(clause: &Clause<'_>, encoding: Encoding, allows: Allows) -> Opt
             "pretty" => out.pretty = v == "1",
             _ => {}
         }
+    }
+    if allows == Allows::Discovery {
+        let wanted = Some(("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2"));
+        return (convert == wanted).then_some(out);
     }
     if let Some(target) = convert {
         if allows == Allows::Plain {

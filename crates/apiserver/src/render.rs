@@ -6,7 +6,7 @@ use crate::cache::{Entry, EventKind, Form};
 use crate::call::Call;
 use crate::codec;
 use crate::negotiate::{Accepted, Convert, Encoding};
-use crate::reply::{Reply, indent, write_kind_first};
+use crate::reply::{Reply, indent};
 use crate::resource::{Hub, Served};
 use crate::table::{self, Include};
 use bytes::Bytes;
@@ -210,7 +210,42 @@ impl Render {
                 .ok_or_else(|| Status::internal_error("object does not implement the protobuf marshalling interface and cannot be encoded to a protobuf message"))?;
             return Ok(Reply::bytes(code, Encoding::Protobuf.media_type(), body));
         }
-        Ok(Reply::tree(code, self.accepted, object))
+        Ok(Reply::json(code, self.accepted, self.converted_json(object)))
+    }
+
+    /// A Table or metadata as Go prints them.
+    fn converted_json(&self, object: &Value) -> Vec<u8> {
+        if object.at("kind").str() != "Table" {
+            return codec::meta_json(object);
+        }
+        let mut out = b"{\"kind\":\"Table\",\"apiVersion\":".to_vec();
+        json::write(object.at("apiVersion"), &mut out);
+        out.extend_from_slice(b",\"metadata\":");
+        codec::write_meta_json("ListMeta", object.at("metadata"), &mut out);
+        out.extend_from_slice(b",\"columnDefinitions\":");
+        write_list(object.at("columnDefinitions"), &mut out, |column, out| {
+            codec::write_meta_json("TableColumnDefinition", column, out);
+        });
+        out.extend_from_slice(b",\"rows\":");
+        write_list(object.at("rows"), &mut out, |row, out| {
+            out.extend_from_slice(b"{\"cells\":");
+            json::write(row.at("cells"), out);
+            if let Some(conditions) = row.get("conditions") {
+                out.extend_from_slice(b",\"conditions\":");
+                write_list(conditions, out, |condition, out| {
+                    codec::write_meta_json("TableRowCondition", condition, out);
+                });
+            }
+            out.extend_from_slice(b",\"object\":");
+            match (row.at("object"), self.include) {
+                (Value::Null, _) => out.extend_from_slice(b"null"),
+                (whole, Include::Object) => out.extend(self.served.codec.to_json(whole)),
+                (partial, _) => out.extend(codec::meta_json(partial)),
+            }
+            out.push(b'}');
+        });
+        out.push(b'}');
+        out
     }
 
     fn list_json(&self, entries: Vec<Arc<Entry>>, meta: &Value) -> Reply {
@@ -237,7 +272,7 @@ impl Render {
             head.extend_from_slice(b",\"apiVersion\":");
             json::write_str(&row.api_version(), &mut head);
             head.extend_from_slice(b",\"metadata\":");
-            json::write(meta, &mut head);
+            codec::write_meta_json("ListMeta", meta, &mut head);
             head.extend_from_slice(b",\"items\":[");
             tail.extend_from_slice(b"]}\n");
         }
@@ -339,9 +374,7 @@ impl Render {
                 codec::watch_frame(kind, &codec::envelope(&row.api_version(), &row.kind, &raw), out);
             }
             (_, Some(object)) => {
-                let mut bytes = Vec::new();
-                write_kind_first(&object, &mut bytes);
-                frame(kind, &bytes, out);
+                frame(kind, &self.converted_json(&object), out);
             }
             (_, None) => frame(kind, &self.served.codec.to_json(tree), out),
         }
@@ -352,9 +385,7 @@ impl Render {
         if self.accepted.encoding == Encoding::Protobuf {
             return codec::watch_frame("ERROR", &codec::status_protobuf(status), out);
         }
-        let mut bytes = Vec::new();
-        write_kind_first(&status.to_value(), &mut bytes);
-        frame("ERROR", &bytes, out);
+        frame("ERROR", &codec::status_json(status), out);
     }
 
     /// Whether answers are indented; watches never are.
@@ -402,6 +433,19 @@ impl Iterator for JsonPieces {
     }
 }
 
+/// Writes a list, or `null` where there is none.
+fn write_list(list: &Value, out: &mut Vec<u8>, item: impl Fn(&Value, &mut Vec<u8>)) {
+    let Some(items) = list.as_array() else { return out.extend_from_slice(b"null") };
+    out.push(b'[');
+    for (i, value) in items.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        item(value, out);
+    }
+    out.push(b']');
+}
+
 /// 406: the transformation does not fit the answer.
 fn not_acceptable(message: &str) -> Status {
     Status { message: message.into(), ..Status::not_acceptable(&[]) }
@@ -437,7 +481,7 @@ pub fn partial_reply(code: u16, accepted: Accepted, object: &Value, beta: bool) 
     let object = partial(object, beta);
     match codec::meta_protobuf(&object).filter(|_| accepted.encoding == Encoding::Protobuf) {
         Some(body) => Reply::bytes(code, Encoding::Protobuf.media_type(), body),
-        None => Reply::tree(code, accepted, &object),
+        None => Reply::json(code, accepted, codec::meta_json(&object)),
     }
 }
 

@@ -5,7 +5,7 @@ use crate::negotiate::{Accepted, Allows, Encoding, negotiate};
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use meta::status::Status;
-use value::{Str, Value, json, yaml};
+use value::{Str, json, yaml};
 
 /// An answer before it is turned into an HTTP response.
 pub struct Reply {
@@ -35,13 +35,6 @@ impl Reply {
         Self::text(404, "404 page not found\n")
     }
 
-    /// A tree of a kind without Go field order of its own (Status, Table, discovery), `kind` first.
-    pub fn tree(code: u16, accepted: Accepted, object: &Value) -> Self {
-        let mut out = Vec::new();
-        write_kind_first(object, &mut out);
-        Self::json(code, accepted, out)
-    }
-
     /// JSON bytes in the negotiated encoding. (Protobuf callers encode themselves.)
     pub fn json(code: u16, accepted: Accepted, mut body: Vec<u8>) -> Self {
         match accepted.encoding {
@@ -65,14 +58,21 @@ impl Reply {
 
     /// An error in the form that the client accepts, else in JSON.
     pub fn error(status: &Status, accept: Option<&str>, pretty: bool) -> Self {
-        let mut accepted = negotiate(accept, Allows::Plain, &Encoding::ALL).unwrap_or(Accepted::JSON);
-        accepted.pretty |= pretty;
         let code = u16::try_from(status.code).ok().filter(|c| *c >= 100).unwrap_or(500);
-        let mut reply = if accepted.encoding == Encoding::Protobuf {
-            let body = crate::codec::status_protobuf(status);
-            Self::bytes(code, Encoding::Protobuf.media_type(), body)
-        } else {
-            Self::json(code, accepted, crate::codec::status_json(status))
+        let mut reply = match negotiate(accept, Allows::Plain, &Encoding::ALL) {
+            // What upstream writes past all encoders: indented, without a newline.
+            None => {
+                let body = indent(&crate::codec::status_json(status));
+                Self::bytes(code, Encoding::Json.media_type(), body)
+            }
+            Some(Accepted { encoding: Encoding::Protobuf, .. }) => {
+                let body = crate::codec::status_protobuf(status);
+                Self::bytes(code, Encoding::Protobuf.media_type(), body)
+            }
+            Some(accepted) => {
+                let accepted = Accepted { pretty: accepted.pretty | pretty, ..accepted };
+                Self::json(code, accepted, crate::codec::status_json(status))
+            }
         };
         if let Some(seconds) = status.retry_after_seconds() {
             reply.headers.push((header::RETRY_AFTER, HeaderValue::from(seconds)));
@@ -119,24 +119,6 @@ fn warning(text: &str) -> String {
     }
     out.push('"');
     out
-}
-
-/// Writes an object with `kind`, `apiVersion` and `metadata` first, the rest by key.
-pub fn write_kind_first(object: &Value, out: &mut Vec<u8>) {
-    const FIRST: [&str; 3] = ["kind", "apiVersion", "metadata"];
-    let Some(map) = object.as_object() else { return json::write(object, out) };
-    out.push(b'{');
-    let first = FIRST.iter().filter_map(|k| map.get(k).map(|v| (*k, v)));
-    let rest = map.iter().map(|(k, v)| (k.as_str(), v)).filter(|(k, _)| !FIRST.contains(k));
-    for (i, (key, value)) in first.chain(rest).enumerate() {
-        if i > 0 {
-            out.push(b',');
-        }
-        json::write_str(key, out);
-        out.push(b':');
-        json::write(value, out);
-    }
-    out.push(b'}');
 }
 
 /// Indents compact JSON by two spaces a level, in the order it is in.

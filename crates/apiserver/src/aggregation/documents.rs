@@ -3,7 +3,7 @@
 //! Upstream: `kube-aggregator/pkg/apiserver/handler_{apis,discovery}.go`,
 //! `pkg/controllers/openapiv3/aggregator`.
 
-use super::{Remote, local};
+use super::{Place, Remote};
 use crate::api::Api;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -176,7 +176,7 @@ fn converted(list: &Value, group: &str, version: &str) -> Value {
     document
 }
 
-/// The remotes, as documents need them: newest versions first.
+/// The remotes, as documents need them.
 pub(crate) struct Merged(Vec<Arc<Remote>>);
 
 impl Merged {
@@ -186,44 +186,21 @@ impl Merged {
         if remotes.is_empty() {
             return None;
         }
-        let mut remotes: Vec<Arc<Remote>> = remotes.iter().cloned().collect();
-        remotes.sort_by(|a, b| (b.version_priority, &a.name).cmp(&(a.version_priority, &b.name)));
-        Some(Self(remotes))
-    }
-
-    /// The others' groups and their priorities.
-    fn groups(&self) -> Vec<(Str, i64)> {
-        let mut groups: Vec<(Str, i64)> = Vec::new();
-        for remote in self.0.iter().filter(|r| !r.group.is_empty()) {
-            match groups.iter_mut().find(|(group, _)| *group == remote.group) {
-                Some((_, priority)) => *priority = (*priority).max(remote.group_priority),
-                None => groups.push((remote.group.clone(), remote.group_priority)),
-            }
-        }
-        groups
+        Some(Self(remotes.to_vec()))
     }
 
     fn versions(&self, group: &str) -> impl Iterator<Item = &Arc<Remote>> {
         self.0.iter().filter(move |r| r.group == group)
     }
 
-    /// Whether any version of the group is another server's.
-    pub(crate) fn has_group(&self, group: &str) -> bool {
-        self.versions(group).next().is_some()
-    }
-
-    /// Our own groups and the others', by priority, then by name.
-    pub(crate) fn order(&self, own: &[Str]) -> Vec<Str> {
-        place(own, self.groups())
-    }
-
-    /// Adds the versions of a group that are not ours.
-    pub(crate) fn add_versions(&self, group: &str, own: &mut Vec<Str>) {
-        for remote in self.versions(group) {
-            if !own.contains(&remote.version) {
-                own.push(remote.version.clone());
-            }
-        }
+    /// The others' versions and their priorities.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place> {
+        self.0.iter().map(|remote| Place {
+            group: remote.group.clone(),
+            version: remote.version.clone(),
+            group_priority: remote.group_priority,
+            version_priority: remote.version_priority,
+        })
     }
 
     /// A version of the aggregated document; `None` if it is ours.
@@ -285,20 +262,6 @@ impl Merged {
     }
 }
 
-/// Puts groups among our own, which keep their order.
-fn place(own: &[Str], others: Vec<(Str, i64)>) -> Vec<Str> {
-    let mut all: Vec<(i64, Str)> =
-        own.iter().map(|group| (-local::group_priority(group), group.clone())).collect();
-    for (group, priority) in others {
-        if !own.contains(&group) {
-            let key = (-priority, group);
-            let at = all.iter().position(|other| *other > key).unwrap_or(all.len());
-            all.insert(at, key);
-        }
-    }
-    all.into_iter().map(|(_, group)| group).collect()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -336,28 +299,5 @@ mod tests {
         Parts(vec![Arc::new(Documents { v2: part, ..Documents::default() })]).merge(&mut ours);
         assert_eq!(ours.at("definitions").at("A").at("ours").int(), 1);
         assert_eq!((ours.at("paths").entries().count(), ours.at("parameters").entries().count()), (2, 1));
-    }
-
-    #[test]
-    fn groups_stand_by_priority() {
-        let own = ["apiregistration.k8s.io", "apps", "policy", "b.example"].map(Str::from);
-        let others = vec![
-            (Str::from("metrics.k8s.io"), 100),
-            (Str::from("early.example"), 17_500),
-            (Str::from("a.example"), 1_000),
-            (Str::from("apps"), 1),
-        ];
-        assert_eq!(
-            place(&own, others),
-            [
-                "apiregistration.k8s.io",
-                "apps",
-                "early.example",
-                "policy",
-                "a.example",
-                "b.example",
-                "metrics.k8s.io"
-            ]
-        );
     }
 }

@@ -61,12 +61,16 @@ const PRIORITIES: [(&str, &str, i64, i64); 38] = [
     ("storagemigration.k8s.io", "v1beta1", 15_800, 9),
 ];
 
-/// The priority of a group, for its place in discovery.
-pub(super) fn group_priority(group: &str) -> i64 {
-    if group == GROUP {
-        return OWN_PRIORITY;
+/// How early what this server serves comes in discovery: among groups, and among the group's versions.
+pub(crate) fn priorities(group: &str, version: &str, custom: bool) -> Option<(i64, i64)> {
+    if custom {
+        return Some(CUSTOM);
     }
-    PRIORITIES.iter().find(|(g, ..)| *g == group).map_or(CUSTOM.0, |(_, _, priority, _)| *priority)
+    if group == GROUP {
+        return Some((OWN_PRIORITY, 0));
+    }
+    let known = PRIORITIES.iter().find(|(g, v, ..)| *g == group && *v == version);
+    known.map(|(_, _, group, version)| (*group, *version))
 }
 
 /// What is to be done about an APIService.
@@ -123,12 +127,7 @@ fn differs(there: &Value, wanted: &Value) -> bool {
 }
 
 fn wanted(group: &str, version: &str, custom: bool) -> Option<Value> {
-    let (group_priority, version_priority) = if custom {
-        CUSTOM
-    } else {
-        let known = PRIORITIES.iter().find(|(g, v, ..)| *g == group && *v == version);
-        known.map(|(_, _, group, version)| (*group, *version))?
-    };
+    let (group_priority, version_priority) = priorities(group, version, custom)?;
     let mut labels = Value::object();
     labels.set(AUTOMANAGED, if custom { ALWAYS } else { ON_START });
     let mut metadata = Value::object();

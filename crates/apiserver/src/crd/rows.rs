@@ -157,7 +157,7 @@ fn deprecation(definition: &Value, version: &Value) -> Option<Str> {
 
 /// Versions as `CompareKubeAwareVersionStrings`: `v2` above `v1` above `v1beta1` above `v1alpha1`, these above
 /// all other names.
-fn compare_versions(a: &str, b: &str) -> Ordering {
+pub(crate) fn compare_versions(a: &str, b: &str) -> Ordering {
     match (parse_version(a), parse_version(b)) {
         (Some(a), Some(b)) => a.cmp(&b),
         (Some(_), None) => Ordering::Greater,

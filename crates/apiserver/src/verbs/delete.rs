@@ -73,9 +73,7 @@ pub(crate) fn options(call: &Call, body: &Bytes) -> Result<DeleteOptions, Status
 fn audit_json(mut tree: Value) -> Vec<u8> {
     tree.set("kind", "DeleteOptions");
     tree.set("apiVersion", "meta.k8s.io/v1");
-    let mut out = Vec::new();
-    crate::reply::write_kind_first(&tree, &mut out);
-    out
+    crate::codec::meta_json(&tree)
 }
 
 /// Checks options that are a tree already.

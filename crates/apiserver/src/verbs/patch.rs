@@ -4,7 +4,7 @@
 
 use crate::call::Call;
 use crate::codec::Via;
-use crate::managed;
+use crate::managed::{self, Outcome};
 use crate::negotiate::{route_consumes, unsupported_media_type};
 use crate::reply::Reply;
 use crate::resource::{Hub, Target};
@@ -190,12 +190,20 @@ impl Patch {
     ) -> Result<Given, Status> {
         let served = &target.served;
         if let Change::Apply { config, duplicate } = &self.change {
-            let mut object = managed::apply(call, target, live, config, options)?;
-            served.codec.check_applied(config, &mut object)?;
-            check_config(call, duplicate.as_deref(), options)?;
-            let live = live.unwrap_or(&Value::Null);
-            let decoded = served.codec.decode_patched(&served.row, live, object, Via::Applied, &[], false)?;
-            let mut given = write::accept_decoded(call, &served.row, decoded, FieldValidation::Ignore)?;
+            let mut given = match managed::apply(call, target, live, config, options)? {
+                Outcome::Unchanged(object) => {
+                    check_config(call, duplicate.as_deref(), options)?;
+                    Given { object, has_unshown: false, labels_of_template: false }
+                }
+                Outcome::Changed(mut object) => {
+                    served.codec.check_applied(config, &mut object)?;
+                    check_config(call, duplicate.as_deref(), options)?;
+                    let live = live.unwrap_or(&Value::Null);
+                    let decoded =
+                        served.codec.decode_patched(&served.row, live, object, Via::Applied, &[], false)?;
+                    write::accept_decoded(call, &served.row, decoded, FieldValidation::Ignore)?
+                }
+            };
             self.place(call, target, &mut given.object)?;
             return Ok(given);
         }

@@ -7,7 +7,7 @@ use crate::admission::{Attributes, Operation};
 use crate::cache::Entry;
 use crate::call::Call;
 use crate::reply::Reply;
-use crate::resource::{Hub, Target};
+use crate::resource::{Hub, Served, Target};
 use crate::verbs::{create, delete, get};
 use crate::write::{self, Committed, Given, OptionsKind, WriteOptions, Written};
 use crate::{managed, special};
@@ -256,6 +256,26 @@ async fn change_once(
     }
 }
 
+/// The generation of a custom object counts what changes in the version of the request: what the stored version
+/// adds by defaults of its own, and the other does not know, is no change there.
+fn recount_generation(served: &Served, new: &mut Value, old: &Value) -> Result<(), Status> {
+    let before = old.at("metadata").at("generation");
+    let counted = new.at("metadata").at("generation") != before;
+    if !counted || served.codec.custom().is_none() || served.is_hub() {
+        return Ok(());
+    }
+    let in_version = |object: &Value| {
+        let mut object = object.clone();
+        served.try_from_hub(&mut object).map(|()| object)
+    };
+    if !served.row.is_new_generation(&in_version(new)?, &in_version(old)?)
+        && let Some(metadata) = new.object_at("metadata")
+    {
+        metadata.set("generation", before.clone());
+    }
+    Ok(())
+}
+
 /// Takes over what an update cannot change, and checks everything: upstream's `BeforeUpdate`.
 fn begin_update(
     call: &Call,
@@ -278,6 +298,7 @@ fn begin_update(
     } else {
         row.prepare_subresource(context, new, old);
     }
+    recount_generation(&target.served, new, old)?;
     if let Some(metadata) = new.object_at("metadata") {
         if metadata.at("uid").str().is_empty() {
             metadata.set("uid", old_meta.at("uid").clone());

@@ -43,7 +43,8 @@ impl Generation {
         }
     }
 
-    fn changed(&self, new: &Value, old: &Value) -> bool {
+    /// Whether the change counts.
+    pub(super) fn changed(&self, new: &Value, old: &Value) -> bool {
         match self {
             Self::None => false,
             Self::Fields(paths) | Self::FieldsUnstarted(paths) => {

@@ -281,7 +281,12 @@ impl Row {
         self.generation.update(new, old);
     }
 
-    /// The same for the subresource that `context` names.
+    /// Whether what an update changes counts as a new generation.
+    pub fn is_new_generation(&self, new: &Value, old: &Value) -> bool {
+        self.generation.changed(new, old)
+    }
+
+    /// Prepares an update of the subresource that `context` names.
     pub fn prepare_subresource(&self, context: &Context, new: &mut Value, old: &Value) {
         (self.hooks.prepare_subresource)(context, new, old);
         if self.subresource(&context.subresource).is_some_and(|s| s.counts_generation) {
