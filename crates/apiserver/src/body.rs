@@ -1,15 +1,80 @@
-//! Response bodies: bytes, chunks, or a stream that is polled.
+//! Bodies: of requests as their connection brings them, of answers as bytes, chunks or a stream that is polled.
 
 use bytes::Bytes;
+use h2::RecvStream;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+
+/// The body of a request, before it is read.
+#[derive(Debug)]
+pub enum RequestBody {
+    /// From an HTTP/1 connection.
+    Http1(Incoming),
+    /// From a stream of an HTTP/2 connection.
+    Http2 {
+        /// What brings it.
+        stream: RecvStream,
+        /// How many bytes are still to come, if the headers said how many there are.
+        remaining: Option<u64>,
+    },
+    /// From this process; empty once it is read.
+    Bytes(Bytes),
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match self.get_mut() {
+            Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Http2 { stream, remaining } => {
+                let data = match ready!(stream.poll_data(cx)) {
+                    Some(Ok(data)) => data,
+                    // The client needs no more of the answer than it has: RFC 9113 section 8.1.
+                    Some(Err(error)) if error.reason() == Some(h2::Reason::NO_ERROR) => {
+                        return Poll::Ready(None);
+                    }
+                    Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                    None => return Poll::Ready(None),
+                };
+                // There is always as much to give back as was taken.
+                let _ = stream.flow_control().release_capacity(data.len());
+                *remaining = remaining.map(|bytes| bytes.saturating_sub(data.len() as u64));
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+            Self::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Bytes(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2 { stream, .. } => stream.is_end_stream(),
+            Self::Bytes(bytes) => bytes.is_empty(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2 { stream, .. } if stream.is_end_stream() => SizeHint::with_exact(0),
+            Self::Http2 { remaining, .. } => remaining.map(SizeHint::with_exact).unwrap_or_default(),
+            Self::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
+        }
+    }
+}
 
 /// A source of bytes that come over time (a watch, a log).
 pub trait ByteStream: Send {

@@ -4,7 +4,7 @@
 //! Upstream: `DefaultBuildHandlerChain` in `k8s.io/apiserver/pkg/server/config.go`.
 
 use crate::api::Api;
-use crate::body::ResponseBody;
+use crate::body::{RequestBody, ResponseBody};
 use crate::call::Call;
 use crate::listen::{Answer, Connection, Handler};
 use crate::metrics::Observation;
@@ -17,7 +17,6 @@ use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use http::{Method, Request, Response, header};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use meta::status::Status;
 use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
@@ -39,15 +38,6 @@ pub enum Origin {
     Process(Arc<UserInfo>),
 }
 
-/// A body before it is read.
-#[derive(Debug)]
-pub enum Body {
-    /// From a connection.
-    Wire(Incoming),
-    /// From this process.
-    Bytes(Bytes),
-}
-
 impl Api {
     /// Answers a request of this process: the same door, without a connection.
     pub async fn call(
@@ -55,16 +45,13 @@ impl Api {
         user: Arc<UserInfo>,
         request: Request<Bytes>,
     ) -> Response<ResponseBody> {
-        let (parts, body) = request.into_parts();
-        answer(self.clone(), Origin::Process(user), Request::from_parts(parts, Body::Bytes(body))).await
+        answer(self.clone(), Origin::Process(user), request.map(RequestBody::Bytes)).await
     }
 }
 
 impl Handler for Api {
-    fn handle(self: Arc<Self>, connection: Arc<Connection>, request: Request<Incoming>) -> Answer {
+    fn handle(self: Arc<Self>, connection: Arc<Connection>, request: Request<RequestBody>) -> Answer {
         Box::pin(async move {
-            let (parts, body) = request.into_parts();
-            let request = Request::from_parts(parts, Body::Wire(body));
             let fenced =
                 AssertUnwindSafe(answer(self, Origin::Wire(connection), request)).catch_unwind().await;
             fenced.unwrap_or_else(|_| {
@@ -78,7 +65,7 @@ impl Handler for Api {
     }
 }
 
-async fn answer(api: Arc<Api>, origin: Origin, mut request: Request<Body>) -> Response<ResponseBody> {
+async fn answer(api: Arc<Api>, origin: Origin, mut request: Request<RequestBody>) -> Response<ResponseBody> {
     let upgrade = hyper::upgrade::on(&mut request);
     let (parts, body) = request.into_parts();
     let path = percent_decode_str(parts.uri.path()).decode_utf8_lossy().into_owned();
@@ -131,7 +118,7 @@ async fn answer(api: Arc<Api>, origin: Origin, mut request: Request<Body>) -> Re
 }
 
 /// A request's way from its headers to its answer.
-async fn pass(call: &mut Call, body: Body) -> Result<Reply, Status> {
+async fn pass(call: &mut Call, body: RequestBody) -> Result<Reply, Status> {
     let timeout = timeout(call)?;
     let authenticated = access::authenticate(call);
     if let Some(audit) = &call.api.audit {
@@ -193,11 +180,10 @@ fn timeout(call: &Call) -> Result<Duration, Status> {
 }
 
 /// Reads a body up to the limit.
-pub(crate) async fn read_body(call: &Call, body: Body) -> Result<Bytes, Status> {
-    let mut body = match body {
-        Body::Wire(body) => body,
-        Body::Bytes(bytes) => return Ok(bytes),
-    };
+pub(crate) async fn read_body(call: &Call, mut body: RequestBody) -> Result<Bytes, Status> {
+    if let RequestBody::Bytes(bytes) = body {
+        return Ok(bytes);
+    }
     let too_large = || Status::request_entity_too_large(format!("limit is {BODY_BYTES_MAX}"));
     let announced = call.header(header::CONTENT_LENGTH).and_then(|l| l.parse::<u64>().ok());
     if announced.is_some_and(|l| l > BODY_BYTES_MAX as u64) {

@@ -5,9 +5,9 @@ mod pages;
 mod version;
 
 use crate::aggregation::Merged;
+use crate::body::RequestBody;
 use crate::call::Call;
 use crate::discovery;
-use crate::door::Body;
 use crate::flowcontrol;
 use crate::health;
 use crate::metrics;
@@ -20,7 +20,7 @@ use meta::status::Status;
 use value::{Value, json};
 
 /// Answers a request for a path.
-pub(crate) async fn answer(call: &Call, _body: Body) -> Result<Reply, Status> {
+pub(crate) async fn answer(call: &Call, _body: RequestBody) -> Result<Reply, Status> {
     if let Some(reply) = discovery::answer(call) {
         return reply;
     }

@@ -1,17 +1,19 @@
 //! Connections: TLS, HTTP/1.1 and HTTP/2, and the fence around a request.
 
+mod http2;
 mod turn;
 mod wire;
 
 pub(crate) use turn::apart;
 
-use crate::body::ResponseBody;
+use crate::body::{RequestBody, ResponseBody};
 use crate::seldom::Seldom;
+use http2::Http2;
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use rustix::net::sockopt;
 use std::convert::Infallible;
 use std::future::Future;
@@ -22,14 +24,14 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
-use turn::{Answering, Turns, Works};
+use turn::{Answering, BoxError, Turns};
 pub use wire::Outflow;
 use wire::{RECORD_BYTES, Wire};
 
 /// How many connections are open at once; further ones wait in the listen queue. A node holds two, a
 /// controller one: enough for 5,000 nodes.
 const CONNECTIONS_MAX: usize = 20_000;
-/// How long a client may take for its TLS handshake, as upstream.
+/// How long a client may take for its TLS handshake, and after that for HTTP/2's preface, as upstream.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take to send a request's headers, as upstream's `ReadHeaderTimeout`.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(32);
@@ -41,8 +43,8 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_PROBES: u32 = 3;
 /// Requests at once on one HTTP/2 connection: client-go multiplexes all its watches on one. Upstream: 100.
 const STREAMS_MAX: u32 = 250;
-/// What a response may queue inside the HTTP/2 layer before the handler is asked to wait: bounds what a
-/// watcher that never reads can hold.
+/// What a response may queue inside the HTTP/2 layer before its body is asked for no more: bounds what a watcher that
+/// never reads can hold.
 const STREAM_SEND_BUFFER_BYTES: usize = 16 << 10;
 /// The largest header block. Go's default is 1 MiB; no client of Kubernetes comes near this.
 const HEADER_BYTES_MAX: u32 = 64 << 10;
@@ -64,7 +66,7 @@ pub type Answer = Pin<Box<dyn Future<Output = Response<ResponseBody>> + Send>>;
 /// What answers requests.
 pub trait Handler: Send + Sync + 'static {
     /// Answers one request. Must not panic: the other requests of the connection would end with it.
-    fn handle(self: Arc<Self>, connection: Arc<Connection>, request: Request<Incoming>) -> Answer;
+    fn handle(self: Arc<Self>, connection: Arc<Connection>, request: Request<RequestBody>) -> Answer;
 }
 
 /// Accepts connections until `shutdown` completes, then lets the open requests of each connection finish.
@@ -125,7 +127,7 @@ async fn connection(
     remote: SocketAddr,
     acceptor: TlsAcceptor,
     handler: Arc<dyn Handler>,
-    mut shutdown: tokio::sync::watch::Receiver<bool>,
+    shutdown: tokio::sync::watch::Receiver<bool>,
 ) {
     if stream.set_nodelay(true).is_err() {
         return;
@@ -140,35 +142,60 @@ async fn connection(
     tls.get_mut().1.set_buffer_limit(Some(RECORD_BYTES));
     let peer = tls.get_ref().1.peer_certificates().and_then(auth::Peer::new);
     let outflow = Arc::<Outflow>::default();
+    let speaks_http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
     let wire = Wire::new(tls, outflow.clone());
-    let connection = Arc::new(Connection { remote, peer, outflow });
-    let service = service_fn(move |request| {
-        let answer = Answering::Here(handler.clone().handle(connection.clone(), request));
+    let about = Arc::new(Connection { remote, peer, outflow });
+    let result = if speaks_http2 {
+        http2(wire, handler, about, shutdown).await
+    } else {
+        http1(wire, handler, about, shutdown).await
+    };
+    if let Err(error) = result {
+        tracing::debug!(%remote, %error, "connection ended");
+    }
+}
+
+async fn http1(
+    wire: Wire,
+    handler: Arc<dyn Handler>,
+    about: Arc<Connection>,
+    mut shutdown: tokio::sync::watch::Receiver<bool>,
+) -> Result<(), BoxError> {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let request = request.map(RequestBody::Http1);
+        let answer = Answering::Here(handler.clone().handle(about.clone(), request));
         async move { Ok::<_, Infallible>(answer.await) }
     });
-    let works = Works::default();
-    let mut builder = auto::Builder::new(works.clone());
-    builder
-        .http1()
+    let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         // Of headers read, and of an answer that the client does not take.
-        .max_buf_size(HEADER_BYTES_MAX as usize);
-    builder
-        .http2()
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_send_buf_size(STREAM_SEND_BUFFER_BYTES)
-        .max_header_list_size(HEADER_BYTES_MAX);
-    let serving = builder.serve_connection_with_upgrades(TokioIo::new(wire.clone()), service);
-    let mut turns = Turns::new(serving, works, wire);
-    let result = tokio::select! {
+        .max_buf_size(HEADER_BYTES_MAX as usize)
+        .serve_connection(TokioIo::new(wire.clone()), service)
+        .with_upgrades();
+    let mut turns = Turns::new(serving, wire);
+    tokio::select! {
         result = &mut turns => result,
         () = Seldom::new(stopped(&mut shutdown)) => {
             turns.serving().graceful_shutdown();
             turns.await
         }
-    };
-    if let Err(error) = result {
-        tracing::debug!(%remote, %error, "connection ended");
+    }
+}
+
+async fn http2(
+    wire: Wire,
+    handler: Arc<dyn Handler>,
+    about: Arc<Connection>,
+    mut shutdown: tokio::sync::watch::Receiver<bool>,
+) -> Result<(), BoxError> {
+    let preface = Box::pin(tokio::time::timeout(HANDSHAKE_TIMEOUT, Http2::new(wire.clone(), handler, about)));
+    let mut turns = Turns::new(preface.await??, wire);
+    tokio::select! {
+        result = &mut turns => result,
+        () = Seldom::new(stopped(&mut shutdown)) => {
+            turns.serving().graceful_shutdown();
+            turns.await
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! From a resource request to its verb.
 
+use crate::body::RequestBody;
 use crate::call::Call;
-use crate::door::{Body, read_body};
+use crate::door::read_body;
 use crate::negotiate::route_accepts;
 use crate::reply::Reply;
 use crate::request::RequestInfo;
@@ -57,7 +58,7 @@ pub(crate) fn target(call: &Call) -> Result<Option<Target>, Status> {
 }
 
 /// Answers a resource request.
-pub(crate) async fn answer(call: &Call, body: Body) -> Result<Reply, Status> {
+pub(crate) async fn answer(call: &Call, body: RequestBody) -> Result<Reply, Status> {
     let Some(target) = target(call)? else {
         return Ok(Reply::no_such_path());
     };
@@ -75,7 +76,7 @@ fn hub(target: &Target) -> Option<&Arc<Hub>> {
     target.served.hub.as_ref()
 }
 
-async fn main_resource(call: &Call, target: &Target, body: Body) -> Result<Reply, Status> {
+async fn main_resource(call: &Call, target: &Target, body: RequestBody) -> Result<Reply, Status> {
     let row = &target.served.row;
     let named = !call.info.name_in_path().is_empty();
     if hub(target).is_none() && row.namespaced && call.info.namespace.is_empty() {
@@ -149,7 +150,7 @@ fn unnamed_change(call: &Call) -> Status {
     wrong.err().unwrap_or_else(|| Status::bad_request("name must be provided"))
 }
 
-async fn subresource(call: &Call, target: &Target, body: Body) -> Result<Reply, Status> {
+async fn subresource(call: &Call, target: &Target, body: RequestBody) -> Result<Reply, Status> {
     let Some(sub) = &target.sub else { return Err(not_found()) };
     let custom = target.served.codec.custom().is_some();
     let verb = match call.method {

@@ -14,9 +14,9 @@ mod scale;
 mod services;
 mod token;
 
+use crate::body::RequestBody;
 use crate::call::Call;
 use crate::codec::Codec;
-use crate::door::Body;
 use crate::negotiate::{Encoding, body_encoding};
 use crate::reply::Reply;
 use crate::resource::{Hub, Target};
@@ -125,7 +125,7 @@ pub(crate) async fn virtual_kind(
     call: &Call,
     target: &Target,
     verb: &str,
-    body: Body,
+    body: RequestBody,
 ) -> Result<Reply, Status> {
     let row = &target.served.row;
     if !call.info.name_in_path().is_empty() && !row.has_verb("get") {
@@ -150,7 +150,7 @@ pub(crate) async fn subresource(
     call: &Call,
     target: &Target,
     verb: &str,
-    body: Body,
+    body: RequestBody,
 ) -> Result<Reply, Status> {
     let row = &target.served.row;
     let (Some(sub), Some(hub)) = (&target.sub, &target.served.hub) else {

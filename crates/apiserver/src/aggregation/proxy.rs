@@ -4,15 +4,15 @@
 
 use super::{Remote, Service};
 use crate::api::Api;
+use crate::body::RequestBody;
 use crate::call::Call;
-use crate::door::Body;
 use crate::reply::Reply;
 use crate::special::connect::{add_forwarded_for, remote_reply, remove_hop_by_hop, upgrade_reply};
 use crate::webhook::service_address;
 use auth::UserInfo;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
-use http_body_util::{BodyExt, Either, Empty, Full, Limited};
+use http_body_util::{BodyExt, Empty, Limited};
 use meta::status::Status;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::sync::Arc;
@@ -70,7 +70,7 @@ fn unavailable() -> Reply {
 ///
 /// # Errors
 /// What an upgrade that fails says.
-pub(crate) async fn answer(call: &Call, remote: &Remote, body: Body) -> Result<Reply, Status> {
+pub(crate) async fn answer(call: &Call, remote: &Remote, body: RequestBody) -> Result<Reply, Status> {
     if !remote.is_available() {
         return Ok(unavailable());
     }
@@ -86,10 +86,6 @@ pub(crate) async fn answer(call: &Call, remote: &Remote, body: Body) -> Result<R
         let outcome = upgrade::pass(&call.api.streams, call.upgrade.clone(), &backend, request).await;
         return upgrade_reply(call, outcome);
     }
-    let body = match body {
-        Body::Wire(body) => Either::Left(body),
-        Body::Bytes(bytes) => Either::Right(Full::new(bytes)),
-    };
     let mut request = request(call, &remote.service, body)?;
     remove_hop_by_hop(request.headers_mut());
     match backend.send(request).await {

@@ -1,20 +1,15 @@
-//! The task of a connection: what hyper does of it, and the answers to its requests.
+//! The task of a connection: its protocol and the answers to its requests.
 //!
-//! hyper would make a task of each request. An answer that is at hand (most are: reads come from memory)
-//! costs less in the connection's own task, and so does an event that goes to many watches of the connection:
-//! it wakes one task, and all of it is written at once. What takes long leaves by [`apart`].
+//! An answer that is at hand (most are: reads come from memory) costs less in the connection's own task than in one
+//! of its own, and so does an event that goes to many watches of the connection: it wakes one task, and all of it is
+//! written at once. What takes long leaves by [`apart`].
 
 use super::wire::Wire;
 use crate::body::ResponseBody;
-use futures_util::FutureExt;
-use futures_util::stream::{FuturesUnordered, Stream};
 use futures_util::task::AtomicWaker;
 use http::Response;
-use hyper::rt::Executor;
-use parking_lot::Mutex;
 use std::cell::Cell;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,18 +19,8 @@ use tokio::task::JoinHandle;
 /// How often a turn goes round while there is more to do, before other connections have theirs.
 const ROUNDS_MAX: usize = 16;
 
-type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// Where hyper leaves the work of a connection.
-#[derive(Clone, Default)]
-pub(super) struct Works(Arc<Mutex<Vec<Work>>>);
-
-impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Works {
-    fn execute(&self, work: F) {
-        // What panics ends alone, as it would in a task of its own.
-        self.0.lock().push(Box::pin(AssertUnwindSafe(work).catch_unwind().map(drop)));
-    }
-}
+/// Why a connection ended.
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The waker of a connection's parts. What is woken within a turn is done in that turn.
 #[derive(Default)]
@@ -61,47 +46,31 @@ impl Wake for Signal {
 /// A connection in turns.
 pub(super) struct Turns<C> {
     serving: Pin<Box<C>>,
-    works: Works,
-    running: FuturesUnordered<Work>,
     wire: Wire,
     signal: Arc<Signal>,
     waker: Waker,
 }
 
-impl<C, E> Turns<C>
-where
-    C: Future<Output = Result<(), E>>,
-    E: From<std::io::Error>,
-{
-    /// Of what hyper does, which leaves its work in `works` and speaks on `wire`.
-    pub(super) fn new(serving: C, works: Works, wire: Wire) -> Self {
+impl<C> Turns<C> {
+    /// Of what `serving` does, which speaks on `wire`.
+    pub(super) fn new(serving: C, wire: Wire) -> Self {
         let signal = Arc::<Signal>::default();
         let waker = Waker::from(signal.clone());
-        Self { serving: Box::pin(serving), works, running: FuturesUnordered::new(), wire, signal, waker }
+        Self { serving: Box::pin(serving), wire, signal, waker }
     }
 
-    /// hyper's part.
+    /// What is done in the turns.
     pub(super) fn serving(&mut self) -> Pin<&mut C> {
         self.serving.as_mut()
-    }
-
-    fn round(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
-        let served = self.serving.as_mut().poll(cx);
-        if served.is_ready() {
-            return served;
-        }
-        self.running.extend(self.works.0.lock().drain(..));
-        while let Poll::Ready(Some(())) = Pin::new(&mut self.running).poll_next(cx) {}
-        Poll::Pending
     }
 }
 
 impl<C, E> Future for Turns<C>
 where
     C: Future<Output = Result<(), E>>,
-    E: From<std::io::Error>,
+    E: Into<BoxError>,
 {
-    type Output = Result<(), E>;
+    type Output = Result<(), BoxError>;
 
     fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
@@ -113,7 +82,7 @@ where
         let mut result = Poll::Pending;
         for _ in 0..ROUNDS_MAX {
             signal.raised.store(false, Ordering::SeqCst);
-            result = this.round(cx);
+            result = this.serving.as_mut().poll(cx);
             if result.is_ready() || !signal.raised.load(Ordering::SeqCst) {
                 break;
             }
@@ -125,7 +94,7 @@ where
         }
         match (result, sent) {
             (Poll::Pending, Poll::Ready(Err(error))) => Poll::Ready(Err(error.into())),
-            (result, _) => result,
+            (result, _) => result.map_err(Into::into),
         }
     }
 }

@@ -4,8 +4,9 @@
 
 use super::pods;
 use crate::admission::{Attributes, Operation};
+use crate::body::RequestBody;
 use crate::call::Call;
-use crate::door::{Body, read_body};
+use crate::door::read_body;
 use crate::negotiate::Allows;
 use crate::reply::Reply;
 use crate::resource::{Hub, Target};
@@ -25,7 +26,7 @@ pub(super) async fn create(
     call: &Call,
     target: &Target,
     hub: &Arc<Hub>,
-    body: Body,
+    body: RequestBody,
 ) -> Result<Reply, Status> {
     let accepted = call.negotiate_as(Allows::Metadata)?;
     let options = WriteOptions::read(call, OptionsKind::Create)?;

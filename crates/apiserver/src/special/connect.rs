@@ -13,9 +13,9 @@ mod stream;
 
 use crate::access;
 use crate::admission::{Attributes, Operation};
+use crate::body::RequestBody;
 use crate::body::ResponseBody;
 use crate::call::Call;
-use crate::door::Body;
 use crate::reply::Reply;
 use crate::resource::{Hub, Target};
 use http::header::{
@@ -36,7 +36,7 @@ pub(super) async fn answer(
     call: &Call,
     target: &Target,
     hub: &Arc<Hub>,
-    body: Body,
+    body: RequestBody,
 ) -> Result<Reply, Status> {
     let Some(sub) = &target.sub else { return Err(crate::route::not_found()) };
     if sub.name == "log" {

@@ -2,8 +2,9 @@
 //!
 //! Upstream: `pkg/registry/{authentication,authorization}`.
 
+use crate::body::RequestBody;
 use crate::call::Call;
-use crate::door::{Body, read_body};
+use crate::door::read_body;
 use crate::negotiate::{Allows, Convert};
 use crate::reply::Reply;
 use crate::resource::{Served, Target};
@@ -14,7 +15,7 @@ use meta::status::Status;
 use value::Value;
 
 /// Answers `POST` of a review.
-pub(super) async fn create(call: &Call, target: &Target, body: Body) -> Result<Reply, Status> {
+pub(super) async fn create(call: &Call, target: &Target, body: RequestBody) -> Result<Reply, Status> {
     let accepted = call.negotiate_as(Allows::Metadata)?;
     let served = &target.served;
     let options = WriteOptions::read(call, OptionsKind::Create)?;

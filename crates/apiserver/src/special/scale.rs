@@ -2,9 +2,10 @@
 //!
 //! Upstream: `ScaleREST` in `pkg/registry/{apps,core}/*/storage/storage.go`.
 
+use crate::body::RequestBody;
 use crate::call::Call;
 use crate::codec::{Codec, Via};
-use crate::door::{Body, read_body};
+use crate::door::read_body;
 use crate::negotiate::{Accepted, Convert, unsupported_media_type};
 use crate::render::typed_reply;
 use crate::reply::Reply;
@@ -28,7 +29,7 @@ pub(super) async fn answer(
     target: &Target,
     hub: &Arc<Hub>,
     verb: &str,
-    body: Body,
+    body: RequestBody,
 ) -> Result<Reply, Status> {
     let accepted = call.negotiate()?;
     if verb == "get" {

@@ -3,9 +3,10 @@
 //! Upstream: `pkg/registry/core/serviceaccount/storage/token.go`.
 
 use crate::admission::{Attributes, Operation};
+use crate::body::RequestBody;
 use crate::call::Call;
 use crate::codec::Codec;
-use crate::door::{Body, read_body};
+use crate::door::read_body;
 use crate::negotiate::Allows;
 use crate::render::typed_reply;
 use crate::reply::Reply;
@@ -16,7 +17,7 @@ use meta::status::Status;
 const TOKEN_REQUEST: &str = "k8s.io/api/authentication/v1.TokenRequest";
 
 /// Answers `POST` of a TokenRequest.
-pub(super) async fn create(call: &Call, target: &Target, body: Body) -> Result<Reply, Status> {
+pub(super) async fn create(call: &Call, target: &Target, body: RequestBody) -> Result<Reply, Status> {
     let accepted = call.negotiate_as(Allows::Metadata)?;
     let options = WriteOptions::read(call, OptionsKind::Create)?;
     let body = read_body(call, body).await?;

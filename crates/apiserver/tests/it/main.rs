@@ -12,6 +12,7 @@ mod encryption;
 mod endpoints;
 mod flowcontrol;
 mod health;
+mod http2;
 mod resize;
 mod selectable;
 mod server;

@@ -4,14 +4,14 @@
 
 use super::rewrite::Rewriter;
 use super::{add_forwarded_for, location, remote_reply, remove_hop_by_hop, upgrade_reply};
+use crate::body::RequestBody;
 use crate::body::ResponseBody;
 use crate::call::Call;
-use crate::door::Body;
 use crate::reply::Reply;
 use crate::resource::Target;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, header};
-use http_body_util::{BodyExt, Either, Empty, Full, Limited};
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use meta::status::Status;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -49,7 +49,7 @@ pub(super) async fn answer(
     call: &Call,
     _target: &Target,
     options: &Value,
-    body: Body,
+    body: RequestBody,
 ) -> Result<Reply, Status> {
     let backend = location::proxied(call).await?;
     let mut path = clean(options.at("path").str());
@@ -66,10 +66,6 @@ pub(super) async fn answer(
     if path.is_empty() && matches!(call.method, Method::GET | Method::HEAD) {
         return redirect(call);
     }
-    let body = match body {
-        Body::Wire(body) => Either::Left(body),
-        Body::Bytes(bytes) => Either::Right(Full::new(bytes)),
-    };
     let rewriter = Rewriter::new(&call.path, &path, backend.authority(), host(call, &backend));
     let mut request = request(call, &backend, &path, body)?;
     let headers = request.headers_mut();
