@@ -392,6 +392,10 @@ impl ByteStream for Followed {
         }
         next
     }
+
+    fn is_waiting(&self) -> bool {
+        self.stream.is_waiting()
+    }
 }
 
 /// Reads a file of at most a mebibyte.

@@ -80,6 +80,12 @@ impl Body for RequestBody {
 pub trait ByteStream: Send {
     /// The next bytes; `None` at the end.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>>;
+
+    /// Whether these bytes were all that there was, and whoever asked is woken when there are more: to ask again at
+    /// once would be in vain.
+    fn is_waiting(&self) -> bool {
+        false
+    }
 }
 
 /// A stream that is polled in a task of its own: what it does may block. Dropping it ends it.
@@ -157,6 +163,11 @@ impl ResponseBody {
             Self::Chunks { parts, .. } => parts.iter().flat_map(|p| p.iter().copied()).collect(),
             _ => Vec::new(),
         }
+    }
+
+    /// Whether the frame that was polled last was all that there is by now, and the task is woken for the next.
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(self, Self::Stream(stream) if stream.is_waiting())
     }
 
     /// No bytes.

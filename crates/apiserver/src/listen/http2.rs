@@ -141,6 +141,9 @@ impl Future for Exchange {
             if sent.is_err() || is_last {
                 return Poll::Ready(());
             }
+            if body.is_waiting() {
+                return Poll::Pending;
+            }
         }
     }
 }

@@ -102,6 +102,7 @@ pub(crate) async fn watch(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> 
         sleep: Seldom::new(tokio::time::sleep(Duration::from_secs(seconds).min(BOOKMARK_INTERVAL))),
         items: Vec::new(),
         finished: false,
+        is_waiting: false,
         shutdown: Seldom::new(call.api.shutdown_signal()),
         lasting: crate::metrics::Lasting::begin(call),
         outflow: match &call.origin {
@@ -148,6 +149,8 @@ struct WatchBody {
     sleep: Seldom<Sleep>,
     items: Vec<Item>,
     finished: bool,
+    /// Everything has been shown, and the task is woken when there is more.
+    is_waiting: bool,
     shutdown: Seldom<Pin<Box<dyn Future<Output = ()> + Send>>>,
     lasting: crate::metrics::Lasting,
     /// `None` for a watch of this process.
@@ -298,6 +301,7 @@ impl ByteStream for WatchBody {
         if self.finished {
             return Poll::Ready(None);
         }
+        self.is_waiting = false;
         let is_free = self.outflow.as_ref().is_none_or(|outflow| self.sent_before < Some(outflow.sent()));
         if !is_free && !matches!(self.start, Start::Done) {
             return self.wait_until_sent(cx);
@@ -328,7 +332,10 @@ impl ByteStream for WatchBody {
                 Poll::Pending => {}
             }
             match self.alarm(cx) {
-                Poll::Pending => break,
+                Poll::Pending => {
+                    self.is_waiting = true;
+                    break;
+                }
                 Poll::Ready(None) => self.finished = true,
                 Poll::Ready(Some(now)) => {
                     if self.postpone(now) {
@@ -345,6 +352,10 @@ impl ByteStream for WatchBody {
             None if self.finished => Poll::Ready(None),
             None => Poll::Pending,
         }
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.is_waiting
     }
 }
 
