@@ -73,12 +73,11 @@ pub async fn run(api: &Arc<Api>) {
 /// Makes what is missing. What does not need each other is written at once: a new cluster is 190 objects, and a
 /// slow disk takes ten milliseconds for each commit.
 pub async fn run_with(api: &Arc<Api>, options: &Options) {
-    let is_new = find(api, auth::rbac::GROUP, "clusterroles", "", "cluster-admin").is_none();
     services::tell_of_other_range(api);
     namespaces(api).await;
     tokio::join!(
         priority_classes(api),
-        policies(api, is_new),
+        policies(api),
         flow(api),
         services::ensure(api, options),
         configmaps::ensure(api, options),
@@ -149,23 +148,30 @@ pub async fn leave(api: &Arc<Api>) {
     }
 }
 
+const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+
 /// Upstream's policy and our own.
-async fn policies(api: &Arc<Api>, is_new: bool) {
-    let (upstream, own) = tokio::join!(policy(api), own_policy(api, is_new));
-    api.health.note(Hook::Policy, upstream && own);
+async fn policies(api: &Arc<Api>) {
+    let are_there = administrators(api).await && {
+        let (upstream, own) = tokio::join!(policy(api), own_policy(api));
+        upstream && own
+    };
+    api.health.note(Hook::Policy, are_there);
 }
 
-/// What this server needs beyond upstream's policy. The administrators are bound once, in a new cluster: whoever
-/// unbinds them means it.
-async fn own_policy(api: &Arc<Api>, is_new: bool) -> bool {
-    const GROUP: &str = "/apis/rbac.authorization.k8s.io/v1";
-    let bindings = format!("{GROUP}/clusterrolebindings");
-    let mut is_there = true;
-    if is_new {
-        is_there &= ensure(api, &bindings, &auth::policy::administrators()).await;
+/// Binds the administrators, once, in a new cluster: whoever unbinds them means it. Their role comes after them: a
+/// cluster that has it is not new.
+async fn administrators(api: &Arc<Api>) -> bool {
+    if find(api, auth::rbac::GROUP, "clusterroles", "", "cluster-admin").is_some() {
+        return true;
     }
-    is_there &= ensure(api, &format!("{GROUP}/clusterroles"), &approver::role()).await;
-    is_there & ensure(api, &bindings, &approver::binding()).await
+    ensure(api, &format!("{RBAC}/clusterrolebindings"), &auth::policy::administrators()).await
+}
+
+/// What this server needs beyond upstream's policy.
+async fn own_policy(api: &Arc<Api>) -> bool {
+    ensure(api, &format!("{RBAC}/clusterroles"), &approver::role()).await
+        & ensure(api, &format!("{RBAC}/clusterrolebindings"), &approver::binding()).await
 }
 
 /// Makes and repairs the RBAC policy.

@@ -28,6 +28,19 @@ async fn settle(server: &Server) {
     server.api.published.reached(server.store.revision().await.unwrap()).await;
 }
 
+/// By the role a cluster is known to be no longer new: who is bound once must be bound by then.
+#[tokio::test]
+async fn the_administrators_are_bound_before_there_is_their_role() {
+    let server = Server::start(apiserver::api::Options::default()).await;
+    bootstrap::run_with(&server.api, &options()).await;
+    let mut revisions = Vec::new();
+    for path in [ADMINISTRATORS, "/apis/rbac.authorization.k8s.io/v1/clusterroles/cluster-admin"] {
+        let (_, object) = server.call(Method::GET, path, "").await;
+        revisions.push(object.at("metadata").at("resourceVersion").str().parse::<u64>().unwrap());
+    }
+    assert!(revisions[0] < revisions[1], "{revisions:?}");
+}
+
 #[tokio::test]
 async fn are_made_and_come_back() {
     let server = Server::start(apiserver::api::Options::default()).await;
