@@ -389,7 +389,8 @@ impl Codec {
         let (group, number) = version.split_once('/').unwrap_or(("", &version));
         let types = Types::builtin();
         let Some(ty) = types.by_kind(group, number, &kind).filter(|_| self.is_typed()) else {
-            if !self.is_typed() && kind == self.kind {
+            let registered = !self.is_typed() || UNSERVED.contains(&version.as_str());
+            if registered && kind == self.kind {
                 return Err(self.other_version(&version));
             }
             let why = format!(
@@ -471,6 +472,9 @@ pub fn internal_type(group: &str, kind: &str) -> String {
     };
     format!("{package}.{kind}")
 }
+
+/// Versions that upstream's servers read and serve no more.
+const UNSERVED: [&str; 2] = ["apiextensions.k8s.io/v1beta1", "apiregistration.k8s.io/v1beta1"];
 
 /// Where upstream's servers register the kinds they know: each has a scheme of its own.
 fn scheme(group: &str) -> &'static str {

@@ -2,7 +2,7 @@
 
 use crate::call::Call;
 use crate::codec::Codec;
-use crate::resource::{Served, Target};
+use crate::resource::{Registry, Served, Target};
 use crate::write::{Given, WriteOptions};
 use merge::fields::{Filter, Set};
 use merge::managed::{self, Applied, Write};
@@ -10,6 +10,7 @@ use merge::types::Trust;
 use merge::updater::{Force, OneVersion, ResetFields, Versions};
 use merge::{Path, Type};
 use meta::status::Status;
+use std::sync::Arc;
 use value::{Str, Value};
 
 /// What `merge` must know of a kind: made once for each served version.
@@ -33,6 +34,10 @@ impl Tracking {
         let resets = std::iter::once(main).chain(subs).collect();
         Self { versions: OneVersion { version, ty }, trust, resets, empty }
     }
+
+    fn resets_of(&self, subresource: &str) -> &ResetFields {
+        self.resets.iter().find(|(name, _)| name == subresource).map_or(&[], |(_, fields)| fields)
+    }
 }
 
 fn reset(version: &Str, paths: &[Vec<Str>]) -> Box<ResetFields> {
@@ -47,11 +52,73 @@ fn reset(version: &Str, paths: &[Vec<Str>]) -> Box<ResetFields> {
     Box::new([(version.clone(), Filter::Exclude(set))])
 }
 
-fn with_write<T>(call: &Call, target: &Target, options: &WriteOptions, f: impl FnOnce(&Write<'_>) -> T) -> T {
+/// The versions of a kind that is served in several. What a manager owns in another one is looked at there.
+struct Siblings {
+    own: Arc<Served>,
+    registry: Arc<Registry>,
+}
+
+impl Siblings {
+    /// The kind in a version (`apps/v1`), `None` if it is not served in it.
+    fn find(&self, version: &str) -> Option<&Arc<Served>> {
+        if version == self.own.tracking.versions.version {
+            return Some(&self.own);
+        }
+        let (group, version) = version.split_once('/').unwrap_or(("", version));
+        let found = self.registry.find_kind(group, version, &self.own.row.kind)?;
+        let same = match (&found.hub, &self.own.hub) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        };
+        same.then_some(found)
+    }
+}
+
+impl Versions for Siblings {
+    fn type_of(&self, version: &str) -> Option<Type> {
+        self.find(version).map(|served| served.tracking.versions.ty.clone())
+    }
+
+    fn convert(&self, object: &Value, version: &str) -> Result<Value, String> {
+        let from = object.at("apiVersion").str();
+        let (Some(source), Some(wanted)) = (self.find(from), self.find(version)) else {
+            return Err(format!("no conversion from {from} to {version}"));
+        };
+        let mut object = object.clone();
+        if let Some(custom) = wanted.codec.custom() {
+            // Nothing is pruned: what the other version does not know is an error there, as upstream.
+            return custom.convert(&mut object).map(|()| object);
+        }
+        source.codec.normalize(&mut object);
+        source.to_hub(&mut object).map_err(|status| status.message)?;
+        wanted.try_from_hub(&mut object).map_err(|status| status.message)?;
+        wanted.codec.stamp(&mut object);
+        Ok(object)
+    }
+}
+
+fn with_write<T>(
+    call: &Call,
+    target: &Target,
+    live: Option<&Value>,
+    options: &WriteOptions,
+    f: impl FnOnce(&Write<'_>) -> T,
+) -> T {
     let served: &Served = &target.served;
     let tracking = &served.tracking;
     let subresource = target.sub.as_ref().map(|s| s.name.as_str()).unwrap_or_default();
-    let resets = tracking.resets.iter().find(|(s, _)| s == subresource);
+    let entries = live.map_or(&Value::Null, |live| live.at("metadata").at("managedFields")).items();
+    let versions = || entries.iter().map(|e| e.at("apiVersion").str());
+    // Few objects are written in several versions.
+    let siblings = versions()
+        .any(|version| version != tracking.versions.version)
+        .then(|| Siblings { own: target.served.clone(), registry: call.api.registry.load_full() });
+    let resets: Vec<(Str, Filter)> = siblings.as_ref().map_or_else(Vec::new, |all| {
+        let served = versions().filter_map(|version| all.find(version));
+        let others = served.filter(|other| !Arc::ptr_eq(other, &target.served));
+        let resets = others.flat_map(|other| other.tracking.resets_of(subresource));
+        tracking.resets_of(subresource).iter().chain(resets).cloned().collect()
+    });
     f(&Write {
         manager: &options.manager,
         subresource,
@@ -60,8 +127,11 @@ fn with_write<T>(call: &Call, target: &Target, options: &WriteOptions, f: impl F
         kind: &served.row.kind,
         ty: &tracking.versions.ty,
         trust: tracking.trust,
-        versions: &tracking.versions as &dyn Versions,
-        reset_fields: resets.map_or(&[], |(_, r)| r),
+        versions: match &siblings {
+            Some(siblings) => siblings,
+            None => &tracking.versions,
+        },
+        reset_fields: if siblings.is_some() { &resets } else { tracking.resets_of(subresource) },
         empty: &tracking.empty,
     })
 }
@@ -87,7 +157,9 @@ pub(crate) fn update(
         }
     }
     let track = |new: &mut Value| {
-        with_write(call, target, options, |write| managed::update(write, live.unwrap_or(write.empty), new));
+        with_write(call, target, live, options, |write| {
+            managed::update(write, live.unwrap_or(write.empty), new);
+        });
     };
     if !*has_unshown {
         return track(new);
@@ -146,7 +218,7 @@ pub(crate) fn apply(
     options: &WriteOptions,
 ) -> Result<Outcome, Status> {
     let force = if options.force == Some(true) { Force::Yes } else { Force::No };
-    let applied = with_write(call, target, options, |write| {
+    let applied = with_write(call, target, live, options, |write| {
         managed::apply(write, live.unwrap_or(write.empty), config, force).map_err(|status| *status)
     })?;
     let with_fields = |mut object: Value| {

@@ -47,10 +47,12 @@ impl Reply {
                 }
             }
             Encoding::Json | Encoding::Protobuf => {
+                // Upstream ends what is indented without a newline.
                 if accepted.pretty {
                     body = indent(&body);
+                } else {
+                    body.push(b'\n');
                 }
-                body.push(b'\n');
                 Self::bytes(code, Encoding::Json.media_type(), body)
             }
         }

@@ -246,11 +246,16 @@ pub fn validate_create(
     let row = &served.row;
     let path = Path::new("metadata");
     let rule = |name: &str, usage: NameUse| name_errors(row.hooks.name, name, usage);
+    if row.hooks.metadata_last {
+        refuse(served, object, (row.hooks.validate_create)(context, object))?;
+    }
     let mut errors = object_meta::validate(object.at("metadata"), scope(row), rule, &path);
     let found = first.len();
     errors.splice(0..0, first);
     errors.extend(finalizers(served, object.at("metadata"), &path));
-    errors.extend((row.hooks.validate_create)(context, object));
+    if !row.hooks.metadata_last {
+        errors.extend((row.hooks.validate_create)(context, object));
+    }
     // What a kind itself says of its names stands with what all kinds say of them.
     let own = errors.get_mut(found..).unwrap_or_default();
     own.sort_by_key(|e| match e.field.as_str() {

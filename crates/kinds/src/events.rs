@@ -14,6 +14,7 @@ pub(crate) const CORE: Hooks = Hooks {
     validate_create: |_, event| validate_common(event, "reportingComponent"),
     validate_update: |_, event, _| validate_common(event, "reportingComponent"),
     name: NameRule::PathSegment,
+    metadata_last: true,
     ..Hooks::NONE
 };
 

@@ -68,6 +68,9 @@ pub struct Hooks {
     pub name: NameRule,
     /// What `metadata.generateName` becomes.
     pub generated: Generated,
+    /// Whether a new object's metadata is looked at once its own validation has found nothing: where the kind's
+    /// strategy leaves that to what all kinds have in common.
+    pub metadata_last: bool,
 }
 
 /// What `metadata.generateName` becomes.
@@ -110,5 +113,6 @@ impl Hooks {
         warn_subresource: |_, _, _| Vec::new(),
         name: NameRule::DnsSubdomain,
         generated: Generated::Random,
+        metadata_last: false,
     };
 }

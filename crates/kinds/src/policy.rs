@@ -16,6 +16,7 @@ pub(crate) fn hooks(plural: &str) -> Hooks {
 const HOOKS: Hooks = Hooks {
     // Upstream checks no metadata here; what all names must be, it checks everywhere.
     name: NameRule::PathSegment,
+    metadata_last: true,
     default: strip_v1beta1_label,
     prepare_create: |_, budget| prepare::reset_status(budget),
     prepare_update: |_, new, old| prepare::keep(new, old, "status"),

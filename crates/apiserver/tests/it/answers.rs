@@ -417,3 +417,195 @@ async fn labels_of_jobs() {
         }
     }
 }
+
+/// What a manager owns in another version of the kind is compared, and contended for, in that version.
+#[tokio::test]
+async fn managers_of_other_versions() {
+    const V1: &str = "/apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers";
+    const APPLY: &str = "application/apply-patch+yaml";
+    let server = started().await;
+    let old = r#"{"metadata":{"name":"a"},"spec":{"maxReplicas":3,"scaleTargetRef":{"kind":"Deployment","name":"x","apiVersion":"apps/v1"},"targetCPUUtilizationPercentage":40}}"#;
+    let new = r#"{"apiVersion":"autoscaling/v2","kind":"HorizontalPodAutoscaler","metadata":{"name":"a"},"spec":{"maxReplicas":4,"scaleTargetRef":{"kind":"Deployment","name":"x","apiVersion":"apps/v1"},"behavior":{"scaleDown":{"stabilizationWindowSeconds":5}}}}"#;
+    let (code, _) = send(&server, "POST", &format!("{V1}?fieldManager=one"), JSON, old).await;
+    assert_eq!(code, 201);
+    let apply = format!("{SCALERS}/a?fieldManager=two");
+    let (code, answer) = send(&server, "PATCH", &apply, APPLY, new).await;
+    let conflict =
+        "Apply failed with 1 conflict: conflict with \"one\" using autoscaling/v1: .spec.maxReplicas";
+    assert_eq!((code, answer.at("message").str()), (409, conflict));
+    let (code, answer) = send(&server, "PATCH", &format!("{apply}&force=true"), APPLY, new).await;
+    let managed = answer.at("metadata").at("managedFields").items();
+    let owned: Vec<String> = managed
+        .iter()
+        .map(|e| format!("{} {}", e.at("manager").str(), json::to_string(e.at("fieldsV1").at("f:spec"))))
+        .collect();
+    assert_eq!(code, 200);
+    assert_eq!(
+        owned,
+        [
+            r#"two {"f:behavior":{"f:scaleDown":{"f:stabilizationWindowSeconds":{}}},"f:maxReplicas":{},"f:scaleTargetRef":{"f:apiVersion":{},"f:kind":{},"f:name":{}}}"#,
+            r#"one {"f:minReplicas":{},"f:scaleTargetRef":{},"f:targetCPUUtilizationPercentage":{}}"#
+        ]
+    );
+}
+
+/// A custom kind whose versions have different fields and defaults: the generation counts what changes in the
+/// version of the request, and an apply that changes nothing gets no defaults.
+#[tokio::test(flavor = "multi_thread")]
+async fn generations_of_custom_versions() {
+    const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let server = started().await;
+    let version = |name: &str, storage: bool, fields: &str| {
+        format!(
+            r#"{{"name":"{name}","served":true,"storage":{storage},"schema":{{"openAPIV3Schema":{{"type":"object","properties":{{"spec":{{"type":"object","default":{{}},"properties":{fields}}}}}}}}}}}"#
+        )
+    };
+    let v1 = version(
+        "v1",
+        true,
+        r#"{"a":{"type":"string","default":"x"},"d":{"type":"string","default":"only1"}}"#,
+    );
+    let v2 = version("v2", false, r#"{"c":{"type":"string","default":"only2"}}"#);
+    let definition = format!(
+        r#"{{"metadata":{{"name":"gens.g.example.com"}},"spec":{{"group":"g.example.com","scope":"Cluster","names":{{"plural":"gens","kind":"Gen"}},"versions":[{v1},{v2}]}}}}"#
+    );
+    let (code, _) = send(&server, "POST", DEFINITIONS, JSON, &definition).await;
+    assert_eq!(code, 201);
+    let gens = "/apis/g.example.com/v2/gens";
+    until(async || send(&server, "GET", gens, JSON, "").await.0 == 200).await;
+    let apply = "application/apply-patch+yaml";
+    let none = r#"{"apiVersion":"g.example.com/v2","kind":"Gen","metadata":{"name":"a"},"spec":{}}"#;
+    let (item, applied) =
+        ("/apis/g.example.com/v2/gens/a", "/apis/g.example.com/v2/gens/a?fieldManager=m&force=true");
+    check(
+        &server,
+        &[
+            ("POST", "/apis/g.example.com/v2/gens", JSON, none, 201, "/metadata/generation", "1"),
+            ("PATCH", applied, apply, none, 200, "/metadata/generation", "1"),
+            ("PATCH", applied, apply, none, 200, "/spec", "{}"),
+            // The default of this version is no field of the stored one, so it comes anew each time.
+            ("PATCH", item, MERGE, r#"{"metadata":{"labels":{"a":"b"}}}"#, 200, "/metadata/generation", "2"),
+        ],
+    )
+    .await;
+}
+
+/// What an answer says to the byte.
+#[tokio::test]
+async fn texts() {
+    let server = started().await;
+    let (code, _) =
+        send(&server, "POST", MAPS, JSON, r#"{"metadata":{"name":"a","labels":{"a":"b"}}}"#).await;
+    assert_eq!(code, 201);
+    let get = async |path: &str, accept: &'static str| {
+        let mut request = Request::get(path).body(Bytes::new()).unwrap();
+        request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(accept));
+        let response = server.api.call(apiserver::bootstrap::loopback(), request).await;
+        let media = response.headers()[header::CONTENT_TYPE].to_str().unwrap().to_owned();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (media, String::from_utf8(bytes.to_vec()).unwrap())
+    };
+    let table = "application/json;as=Table;g=meta.k8s.io;v=v1";
+    let partial = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+    let flags = "application/json;as=Flagz;g=config.k8s.io;v=v1beta1";
+    let status = "application/yaml;as=Statusz;g=config.k8s.io;v=v1alpha1";
+    let map = format!("{MAPS}/a");
+    for (path, accept, media, parts) in [
+        (
+            map.as_str(),
+            table,
+            JSON,
+            &[
+                r#"{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":{"resourceVersion":"#,
+                r#""columnDefinitions":[{"name":"Name","type":"string","format":"name","description":"#,
+                r#""rows":[{"cells":["a","#,
+                r#""object":{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"name":"a","namespace":"default","uid":"#,
+            ][..],
+        ),
+        (&map, partial, JSON, &[r#","labels":{"a":"b"},"managedFields":[{"manager":"#][..]),
+        (
+            "/flagz",
+            "*/*",
+            "text/plain; charset=utf-8",
+            &["\napiserver flagz\nWarning: ", "\nauthorization-mode:[Node,RBAC]\n"],
+        ),
+        (
+            "/flagz",
+            flags,
+            "application/json;g=config.k8s.io;v=v1beta1;as=Flagz",
+            &[
+                r#"{"kind":"Flagz","apiVersion":"config.k8s.io/v1beta1","metadata":{"name":"apiserver"},"flags":{"#,
+            ],
+        ),
+        (
+            "/flagz",
+            JSON,
+            JSON,
+            &["only the following media types are accepted: application/json, application/yaml, text/plain"],
+        ),
+        (
+            "/statusz",
+            "",
+            "text/plain; charset=utf-8",
+            &["\nPaths: /flagz /healthz /livez /metrics /readyz /statusz /version\n"],
+        ),
+        (
+            "/statusz",
+            status,
+            "application/yaml;g=config.k8s.io;v=v1alpha1;as=Statusz",
+            &["apiVersion: config.k8s.io/v1alpha1\nbinaryVersion: \"1.36\"\n"],
+        ),
+        // Errors that no encoder fits are indented, and nothing that is indented ends with a newline.
+        (&map, "text/html", JSON, &["{\n  \"kind\": \"Status\",\n", "\"code\": 406\n}"]),
+        ("/apis/apps?pretty=1", JSON, JSON, &["{\n  \"kind\": \"APIGroup\",\n"]),
+        (
+            "/apis",
+            "application/json,application/yaml;as=APIGroupDiscoveryList;g=apidiscovery.k8s.io;v=v2",
+            "application/yaml;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+            &["apiVersion: apidiscovery.k8s.io/v2\nitems:\n- metadata:\n    name: apiregistration.k8s.io\n"],
+        ),
+    ] {
+        let (got, text) = get(path, accept).await;
+        assert_eq!(got, media, "{path} {accept}: {text}");
+        let mut rest = text.as_str();
+        for part in parts {
+            let at = rest.find(part);
+            assert!(at.is_some(), "{path} {accept}: no {part} in {text}");
+            rest = &rest[at.unwrap_or_default()..];
+        }
+        assert_eq!(text.starts_with("{\n"), text.starts_with('{') && !text.ends_with('\n'), "{path}: {text}");
+    }
+}
+
+/// What is wrong with metadata is told once the rest is right, where the kind's own validation does not look at it.
+#[tokio::test]
+async fn errors_in_two_stages() {
+    const BUDGETS: &str = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
+    const EVENTS: &str = "/api/v1/namespaces/default/events";
+    const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let server = started().await;
+    let both = r#"{"metadata":{"name":"a","labels":{"a b":"c"}},"spec":{"minAvailable":-1}}"#;
+    let label = r#"{"metadata":{"name":"a","labels":{"a b":"c"}},"spec":{"minAvailable":1}}"#;
+    let event = r#"{"metadata":{"name":"a","labels":{"a b":"c"}},"involvedObject":{"namespace":"other"}}"#;
+    let old = r#"{"apiVersion":"apiextensions.k8s.io/v1beta1","kind":"CustomResourceDefinition"}"#;
+    let causes = "/details/causes/0/field";
+    check(
+        &server,
+        &[
+            ("POST", BUDGETS, JSON, both, 422, causes, r#""spec.minAvailable""#),
+            ("POST", BUDGETS, JSON, both, 422, "/details/causes/1", ""),
+            ("POST", BUDGETS, JSON, label, 422, causes, r#""metadata.labels""#),
+            ("POST", EVENTS, JSON, event, 422, causes, r#""involvedObject.namespace""#),
+            (
+                "POST",
+                DEFINITIONS,
+                JSON,
+                old,
+                400,
+                "/message",
+                r#""the API version in the data (apiextensions.k8s.io/v1beta1) does not match the expected API version (apiextensions.k8s.io/v1)""#,
+            ),
+        ],
+    )
+    .await;
+}
