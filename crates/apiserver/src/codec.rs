@@ -57,7 +57,7 @@ pub struct Codec {
     /// Whether objects are stored as JSON.
     stores_json: bool,
     /// What a custom kind has instead of a Go type.
-    custom: Option<Arc<(Custom, merge::Type)>>,
+    custom: Option<Arc<Custom>>,
 }
 
 impl Codec {
@@ -73,13 +73,13 @@ impl Codec {
     }
 
     /// The codec of a version of a custom kind, whose fields merge by this type.
-    pub(crate) fn custom_kind(row: &Row, custom: Custom, ty: merge::Type) -> Self {
-        Self { custom: Some(Arc::new((custom, ty))), ..Self::typed(row) }
+    pub(crate) fn custom_kind(row: &Row, custom: Custom) -> Self {
+        Self { custom: Some(Arc::new(custom)), ..Self::typed(row) }
     }
 
     /// The custom kind.
     pub(crate) fn custom(&self) -> Option<&Custom> {
-        self.custom.as_ref().map(|c| &c.0)
+        self.custom.as_deref()
     }
 
     /// Which version a body says it is of, as far as that can be read.
@@ -108,7 +108,7 @@ impl Codec {
     /// The type by which fields merge and have owners; `None` for a kind of unknown structure.
     pub fn merge_type(&self) -> Option<merge::Type> {
         match &self.custom {
-            Some(custom) => Some(custom.1.clone()),
+            Some(custom) => Some(custom.here()?.merge_type.clone()),
             None => merge::builtin::type_of(self.ty?),
         }
     }

@@ -212,7 +212,7 @@ fn kinds(registry: &Registry) -> Vec<Kind<'_>> {
         let custom = served.codec.custom();
         Kind {
             row: &served.row,
-            schema: custom.and_then(|c| c.here()).map(|version| &version.tree),
+            schema: custom.and_then(|c| c.here()).and_then(|version| version.json.as_deref()),
             preserves_unknown: custom.is_some_and(|c| c.all.preserve_unknown),
         }
     });

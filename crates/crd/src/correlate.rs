@@ -56,7 +56,7 @@ impl<'a> Pair<'a> {
     /// The pair of a field; `None` where nothing can be set against it.
     pub fn key(&self, field: &str) -> Option<Self> {
         let (new, old) = (self.new.get(field)?, self.old.get(field)?);
-        let schema = self.schema.properties.get(field).or_else(|| self.schema.additional())?;
+        let schema = self.schema.property(field).or_else(|| self.schema.additional())?;
         Some(Self { new, old, schema })
     }
 

@@ -73,7 +73,7 @@ fn object(s: &Schema, is_root: bool, name: &str) -> DeclType {
         properties.insert("metadata".into(), Arc::new(metadata));
     }
     DeclType::object(name, properties, |k| {
-        let has_default = s.properties.get(k).is_some_and(|p| p.default.is_some());
+        let has_default = s.property(k).is_some_and(|p| p.default.is_some());
         !has_default && s.required.iter().any(|r| r == k)
     })
 }

@@ -67,7 +67,7 @@ impl FieldPath<'_> {
             self.schema = self.schema.additional().ok_or_else(invalid)?;
             self.text.push_str(&format!("[{name}]"));
         } else {
-            self.schema = self.schema.properties.get(name).ok_or_else(invalid)?;
+            self.schema = self.schema.property(name).ok_or_else(invalid)?;
             if !self.text.is_empty() {
                 self.text.push('.');
             }

@@ -25,7 +25,7 @@ fn walk(path: &Path<'_>, s: &Schema, x: &Value, errors: &mut ErrorList) {
                 if let Some(a) = s.additional() {
                     walk(&path.key(k), a, v, errors);
                 }
-                if let Some(p) = s.properties.get(k) {
+                if let Some(p) = s.property(k) {
                     walk(&path.child(k), p, v, errors);
                 }
             }

@@ -140,7 +140,7 @@ fn walk(
                 }
             }
             for (k, v) in map.iter_mut() {
-                if let Some(p) = s.properties.get(k) {
+                if let Some(p) = s.property(k) {
                     walk(&path.child(k), v, p, p.embedded_resource, malformed, track, unknown)?;
                 } else if let Some(a) = s.additional() {
                     walk(&path.key(k), v, a, a.embedded_resource, malformed, track, unknown)?;
@@ -175,7 +175,7 @@ fn check(path: &Path<'_>, x: &Value, s: &Schema, is_resource: bool, errors: &mut
                 resource(path, x, errors);
             }
             for (k, v) in map.iter() {
-                if let Some(p) = s.properties.get(k) {
+                if let Some(p) = s.property(k) {
                     check(&path.child(k), v, p, p.embedded_resource, errors);
                 } else if let Some(a) = s.additional() {
                     check(&path.key(k), v, a, a.embedded_resource, errors);

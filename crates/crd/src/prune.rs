@@ -92,7 +92,7 @@ fn walk(x: &mut Value, s: Option<&Schema>, is_resource: bool, unknown: &mut Unkn
                 if is_resource && is_meta(k) {
                     return true;
                 }
-                let below = s.properties.get(k).map(Some);
+                let below = s.property(k).map(Some);
                 let below = below.or_else(|| s.additional_properties.as_ref().map(|a| a.schema.as_deref()));
                 let Some(below) = below else {
                     if !is_meta(k) || !at_root {
@@ -126,7 +126,7 @@ fn skip(x: &mut Value, s: &Schema, is_resource: bool, unknown: &mut Unknown) {
                 if is_resource && is_meta(k) {
                     continue;
                 }
-                let below = s.properties.get(k).map(Some);
+                let below = s.property(k).map(Some);
                 let below = below.or_else(|| s.additional_properties.as_ref().map(|a| a.schema.as_deref()));
                 if let Some(below) = below {
                     let len = unknown.key(k);
@@ -156,7 +156,7 @@ fn is_impossible(x: &Value, s: &Schema) -> bool {
 pub fn prune_nulls(x: &mut Value, s: &Schema) {
     match x {
         Value::Object(map) => map.retain(|k, v| {
-            if let Some(p) = s.properties.get(k) {
+            if let Some(p) = s.property(k) {
                 if is_impossible(v, p) {
                     return p.default.is_some();
                 }
@@ -189,7 +189,7 @@ pub fn default(x: &mut Value, s: &Schema) {
                 }
             }
             for (k, v) in map.iter_mut() {
-                if let Some(p) = s.properties.get(k) {
+                if let Some(p) = s.property(k) {
                     self::default(v, p);
                 } else if let Some(a) = s.additional() {
                     if is_impossible(v, a) {

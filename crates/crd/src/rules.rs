@@ -265,7 +265,7 @@ impl Run {
                     }
                 }
                 for (k, below) in &rules.properties {
-                    let (Some(v), Some(p)) = (map.get(k), s.properties.get(k)) else { continue };
+                    let (Some(v), Some(p)) = (map.get(k), s.property(k)) else { continue };
                     if !self.node(below, &path.child(k), p, v, old_of(k), ratchet.key(k)) {
                         return false;
                     }

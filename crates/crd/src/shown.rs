@@ -76,9 +76,9 @@ pub(crate) fn schema(s: &Schema) -> String {
         ("OneOf", list(&s.one_of, schema)),
         ("AnyOf", list(&s.any_of, schema)),
         ("Not", opt(s.not.as_deref(), schema)),
-        ("Properties", map(&s.properties, schema)),
+        ("Properties", map(&s.properties, |s| schema(s))),
         ("AdditionalProperties", opt(s.additional_properties.as_ref(), or_bool)),
-        ("PatternProperties", map(&s.pattern_properties, schema)),
+        ("PatternProperties", map(&s.pattern_properties, |s| schema(s))),
         (
             "Dependencies",
             opt(s.dependencies.as_ref(), |d| {
@@ -89,7 +89,7 @@ pub(crate) fn schema(s: &Schema) -> String {
             }),
         ),
         ("AdditionalItems", opt(s.additional_items.as_ref(), or_bool)),
-        ("Definitions", map(&s.definitions, schema)),
+        ("Definitions", map(&s.definitions, |s| schema(s))),
         (
             "ExternalDocs",
             opt(s.external_docs.as_ref(), |(description, url)| {

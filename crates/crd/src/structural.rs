@@ -48,13 +48,13 @@ fn invariants(s: &Schema, level: Level, path: &Path<'_>, errors: &mut ErrorList)
     let check_metadata = level == Level::Root || s.embedded_resource;
     if check_metadata {
         for name in ["kind", "apiVersion"] {
-            if let Some(p) = s.properties.get(name).filter(|p| p.ty != "string") {
+            if let Some(p) = s.property(name).filter(|p| p.ty != "string") {
                 let at = properties.key(name);
                 errors.push(Error::invalid(&at.child("type"), p.ty.clone(), "must be string"));
             }
         }
     }
-    if let Some(metadata) = s.properties.get("metadata") {
+    if let Some(metadata) = s.property("metadata") {
         let at = properties.key("metadata");
         if check_metadata && metadata.ty != "object" {
             errors.push(Error::invalid(&at.child("type"), metadata.ty.clone(), "must be object"));
@@ -224,7 +224,7 @@ fn nested_complete(v: &Schema, s: &Schema, s_path: &Path<'_>, v_path: &Path<'_>,
     let (s_properties, v_properties) = (s_path.child("properties"), v_path.child("properties"));
     for (k, v) in &v.properties {
         let (s_path, v_path) = (s_properties.key(k), v_properties.key(k));
-        match s.properties.get(k) {
+        match s.property(k) {
             Some(s) => nested_complete(v, s, &s_path, &v_path, errors),
             None => complete(v, None, &s_path, &v_path, errors),
         }

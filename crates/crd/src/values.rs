@@ -52,7 +52,8 @@ pub struct Check {
     one_of: Vec<Self>,
     any_of: Vec<Self>,
     not: Option<Box<Self>>,
-    properties: BTreeMap<Str, Self>,
+    /// Boxed, as those of a schema.
+    properties: BTreeMap<Str, Box<Self>>,
     closed: bool,
     additional: Option<Box<Self>>,
 }
@@ -204,7 +205,7 @@ impl Check {
             one_of: many(&s.one_of),
             any_of: many(&s.any_of),
             not: s.not.as_deref().map(boxed),
-            properties: s.properties.iter().map(|(k, s)| (k.clone(), Self::new(s, formats))).collect(),
+            properties: s.properties.iter().map(|(k, s)| (k.clone(), boxed(s))).collect(),
             closed: s.additional_properties.as_ref().is_some_and(|a| !a.allows),
             additional: s.additional().map(boxed),
         }
@@ -212,7 +213,7 @@ impl Check {
 
     /// The check of a property.
     pub fn property(&self, name: &str) -> Option<&Self> {
-        self.properties.get(name)
+        self.properties.get(name).map(AsRef::as_ref)
     }
 
     /// All errors of a value; those of parts that have not changed since `old` are left out.

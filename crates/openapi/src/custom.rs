@@ -6,7 +6,7 @@ use crate::document::Kind;
 use crate::names::reversed;
 use crate::texts;
 use crate::tree::{array, gvk, object, of_type, reference, set_text, strings};
-use value::{Map, Value};
+use value::{Map, Value, json};
 
 /// How deep schemas are followed; what lies deeper stays as it is.
 const DEPTH: u8 = 100;
@@ -22,7 +22,7 @@ pub(crate) fn name(kind: &Kind<'_>) -> String {
 /// The definition in version 3.
 pub(crate) fn v3(kind: &Kind<'_>) -> Value {
     let mut schema = match author(kind) {
-        Some(schema) => with_native(unfolded(schema.clone(), 0), true),
+        Some(schema) => with_native(unfolded(schema, 0), true),
         None => of_type("object"),
     };
     finish(kind, &mut schema);
@@ -33,7 +33,7 @@ pub(crate) fn v3(kind: &Kind<'_>) -> Value {
 pub(crate) fn v2(kind: &Kind<'_>) -> Value {
     let mut schema = match author(kind).filter(|_| !kind.preserves_unknown) {
         Some(schema) if !schema.at("x-kubernetes-preserve-unknown-fields").bool() => {
-            let mut schema = with_native(simple(schema.clone(), 0), false);
+            let mut schema = with_native(simple(schema, 0), false);
             rename_references(&mut schema, 0);
             schema
         }
@@ -44,8 +44,8 @@ pub(crate) fn v2(kind: &Kind<'_>) -> Value {
 }
 
 /// What the author wrote, if anything.
-fn author<'a>(kind: &Kind<'a>) -> Option<&'a Value> {
-    kind.schema.filter(|s| !s.is_null())
+fn author(kind: &Kind<'_>) -> Option<Value> {
+    json::parse(kind.schema?).ok()
 }
 
 fn finish(kind: &Kind<'_>, schema: &mut Value) {

@@ -21,8 +21,8 @@ pub(crate) const VERSION: &str = "1.36";
 pub struct Kind<'a> {
     /// Its row.
     pub row: &'a Row,
-    /// The schema of a custom resource in OpenAPI's form; `None` for built-in kinds.
-    pub schema: Option<&'a Value>,
+    /// The schema of a custom resource in OpenAPI's form, as JSON; `None` for built-in kinds.
+    pub schema: Option<&'a [u8]>,
     /// Whether a custom resource keeps fields that its schema does not know.
     pub preserves_unknown: bool,
 }

@@ -8,14 +8,15 @@ use crate::codec::Codec;
 use crate::managed::Tracking;
 use crate::resource::{Hub, Registry, Served};
 use crate::storage::{self, HubLoader};
+use aws_lc_rs::digest::{Digest, SHA256, digest};
 use kinds::Row;
 use std::sync::Arc;
-use value::{Str, Value};
+use value::{Str, Value, json};
 
 /// What is served of a definition now.
 pub(super) struct Installed {
-    /// What it was made of: another one must be made anew.
-    made_of: Value,
+    /// The digest of what it was made of: another one must be made anew.
+    made_of: Digest,
     kind: Arc<Kind>,
     group: Str,
     plural: Str,
@@ -36,16 +37,17 @@ impl Installed {
 
     /// Whether it still says what the definition says.
     pub(super) fn is_current(&self, definition: &Value) -> bool {
-        self.made_of == made_of(definition)
+        self.made_of.as_ref() == made_of(definition).as_ref()
     }
 }
 
-fn made_of(definition: &Value) -> Value {
-    let mut facts = Value::object();
-    facts.set("uid", definition.at("metadata").at("uid").clone());
-    facts.set("spec", definition.at("spec").clone());
-    facts.set("names", definition.at("status").at("acceptedNames").clone());
-    facts
+fn made_of(definition: &Value) -> Digest {
+    let mut facts = Vec::new();
+    let (uid, names) = (definition.at("metadata").at("uid"), definition.at("status").at("acceptedNames"));
+    for fact in [uid, definition.at("spec"), names] {
+        json::write(fact, &mut facts);
+    }
+    digest(&SHA256, &facts)
 }
 
 /// Serves a definition; what was served of it before ends.
@@ -59,9 +61,7 @@ pub(super) async fn install(api: &Arc<Api>, definition: &Value) -> Result<Option
     let (group, plural) = (hub_row.group.clone(), hub_row.plural.clone());
     let codec = |row: &Row| {
         let custom = Custom { all: kind.clone(), version: row.version.clone() };
-        let tree = custom.here().map(|v| v.tree.clone()).unwrap_or_default();
-        let ty = merge::structural::type_of(&tree, kind.preserve_unknown);
-        Codec::custom_kind(row, custom, ty)
+        Codec::custom_kind(row, custom)
     };
     let hub_codec = codec(&hub_row);
     let transform = api.encryption.transform(&group, &plural);

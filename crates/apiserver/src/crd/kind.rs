@@ -12,8 +12,8 @@ use crd::values::{Check, Formats, blocks_rules};
 use meta::field::{Error, ErrorList, Path};
 use meta::quote::quote;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use value::jsonpath::JsonPath;
 use value::{Str, Value, json};
 
@@ -47,9 +47,12 @@ pub(crate) struct Kind {
 #[derive(Debug)]
 pub(crate) struct Version {
     pub(crate) schema: Schema,
-    /// `openAPIV3Schema` as a tree.
-    pub(crate) tree: Value,
-    check: Check,
+    /// `openAPIV3Schema` as JSON, if there is one.
+    pub(crate) json: Option<Box<[u8]>>,
+    /// What apply and managed fields go by.
+    pub(crate) merge_type: merge::Type,
+    /// Made for the first object: of most kinds a cluster has none.
+    check: OnceLock<Check>,
     rules: Option<Rules>,
     pub(crate) columns: Vec<Column>,
     pub(crate) has_status: bool,
@@ -90,17 +93,19 @@ pub(crate) enum Unwritable {
 }
 
 impl Version {
-    /// Reads a version of a definition.
-    pub(crate) fn new(version: &Value) -> Self {
-        let tree = version.at("schema").at("openAPIV3Schema").clone();
-        let schema = if tree.is_null() {
-            Schema { preserve_unknown: Some(true), ..Schema::default() }
+    /// Reads a version of a definition, whose kind keeps or drops what the schema does not know.
+    pub(crate) fn new(version: &Value, preserve_unknown: bool) -> Self {
+        let tree = version.at("schema").at("openAPIV3Schema");
+        let (schema, json) = if tree.is_null() {
+            (Schema { preserve_unknown: Some(true), ..Schema::default() }, None)
         } else {
-            Schema::read(&tree)
+            let mut json = Vec::new();
+            value::json::write(tree, &mut json);
+            (Schema::read(tree), Some(json.into()))
         };
         let scale = version.at("subresources").at("scale");
         Self {
-            check: Check::new(&schema, Formats::Known),
+            check: OnceLock::new(),
             rules: Rules::new(&schema, true),
             columns: columns(version.at("additionalPrinterColumns").items()),
             has_status: !version.at("subresources").at("status").is_null(),
@@ -109,9 +114,14 @@ impl Version {
                 status: scale.at("statusReplicasPath").str().into(),
                 selector: scale.at("labelSelectorPath").as_str().filter(|s| !s.is_empty()).map(Str::from),
             }),
+            merge_type: merge::structural::type_of(tree, preserve_unknown),
             schema,
-            tree,
+            json,
         }
+    }
+
+    fn check(&self) -> &Check {
+        self.check.get_or_init(|| Check::new(&self.schema, Formats::Known))
     }
 }
 
@@ -297,7 +307,7 @@ impl Custom {
         let is_of_type = wrong.is_empty();
         errors.extend(wrong);
         if is_of_type {
-            errors.extend(version.check.validate(&root, object, None));
+            errors.extend(version.check().validate(&root, object, None));
             self.scale_errors(version, object, true, errors);
         }
         errors.extend(metadata::validate(&root, object, &version.schema, false));
@@ -312,7 +322,7 @@ impl Custom {
         let pair = Pair { new, old, schema: &version.schema };
         let mut errors = self.type_errors(new);
         if errors.is_empty() {
-            errors.extend(version.check.validate(&root, new, Some(pair)));
+            errors.extend(version.check().validate(&root, new, Some(pair)));
             self.scale_errors(version, new, true, &mut errors);
         }
         errors.extend(metadata::validate(&root, new, &version.schema, false));
@@ -330,7 +340,7 @@ impl Custom {
         let pair = Pair { new, old, schema: &version.schema };
         let mut errors = self.type_errors(new);
         if errors.is_empty() {
-            if let (Some(status), Some(check)) = (new.get("status"), version.check.property("status")) {
+            if let (Some(status), Some(check)) = (new.get("status"), version.check().property("status")) {
                 errors.extend(check.validate(&Path::new("status"), status, pair.key("status")));
             }
             self.scale_errors(version, new, false, &mut errors);

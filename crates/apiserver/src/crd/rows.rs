@@ -21,12 +21,14 @@ pub(super) fn kind_of(api: &Arc<Api>, definition: &Value) -> Kind {
     let spec = definition.at("spec");
     let versions = spec.at("versions").items();
     let storage = versions.iter().find(|v| v.at("storage").bool());
+    let preserve_unknown = spec.at("preserveUnknownFields").bool();
+    let version = |v: &Value| (Str::from(v.at("name").str()), Version::new(v, preserve_unknown));
     Kind {
         group: spec.at("group").str().into(),
         kind: definition.at("status").at("acceptedNames").at("kind").str().into(),
-        versions: versions.iter().map(|v| (Str::from(v.at("name").str()), Version::new(v))).collect(),
+        versions: versions.iter().map(version).collect(),
         storage: storage.map_or("", |v| v.at("name").str()).into(),
-        preserve_unknown: spec.at("preserveUnknownFields").bool(),
+        preserve_unknown,
         converter: Converter::new(api, spec.at("conversion")),
         terminating: crd::definition::is_condition_true(definition, "Terminating").into(),
     }

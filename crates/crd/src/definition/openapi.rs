@@ -433,7 +433,7 @@ fn map_list(s: &Schema, path: &Path<'_>, errors: &mut ErrorList) {
     let keys = || s.list_map_keys.iter().map(|k| Value::from(k.clone())).collect::<Vec<_>>();
     let properties = items_path.child("properties");
     for key in &s.list_map_keys {
-        match item.properties.get(key) {
+        match item.property(key) {
             Some(p) if matches!(p.ty.as_str(), "array" | "object") => {
                 let text = "must be a scalar type if parent array's x-kubernetes-list-type is map";
                 errors.push(Error::invalid(&properties.key(key).child("type"), item.ty.clone(), text));
@@ -469,7 +469,7 @@ pub(super) fn map_list_keys(s: &Schema, path: &Path<'_>, errors: &mut ErrorList)
     }
     let properties = items.child("properties");
     for key in &s.list_map_keys {
-        let Some(p) = item.properties.get(key) else { continue };
+        let Some(p) = item.property(key) else { continue };
         let at = properties.key(key);
         if !item.required.contains(key) && p.default.is_none() {
             let text = "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property";
