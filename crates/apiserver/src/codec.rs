@@ -8,7 +8,7 @@ mod patched;
 pub use patched::Via;
 
 use crate::cache::Template;
-use crate::crd::{Asking, Custom, Nulls, Unwritable};
+use crate::crd::{Asking, Custom, Strays, Unwritable};
 use crate::negotiate::Encoding;
 use bytes::Bytes;
 use kinds::Row;
@@ -302,7 +302,7 @@ impl Codec {
         let mut duplicates = json::Duplicates::new();
         let object = json::parse_with(body, &mut duplicates).map_err(|e| no_kind(&e))?;
         let track = if strict { crd::prune::Track::Paths } else { crd::prune::Track::Nothing };
-        let mut decoded = custom.accept(object, track, Nulls::Pruned).map_err(|e| match e {
+        let mut decoded = custom.accept(object, track, Strays::Pruned).map_err(|e| match e {
             Unwritable::NoKind => {
                 let why = format!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(shown));
                 if strict {

@@ -19,7 +19,7 @@ mod rows;
 mod scale;
 mod worker;
 
-pub(crate) use kind::{Asking, Custom, Nulls, Unwritable};
+pub(crate) use kind::{Asking, Custom, Strays, Unwritable};
 pub(crate) use rows::compare_versions;
 pub(crate) use scale::paths as scale_paths;
 pub use worker::{Queue, run};

@@ -18,6 +18,7 @@ pub use merge::merge;
 pub use reconcile::reconcile;
 pub use remove::{extract_items, remove_items};
 pub use to_set::to_field_set;
+pub(crate) use validate::go_value;
 pub use validate::{Duplicates, validate, validate_decoded};
 
 use crate::types::{Atom, ListType, MapType, Scalar};

@@ -1,7 +1,7 @@
 //! What a patch has made of an object, read as an object of its kind again.
 
 use super::{Codec, Decoded, find_kind, internal_type, scheme};
-use crate::crd::{Nulls, Unwritable};
+use crate::crd::{Strays, Unwritable};
 use kinds::Row;
 use meta::field::{Error, Path};
 use meta::gvk::GroupKind;
@@ -74,9 +74,9 @@ impl Codec {
                 let why = "Object 'apiVersion' is missing in 'object has no apiVersion field'";
                 return Err(Status::internal_error(why));
             }
-            let nulls = if matches!(via, Via::Applied) { Nulls::Kept } else { Nulls::Pruned };
+            let strays = if matches!(via, Via::Applied) { Strays::Kept } else { Strays::Pruned };
             let mut decoded =
-                custom.accept(object, crd::prune::Track::Paths, nulls).map_err(|e| match e {
+                custom.accept(object, crd::prune::Track::Paths, strays).map_err(|e| match e {
                     Unwritable::NoKind => {
                         refuse(format!("Object 'Kind' is missing in '{}'", json::to_string(patched)))
                     }

@@ -162,12 +162,14 @@ pub(crate) struct Custom {
     pub(crate) version: Str,
 }
 
-/// What becomes of nulls where none may stand and no default replaces them.
+/// What becomes of fields that the schema does not know, and of nulls where none may stand and no default replaces
+/// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Nulls {
+pub(crate) enum Strays {
     /// Decoding removes them.
     Pruned,
-    /// They stay for validation to refuse: what an apply makes of an object is not decoded.
+    /// They stay until the object is stored, for validation to refuse and for the generation to count: what an apply
+    /// makes of an object is not decoded.
     Kept,
 }
 
@@ -191,7 +193,7 @@ impl Custom {
         &self,
         mut object: Value,
         track: Track,
-        nulls: Nulls,
+        strays: Strays,
     ) -> Result<Decoded, Unwritable> {
         if is_deeper(&object, DEPTH_MAX) {
             return Err(Unwritable::Malformed("exceeded max depth".into()));
@@ -203,7 +205,7 @@ impl Custom {
         if object.at("kind").str().is_empty() {
             return Err(Unwritable::NoKind);
         }
-        let unknown = self.coerce(&mut object, &self.version, Malformed::Refuse, track, nulls)?;
+        let unknown = self.coerce(&mut object, &self.version, Malformed::Refuse, track, strays)?;
         self.default(&mut object);
         Ok(Decoded { object, has_unshown: false, strict: prune::words(unknown).collect() })
     }
@@ -225,7 +227,7 @@ impl Custom {
         version: &str,
         malformed: Malformed,
         track: Track,
-        nulls: Nulls,
+        strays: Strays,
     ) -> Result<Vec<String>, Unwritable> {
         let mut unknown = Vec::new();
         if let Some(metadata) = object.get("metadata") {
@@ -239,11 +241,9 @@ impl Custom {
         if object.at("kind").str() != self.all.kind {
             return Ok(unknown);
         }
-        if !self.all.preserve_unknown {
+        if !self.all.preserve_unknown && strays == Strays::Pruned {
             unknown.extend(prune::prune(object, &version.schema, true, track));
-            if nulls == Nulls::Pruned {
-                prune::prune_nulls(object, &version.schema);
-            }
+            prune::prune_nulls(object, &version.schema);
         }
         let root = Path::ROOT;
         let more = metadata::coerce(&root, object, &version.schema, false, malformed, track)
@@ -262,7 +262,7 @@ impl Custom {
             Unwritable::NoKind => "the stored object has no kind".to_owned(),
             Unwritable::Malformed(why) => why,
         };
-        self.coerce(&mut object, &stored, Malformed::Drop, Track::Nothing, Nulls::Pruned).map_err(failed)?;
+        self.coerce(&mut object, &stored, Malformed::Drop, Track::Nothing, Strays::Pruned).map_err(failed)?;
         if let Some(version) = self.all.versions.get(&stored) {
             prune::default(&mut object, &version.schema);
         }
@@ -289,7 +289,7 @@ impl Custom {
 
     /// Removes what this version does not know: after a conversion, and before an object is stored.
     pub(crate) fn tidy(&self, object: &mut Value) {
-        if self.coerce(object, &self.version, Malformed::Drop, Track::Nothing, Nulls::Pruned).is_err() {
+        if self.coerce(object, &self.version, Malformed::Drop, Track::Nothing, Strays::Pruned).is_err() {
             tracing::error!(kind = %self.all.kind, "cannot bring a custom object into form");
         }
     }

@@ -490,6 +490,56 @@ async fn generations_of_custom_versions() {
     .await;
 }
 
+/// What an apply makes of a custom object is not decoded: what the schema does not know counts in the generation
+/// and is gone once it is stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn applied_strays() {
+    const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let server = started().await;
+    let definition = r#"{"metadata":{"name":"holds.g.example.com"},"spec":{"group":"g.example.com","scope":"Cluster","names":{"plural":"holds","kind":"Hold"},"versions":[{"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object","properties":{"list":{"type":"array","items":{"type":"object"}}}}}}]}}"#;
+    let (code, _) = send(&server, "POST", DEFINITIONS, JSON, definition).await;
+    assert_eq!(code, 201);
+    let holds = "/apis/g.example.com/v1/holds";
+    until(async || send(&server, "GET", holds, JSON, "").await.0 == 200).await;
+    let (apply, item) =
+        ("application/apply-patch+yaml", "/apis/g.example.com/v1/holds/a?fieldManager=m&force=true");
+    let body =
+        r#"{"apiVersion":"g.example.com/v1","kind":"Hold","metadata":{"name":"a"},"list":[{"stray":1}]}"#;
+    check(
+        &server,
+        &[
+            ("POST", "/apis/g.example.com/v1/holds", JSON, body, 201, "/list", "[{}]"),
+            ("PATCH", item, apply, body, 200, "/metadata/generation", "2"),
+            ("PATCH", item, apply, body, 200, "/list", "[{}]"),
+        ],
+    )
+    .await;
+}
+
+/// Managed fields of a configuration that are none.
+#[tokio::test]
+async fn applied_managed_fields() {
+    let server = started().await;
+    for (given, why) in [
+        ("1.5", ".metadata.managedFields: expected list, got &{1.5}"),
+        (r#"{"a":1}"#, ".metadata.managedFields: expected list, got &{map[a:1]}"),
+        ("[1]", ".metadata.managedFields[0]: expected map, got &{1}"),
+        ("null", ""),
+    ] {
+        let body = format!(
+            r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"a","managedFields":{given}}}}}"#
+        );
+        let item = format!("{MAPS}/a?fieldManager=m");
+        let (code, answer) = send(&server, "PATCH", &item, "application/apply-patch+yaml", &body).await;
+        let want = if why.is_empty() {
+            (201, String::new())
+        } else {
+            (500, format!("failed to create typed patch object (/a; /v1, Kind=ConfigMap): {why}"))
+        };
+        assert_eq!((code, answer.at("message").str().to_owned()), want, "{given}");
+    }
+}
+
 /// What an answer says to the byte.
 #[tokio::test]
 async fn texts() {

@@ -5,7 +5,7 @@
 use super::last_applied::{allowed_conflicts, refresh_annotation};
 use super::update::{stripped, track};
 use super::{Entry, Operation, Write, conflict, decode, encode};
-use crate::typed::{Duplicates, validate};
+use crate::typed::{Duplicates, go_value, validate};
 use crate::updater::{Conflict, Error, Force};
 use meta::status::Status;
 use value::Value;
@@ -101,6 +101,19 @@ fn plain(text: String) -> Box<Status> {
     Box::new(Status::plain_error(text))
 }
 
+/// What is wrong with managed fields that are no list of objects.
+fn wrong_managed_fields(fields: &Value) -> Option<String> {
+    match fields {
+        Value::Null => None,
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .find(|(_, item)| !matches!(item, Value::Null | Value::Object(_)))
+            .map(|(i, item)| format!("[{i}]: expected map, got {}", go_value(item))),
+        other => Some(format!(": expected list, got {}", go_value(other))),
+    }
+}
+
 fn check_config(write: &Write<'_>, config: &Value) -> Result<(), Box<Status>> {
     let (version, kind) = (config.at("apiVersion").str(), config.at("kind").str());
     if version != write.version || kind != write.kind {
@@ -136,6 +149,13 @@ fn try_apply(
     validate(&write.ty.schema, write.ty.id, config, Duplicates::Refused).map_err(|e| {
         failed(format!("failed to create typed patch object ({}): {e}", write.name_of(config)))
     })?;
+    // They are no part of the type here, and are one of upstream's.
+    if let Some(why) = wrong_managed_fields(config.at("metadata").at("managedFields")) {
+        let name = write.name_of(config);
+        return Err(failed(format!(
+            "failed to create typed patch object ({name}): .metadata.managedFields{why}"
+        )));
+    }
     write
         .check_decoded(live)
         .map_err(|e| failed(format!("failed to create typed live object ({}): {e}", write.name_of(live))))?;

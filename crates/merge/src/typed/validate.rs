@@ -159,7 +159,7 @@ pub(super) fn check_scalar(scalar: Scalar, v: &Value) -> Result<(), String> {
 }
 
 /// A value as `%v` prints the wrapper that upstream's walk holds it in.
-fn go_value(v: &Value) -> String {
+pub(crate) fn go_value(v: &Value) -> String {
     format!("&{{{}}}", plain(v))
 }
 
