@@ -51,18 +51,16 @@ impl Api {
 
 impl Handler for Api {
     fn handle(self: Arc<Self>, connection: Arc<Connection>, request: Request<RequestBody>) -> Answer {
-        Box::pin(async move {
-            let fenced =
-                AssertUnwindSafe(answer(self, Origin::Wire(connection), request)).catch_unwind().await;
-            fenced.unwrap_or_else(|_| {
-                // The panic hook has logged it; the client and the other requests go on.
-                let status = Status::internal_error(
-                    "this request caused apiserver to panic. Look in the logs for details.",
-                );
-                Reply::error(&status, None, false).into_response(&[])
-            })
-        })
+        let fenced = AssertUnwindSafe(answer(self, Origin::Wire(connection), request)).catch_unwind();
+        Box::pin(fenced.map(|answer| answer.unwrap_or_else(|_| panicked())))
     }
+}
+
+/// The panic hook has logged it; the client and the other requests go on.
+fn panicked() -> Response<ResponseBody> {
+    let status =
+        Status::internal_error("this request caused apiserver to panic. Look in the logs for details.");
+    Reply::error(&status, None, false).into_response(&[])
 }
 
 async fn answer(api: Arc<Api>, origin: Origin, mut request: Request<RequestBody>) -> Response<ResponseBody> {
@@ -147,7 +145,8 @@ async fn pass(call: &mut Call, body: RequestBody) -> Result<Reply, Status> {
     };
     access::authorize(call)?;
     let long_running = call.is_long_running();
-    let work = async {
+    // Pinned here: whoever waits for it, with a timeout or without, makes no room for another.
+    let work = std::pin::pin!(async {
         if let Some(remote) = aggregation::target(call) {
             return Box::pin(aggregation::answer(call, &remote, body)).await;
         }
@@ -155,7 +154,7 @@ async fn pass(call: &mut Call, body: RequestBody) -> Result<Reply, Status> {
             return Box::pin(endpoints::answer(call, body)).await;
         }
         route::answer(call, body).await
-    };
+    });
     if long_running {
         return work.await;
     }
