@@ -76,7 +76,7 @@ pub enum StartError {
     Store(#[from] store::Error),
     /// An object is encrypted with a key that is not there. Serving a world without it would be wrong.
     #[error(
-        "cannot decrypt {key}: {error}; put the file with the key back, or restore it from the recovery key"
+        "cannot decrypt {key}: {error}; put the file with the key back, or make it again from the recovery key (corten store restore-key)"
     )]
     Undecryptable {
         /// The store's key.

@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::options::Up;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use apiserver::audit::{Format, Mode};
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use lifecycle::Layout;
@@ -136,6 +136,20 @@ impl ClusterArgs {
         Ok(())
     }
 
+    /// Refuses Services of an IP family that no pod has, as kubeadm does for `podSubnet` and `serviceSubnet`.
+    pub(crate) fn check_families(&self) -> Result<()> {
+        let is_served = |service: &Cidr| {
+            self.cluster_cidr.iter().any(|pods| pods.address().is_ipv4() == service.address().is_ipv4())
+        };
+        if let Some(range) = self.service_cluster_ip_range.iter().find(|range| !is_served(range)) {
+            bail!(
+                "--service-cluster-ip-range has {range}, and --cluster-cidr has no addresses of its IP family: no pod \
+                 could be behind such a Service; give ranges of the same families to both"
+            );
+        }
+        Ok(())
+    }
+
     /// Who issues service-account tokens, as kubeadm names it.
     pub(crate) fn issuer(&self) -> String {
         format!("https://kubernetes.default.svc.{}", self.cluster_domain)
@@ -202,6 +216,25 @@ pub(crate) struct NodeOptions {
     /// The port of the health of Service rules; 0 for none
     #[arg(long, default_value_t = 10256)]
     pub(crate) healthz_port: u16,
+}
+
+impl NodeOptions {
+    /// Refuses what no node can be told, as upstream's kubelet does.
+    pub(crate) fn check(&self) -> Result<()> {
+        let name = crate::node::node_name(self)?;
+        let wrong = meta::names::dns1123_subdomain(&name);
+        ensure!(wrong.is_empty(), "invalid --node-name {name:?}: {}", wrong.join("; "));
+        for (key, value) in &self.node_labels {
+            let mut wrong = meta::names::qualified_name(key);
+            wrong.extend(meta::names::label_value(value));
+            ensure!(wrong.is_empty(), "invalid --node-labels {key}={value}: {}", wrong.join("; "));
+        }
+        ensure!(
+            self.kubelet_port != 0,
+            "invalid --kubelet-port 0: the API server must know where to find the kubelet"
+        );
+        Ok(())
+    }
 }
 
 fn parse_label(text: &str) -> Result<(String, String), String> {
@@ -354,6 +387,8 @@ pub(crate) enum StoreCommand {
     /// Copy a cluster's objects into an empty store: from `embedded` to etcd, or back. No server may run on
     /// either meanwhile
     Migrate(MigrateArgs),
+    /// Put the key for secrets at rest back, from the recovery key that `up` showed; it is read from standard input
+    RestoreKey(RootArgs),
 }
 
 /// Options of `corten store migrate`.
@@ -453,9 +488,16 @@ pub(crate) fn run() -> Result<()> {
         Command::Up(args) => {
             let layout = Layout::open(&args.root)?;
             let up = Up::with_last(&layout, matches.subcommand_matches("up"))?;
-            up.check()?;
-            up.refuse_other_ranges(&layout)?;
-            crate::up::up(&up, layout, out)
+            let remembered = up.remembered(&layout);
+            let result = up
+                .check()
+                .and_then(|()| up.refuse_other_ranges(&layout))
+                .and_then(|()| up.refuse_other_node(&layout))
+                .and_then(|()| crate::up::up(&up, layout, out));
+            result.map_err(|error| match remembered {
+                Some(remembered) => anyhow!("{error:#}\n{remembered}"),
+                None => error,
+            })
         }
         Command::Down(args) => crate::up::down(&args.root, out),
         Command::Reset(args) => crate::up::reset(&args.root, out),
@@ -489,6 +531,9 @@ pub(crate) fn run() -> Result<()> {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
             runtime.context("cannot start the async runtime")?.block_on(crate::store::migrate(&args, out))
         }
+        Command::Store(StoreCommand::RestoreKey(args)) => {
+            crate::store::restore_key(&args.root, &mut std::io::stdin(), out)
+        }
         Command::Server(args) => {
             open_files();
             args.cluster.check()?;
@@ -503,6 +548,7 @@ pub(crate) fn run() -> Result<()> {
             runtime.block_on(crate::server::run(&args, &notifier()?))
         }
         Command::Node(args) => {
+            args.node.check()?;
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
             let runtime = runtime.enable_all().build().context("cannot start the async runtime")?;
             runtime.block_on(crate::node::run(&args, &Arc::new(notifier()?)))
@@ -561,5 +607,48 @@ mod tests {
             assert!(error.contains(why), "{bad:?}: {error}");
         }
         assert!(check(&["10.0.0.0/25"]).unwrap_err().ends_with("which is 24; take a /24 or a larger range"));
+    }
+
+    #[test]
+    fn families_and_names_that_no_cluster_can_have() {
+        let families = |pods: &[&str], services: &[&str]| {
+            let cidrs = |ranges: &[&str]| ranges.iter().map(|range| range.parse().unwrap()).collect();
+            let (cluster_cidr, service_cluster_ip_range) = (cidrs(pods), cidrs(services));
+            let cluster =
+                ClusterArgs { cluster_cidr, service_cluster_ip_range, ..Up::usual().cluster.clone() };
+            cluster.check_families().map_err(|error| error.to_string())
+        };
+        assert_eq!(families(&["10.0.0.0/16"], &["10.1.0.0/16"]), Ok(()));
+        assert_eq!(families(&["10.0.0.0/16", "fd00::/48"], &["10.1.0.0/16"]), Ok(()));
+        let error = families(&["fd00::/48"], &["10.1.0.0/16"]).unwrap_err();
+        assert!(
+            error.starts_with("--service-cluster-ip-range has 10.1.0.0/16, and --cluster-cidr has no"),
+            "{error}"
+        );
+        assert!(families(&["10.0.0.0/16"], &["10.1.0.0/16", "fd00::/112"]).is_err());
+
+        let node = |change: &dyn Fn(&mut NodeOptions)| {
+            let mut options = Up::usual().node.clone();
+            options.node_name = Some("n".into());
+            change(&mut options);
+            options.check().map_err(|error| error.to_string())
+        };
+        assert_eq!(node(&|_| {}), Ok(()));
+        let label = |value: &str| vec![("a".to_owned(), value.to_owned())];
+        assert_eq!(node(&|options| options.node_labels = label("")), Ok(()));
+        for (error, why) in [
+            (
+                node(&|options| options.node_name = Some("UPPER_case".into())),
+                "invalid --node-name \"UPPER_case\": a",
+            ),
+            (
+                node(&|options| options.node_labels = label("b=c")),
+                "invalid --node-labels a=b=c: a valid label must",
+            ),
+            (node(&|options| options.kubelet_port = 0), "invalid --kubelet-port 0: "),
+        ] {
+            let error = error.unwrap_err();
+            assert!(error.starts_with(why), "{error}");
+        }
     }
 }

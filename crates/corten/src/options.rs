@@ -1,6 +1,7 @@
 //! What `up` was told: written down in the root, and taken over by the next `up`.
 
 use crate::cli::{ClusterArgs, NodeOptions, ServerOptions, UpArgs};
+use crate::node::node_name;
 use anyhow::{Context, Result, bail};
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, Command, FromArgMatches};
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Up {
     args: UpArgs,
     matches: ArgMatches,
+    /// What is taken over from the last `up` and is not the usual.
+    remembered: Vec<String>,
 }
 
 impl Deref for Up {
@@ -34,7 +37,18 @@ impl Up {
     fn parse(arguments: &[String]) -> Result<Self> {
         let command = UpArgs::augment_args(Command::new("corten").no_binary_name(true));
         let matches = command.try_get_matches_from(arguments)?;
-        Ok(Self { args: UpArgs::from_arg_matches(&matches)?, matches })
+        Ok(Self { args: UpArgs::from_arg_matches(&matches)?, matches, remembered: Vec::new() })
+    }
+
+    /// What to add to why an `up` did not succeed: an option that nobody gives is not looked for.
+    pub(crate) fn remembered(&self, layout: &Layout) -> Option<String> {
+        (!self.remembered.is_empty()).then(|| {
+            format!(
+                "from the last up, by {}: {}; an option that is given anew takes its place",
+                layout.up_options.display(),
+                self.remembered.join(" ")
+            )
+        })
     }
 
     /// All that the server is told, but for the root.
@@ -79,24 +93,54 @@ impl Up {
 
     /// The options of the last `up`, and over them those that this command line gives.
     pub(crate) fn with_last(layout: &Layout, given: Option<&ArgMatches>) -> Result<Self> {
-        let Some(given) = given else { return Self::last(layout) };
+        let usual = Self::usual().arguments();
+        let Some(given) = given else {
+            let last = Self::last(layout)?;
+            let remembered = last.arguments().into_iter().filter(|argument| !usual.contains(argument));
+            return Ok(Self { remembered: remembered.collect(), ..last });
+        };
         let is_given = |argument: &String| {
             let name = argument.trim_start_matches("--").split('=').next().unwrap_or_default();
             given.value_source(&name.replace('-', "_")) == Some(ValueSource::CommandLine)
         };
-        let this = Self { args: UpArgs::from_arg_matches(given)?, matches: given.clone() };
+        let this =
+            Self { args: UpArgs::from_arg_matches(given)?, matches: given.clone(), remembered: Vec::new() };
         let mut arguments = Self::last(layout)?.arguments();
         arguments.retain(|argument| !is_given(argument));
+        let remembered = arguments.iter().filter(|argument| !usual.contains(argument)).cloned().collect();
         arguments.extend(this.arguments().into_iter().filter(is_given));
         let both = Self::parse(&arguments)?;
         let UpArgs { root, detach, supervise, .. } = this.args;
-        Ok(Self { args: UpArgs { root, detach, supervise, ..both.args }, matches: both.matches })
+        let args = UpArgs { root, detach, supervise, ..both.args };
+        Ok(Self { args, matches: both.matches, remembered })
     }
 
     /// Refuses what no cluster can be told.
     pub(crate) fn check(&self) -> Result<()> {
         self.cluster.check()?;
+        self.cluster.check_families()?;
+        self.node.check()?;
+        if self.server.bind.port() == 0 {
+            bail!("invalid --bind {}: a cluster's API server needs a port that stays", self.server.bind);
+        }
         crate::controllers::check(&self.server.controllers)
+    }
+
+    /// Refuses to make this machine another Node than it is: its pods would be left to one that is no more.
+    pub(crate) fn refuse_other_node(&self, layout: &Layout) -> Result<()> {
+        if !layout.up_options.exists() || !layout.admin_kubeconfig.exists() {
+            return Ok(());
+        }
+        let (last, now) = (node_name(&Self::last(layout)?.node)?, node_name(&self.node)?);
+        if last != now {
+            let root = layout.root.display();
+            bail!(
+                "this machine is the Node {last} of the cluster on {root}, and its pods are of that name: it cannot go \
+                 on as {now}. Leave --node-name out or give {last}; or make a new cluster, on another root or after \
+                 `corten reset --root {root}`"
+            );
+        }
+        Ok(())
     }
 
     /// Refuses to give a cluster that is there other ranges or another domain than it was made with.
@@ -225,6 +269,33 @@ mod tests {
             error.contains("repair the file, or remove it") && error.contains("--no-such-option"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_machine_stays_the_node_that_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path().canonicalize().unwrap()).unwrap();
+        let up = |words: &[&str]| Up::with_last(&layout, Some(&given(words))).unwrap();
+        let refuse = |words: &[&str]| up(words).refuse_other_node(&layout).map_err(|error| error.to_string());
+        assert_eq!(refuse(&["--node-name=other"]), Ok(()), "there is no cluster yet");
+        parse(&["--node-name=one", "--bind=9.9.9.9:6443"]).remember(&layout).unwrap();
+        std::fs::write(&layout.admin_kubeconfig, "").unwrap();
+        assert_eq!(refuse(&[]), Ok(()));
+        assert_eq!(refuse(&["--node-name=one"]), Ok(()));
+        let error = refuse(&["--node-name=other"]).unwrap_err();
+        assert!(error.starts_with("this machine is the Node one of the cluster on"), "{error}");
+        assert!(error.contains("cannot go on as other. Leave --node-name out or give one;"), "{error}");
+
+        let told = up(&["--node-name=one"]).remembered(&layout).unwrap();
+        assert!(
+            told.ends_with(
+                "up-options.json: --bind=9.9.9.9:6443; an option that is given anew takes its place"
+            ),
+            "{told}"
+        );
+        assert_eq!(up(&["--node-name=one", "--bind=0.0.0.0:6443"]).remembered(&layout), None);
+        let error = up(&["--bind=0.0.0.0:0"]).check().unwrap_err().to_string();
+        assert!(error.starts_with("invalid --bind 0.0.0.0:0: "), "{error}");
     }
 
     #[test]

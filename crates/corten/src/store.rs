@@ -2,7 +2,7 @@
 
 use crate::cli::{EtcdArgs, MigrateArgs, StoreKind};
 use anyhow::{Context, Result, bail};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +43,28 @@ pub(crate) async fn open(kind: &StoreKind, root: &Path, etcd: &EtcdArgs) -> Resu
     }
 }
 
+/// How much is read of what may be a recovery key.
+const RECOVERY_KEY_BYTES_MAX: u64 = 1 << 10;
+
+/// `corten store restore-key`.
+///
+/// # Errors
+/// A key is there, or what is read is no recovery key.
+pub(crate) fn restore_key(root: &Path, input: &mut dyn Read, out: &mut dyn Write) -> Result<()> {
+    let file = apiserver::encryption::own_file(root);
+    if file.exists() {
+        bail!("{} is there: if it is the wrong key, move it away first", file.display());
+    }
+    let mut text = String::new();
+    input
+        .take(RECOVERY_KEY_BYTES_MAX)
+        .read_to_string(&mut text)
+        .context("cannot read the recovery key from standard input")?;
+    apiserver::encryption::restore(root, text.trim()).context("cannot put the key back")?;
+    writeln!(out, "the key is in {} again: start the cluster", file.display())?;
+    Ok(())
+}
+
 /// `corten store migrate`: values go as they are, encrypted ones too.
 ///
 /// # Errors
@@ -68,4 +90,31 @@ pub(crate) async fn migrate(args: &MigrateArgs, out: &mut dyn Write) -> Result<(
         )?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use apiserver::encryption::{Encryption, own_file};
+
+    #[test]
+    fn a_key_comes_back_from_what_was_shown() {
+        let root = tempfile::tempdir().unwrap();
+        let (_, shown) = Encryption::own(root.path()).unwrap();
+        let (shown, file) = (shown.unwrap().to_string(), own_file(root.path()));
+        let before = std::fs::read(&file).unwrap();
+        let mut told = Vec::new();
+        let mut restore = |text: &str| {
+            restore_key(root.path(), &mut text.as_bytes(), &mut told).map_err(|error| format!("{error:#}"))
+        };
+        assert!(
+            restore(&shown).unwrap_err().contains("is there: if it is the wrong key, move it away first")
+        );
+        std::fs::remove_file(&file).unwrap();
+        assert!(restore("abc").unwrap_err().starts_with("cannot put the key back: "));
+        assert!(!file.exists());
+        restore(&format!("  {shown}\n")).unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), before);
+        assert!(String::from_utf8(told).unwrap().ends_with("again: start the cluster\n"));
+    }
 }

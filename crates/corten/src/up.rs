@@ -247,4 +247,16 @@ impl Hooks for Leftovers {
         let config = node::network_config(layout, &self.0.node, &self.0.cluster)?;
         network::teardown(&config).context("cannot take away the network")
     }
+
+    fn refuse_state_in_use(&mut self, layout: &Layout) -> Result<()> {
+        let store = store::embedded::file(&layout.store_dir);
+        if store::embedded::is_in_use(&store) {
+            bail!(
+                "nothing is removed: another process uses {}, a `corten server` that somebody started by hand, as a \
+                 rule; `fuser {0}` names it. Stop it, then reset again",
+                store.display()
+            );
+        }
+        Ok(())
+    }
 }

@@ -342,7 +342,11 @@ fn disk(needs: &Needs) -> Check {
     let Room { free, total, is_short } = needs.room;
     let found = format!("{} of {} free at {}", size(free), size(total), needs.layout.root.display());
     if total > 0 && (free < DISK_BYTES_MIN || is_short) {
-        return warning("disk", found, "make room: below 10 % free the kubelet evicts pods");
+        return warning(
+            "disk",
+            found,
+            "make room: where little is free no pods are placed, and a full disk takes no writes",
+        );
     }
     good("disk", found)
 }

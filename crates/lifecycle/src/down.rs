@@ -39,6 +39,12 @@ pub trait Hooks {
     fn remove_network(&mut self, _layout: &Layout) -> Result<()> {
         Ok(())
     }
+
+    /// Refuses to have the state removed while somebody else than the instance uses it. Called after the instance
+    /// has ended.
+    fn refuse_state_in_use(&mut self, _layout: &Layout) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl Hooks for () {}
@@ -104,6 +110,7 @@ pub fn reset(
 ) -> Result<()> {
     let root = &layout.root;
     down(layout, drain_patience, hooks, out)?;
+    hooks.refuse_state_in_use(layout)?;
     let mut directories = layout.owned_outside();
     directories.push(root);
     // Whatever is mounted there may be somebody's disk: it is undone, never emptied.

@@ -59,11 +59,15 @@ pub fn detached(needs: &Needs, executable: &Path, arguments: &[OsString], out: &
     let mut child = command.spawn().with_context(|| format!("cannot start {}", executable.display()))?;
     let mut reports = Lines::new(child.stdout.take().context("the supervisor has no standard output")?);
     let deadline = Instant::now() + PATIENCE;
+    let mut awaited = "server";
     loop {
         match reports.next(deadline)? {
             Next::Line(line) => match serde_json::from_slice::<Report>(&line) {
                 Ok(Report::Failed(message)) => bail!(message),
                 Ok(report) => {
+                    if matches!(&report, Report::Stage { name, .. } if name == "control plane") {
+                        awaited = "node";
+                    }
                     report.print(out);
                     if report.is_last() {
                         return Ok(());
@@ -76,9 +80,10 @@ pub fn detached(needs: &Needs, executable: &Path, arguments: &[OsString], out: &
                 bail!("the supervisor ended before all was up ({status}); {}", logs::tail(&log_path));
             }
             Next::Late => bail!(
-                "not everything is up after {} s; it goes on trying: see `corten status`, `corten doctor` and {}",
+                "not everything is up after {} s; it goes on trying: see `corten status`, `corten doctor`. The {awaited} is \
+                 waited for; {}",
                 PATIENCE.as_secs(),
-                layout.log_dir.display()
+                logs::tail(&layout.log_file(awaited))
             ),
         }
     }

@@ -139,7 +139,7 @@ impl Disk {
     pub(super) fn open(options: &Options) -> Result<(Self, Loaded), OpenError> {
         let directory = &options.directory;
         create_directory(directory)?;
-        let file = directory.join("store.db");
+        let file = file(directory);
         if options.vfs.is_none() {
             create_file(&file)?;
         }
@@ -465,6 +465,22 @@ impl<'a> DiskRow<'a> {
 
 fn row_id(revision: u64, position: u8) -> i64 {
     integer(revision << POSITION_BITS | u64::from(position))
+}
+
+/// The file of the store in a directory.
+pub fn file(directory: &Path) -> PathBuf {
+    directory.join("store.db")
+}
+
+/// Whether a process has the store in this file open.
+pub fn is_in_use(file: &Path) -> bool {
+    let looked = || {
+        let sql = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        sql.busy_timeout(Duration::ZERO)?;
+        sql.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))
+    };
+    let code = looked().err().and_then(|error| error.sqlite_error_code());
+    matches!(code, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 fn integer(value: u64) -> i64 {

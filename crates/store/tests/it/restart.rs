@@ -174,12 +174,15 @@ async fn a_full_quota_lets_deletes_through_and_recovers() {
 #[tokio::test]
 async fn foreign_newer_busy_and_damaged_files_are_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("store.db");
+    let file = embedded::file(directory.path());
     let store = EmbeddedStore::open(directory.path()).unwrap();
     put(&store, "/a", &"findme".repeat(100)).await;
     let busy = EmbeddedStore::open(directory.path()).unwrap_err();
     assert!(matches!(busy, OpenError::InUse { .. }), "{busy}");
+    assert!(embedded::is_in_use(&file));
     drop(store);
+    assert!(!embedded::is_in_use(&file));
+    assert!(!embedded::is_in_use(&directory.path().join("none")));
 
     let sound = std::fs::read(&file).unwrap();
     let at = sound.windows(6).position(|bytes| bytes == b"findme").unwrap();
