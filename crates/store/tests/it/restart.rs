@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use store::embedded::{OpenError, Options};
+use store::embedded::{self, OpenError, Options};
 use store::{
     EmbeddedStore, Error, Event, Expect, HistoryLimits, KeyRange, ManualClock, Range, Store, Txn,
     WatchRequest,
