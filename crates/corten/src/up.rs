@@ -65,7 +65,7 @@ fn room(layout: &Layout) -> Room {
 /// What an administrator is told of the key for encryption at rest, once.
 pub(crate) fn recovery_text(key: &RecoveryKey) -> String {
     format!(
-        "Secrets are encrypted with a key that is only on this machine. Its recovery key, to be kept elsewhere:\n\n    {key}\n"
+        "Secrets are encrypted with a key that is only on this machine. Its recovery key, to be kept elsewhere (`corten store restore-key` takes it):\n\n    {key}\n"
     )
 }
 

@@ -1,7 +1,7 @@
 //! The API server in this process: keys, store, listener.
 
 use crate::cli::{InFlightArgs, ServerArgs, ServerOptions};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use apiserver::access::Access;
 use apiserver::api::{Api, Config, Fairness, Options};
 use apiserver::audit::{self, Audit, LogConfig};
@@ -10,7 +10,7 @@ use apiserver::flowcontrol::Limits;
 use apiserver::webhook::Credentials as WebhookCredentials;
 use auth::{Anonymous, Authenticator, FrontProxy};
 use pki::{AnyClientCertificate, ClientAuthorities, HotCertificate, Leaf, Pki, ServiceAccountKeys};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,8 +37,15 @@ pub(crate) struct Running {
 /// Opens keys and store, and serves.
 pub(crate) async fn start(args: &ServerArgs) -> Result<Running> {
     let now = jiff::Timestamp::now().as_second();
-    let listener = TcpListener::bind(args.options.bind).await.with_context(|| {
-        format!("cannot listen on {}; does something else use the port?", args.options.bind)
+    let listener = TcpListener::bind(args.options.bind).await.map_err(|error| {
+        let advice = match error.kind() {
+            ErrorKind::AddrInUse => "; stop what uses the port, or take another by --bind",
+            ErrorKind::AddrNotAvailable => {
+                "; no interface of this machine has the address: give another by --bind"
+            }
+            _ => "",
+        };
+        anyhow!("cannot listen on {}: {error}{advice}", args.options.bind)
     })?;
     // Port 0 asks for any that is free.
     let port = listener.local_addr().context("cannot tell the port that is listened on")?.port();
