@@ -4,7 +4,7 @@ CARGO ?= cargo
 export CARGO_TERM_COLOR ?= never
 
 # Where the cluster of `make up` keeps its state, and further options of `corten up`, which remembers them.
-ROOT ?= /var/lib/corten
+ROOT := $(or $(ROOT),/var/lib/corten)
 UP_OPTIONS ?=
 CORTEN = target/release/corten
 # Building need not be root's, running must.

@@ -206,8 +206,8 @@ pub(crate) struct NodeOptions {
     /// Labels that the node registers with: `KEY=VALUE`
     #[arg(long, value_delimiter = ',', value_parser = parse_label)]
     pub(crate) node_labels: Vec<(String, String)>,
-    /// The container runtime's socket, such as `unix:///run/crio/crio.sock`; a containerd of Corten's own if
-    /// unset
+    /// The container runtime's socket, such as `unix:///run/crio/crio.sock`; if unset that of Corten's own
+    /// containerd, which `corten up` starts
     #[arg(long)]
     pub(crate) container_runtime_endpoint: Option<String>,
     /// The kubelet's port

@@ -143,7 +143,7 @@ async fn connect(runtime: &Runtime) -> (String, bool) {
                 return (version.runtime_name, driver == Some(CgroupDriver::Systemd));
             }
             Err(error) if !is_told => {
-                tracing::warn!(%error, "waiting for the container runtime");
+                tracing::warn!(%error, "waiting for the container runtime: `corten up` starts one, --container-runtime-endpoint names another");
                 is_told = true;
             }
             Err(_) => {}

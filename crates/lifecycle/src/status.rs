@@ -255,7 +255,8 @@ impl fmt::Display for Status {
             let memory = process.memory_bytes.map(size).unwrap_or_default();
             let mut notes = vec![if process.ready { "ready".to_owned() } else { "starting".to_owned() }];
             if process.restarts > 0 {
-                notes.push(format!("{} restarts", process.restarts));
+                let s = if process.restarts == 1 { "" } else { "s" };
+                notes.push(format!("{} restart{s}", process.restarts));
             }
             notes.extend((!process.said.is_empty()).then(|| process.said.clone()));
             writeln!(
