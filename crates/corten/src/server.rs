@@ -17,7 +17,7 @@ use tokio::sync::watch;
 pub(crate) async fn run(args: &ServerArgs, notifier: &Notifier) -> Result<()> {
     let stop = watch::Sender::new(false);
     let api = match args.only {
-        None | Some(Part::Api) => Some(api::start(args).await?),
+        None | Some(Part::Api) => Some(Box::pin(api::start(args)).await?),
         Some(Part::Controllers | Part::Scheduler) => None,
     };
     let managers = match (&api, args.only) {
