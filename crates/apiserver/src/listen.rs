@@ -159,7 +159,7 @@ async fn http1(
     wire: Wire,
     handler: Arc<dyn Handler>,
     about: Arc<Connection>,
-    mut shutdown: tokio::sync::watch::Receiver<bool>,
+    shutdown: tokio::sync::watch::Receiver<bool>,
 ) -> Result<(), BoxError> {
     let service = service_fn(move |request: Request<Incoming>| {
         let request = request.map(RequestBody::Http1);
@@ -173,28 +173,34 @@ async fn http1(
         .max_buf_size(HEADER_BYTES_MAX as usize)
         .serve_connection(TokioIo::new(wire.clone()), service)
         .with_upgrades();
-    let mut turns = Turns::new(serving, wire);
-    tokio::select! {
-        result = &mut turns => result,
-        () = Seldom::new(stopped(&mut shutdown)) => {
-            turns.serving().graceful_shutdown();
-            turns.await
-        }
-    }
+    in_turns(Turns::new(serving, wire), shutdown, |serving| serving.graceful_shutdown()).await
 }
 
 async fn http2(
     wire: Wire,
     handler: Arc<dyn Handler>,
     about: Arc<Connection>,
-    mut shutdown: tokio::sync::watch::Receiver<bool>,
+    shutdown: tokio::sync::watch::Receiver<bool>,
 ) -> Result<(), BoxError> {
     let preface = Box::pin(tokio::time::timeout(HANDSHAKE_TIMEOUT, Http2::new(wire.clone(), handler, about)));
-    let mut turns = Turns::new(preface.await??, wire);
+    let turns = Turns::new(preface.await??, wire);
+    in_turns(turns, shutdown, |serving| serving.get_mut().graceful_shutdown()).await
+}
+
+/// Serves until the client goes, or the server is to stop: then what was asked is answered, and `end` says so.
+async fn in_turns<C, E>(
+    mut turns: Turns<C>,
+    mut shutdown: tokio::sync::watch::Receiver<bool>,
+    end: impl FnOnce(Pin<&mut C>),
+) -> Result<(), BoxError>
+where
+    C: Future<Output = Result<(), E>>,
+    E: Into<BoxError>,
+{
     tokio::select! {
         result = &mut turns => result,
         () = Seldom::new(stopped(&mut shutdown)) => {
-            turns.serving().graceful_shutdown();
+            end(turns.serving());
             turns.await
         }
     }
