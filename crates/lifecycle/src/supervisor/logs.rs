@@ -52,7 +52,9 @@ pub(crate) fn tail(path: &Path) -> String {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
     let text = read().unwrap_or_default();
-    let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
+    let mut lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
+    // Who is started again and again says the same again and again.
+    lines.dedup();
     if lines.is_empty() {
         return format!("its log {} is empty", path.display());
     }
@@ -89,6 +91,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.log");
         assert!(tail(&path).ends_with("x.log is empty"));
+        std::fs::write(&path, "a\nb\nb\n\nb\n").unwrap();
+        assert!(tail(&path).ends_with("ends with:\n  a\n  b"));
         std::fs::write(&path, (0..10_000).map(|n| format!("{n}\n")).collect::<String>()).unwrap();
         assert!(
             tail(&path)
