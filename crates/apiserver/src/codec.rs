@@ -72,7 +72,7 @@ impl Codec {
         }
     }
 
-    /// The codec of a version of a custom kind, whose fields merge by this type.
+    /// The codec of a version of a custom kind.
     pub(crate) fn custom_kind(row: &Row, custom: Custom) -> Self {
         Self { custom: Some(Arc::new(custom)), ..Self::typed(row) }
     }

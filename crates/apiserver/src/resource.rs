@@ -318,11 +318,6 @@ impl Registry {
         self.order.iter()
     }
 
-    /// Whether the group has any version served.
-    pub fn has_group(&self, group: &str) -> bool {
-        self.order.iter().any(|s| s.row.group == group)
-    }
-
     /// Whether the group has built-in kinds.
     pub fn has_builtin_group(&self, group: &str) -> bool {
         self.order.iter().any(|s| s.row.group == group && s.codec.custom().is_none())

@@ -1,9 +1,10 @@
 //! `corten up`: in the foreground, or detached with somebody who waits until all is up.
 
 use crate::doctor::Needs;
+use crate::layout::Layout;
 use crate::root;
 use crate::spawn::{Ties, tie};
-use crate::supervisor::{self, Config, PATIENCE, Report, logs};
+use crate::supervisor::{self, Config, PATIENCE, Report, State, logs};
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::ffi::OsString;
@@ -59,15 +60,11 @@ pub fn detached(needs: &Needs, executable: &Path, arguments: &[OsString], out: &
     let mut child = command.spawn().with_context(|| format!("cannot start {}", executable.display()))?;
     let mut reports = Lines::new(child.stdout.take().context("the supervisor has no standard output")?);
     let deadline = Instant::now() + PATIENCE;
-    let mut awaited = "server";
     loop {
         match reports.next(deadline)? {
             Next::Line(line) => match serde_json::from_slice::<Report>(&line) {
                 Ok(Report::Failed(message)) => bail!(message),
                 Ok(report) => {
-                    if matches!(&report, Report::Stage { name, .. } if name == "control plane") {
-                        awaited = "node";
-                    }
                     report.print(out);
                     if report.is_last() {
                         return Ok(());
@@ -80,13 +77,20 @@ pub fn detached(needs: &Needs, executable: &Path, arguments: &[OsString], out: &
                 bail!("the supervisor ended before all was up ({status}); {}", logs::tail(&log_path));
             }
             Next::Late => bail!(
-                "not everything is up after {} s; it goes on trying: see `corten status`, `corten doctor`. The {awaited} is \
-                 waited for; {}",
+                "not everything is up after {} s; it goes on trying: see `corten status`, `corten doctor` and {}\n{}",
                 PATIENCE.as_secs(),
-                logs::tail(&layout.log_file(awaited))
+                layout.log_dir.display(),
+                awaited(layout).join("\n")
             ),
         }
     }
+}
+
+/// The processes that are not ready, with what each wrote last.
+fn awaited(layout: &Layout) -> Vec<String> {
+    let processes = State::read(layout).map(|state| state.processes).unwrap_or_default();
+    let waiting = processes.iter().filter(|process| !process.ready);
+    waiting.map(|p| format!("{} is not ready; {}", p.name, logs::tail(&layout.log_file(&p.name)))).collect()
 }
 
 enum Next {

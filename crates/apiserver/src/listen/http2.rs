@@ -1,8 +1,8 @@
 //! HTTP/2: a connection's exchanges of a request and its answer, over the `h2` crate.
 //!
 //! hyper has a server on the same crate; it makes a task of each request and asks for the room of each piece before
-//! it sends it. Here an answer that is at hand is sent where its request is accepted, and a piece of a watch costs one
-//! call.
+//! it sends it. Here an answer that is at hand is sent where its request is accepted, and a piece of a watch is given
+//! away without asking.
 
 use super::turn::Answering;
 use super::wire::Wire;
