@@ -106,7 +106,12 @@ class Cluster:
         return self.run(CORTEN, command, *rest[:1], f"--root={self.root}", *rest[1:])
 
     def up(self, *arguments, **options):
-        return self.run(CORTEN, "up", "--detach", f"--root={self.root}", *arguments, **options)
+        done = self.run(CORTEN, "up", "--detach", f"--root={self.root}", *arguments, **options)
+        told = done if isinstance(done, str) else done.stdout
+        for line in told.splitlines():
+            if line.startswith("warning: disk"):
+                raise AssertionError(f"the node would take no pods: {line}")
+        return done
 
     def kubectl(self, *arguments, **options):
         return self.run("kubectl", *arguments, **options)

@@ -68,6 +68,9 @@ pub(crate) async fn run(args: &NodeArgs, notifier: &Arc<Notifier>) -> Result<()>
     let authority = String::from_utf8_lossy(&Kubeconfig::read(&kubelet_conf)?.authorities).into_owned();
     let informers = Informers::new(proxy_client);
 
+    if let Some(ip) = args.node.node_ip.iter().find(|ip| !lifecycle::doctor::is_own(**ip)) {
+        bail!("no interface of this machine has {ip}: name an address that it has by --node-ip");
+    }
     let kubelet_config = kubelet_config(&layout, &args.node, &args.cluster, Some(authority))?;
     let network_config = network_config(&layout, &args.node, &args.cluster)?;
     network::prepare(&network_config).context("cannot set up the loopback interface")?;

@@ -6,7 +6,7 @@ use crate::options::Up;
 use anyhow::{Context, Result, bail};
 use apiserver::encryption::{Encryption, RecoveryKey};
 use lifecycle::Layout;
-use lifecycle::doctor::{Needs, Network, Outcome, Port, Range, Room, Transport};
+use lifecycle::doctor::{Needs, Network, Outcome, OwnAddress, Port, Range, Room, Transport};
 use lifecycle::down::Hooks;
 use lifecycle::install::{EXECUTABLE, UNIT_DIRECTORY};
 use lifecycle::status::Status;
@@ -50,7 +50,24 @@ pub(crate) fn up(args: &Up, layout: Layout, out: &mut dyn Write) -> Result<()> {
 /// What the instance wants of its machine.
 fn needs(args: &Up, layout: Layout) -> Needs {
     let runtime = runtime(&args.node);
-    Needs { room: room(&layout), layout, runtime, ports: ports(args), ranges: ranges(&args.cluster) }
+    let (ports, ranges, addresses) = (ports(args), ranges(&args.cluster), own_addresses(args));
+    Needs { room: room(&layout), layout, runtime, ports, ranges, addresses }
+}
+
+/// Addresses that were given and that this machine should have. The API server's may be another's that leads here.
+fn own_addresses(args: &UpArgs) -> Vec<OwnAddress> {
+    let own = |address, what: &str, option: &str, otherwise| OwnAddress {
+        address,
+        what: what.into(),
+        option: option.into(),
+        otherwise,
+    };
+    let node = args.node.node_ip.iter().map(|ip| own(*ip, "node", "--node-ip", Outcome::Bad));
+    let advertised = args.server.advertise_address;
+    let bound = own(args.server.bind.ip(), "API server", "--bind", Outcome::Bad);
+    node.chain([bound])
+        .chain(advertised.map(|ip| own(ip, "API server", "--advertise-address", Outcome::Warning)))
+        .collect()
 }
 
 fn room(layout: &Layout) -> Room {
@@ -74,7 +91,7 @@ pub(crate) fn status(args: &ReportArgs, out: &mut dyn Write) -> Result<()> {
     let layout = Layout::open(&args.root.root)?;
     let last = Up::last(&layout).unwrap_or_else(|_| Up::usual());
     let own_node = node::node_name(&last.node)?;
-    let status = Status::collect(&layout, &own_node, jiff::Timestamp::now().as_second());
+    let status = Status::collect(&layout, room(&layout), &own_node, jiff::Timestamp::now().as_second());
     let _nobody_reads = if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&status).context("cannot print the status")?)
     } else {
@@ -150,17 +167,13 @@ fn supervisor_config(args: &Up, layout: Layout) -> Result<Config> {
     Ok(Config {
         version: env!("CARGO_PKG_VERSION").into(),
         executable: std::env::current_exe().context("cannot find this program's own file")?,
-        runtime: runtime(&args.node),
         children: vec![
             child(SERVER, "control plane", server_arguments, &[], false),
             child(NODE, "node", node_arguments, &[SERVER, RUNTIME], true),
         ],
         drain_patience: DRAIN_PATIENCE,
-        ports: ports(args),
-        ranges: ranges(&args.cluster),
-        room: room(&layout),
         systemd: crate::cli::notifier()?,
-        layout,
+        needs: needs(args, layout),
     })
 }
 

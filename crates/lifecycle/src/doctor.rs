@@ -7,7 +7,7 @@ mod addresses;
 mod facts;
 mod ports;
 
-pub use addresses::{Network, Route};
+pub use addresses::{Network, Route, is_own};
 pub use facts::{Facts, RuntimeFacts};
 pub use ports::{Listener, Transport};
 
@@ -17,6 +17,7 @@ use crate::supervisor::Runtime;
 use serde::Serialize;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
 /// Images, logs and the store need room, however large the disk.
 const DISK_BYTES_MIN: u64 = 1 << 30;
@@ -49,8 +50,17 @@ pub struct Needs {
     pub ports: Vec<Port>,
     /// Addresses it gives out.
     pub ranges: Vec<Range>,
+    /// Addresses that it answers on.
+    pub addresses: Vec<OwnAddress>,
     /// The root's file system, as the node counts it.
     pub room: Room,
+}
+
+impl Needs {
+    /// No more than paths and a runtime.
+    pub fn of(layout: Layout, runtime: Runtime) -> Self {
+        Self { layout, runtime, ports: vec![], ranges: vec![], addresses: vec![], room: Room::default() }
+    }
 }
 
 /// Room on a file system.
@@ -88,6 +98,19 @@ pub struct Range {
     pub what: String,
     /// The option that changes it.
     pub option: String,
+}
+
+/// An address that somebody gave and that the machine should have.
+#[derive(Clone, Debug)]
+pub struct OwnAddress {
+    /// Without a port.
+    pub address: IpAddr,
+    /// Of what, such as `node`.
+    pub what: String,
+    /// The option that names it.
+    pub option: String,
+    /// How bad it is if the machine does not have it.
+    pub otherwise: Outcome,
 }
 
 /// How a check came out.
@@ -164,7 +187,7 @@ pub fn judge(needs: &Needs, facts: &Facts) -> Vec<Check> {
         checks.push(good(PORTS, format!("{} free or ours", numbers.join(", "))));
     }
     checks.extend(addresses::judge(needs, facts));
-    checks.extend([host_name(facts), disk(needs), memory(facts), inotify(facts)]);
+    checks.extend([host_name(facts), disk(needs.room, &needs.layout.root), memory(facts), inotify(facts)]);
     checks.extend(neighbours(needs, facts));
     checks
 }
@@ -338,9 +361,9 @@ fn host_name(facts: &Facts) -> Check {
     )
 }
 
-fn disk(needs: &Needs) -> Check {
-    let Room { free, total, is_short } = needs.room;
-    let found = format!("{} of {} free at {}", size(free), size(total), needs.layout.root.display());
+/// Judges the room on the file system of `root`.
+pub(crate) fn disk(Room { free, total, is_short }: Room, root: &Path) -> Check {
+    let found = format!("{} of {} free at {}", size(free), size(total), root.display());
     if total > 0 && (free < DISK_BYTES_MIN || is_short) {
         return warning(
             "disk",

@@ -1,7 +1,7 @@
 //! `corten status`: what runs, whether the API and the node are ready, when certificates lapse.
 
 use crate::containerd::{leftover_shims, running};
-use crate::doctor::size;
+use crate::doctor::{self, Check, Outcome, Room, size};
 use crate::layout::Layout;
 use crate::processes::Identity;
 use crate::supervisor::{self, Stage, State};
@@ -35,6 +35,8 @@ pub struct Status {
     pub api: ApiStatus,
     /// This machine's node, if it runs and has no Node object.
     pub unregistered: Option<Unregistered>,
+    /// What is wrong with the root's file system.
+    pub disk: Option<Check>,
     /// When each certificate ends, the first first.
     pub certificates: Vec<CertificateStatus>,
 }
@@ -80,6 +82,8 @@ pub struct NodeStatus {
     pub version: String,
     /// The condition's message, if it is not ready.
     pub message: String,
+    /// What it lacks, such as `DiskPressure`: it takes no more pods, or not all.
+    pub pressures: Vec<String>,
 }
 
 /// A node that runs and that the cluster does not know.
@@ -102,7 +106,7 @@ pub struct CertificateStatus {
 
 impl Status {
     /// Asks around. `now` is in Unix seconds, `own_node` the name of this machine's node.
-    pub fn collect(layout: &Layout, own_node: &str, now: i64) -> Self {
+    pub fn collect(layout: &Layout, room: Room, own_node: &str, now: i64) -> Self {
         let holder = supervisor::holder(layout);
         let state = State::read(layout).filter(|s| Some(s.supervisor) == holder);
         let mut processes = Vec::new();
@@ -127,6 +131,7 @@ impl Status {
             stages: state.map(|s| s.stages).unwrap_or_default(),
             pods: leftover_shims(layout).len(),
             api,
+            disk: Some(doctor::disk(room, &layout.root)).filter(|check| check.outcome != Outcome::Good),
             certificates: certificates(layout, now),
         }
     }
@@ -136,7 +141,8 @@ impl Status {
         self.version.is_some()
             && self.api.error.is_none()
             && self.unregistered.is_none()
-            && self.api.nodes.iter().all(|n| n.ready)
+            && self.disk.is_none()
+            && self.api.nodes.iter().all(|n| n.ready && n.pressures.is_empty())
     }
 }
 
@@ -198,12 +204,15 @@ fn parse_nodes(list: &serde_json::Value) -> Vec<NodeStatus> {
     let node = |node: &serde_json::Value| {
         let conditions = node["status"]["conditions"].as_array();
         let ready = conditions.and_then(|c| c.iter().find(|c| c["type"] == "Ready"));
+        // All others tell of something that is amiss.
+        let amiss = |c: &&serde_json::Value| c["type"] != "Ready" && c["status"] == "True";
         let is_ready = ready.is_some_and(|c| c["status"] == "True");
         NodeStatus {
             name: text(&node["metadata"]["name"]),
             ready: is_ready,
             version: text(&node["status"]["nodeInfo"]["kubeletVersion"]),
             message: ready.filter(|_| !is_ready).map(|c| text(&c["message"])).unwrap_or_default(),
+            pressures: conditions.into_iter().flatten().filter(amiss).map(|c| text(&c["type"])).collect(),
         }
     };
     list["items"].as_array().into_iter().flatten().map(node).collect()
@@ -282,7 +291,11 @@ impl fmt::Display for Status {
             Some(error) => writeln!(f, "{:<14}not ready: {error}", "API")?,
         }
         for node in &self.api.nodes {
-            let state = if node.ready { "Ready".to_owned() } else { format!("NotReady: {}", node.message) };
+            let mut state =
+                if node.ready { "Ready".to_owned() } else { format!("NotReady: {}", node.message) };
+            for pressure in &node.pressures {
+                state += &format!(", {pressure}");
+            }
             writeln!(f, "{:<14}{} {} {state}", "node", node.name, node.version)?;
         }
         if let Some(Unregistered { name, pid }) = &self.unregistered {
@@ -292,6 +305,9 @@ impl fmt::Display for Status {
                  registers; containers run on",
                 "node", ""
             )?;
+        }
+        if let Some(Check { name, found, advice, .. }) = &self.disk {
+            writeln!(f, "{name:<14}{found}\n{:<14}→ {advice}", "")?;
         }
         for (place, certificate) in self.certificates.iter().enumerate() {
             // The first to lapse says how it stands; more only if they need somebody.
@@ -345,13 +361,15 @@ mod tests {
                 version: Some("v1.36.0".into()),
                 nodes: parse_nodes(&json!({"items": [
                     {"metadata": {"name": "a"}, "status": {"nodeInfo": {"kubeletVersion": "v1.36.0"},
-                        "conditions": [{"type": "Ready", "status": "True", "message": "fine"}]}},
+                        "conditions": [{"type": "DiskPressure", "status": "True"}, {"type": "PIDPressure", "status": "False"},
+                            {"type": "Ready", "status": "True", "message": "fine"}]}},
                     {"metadata": {"name": "b"}, "status": {
                         "conditions": [{"type": "Ready", "status": "Unknown", "message": "it went away"}]}},
                     {},
                 ]})),
             },
             unregistered: None,
+            disk: None,
             certificates: vec![
                 certificate("/var/lib/corten/pki/a.crt", -2),
                 certificate("/var/lib/kubelet/pki/b.crt", 29),
@@ -369,7 +387,7 @@ mod tests {
             node          process 12345   up 59s         33.0 MiB  starting, 2 restarts, waits for the API
             pods          3
             API           ready, v1.36.0
-            node          a v1.36.0 Ready
+            node          a v1.36.0 Ready, DiskPressure
             node          b  NotReady: it went away
             node            NotReady: 
             certificate   pki/a.crt LAPSED 2 days ago
@@ -380,21 +398,30 @@ mod tests {
 
         status.processes[1].ready = true;
         status.api.nodes.truncate(1);
+        assert!(!status.is_healthy(), "the node has disk pressure");
+        status.api.nodes[0].pressures.clear();
+        assert!(status.is_healthy());
         assert_eq!(unregistered(&status.processes, &status.api, "a"), None);
         status.unregistered = unregistered(&status.processes, &status.api, "m");
+        let room = Room { free: 1 << 30, total: 20 << 30, is_short: true };
+        status.disk = Some(doctor::disk(room, &status.root));
         let text = status.to_string();
-        let lines: Vec<&str> = text.lines().skip(4).take(4).collect();
+        let lines: Vec<&str> = text.lines().skip(4).take(6).collect();
         expect![[r#"
             API           ready, v1.36.0
             node          a v1.36.0 Ready
             node          m has no Node object: somebody deleted it
-                          → kill 12345: the node starts again and registers; containers run on"#]]
+                          → kill 12345: the node starts again and registers; containers run on
+            disk          1.0 GiB of 20.0 GiB free at /var/lib/corten
+                          → make room: where little is free no pods are placed, and a full disk takes no writes"#]]
         .assert_eq(&lines.join("\n"));
         assert!(!status.is_healthy());
         status.processes[1].ready = false;
         assert_eq!(unregistered(&status.processes, &status.api, "m"), None, "it has not registered yet");
 
         status.unregistered = None;
+        assert!(!status.is_healthy(), "the disk is short");
+        status.disk = None;
         status.version = None;
         status.processes.clear();
         status.pods = 0;
@@ -416,7 +443,7 @@ mod tests {
     #[test]
     fn nothing_there() {
         let dir = tempfile::tempdir().unwrap();
-        let status = Status::collect(&Layout::open(dir.path()).unwrap(), "m", 0);
+        let status = Status::collect(&Layout::open(dir.path()).unwrap(), Room::default(), "m", 0);
         assert!(status.processes.is_empty() && status.certificates.is_empty() && !status.is_healthy());
     }
 }

@@ -23,7 +23,6 @@ pub use state::{Process, Stage, State};
 
 use crate::containerd;
 use crate::doctor;
-use crate::layout::Layout;
 use crate::notify::Notifier;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -40,39 +39,18 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 /// What is to be run.
 #[derive(Debug)]
 pub struct Config {
-    /// Paths and names.
-    pub layout: Layout,
+    /// What the machine must have and leave free: looked at before the start.
+    pub needs: doctor::Needs,
     /// Corten's version, for `status`.
     pub version: String,
     /// The executable of all children: this one.
     pub executable: PathBuf,
-    /// Where containers run.
-    pub runtime: Runtime,
     /// The processes.
     pub children: Vec<Child>,
     /// How long a child may drain at `down`; pods' grace periods count.
     pub drain_patience: Duration,
-    /// Where the processes listen: looked at before the start.
-    pub ports: Vec<doctor::Port>,
-    /// Which addresses are given out: looked at before the start.
-    pub ranges: Vec<doctor::Range>,
-    /// The root's file system: looked at before the start.
-    pub room: doctor::Room,
     /// Told when all is up, if systemd started the supervisor.
     pub systemd: Notifier,
-}
-
-impl Config {
-    /// What the machine must have and leave free.
-    pub fn needs(&self) -> doctor::Needs {
-        doctor::Needs {
-            layout: self.layout.clone(),
-            runtime: self.runtime.clone(),
-            ports: self.ports.clone(),
-            ranges: self.ranges.clone(),
-            room: self.room,
-        }
-    }
 }
 
 /// The container runtime.

@@ -172,15 +172,11 @@ fn config(layout: Layout) -> supervisor::Config {
         drains,
     };
     supervisor::Config {
-        layout,
+        needs: doctor::Needs::of(layout, supervisor::Runtime::Own(Options::default())),
         version: "test".into(),
         executable: std::env::current_exe().unwrap(),
-        runtime: supervisor::Runtime::Own(Options::default()),
         children: vec![child("server", &[], false), child("node", &[supervisor::RUNTIME, "server"], true)],
         drain_patience: Duration::from_secs(60),
-        ports: vec![],
-        ranges: vec![],
-        room: doctor::Room::default(),
         systemd: Notifier::default(),
     }
 }
@@ -231,7 +227,7 @@ fn role_supervisor_of_failing() {
     let Some(layout) = role_root() else { return };
     println!();
     let mut config = config(layout);
-    config.runtime = supervisor::Runtime::None;
+    config.needs.runtime = supervisor::Runtime::None;
     config.children.truncate(1);
     config.children[0].arguments = arguments("role_failing");
     let result = lifecycle::up::supervise_for_waiting_parent(config, &mut || Ok(()));
@@ -245,7 +241,7 @@ fn role_supervisor_of_taken_port() {
     println!();
     let port = std::fs::read_to_string(layout.root.join("port")).unwrap().parse().unwrap();
     let mut config = config(layout);
-    config.ports = vec![doctor::Port {
+    config.needs.ports = vec![doctor::Port {
         address: std::net::Ipv4Addr::LOCALHOST.into(),
         port,
         transport: doctor::Transport::Tcp,
@@ -258,7 +254,7 @@ fn role_supervisor_of_taken_port() {
 
 fn up_error(layout: &Layout, role: &str) -> String {
     let executable = std::env::current_exe().unwrap();
-    let needs = config(layout.clone()).needs();
+    let needs = config(layout.clone()).needs;
     let result = lifecycle::up::detached(&needs, &executable, &arguments(role), &mut Vec::new());
     format!("{:#}", result.unwrap_err())
 }
@@ -286,7 +282,7 @@ fn what_does_not_come_up_says_why() {
 fn up(layout: &Layout) -> String {
     let mut out = Vec::new();
     lifecycle::up::detached(
-        &config(layout.clone()).needs(),
+        &config(layout.clone()).needs,
         &std::env::current_exe().unwrap(),
         &arguments("role_supervisor"),
         &mut out,

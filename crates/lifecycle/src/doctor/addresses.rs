@@ -1,9 +1,10 @@
 //! Whether the addresses that Corten gives out are free: compared with each other and with the host's routes.
 
 use super::ports::parse_address;
-use super::{Check, Facts, Needs, bad, good, warning};
+use super::{Check, Facts, Needs, OwnAddress, bad, good, warning};
 use std::fmt;
-use std::net::IpAddr;
+use std::io::ErrorKind;
+use std::net::{IpAddr, UdpSocket};
 use std::str::FromStr;
 
 /// A range of addresses: all that begin with the first `length` bits.
@@ -108,6 +109,12 @@ pub(crate) fn routes() -> Vec<Route> {
     [parse_v4(&read("route")), parse_v6(&read("ipv6_route"))].concat()
 }
 
+/// Whether the machine has the address. Nothing is sent.
+pub fn is_own(address: IpAddr) -> bool {
+    let bound = UdpSocket::bind((address, 0));
+    !bound.is_err_and(|error| error.kind() == ErrorKind::AddrNotAvailable)
+}
+
 /// A network the host is in may not be given out. A route by a router that covers more than the range goes on
 /// working beside it, for all but the range; one inside it is one of the cluster's own, to another node's pods.
 pub(super) fn judge(needs: &Needs, facts: &Facts) -> Vec<Check> {
@@ -147,6 +154,16 @@ pub(super) fn judge(needs: &Needs, facts: &Facts) -> Vec<Check> {
             routed.into_iter().filter(|route| route.network.length <= range.network.length).collect();
         let advice = format!("hosts with these addresses cannot be reached any more; {advice}");
         checks.extend(found(&wide).map(|found| warning(name, found, advice)));
+    }
+    for OwnAddress { address, what, option, otherwise } in &needs.addresses {
+        if facts.lacking.contains(address) {
+            checks.push(Check {
+                name,
+                outcome: *otherwise,
+                found: format!("no interface of this machine has {address}, the {what}'s address"),
+                advice: format!("name one that it has by {option} (`ip address` shows them)"),
+            });
+        }
     }
     if checks.is_empty() && !needs.ranges.is_empty() {
         let ranges: Vec<String> =

@@ -7,6 +7,7 @@ use crate::cgroups::Cgroups;
 use crate::containerd::{Programs, Version, overlay_works};
 use crate::supervisor::{Runtime, State, holder};
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
@@ -33,6 +34,8 @@ pub struct Facts {
     pub own_processes: BTreeSet<i32>,
     /// The host's routes.
     pub routes: Vec<Route>,
+    /// Addresses that the machine should have and does not.
+    pub lacking: BTreeSet<IpAddr>,
     /// `uname -n`.
     pub host_name: String,
     /// Physical memory.
@@ -97,6 +100,7 @@ impl Facts {
             listeners,
             own_processes: own_processes(needs),
             routes: addresses::routes(),
+            lacking: needs.addresses.iter().map(|a| a.address).filter(|a| !addresses::is_own(*a)).collect(),
             host_name: text(system.nodename()),
             memory_bytes: field("/proc/meminfo", "MemTotal:")
                 .and_then(|v| v.parse::<u64>().ok())

@@ -25,6 +25,7 @@ fn needs() -> Needs {
         runtime: Runtime::Own(Options::default()),
         ports: vec![port(any, 6443, Transport::Tcp, "API"), port(any, 10250, Transport::Tcp, "kubelet")],
         ranges: vec![range("10.244.0.0/16", "pods"), range("10.96.0.0/16", "services")],
+        addresses: vec![],
         room: Room { free: 50 << 30, total: 100 << 30, is_short: false },
     }
 }
@@ -49,6 +50,7 @@ fn facts() -> Facts {
         listeners: vec![],
         own_processes: BTreeSet::new(),
         routes: vec![],
+        lacking: BTreeSet::new(),
         host_name: "node-1.example".into(),
         memory_bytes: 16 << 30,
         inotify_instances: 8_192,
@@ -283,6 +285,32 @@ fn addresses_that_are_used() {
                             → choose another range by --services-range or --pods-range
     "#]],
     );
+}
+
+#[test]
+fn addresses_that_the_machine_does_not_have() {
+    let address: IpAddr = "192.0.2.7".parse().unwrap();
+    let own = |what: &str, otherwise| OwnAddress {
+        address,
+        what: what.into(),
+        option: format!("--{what}-ip"),
+        otherwise,
+    };
+    check(
+        |needs, facts| {
+            needs.addresses = vec![own("node", Outcome::Bad), own("server", Outcome::Warning)];
+            facts.lacking = BTreeSet::from([address]);
+        },
+        expect![[r#"
+            BAD     addresses   no interface of this machine has 192.0.2.7, the node's address
+                                → name one that it has by --node-ip (`ip address` shows them)
+            warning addresses   no interface of this machine has 192.0.2.7, the server's address
+                                → name one that it has by --server-ip (`ip address` shows them)
+        "#]],
+    );
+    check(|needs, _| needs.addresses = vec![own("node", Outcome::Bad)], expect![[""]]);
+    assert!(is_own(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+    assert!(!is_own(address), "it is for documentation");
 }
 
 #[test]

@@ -40,10 +40,10 @@ impl Running {
 
 /// Starts a child of the supervisor.
 pub(crate) fn start(config: &Config, child: &Child) -> Result<Running> {
-    let log = logs::open(&config.layout.log_file(&child.name))?;
+    let log = logs::open(&config.needs.layout.log_file(&child.name))?;
     let errors = log.try_clone().context("cannot share the log")?;
     let mut command = Command::new(&config.executable);
-    command.args(&child.arguments).env(notify::VARIABLE, config.layout.notify_socket(&child.name));
+    command.args(&child.arguments).env(notify::VARIABLE, config.needs.layout.notify_socket(&child.name));
     command.stdin(Stdio::null()).stdout(log).stderr(errors).current_dir("/");
     // Ctrl-C reaches the supervisor only, which ends its children in order.
     command.process_group(0);
@@ -65,7 +65,7 @@ pub(crate) struct RuntimeUp {
 
 /// Brings up the runtime. Blocks for as long as that takes.
 pub(crate) fn start_runtime(config: &Config) -> Result<RuntimeUp> {
-    let options = match &config.runtime {
+    let options = match &config.needs.runtime {
         Runtime::Own(options) => options,
         Runtime::None => bail!("no runtime is configured"),
         Runtime::Endpoint(endpoint) => {
@@ -75,7 +75,7 @@ pub(crate) fn start_runtime(config: &Config) -> Result<RuntimeUp> {
             return Ok(RuntimeUp { running: None, detail: endpoint.clone(), warning: None, image: None });
         }
     };
-    let layout = &config.layout;
+    let layout = &config.needs.layout;
     let containerd = Containerd::ensure(options, layout)?;
     let before = Instant::now();
     let imported = image::ensure_sandbox_image(&containerd, layout)?;

@@ -51,11 +51,11 @@ fn prepare_and_supervise(
     make: &mut dyn FnMut() -> Result<()>,
     report: &mut dyn FnMut(&Report),
 ) -> Result<()> {
-    root::prepare_checked(&config.needs())?;
+    root::prepare_checked(&config.needs)?;
     let fingerprint = fingerprint(&config)?;
     let Some(_lock) = lock_or_replace(&config, &fingerprint, report)? else { return Ok(()) };
     end_orphans(&config);
-    for warning in doctor::refuse(&config.needs())? {
+    for warning in doctor::refuse(&config.needs)? {
         report(&Report::Warning(format!("{}: {}; {}", warning.name, warning.found, warning.advice)));
     }
     make()?;
@@ -72,7 +72,7 @@ fn lock_or_replace(
     fingerprint: &str,
     report: &mut dyn FnMut(&Report),
 ) -> Result<Option<lock::Lock>> {
-    let layout = &config.layout;
+    let layout = &config.needs.layout;
     let holder = match lock::take(layout)? {
         Ok(lock) => return Ok(Some(lock)),
         Err(holder) => holder.with_context(|| lock::told(layout, None))?,
@@ -106,7 +106,7 @@ fn lock_or_replace(
 
 /// Ends what a killed supervisor left of its children; containerd is not one of them.
 fn end_orphans(config: &Config) {
-    let left = State::read(&config.layout).map(|s| s.processes).unwrap_or_default();
+    let left = State::read(&config.needs.layout).map(|s| s.processes).unwrap_or_default();
     let orphans: Vec<Identity> = left
         .iter()
         .filter(|p| !p.outlives)
@@ -122,7 +122,7 @@ fn fingerprint(config: &Config) -> Result<String> {
     let text = format!(
         "{:?} {:?} {:?}",
         (file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec()),
-        config.runtime,
+        config.needs.runtime,
         config.children
     );
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
@@ -178,7 +178,7 @@ struct Supervisor {
 
 impl Supervisor {
     fn new(config: Config, started: Instant, fingerprint: String) -> Result<Self> {
-        let layout = &config.layout;
+        let layout = &config.needs.layout;
         let mut slots = Vec::new();
         let mut units = Vec::new();
         let slot = |name: &str, title: &str, child| Slot {
@@ -191,7 +191,7 @@ impl Supervisor {
             ended: String::new(),
             image: None,
         };
-        match config.runtime {
+        match config.needs.runtime {
             Runtime::Own(_) => slots.push(slot(RUNTIME, "containerd", None)),
             Runtime::Endpoint(_) => slots.push(slot(RUNTIME, "runtime", None)),
             Runtime::None => {}
@@ -271,12 +271,15 @@ impl Supervisor {
                 self.state.ready_after_seconds = Some(seconds);
                 self.config.systemd.ready();
                 self.tell_recovery_key(report);
-                report(&Report::Ready { seconds, kubeconfig: self.config.layout.admin_kubeconfig.clone() });
+                report(&Report::Ready {
+                    seconds,
+                    kubeconfig: self.config.needs.layout.admin_kubeconfig.clone(),
+                });
             }
             Action::GiveUp(unit) => {
                 let slot = &self.slots[unit];
                 let times = self.machine.starts(unit);
-                let log = slot.child.map(|_| logs::tail(&self.config.layout.log_file(&slot.name)));
+                let log = slot.child.map(|_| logs::tail(&self.config.needs.layout.log_file(&slot.name)));
                 let message =
                     format!("{} ended {times} times before it was ready: {}", slot.title, slot.ended);
                 self.failure = Some(log.map_or(message.clone(), |log| format!("{message}\n{log}")));
@@ -332,7 +335,7 @@ impl Supervisor {
     /// Once, and not before the cluster whose secrets it opens is there. Not to systemd, which would write it into its
     /// journal: `install` tells it then.
     fn tell_recovery_key(&self, report: &mut dyn FnMut(&Report)) {
-        let layout = &self.config.layout;
+        let layout = &self.config.needs.layout;
         if !self.config.systemd.is_heard() {
             root::tell_recovery_key(layout, |text| report(&Report::Note(text)));
         } else if layout.recovery_key.exists() {
@@ -442,7 +445,7 @@ impl Supervisor {
         self.logs_due = Instant::now() + LOG_INTERVAL;
         let names = self.slots.iter().map(|s| s.name.as_str()).chain(["containerd", "supervisor"]);
         for name in names {
-            if let Err(error) = logs::rotate(&self.config.layout.log_file(name), logs::LOG_BYTES_MAX) {
+            if let Err(error) = logs::rotate(&self.config.needs.layout.log_file(name), logs::LOG_BYTES_MAX) {
                 tracing::warn!(name, error = format!("{error:#}"), "the log grows on");
             }
         }
@@ -465,15 +468,15 @@ impl Supervisor {
             return;
         }
         self.state.processes = processes;
-        if let Err(error) = self.state.write(&self.config.layout) {
+        if let Err(error) = self.state.write(&self.config.needs.layout) {
             tracing::warn!(error = format!("{error:#}"), "status and the next supervisor see an older state");
         }
     }
 
     fn leave(&mut self) -> Result<()> {
-        let _was_never_written = std::fs::remove_file(&self.config.layout.supervisor_state);
+        let _was_never_written = std::fs::remove_file(&self.config.needs.layout.supervisor_state);
         match self.failure.take() {
-            Some(failure) if self.config.runtime.is_own() => {
+            Some(failure) if self.config.needs.runtime.is_own() => {
                 bail!("{failure}\ncontainers and their containerd go on; `corten down` ends them")
             }
             Some(failure) => bail!(failure),
@@ -499,15 +502,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::open(dir.path()).unwrap();
         let config = Config {
-            layout: layout.clone(),
+            needs: doctor::Needs::of(layout.clone(), Runtime::None),
             version: "1".into(),
             executable: "/proc/self/exe".into(),
-            runtime: Runtime::None,
             children: vec![],
             drain_patience: Duration::ZERO,
-            ports: vec![],
-            ranges: vec![],
-            room: doctor::Room::default(),
             systemd: Notifier::new(None).unwrap(),
         };
         let attempt = || {
