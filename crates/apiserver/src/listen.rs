@@ -21,12 +21,14 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use turn::{Answering, BoxError, Turns};
 pub use wire::Outflow;
-use wire::{RECORD_BYTES, Wire};
+use wire::{GATHERED_BYTES_MAX, Wire};
 
 /// How many connections are open at once; further ones wait in the listen queue. A node holds two, a
 /// controller one: enough for 5,000 nodes.
@@ -46,6 +48,9 @@ const STREAMS_MAX: u32 = 250;
 /// What a response may queue inside the HTTP/2 layer before its body is asked for no more: bounds what a watcher that
 /// never reads can hold.
 const STREAM_SEND_BUFFER_BYTES: usize = 16 << 10;
+/// For a client that speaks HTTP without TLS, in Go's words.
+const PLAIN_HTTP: &[u8] =
+    b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 /// The largest header block. Go's default is 1 MiB; no client of Kubernetes comes near this.
 const HEADER_BYTES_MAX: u32 = 64 << 10;
 
@@ -133,13 +138,14 @@ async fn connection(
         return;
     }
     // Boxed: what a handshake keeps is not to be kept for as long as the connection lasts.
-    let handshake = Box::pin(tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)));
+    let handshake = Box::pin(tokio::time::timeout(HANDSHAKE_TIMEOUT, shake_hands(stream, acceptor)));
     let mut tls = match handshake.await {
-        Ok(Ok(tls)) => tls,
+        Ok(Ok(Some(tls))) => tls,
+        Ok(Ok(None)) => return tracing::debug!(%remote, "a client speaks HTTP without TLS"),
         Ok(Err(error)) => return tracing::debug!(%remote, %error, "TLS handshake failed"),
         Err(_) => return tracing::debug!(%remote, "TLS handshake timed out"),
     };
-    tls.get_mut().1.set_buffer_limit(Some(RECORD_BYTES));
+    tls.get_mut().1.set_buffer_limit(Some(GATHERED_BYTES_MAX));
     let peer = tls.get_ref().1.peer_certificates().and_then(auth::Peer::new);
     let outflow = Arc::<Outflow>::default();
     let speaks_http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -153,6 +159,24 @@ async fn connection(
     if let Err(error) = result {
         tracing::debug!(%remote, %error, "connection ended");
     }
+}
+
+/// Begins TLS; `None` for a client that speaks HTTP without it, which is told, as Go's net/http (`conn.serve`) does.
+async fn shake_hands(
+    mut stream: TcpStream,
+    acceptor: TlsAcceptor,
+) -> std::io::Result<Option<TlsStream<TcpStream>>> {
+    let mut first = [0; 1];
+    stream.peek(&mut first).await?;
+    // A handshake begins with 22 (RFC 8446, 5.1), a method with a letter.
+    if first[0].is_ascii_uppercase() {
+        // What is left unread makes the kernel reset the connection, and the client may not see the answer.
+        stream.try_read(&mut [0; 4 << 10])?;
+        stream.write_all(PLAIN_HTTP).await?;
+        stream.shutdown().await?;
+        return Ok(None);
+    }
+    acceptor.accept(stream).await.map(Some)
 }
 
 async fn http1(

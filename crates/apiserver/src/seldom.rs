@@ -14,6 +14,8 @@ pub(crate) struct Seldom<F> {
     future: Pin<Box<F>>,
     bell: Arc<Bell>,
     waker: Waker,
+    /// Who is told when it rings.
+    told: Option<Waker>,
 }
 
 #[derive(Debug)]
@@ -36,7 +38,7 @@ impl Wake for Bell {
 impl<F> Seldom<F> {
     pub(crate) fn new(future: F) -> Self {
         let bell = Arc::new(Bell { rung: AtomicBool::new(true), task: AtomicWaker::new() });
-        Self { future: Box::pin(future), waker: Waker::from(bell.clone()), bell }
+        Self { future: Box::pin(future), waker: Waker::from(bell.clone()), bell, told: None }
     }
 
     /// The future itself, to be changed: it is polled then.
@@ -50,12 +52,18 @@ impl<F: Future> Future for Seldom<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        // First register, then look: what rings in between wakes.
-        self.bell.task.register(cx.waker());
-        if !self.bell.rung.swap(false, Ordering::Acquire) {
+        let this = &mut *self;
+        let is_told = this.told.as_ref().is_some_and(|told| told.will_wake(cx.waker()));
+        // Once it has rung, nobody is told the next time.
+        if is_told && !this.bell.rung.load(Ordering::Acquire) {
             return Poll::Pending;
         }
-        let this = &mut *self;
+        // First register, then look: what rings in between wakes.
+        this.bell.task.register(cx.waker());
+        this.told = Some(cx.waker().clone());
+        if !this.bell.rung.swap(false, Ordering::Acquire) {
+            return Poll::Pending;
+        }
         this.future.as_mut().poll(&mut Context::from_waker(&this.waker))
     }
 }
@@ -65,6 +73,15 @@ mod tests {
     use super::*;
     use std::sync::atomic::AtomicUsize;
     use tokio::sync::oneshot;
+
+    #[derive(Default)]
+    struct Task(AtomicBool);
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
 
     #[test]
     fn it_is_polled_when_woken_and_not_else() {
@@ -79,7 +96,14 @@ mod tests {
             assert!(seldom.as_mut().poll(cx).is_pending());
         }
         assert_eq!(polls.load(Ordering::Relaxed), 1);
+        // Another task asks, and is told.
+        let task = Arc::<Task>::default();
+        let waker = Waker::from(task.clone());
+        let cx = &mut Context::from_waker(&waker);
+        assert!(seldom.as_mut().poll(cx).is_pending());
         sender.send(7).expect("it waits");
+        assert!(task.0.load(Ordering::Relaxed));
         assert_eq!(seldom.as_mut().poll(cx), Poll::Ready(Ok(7)));
+        assert_eq!(polls.load(Ordering::Relaxed), 2);
     }
 }

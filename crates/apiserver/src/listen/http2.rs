@@ -127,7 +127,7 @@ impl Future for Exchange {
             return Poll::Ready(());
         }
         loop {
-            ready!(unsent.poll_below(STREAM_SEND_BUFFER_BYTES, cx));
+            ready!(unsent.poll_room(cx));
             let (bytes, is_last) = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
                 Some(Ok(frame)) => (frame.into_data().unwrap_or_default(), body.is_end_stream()),
                 Some(Err(error)) => {
@@ -181,14 +181,15 @@ struct Unsent {
 }
 
 impl Unsent {
-    /// Ready once there is less.
-    fn poll_below(&self, limit: usize, cx: &Context<'_>) -> Poll<()> {
-        if self.bytes.load(Ordering::Acquire) < limit {
+    /// Ready once there is room for more.
+    fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        let has_room = || self.bytes.load(Ordering::SeqCst) < STREAM_SEND_BUFFER_BYTES;
+        if has_room() {
             return Poll::Ready(());
         }
         // First register, then look: what is sent in between wakes.
         self.task.register(cx.waker());
-        if self.bytes.load(Ordering::Acquire) < limit { Poll::Ready(()) } else { Poll::Pending }
+        if has_room() { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
@@ -201,7 +202,7 @@ struct Piece {
 
 impl Piece {
     fn counted(bytes: Bytes, unsent: &Arc<Unsent>) -> Self {
-        unsent.bytes.fetch_add(bytes.len(), Ordering::AcqRel);
+        unsent.bytes.fetch_add(bytes.len(), Ordering::SeqCst);
         Self { bytes, unsent: Some(unsent.clone()) }
     }
 }
@@ -218,8 +219,11 @@ impl Buf for Piece {
     fn advance(&mut self, count: usize) {
         self.bytes.advance(count);
         if let Some(unsent) = &self.unsent {
-            unsent.bytes.fetch_sub(count, Ordering::AcqRel);
-            unsent.task.wake();
+            let before = unsent.bytes.fetch_sub(count, Ordering::SeqCst);
+            // Who waits has seen more.
+            if before >= STREAM_SEND_BUFFER_BYTES && before - count < STREAM_SEND_BUFFER_BYTES {
+                unsent.task.wake();
+            }
         }
     }
 }

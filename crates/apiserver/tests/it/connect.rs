@@ -4,6 +4,7 @@ use crate::server::{Server, pki};
 use apiserver::api::Options;
 use http::Method;
 use pki::{AnyClientCertificate, HotCertificate, Leaf, Name, Names, Usage};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -165,15 +166,35 @@ async fn what_may_not_be_proxied() {
     check("/api/v1/namespaces/default/services/s/proxy/", 404, "services \"s\" not found").await;
 }
 
-/// A connection to the server itself, as the administrator.
-async fn dial(server: &Server) -> tokio_rustls::client::TlsStream<TcpStream> {
-    let now = jiff::Timestamp::now().as_second();
+/// Where the server itself listens.
+async fn listen(server: &Server) -> SocketAddr {
     let certificate = HotCertificate::new(pki().leaf(Leaf::ApiServer)).unwrap();
     let tls = pki::server_config(certificate, AnyClientCertificate::new(&[])).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = server.api.stopping.subscribe();
     tokio::spawn(apiserver::listen::serve(listener, Arc::new(tls), server.api.clone(), stop));
+    address
+}
+
+#[tokio::test]
+async fn who_speaks_without_tls_is_told() {
+    let server = world().await;
+    let address = listen(&server).await;
+    for request in ["GET /api HTTP/1.1\r\nHost: x\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        let want = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+        assert_eq!(answer, want, "{request}");
+    }
+}
+
+/// A connection to the server itself, as the administrator.
+async fn dial(server: &Server) -> tokio_rustls::client::TlsStream<TcpStream> {
+    let now = jiff::Timestamp::now().as_second();
+    let address = listen(server).await;
     let own = pki().issue_client(&pki::Client::SuperAdmin, now).unwrap();
     let tls = pki::client_config(&[pki().authority().certificate()], Some(&own)).unwrap();
     let connector = TlsConnector::from(streaming::backend::http1_only(tls));
