@@ -61,7 +61,9 @@ impl Zone {
             let addresses = service.spec.iter().flat_map(|spec| spec.cluster_ips.iter().flatten());
             addresses.filter(|text| *text != "None" && !text.is_empty()).cloned().collect()
         });
-        slices.add_index(BY_SERVICE, |slice| service_of(slice).into_iter().collect());
+        slices.add_index(BY_SERVICE, |slice| {
+            service_of(slice).map(|service| format!("{}/{service}", slice.namespace())).into_iter().collect()
+        });
         slices.add_index(BY_ADDRESS, |slice| {
             slice.endpoints.iter().flatten().flat_map(|endpoint| endpoint.addresses.iter().cloned()).collect()
         });
@@ -178,9 +180,10 @@ impl Zone {
         Found::records(addresses(name, ips.into_iter(), kind))
     }
 
-    /// `HOST.SERVICE`: one endpoint of a headless Service, by its hostname or its address with dashes.
+    /// `HOST.SERVICE`: one endpoint, by its hostname or its address with dashes. As with CoreDNS the Service need not
+    /// be headless: the reverse names of its endpoints lead here.
     fn endpoint(&self, name: &Name, service: &Service, host: &str, kind: RecordType) -> Found {
-        if !cluster_ips(service).is_empty() || external_name(service).is_some() {
+        if external_name(service).is_some() {
             return Found::NoName;
         }
         let targets = self.endpoints(service);
@@ -202,7 +205,7 @@ impl Zone {
                     && protocol.unwrap_or("TCP").eq_ignore_ascii_case(proto)
             }
         };
-        let Some(own) = self.service_name(service) else { return Found::NoName };
+        let Some(own) = self.service_name(service.namespace(), service.name()) else { return Found::NoName };
         let ips = cluster_ips(service);
         let mut targets: Vec<(Name, u16, Vec<IpAddr>)> = Vec::new();
         if ips.is_empty() {
@@ -250,15 +253,16 @@ impl Zone {
         let text = address.to_string();
         let mut names = BTreeSet::new();
         for service in self.services.by_index(BY_ADDRESS, &text) {
-            names.extend(self.service_name(&service));
+            names.extend(self.service_name(service.namespace(), service.name()));
         }
         if names.is_empty() {
             for slice in self.slices.by_index(BY_ADDRESS, &text) {
-                let Some(service) = self.slice_service(&slice).filter(|s| cluster_ips(s).is_empty()) else {
+                let Some(own) =
+                    service_of(&slice).and_then(|service| self.service_name(slice.namespace(), service))
+                else {
                     continue;
                 };
-                let Some(own) = self.service_name(&service) else { continue };
-                for target in targets(&slice, true) {
+                for target in targets(&slice) {
                     let hosts = target.hosts().into_iter().filter(|(_, ip)| *ip == address);
                     names
                         .extend(hosts.filter_map(|(label, _)| {
@@ -276,22 +280,15 @@ impl Zone {
         Found::records(names.into_iter().map(|target| record(name, RData::PTR(PTR(target)))).collect())
     }
 
-    fn service_name(&self, service: &Service) -> Option<Name> {
-        let text = format!("{}.{}.svc", service.name(), service.namespace());
+    fn service_name(&self, namespace: &str, service: &str) -> Option<Name> {
+        let text = format!("{service}.{namespace}.svc");
         Name::from_ascii(&text).ok()?.append_domain(&self.origin).ok()
     }
 
-    fn slice_service(&self, slice: &EndpointSlice) -> Option<Arc<Service>> {
-        let name = slice.metadata.labels.as_ref()?.get(SERVICE_NAME)?;
-        self.services.get(slice.namespace(), name)
-    }
-
-    /// What is ready of a Service, or all of it if it publishes what is not.
+    /// What is ready of a Service. Of one that publishes what is not, the slices say that it is.
     fn endpoints(&self, service: &Service) -> Vec<Target> {
-        let spec = service.spec.as_ref();
-        let all = spec.and_then(|spec| spec.publish_not_ready_addresses).unwrap_or_default();
         let slices = self.slices.by_index(BY_SERVICE, &service.key().to_string());
-        slices.iter().flat_map(|slice| targets(slice, all)).collect()
+        slices.iter().flat_map(targets).collect()
     }
 }
 
@@ -327,18 +324,17 @@ impl Target {
     }
 }
 
-fn targets(slice: &Arc<EndpointSlice>, all: bool) -> Vec<Target> {
+fn targets(slice: &Arc<EndpointSlice>) -> Vec<Target> {
     let is_ready = |endpoint: &Endpoint| {
-        let ready = endpoint.conditions.as_ref().and_then(|conditions| conditions.ready);
-        all || ready.unwrap_or(true)
+        endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true)
     };
     let indices = slice.endpoints.iter().flatten().enumerate().filter(|(_, endpoint)| is_ready(endpoint));
     indices.map(|(index, _)| Target { slice: slice.clone(), index }).collect()
 }
 
-fn service_of(slice: &EndpointSlice) -> Option<String> {
-    let name = slice.metadata.labels.as_ref()?.get(SERVICE_NAME)?;
-    Some(format!("{}/{name}", slice.namespace()))
+/// The name of the Service that a slice is of.
+fn service_of(slice: &EndpointSlice) -> Option<&str> {
+    slice.metadata.labels.as_ref()?.get(SERVICE_NAME).map(String::as_str)
 }
 
 fn cluster_ips(service: &Service) -> Vec<IpAddr> {
@@ -374,12 +370,13 @@ fn pod(name: &Name, label: &str, kind: RecordType) -> Found {
     }
 }
 
+/// The label of an endpoint without a hostname, as CoreDNS has it.
 fn dashed(ip: IpAddr) -> String {
-    match ip {
-        IpAddr::V4(ip) => ip.to_string().replace('.', "-"),
-        // In full, as `::` would leave labels that begin or end with dashes.
-        IpAddr::V6(ip) => ip.segments().map(|part| format!("{part:x}")).join("-"),
+    let mut label = ip.to_string().replace(['.', ':'], "-");
+    if label.ends_with('-') {
+        label.push('0');
     }
+    label
 }
 
 fn addresses(name: &Name, ips: impl Iterator<Item = IpAddr>, kind: RecordType) -> Vec<Record> {

@@ -31,28 +31,46 @@ fn endpoint(address: &str, hostname: Option<&str>, ready: bool) -> Endpoint {
     }
 }
 
-fn zone() -> Zone {
-    let (services, slices) = (Lister::new(), Lister::new());
-    services.put(service("web", &["10.96.0.7", "fd00::7"], "ClusterIP", None));
-    services.put(service("db", &["None"], "ClusterIP", None));
-    services.put(service("idle", &["None"], "ClusterIP", None));
-    services.put(service("out", &[], "ExternalName", Some("example.com")));
+fn slice(service: &str, endpoints: Vec<Endpoint>) -> EndpointSlice {
     let mut slice = EndpointSlice::default();
     slice.metadata.namespace = Some("ns".into());
-    slice.metadata.name = Some("db-1".into());
-    slice.metadata.labels = Some(BTreeMap::from([(SERVICE_NAME.into(), "db".into())]));
-    slice.endpoints = Some(vec![
-        endpoint("10.244.0.2", Some("db-0"), true),
-        endpoint("10.244.0.3", None, true),
-        endpoint("10.244.0.4", Some("db-2"), false),
-    ]);
+    slice.metadata.name = Some(format!("{service}-1"));
+    slice.metadata.labels = Some(BTreeMap::from([(SERVICE_NAME.into(), service.into())]));
+    slice.endpoints = Some(endpoints);
     slice.ports = Some(vec![EndpointPort {
         name: Some("http".into()),
         port: Some(8080),
         protocol: Some("TCP".into()),
         ..EndpointPort::default()
     }]);
-    slices.put(slice);
+    slice
+}
+
+fn zone() -> Zone {
+    let (services, slices) = (Lister::new(), Lister::new());
+    services.put(service("web", &["10.96.0.7", "fd00::7"], "ClusterIP", None));
+    services.put(service("db", &["None"], "ClusterIP", None));
+    services.put(service("idle", &["None"], "ClusterIP", None));
+    services.put(service("out", &[], "ExternalName", Some("example.com")));
+    slices.put(slice(
+        "db",
+        vec![
+            endpoint("10.244.0.2", Some("db-0"), true),
+            endpoint("10.244.0.3", None, true),
+            endpoint("10.244.0.4", Some("db-2"), false),
+        ],
+    ));
+    slices.put(slice(
+        "web",
+        vec![
+            endpoint("10.244.0.2", None, true),
+            endpoint("10.244.0.5", None, true),
+            endpoint("10.244.0.6", None, false),
+            endpoint("fd00:1::", None, true),
+            endpoint("10.96.0.7", None, true),
+        ],
+    ));
+    slices.put(slice("gone", vec![endpoint("10.244.0.7", Some("h"), true)]));
     Zone::new("cluster.local", services, slices).expect("a zone")
 }
 
@@ -87,6 +105,10 @@ fn names_of_the_specification() {
         ("db-0.db.ns.svc.cluster.local.", A, "10.244.0.2"),
         ("10-244-0-3.db.ns.svc.cluster.local.", A, "10.244.0.3"),
         ("db-2.db.ns.svc.cluster.local.", A, "NoName"),
+        ("10-244-0-5.web.ns.svc.cluster.local.", A, "10.244.0.5"),
+        ("10-244-0-6.web.ns.svc.cluster.local.", A, "NoName"),
+        ("fd00-1--0.web.ns.svc.cluster.local.", AAAA, "fd00:1::"),
+        ("db-0.out.ns.svc.cluster.local.", A, "NoName"),
         ("out.ns.svc.cluster.local.", A, "example.com."),
         ("out.ns.svc.cluster.local.", CNAME, "example.com."),
         ("10-1-2-3.ns.pod.cluster.local.", A, "10.1.2.3"),
@@ -113,7 +135,21 @@ fn names_of_the_specification() {
             "0 50 8080 db-0.db.ns.svc.cluster.local. | 0 50 8080 10-244-0-3.db.ns.svc.cluster.local. + 10.244.0.2 | 10.244.0.3",
         ),
         ("7.0.96.10.in-addr.arpa.", PTR, "web.ns.svc.cluster.local."),
-        ("2.0.244.10.in-addr.arpa.", PTR, "db-0.db.ns.svc.cluster.local."),
+        (
+            "2.0.244.10.in-addr.arpa.",
+            PTR,
+            "db-0.db.ns.svc.cluster.local. | 10-244-0-2.web.ns.svc.cluster.local.",
+        ),
+        ("3.0.244.10.in-addr.arpa.", PTR, "10-244-0-3.db.ns.svc.cluster.local."),
+        ("4.0.244.10.in-addr.arpa.", PTR, "NotOurs"),
+        ("5.0.244.10.in-addr.arpa.", PTR, "10-244-0-5.web.ns.svc.cluster.local."),
+        ("6.0.244.10.in-addr.arpa.", PTR, "NotOurs"),
+        ("7.0.244.10.in-addr.arpa.", PTR, "h.gone.ns.svc.cluster.local."),
+        (
+            "0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.0.0.0.0.0.d.f.ip6.arpa.",
+            PTR,
+            "fd00-1--0.web.ns.svc.cluster.local.",
+        ),
         ("9.9.9.9.in-addr.arpa.", PTR, "NotOurs"),
         ("cluster.local.", SOA, "ns.dns.cluster.local. hostmaster.cluster.local. 1 7200 1800 86400 30"),
     ];
