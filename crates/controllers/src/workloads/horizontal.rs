@@ -6,6 +6,7 @@
 mod behavior;
 mod calculate;
 mod metrics;
+mod selectors;
 mod status;
 
 use super::written::Written;
@@ -17,7 +18,7 @@ use api::autoscaling::v2::{
 };
 use api::core::v1::Pod;
 use api::meta::v1::Time;
-use api::{Key, Object, Quantity, Selector, milli_amount, reference};
+use api::{Key, Object, Quantity, milli_amount, reference};
 use behavior::{Memory, Wish};
 use bytes::Bytes;
 use calculate::{Outcome, Question, Target, Tolerance};
@@ -28,6 +29,7 @@ use jiff::Timestamp;
 use metrics::Metrics;
 use parking_lot::Mutex;
 use reconcile::{Clock, EventKind, Next, Queue, Reconcile, Recorder, Result};
+use selectors::Selectors;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -57,6 +59,7 @@ pub(super) fn start(context: &Context, tasks: &mut Tasks) {
         scalers: Written::new(scalers.clone()),
         pods: pods.clone(),
         memory: Mutex::default(),
+        selectors: Mutex::default(),
     };
     let synced = async move {
         scalers.synced().await;
@@ -81,14 +84,16 @@ struct Controller {
     scalers: Written<HorizontalPodAutoscaler>,
     pods: Lister<Pod>,
     memory: Mutex<HashMap<Key, Memory>>,
+    selectors: Mutex<Selectors>,
 }
 
 /// What an autoscaler scales.
 struct Subject {
     path: String,
     scale: Value,
-    pods: Vec<Arc<Pod>>,
     selector: String,
+    /// Those that it selects, once that was asked.
+    pods: Vec<Arc<Pod>>,
 }
 
 /// What metrics ask for.
@@ -112,6 +117,7 @@ impl Controller {
         let Some(scaler) = self.scalers.get(&key) else {
             self.scalers.forget(&key);
             self.memory.lock().remove(&key);
+            self.selectors.lock().forget(&key);
             return Ok(Next::Done);
         };
         let mut status = scaler.status.clone().unwrap_or_default();
@@ -134,7 +140,7 @@ impl Controller {
     ) {
         let now = self.clock.now();
         let spec = scaler.spec.clone();
-        let subject = match self.subject(scaler, &spec).await {
+        let mut subject = match self.subject(scaler, &spec).await {
             Ok(subject) => subject,
             Err(why) => {
                 self.warn(scaler, "FailedGetScale", &why);
@@ -158,7 +164,7 @@ impl Controller {
         } else if current < least {
             (least, "Current number of replicas below Spec.MinReplicas".to_owned())
         } else {
-            let Some(proposal) = self.propose(now, scaler, &spec, &subject, status).await else { return };
+            let Some(proposal) = self.propose(now, scaler, &spec, &mut subject, status).await else { return };
             let why = if proposal.replicas > current {
                 format!("{} above target", proposal.metric)
             } else {
@@ -204,14 +210,7 @@ impl Controller {
             Err(error) => return Err(error.to_string()),
         };
         let selector = scale["status"]["selector"].as_str().unwrap_or_default().to_owned();
-        let mut pods = self.pods.list_in(scaler.namespace());
-        match Selector::parse(&selector) {
-            Ok(parsed) if !selector.is_empty() => {
-                pods.retain(|pod| parsed.matches(pod.metadata.labels.as_ref()));
-            }
-            _ => pods.clear(),
-        }
-        Ok(Subject { path, scale, pods, selector })
+        Ok(Subject { path, scale, pods: Vec::new(), selector })
     }
 
     /// The most that a metric asks for; nothing if it cannot be told. A metric that fails does not keep others from
@@ -221,15 +220,22 @@ impl Controller {
         now: Timestamp,
         scaler: &HorizontalPodAutoscaler,
         spec: &HorizontalPodAutoscalerSpec,
-        subject: &Subject,
+        subject: &mut Subject,
         status: &mut HorizontalPodAutoscalerStatus,
     ) -> Option<Proposal> {
-        if subject.selector.is_empty() {
-            self.warn(scaler, "SelectorRequired", "selector is required");
-            let text = "the HPA target's scale is missing a selector".to_owned();
-            status::set(now, status, "ScalingActive", "False", "InvalidSelector", text);
-            return None;
+        let pods = self.pods.list_in(scaler.namespace());
+        let selected = self.selectors.lock().select(&scaler.key(), &subject.selector, pods);
+        match selected {
+            Ok(pods) => subject.pods = pods,
+            Err(unfit) => {
+                self.warn(scaler, unfit.event, &unfit.why);
+                status::set(now, status, "ScalingActive", "False", unfit.reason, unfit.text);
+                status.current_metrics = None;
+                self.warn(scaler, "FailedComputeMetricsReplicas", &unfit.why);
+                return None;
+            }
         }
+        let subject = &*subject;
         let metrics = spec.metrics.as_deref().unwrap_or_default();
         let mut best: Option<Proposal> = None;
         let mut measured = Vec::new();
