@@ -6,17 +6,20 @@
 use crate::context::{Context, Tasks, spawn};
 use api::meta::v1::{Condition, Time};
 use api::networking::v1::{IPAddress, ServiceCIDR};
-use api::{Key, Object};
+use api::{Key, Object, reference};
 use client::{Client, Lister, Patch};
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
-use reconcile::{Clock, Next, Queue, Reconcile};
+use meta::names::ip::Cidr;
+use reconcile::{Clock, EventKind, Next, Queue, Reconcile, Recorder};
 use serde_json::json;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 const WORKERS: usize = 5;
+const ACCOUNT: &str = "service-cidrs-controller";
+const COMPONENT: &str = "service-cidr-controller";
 const FINALIZER: &str = "networking.k8s.io/service-cidr-finalizer";
 const MANAGED_BY: &str = "ipaddress.kubernetes.io/managed-by";
 const ALLOCATOR: &str = "ipallocator.k8s.io";
@@ -34,18 +37,19 @@ pub(crate) fn start(context: &Context, tasks: &mut Tasks) {
         changed.add(change.object().key());
         let of = cidrs(change.object());
         let touches = |other: &ServiceCIDR| {
-            cidrs(other).iter().any(|a| of.iter().any(|b| a.contains(b) || b.contains(a)))
+            cidrs(other).iter().any(|a| of.iter().any(|b| covers(*a, *b) || covers(*b, *a)))
         };
         all.list().iter().filter(|other| touches(other)).for_each(|other| changed.add(other.key()));
     });
     let (changed, all) = (queue.clone(), ranges.clone());
     addresses.subscribe(move |change| {
         let Ok(address) = change.object().name().parse::<IpAddr>() else { return };
-        let holds = |range: &ServiceCIDR| cidrs(range).iter().any(|cidr| cidr.has(address));
+        let holds = |range: &ServiceCIDR| cidrs(range).iter().any(|cidr| has(*cidr, address));
         all.list().iter().filter(|range| holds(range)).for_each(|range| changed.add(range.key()));
     });
     let controller = ServiceCidrs {
-        client: context.client("service-cidrs-controller"),
+        client: context.client(ACCOUNT),
+        recorder: context.recorder(ACCOUNT, COMPONENT),
         clock: context.clock.clone(),
         ranges: ranges.clone(),
         addresses: addresses.clone(),
@@ -57,37 +61,26 @@ pub(crate) fn start(context: &Context, tasks: &mut Tasks) {
     spawn(context, tasks, queue, Arc::new(controller), WORKERS, synced);
 }
 
-/// A prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Cidr {
-    address: IpAddr,
-    bits: u8,
-}
-
-impl Cidr {
-    fn parse(text: &str) -> Option<Self> {
-        let (address, bits) = text.split_once('/')?;
-        Some(Self { address: address.parse().ok()?, bits: bits.parse().ok()? })
-    }
-
-    fn has(&self, address: IpAddr) -> bool {
-        let (a, b, width) = match (self.address, address) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => (u128::from(u32::from(a)), u128::from(u32::from(b)), 32),
-            (IpAddr::V6(a), IpAddr::V6(b)) => (u128::from(a), u128::from(b), 128_u32),
-            _ => return false,
-        };
-        let host_bits = width.saturating_sub(u32::from(self.bits));
-        a.checked_shr(host_bits).unwrap_or_default() == b.checked_shr(host_bits).unwrap_or_default()
-    }
-
-    fn contains(&self, other: &Self) -> bool {
-        self.bits <= other.bits && self.has(other.address)
-    }
-}
-
 fn cidrs(range: &ServiceCIDR) -> Vec<Cidr> {
     let texts = range.spec.iter().flat_map(|spec| spec.cidrs.iter().flatten());
-    texts.filter_map(|text| Cidr::parse(text)).collect()
+    texts.filter_map(|text| Cidr::parse_strict(text)).collect()
+}
+
+fn covers(cidr: Cidr, other: Cidr) -> bool {
+    cidr.prefix_len <= other.prefix_len && cidr.contains(other.address)
+}
+
+/// Whether a Service can have an address from a prefix: not the network's own nor, in IPv4, the one for all of it
+/// (`PrefixContainsIP`).
+fn has(cidr: Cidr, address: IpAddr) -> bool {
+    let is_for_all = match address {
+        IpAddr::V4(address) => {
+            let hosts = u32::MAX.checked_shr(cidr.prefix_len.into()).unwrap_or_default();
+            address.to_bits() & hosts == hosts
+        }
+        IpAddr::V6(_) => false,
+    };
+    cidr.contains(address) && address != cidr.network() && !is_for_all
 }
 
 /// What is to be done about a range.
@@ -110,9 +103,9 @@ fn plan(range: &ServiceCIDR, all: &[Arc<ServiceCIDR>], addresses: &[IpAddr], now
     let others: Vec<Cidr> =
         all.iter().filter(|other| other.name() != range.name()).flat_map(|other| cidrs(other)).collect();
     let own = cidrs(range);
-    let contained = own.iter().all(|cidr| others.iter().any(|other| other.contains(cidr)));
+    let contained = own.iter().all(|cidr| others.iter().any(|other| covers(*other, *cidr)));
     let needed = |address: &&IpAddr| {
-        own.iter().any(|cidr| cidr.has(**address)) && !others.iter().any(|other| other.has(**address))
+        own.iter().any(|cidr| has(*cidr, **address)) && !others.iter().any(|other| has(*other, **address))
     };
     if !contained && addresses.iter().any(|address| needed(&address)) {
         return Plan::Hold;
@@ -123,6 +116,7 @@ fn plan(range: &ServiceCIDR, all: &[Arc<ServiceCIDR>], addresses: &[IpAddr], now
 
 struct ServiceCidrs {
     client: Client,
+    recorder: Recorder,
     clock: Clock,
     ranges: Lister<ServiceCIDR>,
     addresses: Lister<IPAddress>,
@@ -147,14 +141,19 @@ impl Reconcile for ServiceCidrs {
                 .filter(|address| handed_out(address))
                 .filter_map(|address| address.name().parse().ok())
                 .collect();
-            let has = range.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
+            let is_held = range.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
             match plan(&range, &self.ranges.list(), &addresses, self.clock.now()) {
                 Plan::Nothing => {}
                 Plan::Keep => {
-                    if !has {
+                    if !is_held {
                         self.finalizer(&range, "finalizers").await?;
                     }
-                    self.condition(&range, "True", "", "Kubernetes Service CIDR is ready").await?;
+                    let told = self.condition(&range, "True", "", "Kubernetes Service CIDR is ready").await;
+                    told.inspect_err(|_| {
+                        let text = "The ServiceCIDR Status can not be set to Ready=True";
+                        let range = reference(&*range);
+                        self.recorder.event(&range, EventKind::Warning, "KubernetesServiceCIDRError", text);
+                    })?;
                 }
                 Plan::Hold => {
                     let message = "There are still IPAddresses referencing the ServiceCIDR, please remove them or \
@@ -204,7 +203,7 @@ impl ServiceCidrs {
             "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": range.name()},
             "status": {"conditions": [condition]},
         });
-        let apply = Patch::Apply { manager: "service-cidr-controller".into(), force: true, object };
+        let apply = Patch::Apply { manager: COMPONENT.into(), force: true, object };
         self.client.patch_subresource::<ServiceCIDR>("", range.name(), "status", &apply).await.map(drop)
     }
 }
@@ -231,6 +230,7 @@ mod tests {
         let at_once = Plan::Release(Duration::ZERO);
         let used: Vec<IpAddr> = vec!["10.96.0.1".parse().expect("an address")];
         let high: Vec<IpAddr> = vec!["10.96.200.1".parse().expect("an address")];
+        let last: Vec<IpAddr> = vec!["10.96.127.255".parse().expect("an address")];
         let cases = [
             (vec![&old], vec![], 3, Plan::Release(Duration::from_secs(7))),
             (vec![&old], vec![], 20, at_once),
@@ -238,6 +238,8 @@ mod tests {
             (vec![&old, &wide], used.clone(), 20, Plan::Release(Duration::ZERO)),
             (vec![&old, &half], used, 20, Plan::Release(Duration::ZERO)),
             (vec![&old, &half], high, 20, Plan::Hold),
+            // Nobody can have this one from the half, whose last it is.
+            (vec![&old, &half], last, 20, Plan::Hold),
         ];
         for (all, addresses, second, expected) in cases {
             let all: Vec<_> = all.into_iter().cloned().collect();
@@ -248,10 +250,24 @@ mod tests {
 
     #[test]
     fn prefixes() {
-        let cidr = |text| Cidr::parse(text).expect("a prefix");
-        assert!(cidr("0.0.0.0/0").contains(&cidr("10.0.0.0/8")));
-        assert!(!cidr("10.0.0.0/8").contains(&cidr("0.0.0.0/0")));
-        assert!(cidr("fd00::/8").has("fd12::1".parse().expect("an address")));
-        assert!(!cidr("fd00::/8").has("10.0.0.1".parse().expect("an address")));
+        let cidr = |text| Cidr::parse_strict(text).expect("a prefix");
+        assert!(covers(cidr("0.0.0.0/0"), cidr("10.0.0.0/8")));
+        assert!(!covers(cidr("10.0.0.0/8"), cidr("0.0.0.0/0")));
+        let cases = [
+            ("fd00::/8", "fd12::1", true),
+            ("fd00::/8", "fd00::", false),
+            ("fd00::/112", "fd00::ffff", true),
+            ("fd00::/8", "10.0.0.1", false),
+            ("10.0.0.0/8", "10.0.0.1", true),
+            ("10.0.0.0/8", "10.0.0.0", false),
+            ("10.0.0.0/8", "10.255.255.255", false),
+            ("10.0.0.0/24", "10.0.1.1", false),
+            ("10.0.0.1/32", "10.0.0.1", false),
+            ("0.0.0.0/0", "255.255.255.255", false),
+        ];
+        for (text, address, expected) in cases {
+            let address = address.parse().expect("an address");
+            assert_eq!(has(cidr(text), address), expected, "{address} in {text}");
+        }
     }
 }
