@@ -69,6 +69,12 @@ pub(crate) fn find(pod: &Pod, name: &str) -> Option<(Kind, Container)> {
     Some((Kind::Ephemeral, as_container(found)))
 }
 
+/// The name of the container whose processes an ephemeral one is to see.
+pub(crate) fn target<'a>(pod: &'a Pod, name: &str) -> Option<&'a str> {
+    let own = ephemeral_containers(pod).iter().find(|own| own.name == name)?;
+    own.target_container_name.as_deref().filter(|name| !name.is_empty())
+}
+
 /// All containers in the order in which they start.
 pub(crate) fn all(pod: &Pod) -> Vec<(Kind, Container)> {
     let init = init_containers(pod)

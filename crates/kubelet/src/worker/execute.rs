@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use reconcile::EventKind;
 use tokio::sync::watch;
 
-use super::plan::{Action, Failure, KillReason};
+use super::plan::{Action, Failure, KillReason, running_target};
 use super::start::Start;
 use super::status::Reason;
 use super::{RETRY, RUNTIME_RETRY, Wish, Worker, next_pause, stop};
@@ -186,7 +186,9 @@ impl Worker {
         );
         let now = self.context.clock.now();
         let until = now.saturating_add(RETRY).unwrap_or(now);
-        self.failures.insert(name.to_owned(), Failure { attempt, until });
+        // As of the look that the start was planned by.
+        let target = running_target(&self.pod, &self.state, name);
+        self.failures.insert(name.to_owned(), Failure { attempt, until, target });
         self.reasons.insert(name.to_owned(), reason);
         // Told before the next look, which may find a crash to tell of instead.
         if self.observe(false).await.is_ok() {

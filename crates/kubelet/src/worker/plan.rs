@@ -37,14 +37,25 @@ pub(crate) struct Failure {
     pub(crate) attempt: u32,
     /// When it may be tried again.
     pub(crate) until: Timestamp,
+    /// The run of the target that was seen running then, by its restart count.
+    pub(crate) target: Option<u32>,
 }
 
 impl Failure {
-    /// Whether the container has to wait. A run that came to be and has ended is a crash, with the pauses of one.
-    fn holds(self, run: Option<&Run>, now: Timestamp) -> bool {
+    /// Whether the container has to wait. A run that came to be and has ended is a crash, with the pauses of one. And
+    /// a target that came to run ends the wait: it may crash again before the time is over. (Upstream tries again
+    /// whenever something of the pod starts or ends.)
+    fn holds(self, run: Option<&Run>, target: Option<u32>, now: Timestamp) -> bool {
         let has_crashed = run.is_some_and(|run| run.is_exited() && run.restart_count >= self.attempt);
-        now < self.until && !has_crashed
+        let has_target = target.is_some() && target != self.target;
+        now < self.until && !has_crashed && !has_target
     }
+}
+
+/// The run of the container that an ephemeral one aims at, by its restart count, if it is running.
+pub(crate) fn running_target(pod: &Pod, state: &PodState, name: &str) -> Option<u32> {
+    let run = state.run(spec::target(pod, name)?)?;
+    run.is_running().then_some(run.restart_count)
 }
 
 /// What is to be done, in order.
@@ -398,7 +409,7 @@ impl Plan {
     fn start(&mut self, world: &World<'_>, kind: Kind, name: &str) -> bool {
         let run = world.state.run(name);
         if let Some(failure) = world.failures.get(name)
-            && failure.holds(run, world.now)
+            && failure.holds(run, running_target(world.pod, world.state, name), world.now)
         {
             self.wake_at(failure.until);
             return false;

@@ -120,7 +120,7 @@ impl Start<'_> {
         security::check_non_root(pod, container, &image.user)?;
         let around = context.surroundings(pod, self.state.ips());
         let environment = env::environment(context, pod, container, &around).await?;
-        let target = self.target()?;
+        let target = target_id(pod, self.state, &container.name)?;
         let text = |error: io::Error| error.to_string();
         let log_dir = context.log_dir(pod).join(&container.name);
         std::fs::create_dir_all(&log_dir).map_err(|error| {
@@ -135,7 +135,7 @@ impl Start<'_> {
         };
         let seccomp_dir = context.config.root_dir.join("seccomp");
         let seccomp_dir = seccomp_dir.to_string_lossy();
-        let security = security::of_container(pod, container, &image.user, &seccomp_dir, target.as_deref());
+        let security = security::of_container(pod, container, &image.user, &seccomp_dir, target);
         let unified = context.cgroups.is_unified();
         Ok(ContainerConfig {
             metadata: Some(ContainerMetadata { name: container.name.clone(), attempt: self.restart_count }),
@@ -166,20 +166,6 @@ impl Start<'_> {
             }),
             ..ContainerConfig::default()
         })
-    }
-
-    /// The container whose processes an ephemeral one is to see.
-    fn target(&self) -> Result<Option<String>, String> {
-        let own = spec::ephemeral_containers(self.pod).iter().find(|own| own.name == self.container.name);
-        let Some(name) =
-            own.and_then(|own| own.target_container_name.as_deref()).filter(|name| !name.is_empty())
-        else {
-            return Ok(None);
-        };
-        match self.state.run(name) {
-            Some(run) if run.is_running() => Ok(Some(run.id.clone())),
-            _ => Err(format!("unable to find target container {name}")),
-        }
     }
 
     fn labels(&self) -> Labels {
@@ -274,6 +260,16 @@ impl Start<'_> {
     }
 }
 
+/// The newest run of the container whose processes an ephemeral one is to see. Whether it runs is for the runtime to
+/// say (`getTargetID`).
+fn target_id<'a>(pod: &Pod, state: &'a PodState, name: &str) -> Result<Option<&'a str>, String> {
+    let Some(target) = spec::target(pod, name) else { return Ok(None) };
+    match state.run(target) {
+        Some(run) => Ok(Some(&run.id)),
+        None => Err(format!("unable to find target container {target}")),
+    }
+}
+
 fn replace_link(to: &Path, link: &Path) -> io::Result<()> {
     match symlink(to, link) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -288,4 +284,31 @@ fn replace_link(to: &Path, link: &Path) -> io::Result<()> {
 
 fn envs(environment: Variables) -> Vec<KeyValue> {
     environment.into_iter().map(|(key, value)| KeyValue { key, value }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Runs, pod};
+    use serde_json::json;
+
+    #[test]
+    fn targets_need_not_run() {
+        let pod = pod(json!({"containers": [{"name": "a"}], "ephemeralContainers": [
+            {"name": "e", "targetContainerName": "a"}, {"name": "f", "targetContainerName": ""}, {"name": "g"},
+        ]}));
+        let none = Err("unable to find target container a".to_owned());
+        let cases = [
+            (Runs::ready().running("a"), "e", Ok(Some("a-0"))),
+            (Runs::ready().exited("a", 1), "e", Ok(Some("a-0"))),
+            (Runs::ready().exited("a", 1).exited("a", 1), "e", Ok(Some("a-1"))),
+            (Runs::ready(), "e", none),
+            (Runs::ready().running("a"), "f", Ok(None)),
+            (Runs::ready().running("a"), "g", Ok(None)),
+            (Runs::ready().running("a"), "a", Ok(None)),
+        ];
+        for (number, (runs, name, expected)) in cases.into_iter().enumerate() {
+            assert_eq!(target_id(&pod, &runs.state(&pod), name), expected, "{number}");
+        }
+    }
 }

@@ -21,7 +21,7 @@ fn with(spec: Value, runs: Runs, probes: &ProbeResults, crashes: &Backoff) -> (V
         sandbox_after: None,
         actuated: &Actuated::new(),
         resize_after: None,
-        now: Timestamp::from_second(1000).unwrap(),
+        now: at(1000),
     });
     let words = plan.actions.iter().map(|action| match action {
         Action::KillPod => "kill pod".to_owned(),
@@ -147,34 +147,42 @@ fn another_image_is_another_container() {
 
 #[test]
 fn crashes_wait() {
-    let now = Timestamp::from_second(1000).unwrap();
+    let now = at(1000);
     let mut crashes = Backoff::default();
     crashes.next("a", now, now);
     let (words, plan) = with(one("Always"), Runs::ready().exited("a", 1), &ProbeResults::default(), &crashes);
     assert_eq!(words, Vec::<String>::new());
     assert_eq!(plan.crashed["a"], "back-off 10s restarting failed container=a pod=p_n(u)");
-    assert_eq!(plan.wake, Some(Timestamp::from_second(1010).unwrap()));
+    assert_eq!(plan.wake, Some(at(1010)));
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+/// The plan for a pod one of whose containers could not be started, at second 1000.
+fn after_failure(spec: Value, runs: Runs, name: &str, failure: Failure, crashes: &Backoff) -> Plan {
+    let pod = pod(spec);
+    plan(&World {
+        pod: &pod,
+        state: &runs.state(&pod),
+        probes: &ProbeResults::default(),
+        crashes,
+        failures: &[(name.to_owned(), failure)].into(),
+        sandbox_after: None,
+        actuated: &Actuated::new(),
+        resize_after: None,
+        now: at(1000),
+    })
 }
 
 /// A start that failed with a run that ended is a crash: tried again at once, then ever later.
 #[test]
 fn failed_starts_wait() {
-    let at = |second: i64| Timestamp::from_second(second).unwrap();
     let until = at(1005);
-    let pod = pod(one("Always"));
     let of = |runs: Runs, attempt: u32, crashes: &Backoff| {
-        let state = runs.state(&pod);
-        let plan = plan(&World {
-            pod: &pod,
-            state: &state,
-            probes: &ProbeResults::default(),
-            crashes,
-            failures: &[("a".to_owned(), Failure { attempt, until })].into(),
-            sandbox_after: None,
-            actuated: &Actuated::new(),
-            resize_after: None,
-            now: at(1000),
-        });
+        let failure = Failure { attempt, until, target: None };
+        let plan = after_failure(one("Always"), runs, "a", failure, crashes);
         (plan.actions.len(), plan.crashed.len(), plan.wake)
     };
     let none = Backoff::default();
@@ -188,6 +196,31 @@ fn failed_starts_wait() {
     let mut crashes = Backoff::default();
     crashes.next("a", at(1000), at(1000));
     assert_eq!(of(Runs::ready().exited("a", 128), 0, &crashes), (0, 1, Some(at(1010))), "again");
+}
+
+/// An ephemeral container that had no target to join waits, but not once the target runs: a target that keeps crashing
+/// may be gone by the end of the wait.
+#[test]
+fn ephemeral_containers_wait_for_their_target() {
+    let spec = || {
+        json!({"restartPolicy": "Never", "containers": [{"name": "a"}],
+        "ephemeralContainers": [{"name": "e", "targetContainerName": "a"}]})
+    };
+    let until = at(1005);
+    let cases = [
+        (Runs::ready().exited("a", 1), None, false),
+        (Runs::ready().running("a"), None, true),
+        (Runs::ready().running("a"), Some(0), false),
+        (Runs::ready().exited("a", 1).running("a"), Some(0), true),
+        (Runs::ready().running("a").exited("a", 1), Some(0), false),
+    ];
+    for (number, (runs, target, is_tried)) in cases.into_iter().enumerate() {
+        let failure = Failure { attempt: 0, until, target };
+        let plan = after_failure(spec(), runs, "e", failure, &Backoff::default());
+        let is_planned =
+            plan.actions.iter().any(|action| matches!(action, Action::Start { name, .. } if name == "e"));
+        assert_eq!((is_planned, plan.wake), (is_tried, (!is_tried).then_some(until)), "{number}");
+    }
 }
 
 #[test]
