@@ -8,6 +8,7 @@ use super::turn::Answering;
 use super::wire::Wire;
 use super::{Connection, HEADER_BYTES_MAX, Handler, STREAM_SEND_BUFFER_BYTES, STREAMS_MAX};
 use crate::body::{RequestBody, ResponseBody};
+use crate::seldom::Seldom;
 use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
 use futures_util::future::CatchUnwind;
@@ -26,11 +27,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep};
 
 /// What a client may send of a request before it is read, and of all its requests: what hyper allows.
 const WINDOW_BYTES: u32 = 1 << 20;
 /// How often a client may do what the protocol forbids on a stream, as hyper.
 const ERRORS_MAX: usize = 1024;
+
+/// How long a connection without requests is kept, at least; at most twice as long. Upstream: 90 s.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A connection: accepts requests and sends answers for as long as it is polled.
 pub(super) struct Http2 {
@@ -39,6 +45,9 @@ pub(super) struct Http2 {
     about: Arc<Connection>,
     /// Those that wait for something.
     exchanges: FuturesUnordered<CatchUnwind<AssertUnwindSafe<Exchange>>>,
+    idle: Seldom<Sleep>,
+    /// Whether a request was accepted, or one that waited was done, since the last look.
+    was_used: bool,
 }
 
 impl Http2 {
@@ -59,12 +68,23 @@ impl Http2 {
             .max_local_error_reset_streams(Some(ERRORS_MAX))
             .handshake(wire)
             .await?;
-        Ok(Self { connection, handler, about, exchanges: FuturesUnordered::new() })
+        let idle = Seldom::new(tokio::time::sleep(IDLE_TIMEOUT));
+        Ok(Self { connection, handler, about, exchanges: FuturesUnordered::new(), idle, was_used: false })
     }
 
     /// Accepts no more requests; the connection is done once those that there are have been answered.
     pub(super) fn graceful_shutdown(&mut self) {
         self.connection.graceful_shutdown();
+    }
+
+    /// Ends a connection that nobody uses. It is looked at seldom, so that no request pays for it.
+    fn end_if_idle(&mut self, cx: &mut Context<'_>) {
+        while Pin::new(&mut self.idle).poll(cx).is_ready() {
+            if !std::mem::take(&mut self.was_used) && self.exchanges.is_empty() {
+                self.graceful_shutdown();
+            }
+            self.idle.change().reset(Instant::now() + IDLE_TIMEOUT);
+        }
     }
 
     fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<Piece>, cx: &mut Context<'_>) {
@@ -84,13 +104,17 @@ impl Future for Http2 {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        this.end_if_idle(cx);
         while let Poll::Ready(accepted) = this.connection.poll_accept(cx) {
             let Some(accepted) = accepted else { return Poll::Ready(Ok(())) };
             let (request, respond) = accepted?;
+            this.was_used = true;
             this.begin(request, respond, cx);
         }
         // What panics ends alone.
-        while let Poll::Ready(Some(_)) = this.exchanges.poll_next_unpin(cx) {}
+        while let Poll::Ready(Some(_)) = this.exchanges.poll_next_unpin(cx) {
+            this.was_used = true;
+        }
         Poll::Pending
     }
 }

@@ -14,9 +14,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 /// The bytes of a piece of a long body, and how many pieces it has.
@@ -171,6 +173,24 @@ async fn the_body_of_a_request_may_be_longer_than_any_window() {
     let sent = Bytes::from((0..3 << 20).map(|i: u32| i.to_le_bytes()[1]).collect::<Vec<u8>>());
     stream.send_data(sent.clone(), true).unwrap();
     assert_eq!(read(answer.await.unwrap()).await, sent);
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_uses_ends() {
+    let mut server = Server::start(1 << 16).await;
+    assert_eq!(server.get("/").await, "here");
+    let (answer, _) = server.ask("/later", false).await;
+    assert_eq!(server.get("/").await, "here");
+    // From now on time passes while nothing happens.
+    tokio::time::pause();
+    let begin = Instant::now();
+    tokio::time::sleep(Duration::from_secs(1_000)).await;
+    assert!(!server.connection.is_finished(), "somebody waits for an answer");
+    server.answers.go_on.notify_one();
+    assert_eq!(read(answer.await.unwrap()).await, "now");
+    server.connection.await.unwrap().unwrap();
+    let idle = begin.elapsed() - Duration::from_secs(1_000);
+    assert!((90..=180).contains(&idle.as_secs()), "it ended after {idle:?}");
 }
 
 #[tokio::test]
