@@ -68,9 +68,12 @@ async fn range(api: &Arc<Api>) -> bool {
         is_there = make(api, COLLECTION, &range).await;
     }
     let is_other = found.as_ref().is_some_and(|f| *f.at("spec").at("cidrs") != cidrs);
-    let knows =
-        |f: &Value| f.at("status").at("conditions").items().iter().any(|c| c.at("type").str() == "Ready");
-    if is_other || found.as_ref().is_some_and(knows) {
+    // Of one that is to go, the controller says what becomes of it.
+    let is_told = |f: &Value| {
+        f.at("status").at("conditions").items().iter().any(|c| c.at("type").str() == "Ready")
+            || !f.at("metadata").at("deletionTimestamp").is_null()
+    };
+    if is_other || found.as_ref().is_some_and(is_told) {
         return is_there;
     }
     let ready = map([

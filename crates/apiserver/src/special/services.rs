@@ -2,7 +2,8 @@
 //!
 //! Every address in use is an IPAddress object and every node port a bit of one RangeAllocation, as upstream
 //! stores them; both are written in the transaction that writes the Service, so that no two Services can have
-//! the same, whatever servers they are written by, and nothing leaks.
+//! the same, whatever servers they are written by, and nothing leaks. Addresses are from the ranges of ServiceCIDRs
+//! (KEP-1880); which families there are is up to the settings.
 //!
 //! Upstream: `pkg/registry/core/service/storage/{storage,alloc}.go`, `pkg/registry/core/service/ipallocator`.
 
@@ -10,6 +11,7 @@ mod ports;
 mod range;
 
 use super::Reservation;
+use crate::cache::Query;
 use crate::call::Call;
 use crate::resource::Hub;
 use kinds::core::service_ips;
@@ -25,6 +27,9 @@ use value::{Map, Value};
 /// How many random addresses are tried before the range is searched from its start.
 const RANDOM_ATTEMPTS: u32 = 64;
 
+/// The ServiceCIDR of the settings' ranges.
+const DEFAULT_RANGE: &str = "kubernetes";
+
 /// Takes what a Service needs. Called before it is validated.
 ///
 /// # Errors
@@ -35,15 +40,18 @@ pub(super) async fn allocate(
     old: Option<&Value>,
     dry_run: bool,
 ) -> Result<Reservation, Status> {
-    let ranges = ranges(call)?;
-    let own: Vec<&str> = ranges.iter().map(|r| r.family.as_str()).collect();
+    let families: Vec<Family> = settings(call).iter().map(|range| range.family).collect();
+    if families.is_empty() {
+        return Err(Status::internal_error("the server's Service ranges are no networks"));
+    }
+    let own: Vec<&str> = families.iter().map(|family| family.as_str()).collect();
     if let Some(old) = old {
         service_ips::patch_allocated(service, old);
     }
     service_ips::normalize(service, old);
     service_ips::init_families(service, old, &own).map_err(|errors| invalid(service, &errors))?;
     let mut txn = None;
-    cluster_ips(call, service, old, &ranges, dry_run, &mut txn)?;
+    cluster_ips(call, service, old, &families, dry_run, &mut txn)?;
     ports::node_ports(call, service, old, dry_run, &mut txn).await?;
     if service.at("spec").at("type").str() == "ExternalName" {
         // What upstream drops whenever it shows the Service is not stored here in the first place.
@@ -62,12 +70,39 @@ pub(super) async fn release(call: &Call, service: &Value) -> Result<Option<Txn>,
     Ok(txn)
 }
 
-fn ranges(call: &Call) -> Result<Vec<ServiceRange>, Status> {
-    let ranges: Option<Vec<_>> =
-        call.api.config.service_ranges.iter().map(|r| ServiceRange::parse(r)).collect();
+/// The ranges of the settings.
+fn settings(call: &Call) -> Vec<ServiceRange> {
+    call.api.config.service_ranges.iter().filter_map(|range| ServiceRange::parse(range)).collect()
+}
+
+/// The ranges of a family that addresses may be taken from now: those of ServiceCIDRs that are ready and not to go,
+/// the default one's first. Until that is there, as in a new cluster, it is as the settings will have it.
+fn usable(call: &Call, family: Family) -> Vec<ServiceRange> {
+    let mut ranges = Vec::new();
+    if let Some(hub) = call.api.hub("networking.k8s.io", "servicecidrs") {
+        let entries = hub.cache.list(Query::default()).entries;
+        let mut objects: Vec<Value> = entries.iter().map(|entry| hub.tree(entry)).collect();
+        let is_default = |object: &Value| object.at("metadata").at("name").str() == DEFAULT_RANGE;
+        objects.sort_by_key(|object| !is_default(object));
+        if !objects.first().is_some_and(is_default) {
+            ranges.extend(settings(call));
+        }
+        for object in objects.iter().filter(|object| is_usable(object)) {
+            let cidrs = object.at("spec").at("cidrs").items();
+            ranges.extend(cidrs.iter().filter_map(|cidr| ServiceRange::parse(cidr.str())));
+        }
+    }
+    ranges.retain(|range| range.family == family);
     ranges
-        .filter(|r| !r.is_empty())
-        .ok_or_else(|| Status::internal_error("the server's Service ranges are no networks"))
+}
+
+/// Whether Services may get addresses of a ServiceCIDR. Without a condition it counts as ready: no controller may be
+/// there to say so (`isReady`).
+fn is_usable(range: &Value) -> bool {
+    let conditions = range.at("status").at("conditions").items();
+    let ready = conditions.iter().find(|condition| condition.at("type").str() == "Ready");
+    ready.is_none_or(|ready| ready.at("status").str() == "True")
+        && range.at("metadata").at("deletionTimestamp").is_null()
 }
 
 fn invalid(service: &Value, errors: &ErrorList) -> Status {
@@ -102,7 +137,7 @@ fn cluster_ips(
     call: &Call,
     service: &mut Value,
     old: Option<&Value>,
-    ranges: &[ServiceRange],
+    own: &[Family],
     dry_run: bool,
     txn: &mut Option<Txn>,
 ) -> Result<(), Status> {
@@ -120,16 +155,23 @@ fn cluster_ips(
             .filter_map(|f| Family::parse(f.str()))
             .collect();
         given.resize(given.len().max(families.len()), String::new());
-        for (i, family) in families.iter().enumerate() {
-            let Some(range) = ranges.iter().find(|r| r.family == *family) else { continue };
+        for (i, family) in families.iter().enumerate().filter(|(_, family)| own.contains(family)) {
             match given.get(i).filter(|ip| !ip.is_empty()) {
                 Some(ip) if held.contains(ip) => now.push(ip.clone()),
                 Some(ip) => {
-                    claim(call, range, ip, &given).map_err(|errors| invalid(service, &errors))?;
+                    claim(call, *family, ip, &given).map_err(|errors| invalid(service, &errors))?;
                     now.push(ip.clone());
                 }
-                None if dry_run => now.push(range.first().to_string()),
-                None => now.push(free(call, range)?.to_string()),
+                None => {
+                    let ranges = usable(call, *family);
+                    let mut ranges = ranges.iter();
+                    let found = if dry_run {
+                        ranges.next().map(ServiceRange::first)
+                    } else {
+                        ranges.find_map(|range| free(call, range))
+                    };
+                    now.push(found.ok_or_else(|| full(service))?.to_string());
+                }
             }
             if !dry_run && let Some(ip) = now.last().filter(|ip| !held.contains(ip)) {
                 let asked = given.get(i).map_or("", String::as_str);
@@ -153,16 +195,21 @@ fn cluster_ips(
 }
 
 /// Whether an address that was asked for can be had.
-fn claim(call: &Call, range: &ServiceRange, ip: &str, all: &[String]) -> Result<(), ErrorList> {
+fn claim(call: &Call, family: Family, ip: &str, all: &[String]) -> Result<(), ErrorList> {
     let refuse = |why: &str| Err(refused(all, ip, why));
     let Ok(address) = ip.parse::<IpAddr>() else { return Ok(()) }; // validation has the words
-    if !range.contains(address) {
+    if !usable(call, family).iter().any(|range| range.contains(address)) {
         return refuse("the provided network does not match the current range");
     }
     if is_taken(call, address) {
         return refuse("provided IP is already allocated");
     }
     Ok(())
+}
+
+fn full(service: &Value) -> Status {
+    let name = service.at("metadata").at("name").str();
+    Status::internal_error(format!("failed to allocate a serviceIP for Service {name:?}: range is full"))
 }
 
 /// Why none of the addresses `all` could be had, of which `ip` was asked for unless it is empty.
@@ -191,19 +238,17 @@ fn is_taken(call: &Call, address: IpAddr) -> bool {
 }
 
 /// An address that nobody has: a random one of the upper part of the range, which upstream keeps for this.
-fn free(call: &Call, range: &ServiceRange) -> Result<IpAddr, Status> {
+fn free(call: &Call, range: &ServiceRange) -> Option<IpAddr> {
     let (low, high) = range.dynamic();
     let span = u64::try_from(high - low).unwrap_or(u64::MAX).max(1);
     for _ in 0..RANDOM_ATTEMPTS {
         let address = range.at(low + u128::from(call.api.dice(span)));
         if !is_taken(call, address) {
-            return Ok(address);
+            return Some(address);
         }
     }
     let mut all = (low..high).chain(1..low).map(|offset| range.at(offset)).take(1 << 20);
-    all.find(|address| !is_taken(call, *address)).ok_or_else(|| {
-        Status::internal_error(format!("failed to allocate a serviceIP: range is full: {range}"))
-    })
+    all.find(|address| !is_taken(call, *address))
 }
 
 fn push(txn: &mut Option<Txn>, other: Txn) {

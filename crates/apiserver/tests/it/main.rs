@@ -16,5 +16,6 @@ mod http2;
 mod resize;
 mod selectable;
 mod server;
+mod services;
 mod webhook;
 mod webhooks;

@@ -1,0 +1,85 @@
+//! Where Services get their addresses from.
+
+use crate::server::Server;
+use apiserver::bootstrap;
+use http::Method;
+use value::json;
+
+const RANGES: &str = "/apis/networking.k8s.io/v1/servicecidrs";
+const SERVICES: &str = "/api/v1/namespaces/default/services";
+const FINALIZER: &str = "networking.k8s.io/service-cidr-finalizer";
+
+/// Lets the cache show what was written.
+async fn settle(server: &Server) {
+    server.api.published.reached(server.store.revision().await.unwrap()).await;
+}
+
+/// The address that a new Service gets that asks for `ip`, or for any if that is empty; or why it gets none.
+async fn address(server: &Server, ip: &str) -> Result<String, String> {
+    settle(server).await;
+    let asked = if ip.is_empty() { String::new() } else { format!(r#","clusterIP":"{ip}""#) };
+    let body = format!(
+        r#"{{"apiVersion":"v1","kind":"Service","metadata":{{"generateName":"s-"}},"spec":{{"ports":[{{"port":80}}]{asked}}}}}"#
+    );
+    let (code, service) = server.call(Method::POST, SERVICES, &body).await;
+    match code {
+        201 => Ok(service.at("spec").at("clusterIP").str().to_owned()),
+        _ => Err(service.at("message").str().to_owned()),
+    }
+}
+
+/// Merges a change into a range.
+async fn change(server: &Server, path: &str, change: &str) {
+    let change = json::parse(change.as_bytes()).unwrap();
+    let answer =
+        bootstrap::call(&server.api, Method::PATCH, &format!("{RANGES}/{path}"), Some(&change)).await;
+    assert_eq!(answer.unwrap().0, 200, "{path}");
+}
+
+async fn condition(server: &Server, name: &str, status: &str) {
+    let body = format!(
+        r#"{{"status":{{"conditions":[{{"type":"Ready","status":"{status}","reason":"T","message":"","lastTransitionTime":"2026-01-01T00:00:00Z"}}]}}}}"#
+    );
+    change(server, &format!("{name}/status"), &body).await;
+}
+
+/// Upstream: `ipallocator/cidrallocator.go`.
+#[tokio::test]
+async fn addresses_are_from_ranges_that_are_ready_and_stay() {
+    let server = Server::start(apiserver::api::Options::default()).await;
+    bootstrap::run_with(&server.api, &bootstrap::Options::default()).await;
+    let refused = |ip: &str, found: Result<String, String>| {
+        let why = found.expect_err("there is no such range");
+        let text =
+            format!("failed to allocate IP {ip}: the provided network does not match the current range");
+        assert!(why.contains(&text), "{why}");
+    };
+    refused("10.97.0.5", address(&server, "10.97.0.5").await);
+
+    let range = format!(
+        r#"{{"apiVersion":"networking.k8s.io/v1","kind":"ServiceCIDR","metadata":{{"name":"more","finalizers":["{FINALIZER}"]}},"spec":{{"cidrs":["10.97.0.0/24"]}}}}"#
+    );
+    assert_eq!(server.call(Method::POST, RANGES, &range).await.0, 201);
+    // Nobody says that it is not ready.
+    assert_eq!(address(&server, "10.97.0.5").await, Ok("10.97.0.5".into()));
+    condition(&server, "more", "False").await;
+    refused("10.97.0.6", address(&server, "10.97.0.6").await);
+    condition(&server, "more", "True").await;
+    assert_eq!(address(&server, "10.97.0.6").await, Ok("10.97.0.6".into()));
+    let why = address(&server, "10.97.0.6").await.unwrap_err();
+    assert!(why.contains("provided IP is already allocated"), "{why}");
+    assert!(address(&server, "").await.unwrap().starts_with("10.96."), "the default range is not full");
+
+    // The default range is to go: all are from the other, until that is to go too.
+    let guard = format!(r#"{{"metadata":{{"finalizers":["{FINALIZER}"]}}}}"#);
+    change(&server, "kubernetes", &guard).await;
+    let (code, going) = server.call(Method::DELETE, &format!("{RANGES}/kubernetes"), "").await;
+    assert_eq!((code, going.at("metadata").at("deletionTimestamp").is_null()), (200, false));
+    assert!(address(&server, "").await.unwrap().starts_with("10.97.0."));
+    refused("10.96.0.77", address(&server, "10.96.0.77").await);
+    assert_eq!(server.call(Method::DELETE, &format!("{RANGES}/more"), "").await.0, 200);
+    refused("10.97.0.7", address(&server, "10.97.0.7").await);
+    let why = address(&server, "").await.unwrap_err();
+    let start = r#"Internal error occurred: failed to allocate a serviceIP for Service "s-"#;
+    assert!(why.starts_with(start) && why.ends_with("range is full"), "{why}");
+}
