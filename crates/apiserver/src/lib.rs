@@ -48,3 +48,5 @@ pub mod table;
 mod verbs;
 pub mod webhook;
 pub mod write;
+
+pub use endpoints::KUBERNETES_VERSION;

@@ -12,7 +12,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use tracing_subscriber::EnvFilter;
 
 /// Reserved, not used: pages are taken as they are touched.
@@ -21,9 +21,13 @@ const WORKER_STACK_BYTES: usize = 8 << 20;
 /// Fewer than eight addresses are no range of Services, as upstream has it.
 const SERVICE_RANGE_BITS_MIN: u8 = 3;
 
+/// What `--version` shows: this program's version, then the line that upstream's programs answer with.
+static VERSION: LazyLock<String> =
+    LazyLock::new(|| format!("{}\nKubernetes {}", env!("CARGO_PKG_VERSION"), apiserver::KUBERNETES_VERSION));
+
 /// Kubernetes for bare metal in one binary.
 #[derive(Debug, Parser)]
-#[command(name = "corten", version, about)]
+#[command(name = "corten", version = VERSION.as_str(), about)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -40,7 +44,7 @@ enum Command {
     /// Show what runs, and how it fares
     Status(ReportArgs),
     /// Look at what this machine has and lacks
-    Doctor(UpArgs),
+    Doctor(DoctorArgs),
     /// Install as a service of systemd
     Install(InstallArgs),
     /// Load and list images
@@ -53,6 +57,8 @@ enum Command {
     Server(ServerArgs),
     /// Run the node agent in the foreground: kubelet, network, Service rules, DNS
     Node(NodeArgs),
+    /// Print this program's version and that of the Kubernetes API it serves
+    Version,
 }
 
 /// A part of the control plane.
@@ -261,6 +267,27 @@ pub(crate) struct UpArgs {
     pub(crate) node: NodeOptions,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
+}
+
+/// Options of `corten doctor`: those of an `up` that change what it needs.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Where state is kept
+    #[arg(long, default_value = DEFAULT_ROOT)]
+    root: PathBuf,
+    #[command(flatten)]
+    server: ServerOptions,
+    #[command(flatten)]
+    node: NodeOptions,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+impl From<DoctorArgs> for UpArgs {
+    fn from(args: DoctorArgs) -> Self {
+        let DoctorArgs { root, server, node, cluster } = args;
+        Self { root, detach: false, supervise: false, server, node, cluster }
+    }
 }
 
 /// Options of commands that are about the instance on a root.
@@ -479,6 +506,7 @@ pub(crate) struct ServerArgs {
 pub(crate) fn run() -> Result<()> {
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let given = matches.subcommand().map_or(&matches, |(_, given)| given);
     let filter = EnvFilter::try_from_env("CORTEN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let is_terminal = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
@@ -487,7 +515,7 @@ pub(crate) fn run() -> Result<()> {
     match cli.command {
         Command::Up(args) => {
             let layout = Layout::open(&args.root)?;
-            let up = Up::with_last(&layout, matches.subcommand_matches("up"))?;
+            let up = Up::with_last(&layout, args, given)?;
             let remembered = up.remembered(&layout);
             let result = up
                 .check()
@@ -504,7 +532,7 @@ pub(crate) fn run() -> Result<()> {
         Command::Status(args) => crate::up::status(&args, out),
         Command::Doctor(args) => {
             let layout = Layout::open(&args.root)?;
-            let up = Up::with_last(&layout, matches.subcommand_matches("doctor"))?;
+            let up = Up::with_last(&layout, args.into(), given)?;
             up.check()?;
             crate::up::doctor(&up, layout, out)
         }
@@ -553,6 +581,10 @@ pub(crate) fn run() -> Result<()> {
             let runtime = runtime.enable_all().build().context("cannot start the async runtime")?;
             runtime.block_on(crate::node::run(&args, &Arc::new(notifier()?)))
         }
+        Command::Version => {
+            let _nobody_reads = write!(out, "{}", Cli::command().render_version());
+            Ok(())
+        }
     }
 }
 
@@ -573,6 +605,28 @@ pub(crate) fn notifier() -> Result<Notifier> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_name_the_kubernetes_that_is_served() {
+        let text = Cli::command().render_version();
+        let lines: Vec<_> = text.lines().collect();
+        let own = concat!("corten ", env!("CARGO_PKG_VERSION"));
+        assert_eq!(lines, [own, &format!("Kubernetes {}", apiserver::KUBERNETES_VERSION)]);
+    }
+
+    /// The doctor takes every option of an `up` but those that say how to run.
+    #[test]
+    fn options_of_the_doctor() {
+        let command = Cli::command();
+        let options = |name: &str| {
+            let command = command.find_subcommand(name).expect("a command");
+            command.get_arguments().filter_map(|argument| argument.get_long()).collect::<Vec<_>>()
+        };
+        let (mut up, doctor) = (options("up"), options("doctor"));
+        assert!(up.contains(&"detach"));
+        up.retain(|option| !matches!(*option, "detach" | "supervise"));
+        assert_eq!(doctor, up);
+    }
 
     #[test]
     fn ranges_that_hold_no_node() {

@@ -91,20 +91,14 @@ impl Up {
         })
     }
 
-    /// The options of the last `up`, and over them those that this command line gives.
-    pub(crate) fn with_last(layout: &Layout, given: Option<&ArgMatches>) -> Result<Self> {
+    /// The options of the last `up`, and over them those that this command line gives: `args`, which is of `given`.
+    pub(crate) fn with_last(layout: &Layout, args: UpArgs, given: &ArgMatches) -> Result<Self> {
         let usual = Self::usual().arguments();
-        let Some(given) = given else {
-            let last = Self::last(layout)?;
-            let remembered = last.arguments().into_iter().filter(|argument| !usual.contains(argument));
-            return Ok(Self { remembered: remembered.collect(), ..last });
-        };
         let is_given = |argument: &String| {
             let name = argument.trim_start_matches("--").split('=').next().unwrap_or_default();
             given.value_source(&name.replace('-', "_")) == Some(ValueSource::CommandLine)
         };
-        let this =
-            Self { args: UpArgs::from_arg_matches(given)?, matches: given.clone(), remembered: Vec::new() };
+        let this = Self { args, matches: given.clone(), remembered: Vec::new() };
         let mut arguments = Self::last(layout)?.arguments();
         arguments.retain(|argument| !is_given(argument));
         let remembered = arguments.iter().filter(|argument| !usual.contains(argument)).cloned().collect();
@@ -217,9 +211,11 @@ mod tests {
         Up::parse(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()).unwrap()
     }
 
-    fn given(words: &[&str]) -> ArgMatches {
+    /// What `up` makes of a command line.
+    fn up(layout: &Layout, words: &[&str]) -> Up {
         let command = UpArgs::augment_args(Command::new("corten").no_binary_name(true));
-        command.try_get_matches_from(words).unwrap()
+        let given = command.try_get_matches_from(words).unwrap();
+        Up::with_last(layout, UpArgs::from_arg_matches(&given).unwrap(), &given).unwrap()
     }
 
     #[test]
@@ -251,8 +247,8 @@ mod tests {
         assert_eq!(again.server.audit.audit_log_path, Some("-".into()));
         assert_eq!(again.server.store, last.server.store);
 
-        let words = given(&["--detach", "--kubelet-port=1", "--store=embedded", "--controllers=*"]);
-        let both = Up::with_last(&layout, Some(&words)).unwrap();
+        let words = ["--detach", "--kubelet-port=1", "--store=embedded", "--controllers=*"];
+        let both = up(&layout, &words);
         assert!(both.detach && both.server.audit.audit_log_compress);
         assert_eq!((both.node.kubelet_port, both.server.bind), (1, last.server.bind));
         assert_eq!(both.server.controllers, ["*"]);
@@ -275,7 +271,7 @@ mod tests {
     fn a_machine_stays_the_node_that_it_is() {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().canonicalize().unwrap()).unwrap();
-        let up = |words: &[&str]| Up::with_last(&layout, Some(&given(words))).unwrap();
+        let up = |words: &[&str]| up(&layout, words);
         let refuse = |words: &[&str]| up(words).refuse_other_node(&layout).map_err(|error| error.to_string());
         assert_eq!(refuse(&["--node-name=other"]), Ok(()), "there is no cluster yet");
         parse(&["--node-name=one", "--bind=9.9.9.9:6443"]).remember(&layout).unwrap();
@@ -304,8 +300,7 @@ mod tests {
         let layout = Layout::new(dir.path().canonicalize().unwrap()).unwrap();
         let other = ["--service-cluster-ip-range=10.97.0.0/16"];
         let refuse = |words: &[&str]| {
-            let up = Up::with_last(&layout, Some(&given(words))).unwrap();
-            up.refuse_other_ranges(&layout).map_err(|error| error.to_string())
+            up(&layout, words).refuse_other_ranges(&layout).map_err(|error| error.to_string())
         };
         assert_eq!(refuse(&other), Ok(()), "there is no cluster yet");
         Up::usual().remember(&layout).unwrap();

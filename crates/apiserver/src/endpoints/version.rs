@@ -4,6 +4,9 @@
 
 use value::Value;
 
+/// The release.
+pub const KUBERNETES_VERSION: &str = "v1.36.2";
+
 /// The document. Commit, date and toolchain are those of the release, as its own servers tell them.
 pub(super) fn document() -> Value {
     let mut version = Value::object();
@@ -14,7 +17,7 @@ pub(super) fn document() -> Value {
         ("emulationMinor", "36"),
         ("minCompatibilityMajor", "1"),
         ("minCompatibilityMinor", "35"),
-        ("gitVersion", "v1.36.2"),
+        ("gitVersion", KUBERNETES_VERSION),
         ("gitCommit", "98b35193b2ac7a23a673325f5e9b830ecd5ba406"),
         ("gitTreeState", "clean"),
         ("buildDate", "2026-06-01T00:00:00Z"),
