@@ -34,8 +34,8 @@ pub(crate) async fn answer(call: &Call, _body: RequestBody) -> Result<Reply, Sta
     }
     let path = call.path.as_str();
     let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-    if health::KINDS.contains(&first) {
-        return Ok(health::answer(call, first, path).await);
+    if let Some(kind) = health::KINDS.into_iter().find(|kind| *kind == first) {
+        return Ok(health::answer(call, kind, path).await);
     }
     match path {
         "/version" | "/version/" if call.method == Method::GET => {
@@ -50,6 +50,7 @@ pub(crate) async fn answer(call: &Call, _body: RequestBody) -> Result<Reply, Sta
         "/flagz" => pages::flagz(call),
         "/statusz" => pages::statusz(call),
         "/metrics" => Ok(metrics::answer(call)),
+        "/metrics/slis" => Ok(metrics::service_level(call)),
         pki::OPENID_CONFIG_PATH | pki::JWKS_PATH => issuer::answer(call),
         "/" | "/index.html" => Ok(index(call)),
         _ => Ok(Reply::no_such_path()),
@@ -77,8 +78,17 @@ fn index(call: &Call) -> Reply {
     }
     paths.extend(health::paths());
     paths.extend(
-        ["/flagz", "/metrics", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/statusz", "/version"]
-            .map(str::to_owned),
+        [
+            "/flagz",
+            "/metrics",
+            "/metrics/slis",
+            "/openapi/v2",
+            "/openapi/v3",
+            "/openapi/v3/",
+            "/statusz",
+            "/version",
+        ]
+        .map(str::to_owned),
     );
     paths.extend([pki::OPENID_CONFIG_PATH, pki::JWKS_PATH].map(str::to_owned));
     paths.sort();

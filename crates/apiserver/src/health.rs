@@ -5,8 +5,11 @@
 
 use crate::api::Api;
 use crate::call::Call;
+use crate::metrics;
 use crate::reply::Reply;
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 /// The paths, without their slash.
@@ -64,6 +67,16 @@ pub struct Health {
     feed: Mutex<Option<String>>,
     /// What the store last said, and when; whoever asks it holds the lock.
     store: tokio::sync::Mutex<Option<(Instant, Result<(), store::Error>)>>,
+    /// How the checks of each path came out, by their name and it.
+    outcomes: Mutex<BTreeMap<(&'static str, &'static str), Outcomes>>,
+}
+
+/// How a check came out whenever all of its path were asked for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Outcomes {
+    errors: u64,
+    successes: u64,
+    was_error: bool,
 }
 
 impl Health {
@@ -90,6 +103,38 @@ impl Health {
     /// Notes that the caches do not follow the store any more.
     pub(crate) fn feed_ended(&self, error: &store::Error) {
         *self.feed.lock() = Some(error.to_string());
+    }
+
+    /// Notes how a check of a path came out.
+    fn came_out(&self, name: &'static str, kind: &'static str, is_error: bool) {
+        let mut outcomes = self.outcomes.lock();
+        let outcomes = outcomes.entry((name, kind)).or_default();
+        outcomes.was_error = is_error;
+        *(if is_error { &mut outcomes.errors } else { &mut outcomes.successes }) += 1;
+    }
+
+    /// Writes what `/metrics/slis` tells.
+    pub(crate) fn write_metrics(&self, out: &mut String) {
+        let outcomes = self.outcomes.lock();
+        let help = "[STABLE] This metric records the result of a single healthcheck.";
+        metrics::family(out, "kubernetes_healthcheck", "gauge", help);
+        for ((name, kind), outcomes) in outcomes.iter() {
+            let value = u8::from(!outcomes.was_error);
+            _ = writeln!(out, "kubernetes_healthcheck{{name=\"{name}\",type=\"{kind}\"}} {value}");
+        }
+        let help = "[STABLE] This metric records the results of all healthcheck.";
+        metrics::family(out, "kubernetes_healthchecks_total", "counter", help);
+        let mut lines = Vec::new();
+        for ((name, kind), outcomes) in outcomes.iter() {
+            for (status, count) in [("error", outcomes.errors), ("success", outcomes.successes)] {
+                let labels = format!("name=\"{name}\",status=\"{status}\",type=\"{kind}\"");
+                lines.extend(
+                    (count > 0).then(|| format!("kubernetes_healthchecks_total{{{labels}}} {count}\n")),
+                );
+            }
+        }
+        lines.sort();
+        out.extend(lines);
     }
 
     /// What the store says of itself.
@@ -201,7 +246,7 @@ pub(crate) fn paths() -> impl Iterator<Item = String> {
 }
 
 /// Answers a request for one of the paths, `kind` being its first part.
-pub(crate) async fn answer(call: &Call, kind: &str, path: &str) -> Reply {
+pub(crate) async fn answer(call: &Call, kind: &'static str, path: &str) -> Reply {
     let checks = Check::all(kind);
     match path.strip_prefix('/').and_then(|path| path.strip_prefix(kind)) {
         Some("") => all(call, kind, &checks).await,
@@ -216,22 +261,26 @@ pub(crate) async fn answer(call: &Call, kind: &str, path: &str) -> Reply {
     }
 }
 
-async fn all(call: &Call, kind: &str, checks: &[Check]) -> Reply {
+async fn all(call: &Call, kind: &'static str, checks: &[Check]) -> Reply {
     let excluded: Vec<&str> = call.query.all("exclude").map(|name| name.as_str()).collect();
     let mut text = String::new();
     let mut failed = Vec::new();
     for check in checks {
         let name = check.name();
-        let line = if excluded.contains(&name) {
-            format!("[+]{name} excluded: ok\n")
-        } else if let Err(error) = check.run(&call.api).await {
-            failed.push(format!("{name}: {error}"));
-            // Anybody may read this; who may know more asks for the check by its name.
-            format!("[-]{name} failed: reason withheld\n")
-        } else {
-            format!("[+]{name} ok\n")
-        };
-        text.push_str(&line);
+        if excluded.contains(&name) {
+            text.push_str(&format!("[+]{name} excluded: ok\n"));
+            continue;
+        }
+        let outcome = check.run(&call.api).await;
+        call.api.health.came_out(name, kind, outcome.is_err());
+        text.push_str(&match outcome {
+            Ok(()) => format!("[+]{name} ok\n"),
+            Err(error) => {
+                failed.push(format!("{name}: {error}"));
+                // Anybody may read this; who may know more asks for the check by its name.
+                format!("[-]{name} failed: reason withheld\n")
+            }
+        });
     }
     let mut unknown: Vec<String> = excluded
         .iter()

@@ -295,10 +295,22 @@ pub(crate) fn answer(call: &Call) -> Reply {
     }
     build_info(&mut out);
     process::write(&mut out);
-    Reply::bytes(200, "text/plain; version=0.0.4; charset=utf-8", out)
+    page(out)
 }
 
-fn family(out: &mut String, name: &str, kind: &str, help: &str) {
+/// Answers `/metrics/slis`: how the health checks came out.
+pub(crate) fn service_level(call: &Call) -> Reply {
+    let mut out = String::new();
+    call.api.health.write_metrics(&mut out);
+    page(out)
+}
+
+fn page(text: String) -> Reply {
+    Reply::bytes(200, "text/plain; version=0.0.4; charset=utf-8", text)
+}
+
+/// Begins the series of one name.
+pub(crate) fn family(out: &mut String, name: &str, kind: &str, help: &str) {
     _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 

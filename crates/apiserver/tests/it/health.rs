@@ -89,6 +89,23 @@ async fn checks_tell_what_is_so() {
     store.txn(Txn::put("/other/small", "1")).await.unwrap();
     assert_eq!(get(&server, "/readyz").await, (200, "ok".into()));
 
+    // Only answers that are of all checks count, with those that were not excluded.
+    let (code, text) = get(&server, "/metrics/slis").await;
+    assert_eq!(code, 200);
+    let told: Vec<&str> = text.lines().filter(|line| line.contains("\"etcd")).collect();
+    assert_eq!(
+        told,
+        [
+            r#"kubernetes_healthcheck{name="etcd",type="healthz"} 1"#,
+            r#"kubernetes_healthcheck{name="etcd",type="livez"} 1"#,
+            r#"kubernetes_healthcheck{name="etcd-readiness",type="readyz"} 1"#,
+            r#"kubernetes_healthchecks_total{name="etcd",status="success",type="healthz"} 1"#,
+            r#"kubernetes_healthchecks_total{name="etcd",status="success",type="livez"} 3"#,
+            r#"kubernetes_healthchecks_total{name="etcd-readiness",status="error",type="readyz"} 1"#,
+            r#"kubernetes_healthchecks_total{name="etcd-readiness",status="success",type="readyz"} 3"#,
+        ]
+    );
+
     store.close();
     until(async || get(&server, "/readyz/shutdown").await.0 == 500).await;
     let (code, text) = get(&server, "/readyz").await;
