@@ -28,7 +28,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use turn::{Answering, BoxError, Turns};
 pub use wire::Outflow;
-use wire::{GATHERED_BYTES_MAX, Wire};
+use wire::{RECORD_BYTES, Wire};
 
 /// How many connections are open at once; further ones wait in the listen queue. A node holds two, a
 /// controller one: enough for 5,000 nodes.
@@ -145,7 +145,7 @@ async fn connection(
         Ok(Err(error)) => return tracing::debug!(%remote, %error, "TLS handshake failed"),
         Err(_) => return tracing::debug!(%remote, "TLS handshake timed out"),
     };
-    tls.get_mut().1.set_buffer_limit(Some(GATHERED_BYTES_MAX));
+    tls.get_mut().1.set_buffer_limit(Some(RECORD_BYTES));
     let peer = tls.get_ref().1.peer_certificates().and_then(auth::Peer::new);
     let outflow = Arc::<Outflow>::default();
     let speaks_http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");

@@ -11,12 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-/// What makes a TLS record of 16 KiB, with its header, its type and its tag.
-const RECORD_BYTES: usize = (16 << 10) - 32;
-
-/// How much is gathered: a few records, which are one system call. It is also all that a peer that never reads makes
-/// us hold, encrypted: nothing is gathered while that waits.
-pub(super) const GATHERED_BYTES_MAX: usize = 4 * RECORD_BYTES;
+/// How much is gathered: what makes a TLS record of 16 KiB, with its header, its type and its tag. It is also all
+/// that a peer that never reads makes us hold, encrypted: nothing is gathered while that waits.
+pub(super) const RECORD_BYTES: usize = (16 << 10) - 32;
 
 /// How far the other end has taken what it was sent. What comes over time is made piece by piece, as it is taken: a
 /// thousand that never read would be held a thousand times the same.
@@ -114,13 +111,13 @@ impl State {
 
     /// Takes what the record has room for.
     fn write(&mut self, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        if self.gathered.len() >= GATHERED_BYTES_MAX || !self.in_turn && !self.gathered.is_empty() {
+        if self.gathered.len() >= RECORD_BYTES || !self.in_turn && !self.gathered.is_empty() {
             ready!(self.send(cx))?;
         }
         if !self.in_turn {
             return Pin::new(&mut self.tls).poll_write_vectored(cx, bufs);
         }
-        let (before, room) = (self.gathered.len(), GATHERED_BYTES_MAX - self.gathered.len());
+        let (before, room) = (self.gathered.len(), RECORD_BYTES - self.gathered.len());
         let length = bufs.iter().map(|buf| buf.len()).sum::<usize>().min(room);
         if before == 0 {
             // Nothing is gathered for a peer that has not taken what was sent before.
@@ -128,11 +125,10 @@ impl State {
             self.gathered.reserve(length.max(1 << 10));
         } else if length > self.gathered.capacity() - before {
             // More than one answer: as a rule they are many.
-            let capacity = (2 * self.gathered.capacity()).max(before + length);
-            self.gathered.reserve_exact(capacity.clamp(RECORD_BYTES, GATHERED_BYTES_MAX) - before);
+            self.gathered.reserve_exact(room);
         }
         for buf in bufs {
-            let room = GATHERED_BYTES_MAX - self.gathered.len();
+            let room = RECORD_BYTES - self.gathered.len();
             self.gathered.extend_from_slice(buf.get(..room).unwrap_or(buf));
         }
         Poll::Ready(Ok(length))
