@@ -14,6 +14,8 @@ mod scale;
 mod services;
 mod token;
 
+pub(crate) use scale::Scales;
+
 use crate::body::RequestBody;
 use crate::call::Call;
 use crate::codec::Codec;

@@ -1,10 +1,10 @@
 //! The Scale of a custom object.
 
-use super::kind::ScalePaths;
+use super::kind::{Custom, ScalePaths};
 use crate::resource::Served;
 use crd::metadata::go_type;
 use meta::status::Status;
-use value::Value;
+use value::{Str, Value};
 
 /// Where the parts of a Scale stand in the objects of a custom kind; `None` for built-in kinds.
 pub(crate) fn paths(served: &Served) -> Option<&ScalePaths> {
@@ -61,6 +61,20 @@ pub(crate) fn text_at(object: &Value, path: &str) -> Result<Option<String>, Stri
     }
 }
 
+impl Custom {
+    /// Where the replicas stand in each version, as owners of fields name it.
+    pub(crate) fn replicas_paths(&self) -> Vec<(Str, Option<merge::Path>)> {
+        let versions = self.all.versions.iter();
+        let path = |scale: &ScalePaths| merge::Path::fields(&steps(&scale.spec));
+        versions
+            .map(|(name, version)| {
+                let api_version = Str::from(format!("{}/{name}", self.all.group));
+                (api_version, version.scale.as_ref().map(path))
+            })
+            .collect()
+    }
+}
+
 impl ScalePaths {
     /// The Scale of an object, and whether the replicas are set.
     pub(crate) fn scale_of(&self, object: &Value) -> Result<(Value, bool), Status> {
@@ -99,6 +113,12 @@ impl ScalePaths {
     pub(crate) fn missing(&self) -> Status {
         let path = meta::quote::quote(&self.spec);
         Status::internal_error(format!("the spec replicas field {path} does not exist"))
+    }
+
+    /// 400 where a Scale is written of an object without replicas, and names none.
+    pub(crate) fn unset(&self) -> Status {
+        let path = meta::quote::quote(&self.spec);
+        Status::bad_request(format!("the spec replicas field {path} cannot be empty"))
     }
 
     /// Sets the replicas of an object.

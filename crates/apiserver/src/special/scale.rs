@@ -1,27 +1,33 @@
 //! The `scale` subresource: how many replicas, in one shape for all kinds that have them.
 //!
-//! Upstream: `ScaleREST` in `pkg/registry/{apps,core}/*/storage/storage.go`.
+//! A Scale is written as an object of its own would be: it has owners of its fields, which are those of the replicas,
+//! and admission sees it, not what it is the scale of.
+//!
+//! Upstream: `ScaleREST` in `pkg/registry/{apps,core}/*/storage/storage.go` and
+//! `apiextensions-apiserver/pkg/registry/customresource/etcd.go`.
 
 use crate::body::RequestBody;
 use crate::call::Call;
-use crate::codec::{Codec, Via};
+use crate::codec::Codec;
 use crate::door::read_body;
-use crate::negotiate::{Accepted, Convert, unsupported_media_type};
+use crate::managed::{self, Tracking};
+use crate::negotiate::{Accepted, Convert};
 use crate::render::typed_reply;
 use crate::reply::Reply;
-use crate::resource::{Hub, Target};
+use crate::resource::{Hub, Served, Target};
 use crate::verbs::{get, patch, update};
-use crate::write::{self, FieldValidation, Given, OptionsKind, WriteOptions};
-use bytes::Bytes;
-use http::header;
+use crate::write::{self, Given, OptionsKind, WriteOptions};
+use merge::managed::{Applied, scale as owners};
 use meta::field::{Error, Path};
-use meta::gvk::GroupKind;
+use meta::gvk::{GroupKind, GroupResource};
 use meta::status::Status;
 use std::sync::Arc;
-use value::json_patch::{COPY_BYTES_MAX, JsonPatch};
-use value::{Value, json, merge_patch};
+use value::{Str, Value, json};
 
 const SCALE: &str = "k8s.io/api/autoscaling/v1.Scale";
+
+/// The replicas of a custom object without any, while its Scale is written.
+const UNSET: i64 = i32::MIN as i64;
 
 /// Answers a request for a scale.
 pub(super) async fn answer(
@@ -32,6 +38,7 @@ pub(super) async fn answer(
     body: RequestBody,
 ) -> Result<Reply, Status> {
     let accepted = call.negotiate()?;
+    let Some(scales) = Scales::of(target) else { return Err(crate::route::not_found()) };
     if verb == "get" {
         call.fresh(None).await?;
         let entry = get::find(&target.served, hub, &call.info.namespace, &call.info.name)?;
@@ -41,43 +48,42 @@ pub(super) async fn answer(
         {
             return Err(paths.missing());
         }
-        return reply(call, accepted, target, &object);
+        return reply(call, accepted, &scales, &object);
     }
     let body = read_body(call, body).await?;
-    let kind = if verb == "patch" { OptionsKind::Patch { apply: false } } else { OptionsKind::Update };
-    let options = WriteOptions::read(call, kind)?;
-    let given = match verb {
-        "patch" if target.served.codec.is_typed() => None,
-        "patch" => {
-            patch::custom_takes(call)?;
-            None
-        }
-        _ => {
-            let given =
-                super::decode_action(call, &["autoscaling/v1"], "Scale", SCALE, &body, options.validation)?;
-            write::check_name(call, &given)?;
-            Some(given)
-        }
+    let own = scales.as_target(target);
+    let written = if verb == "patch" {
+        let asked = patch::Asked::new(call, &target.served, &body)?;
+        let mut make = |live: Option<&Value>| {
+            let live = live.ok_or_else(|| missing(call, target))?;
+            asked.apply(call, &own, Some(&scales.with_owners(live)?))
+        };
+        update::change(call, target, hub, &mut make, &asked.options, false, update::Create::No).await?.1
+    } else {
+        let options = WriteOptions::read(call, OptionsKind::Update)?;
+        let versions = ["autoscaling/v1"];
+        let mut given = super::decode_action(call, &versions, "Scale", SCALE, &body, options.validation)?;
+        write::match_namespace(call, &own.served, &mut given)?;
+        write::check_name(call, &given)?;
+        let mut make = |live: Option<&Value>| {
+            let live = live.ok_or_else(|| missing(call, target))?;
+            update::check_uid(call, target, &given, live, options.dry_run)?;
+            let live = scales.with_owners(live)?;
+            let mut new = Given { object: given.clone(), has_unshown: false, labels_of_template: false };
+            managed::update(call, &own, Some(&live), &mut new, &options);
+            Ok(new)
+        };
+        update::change(call, target, hub, &mut make, &options, false, update::Create::No).await?.1
     };
-    let mut make = |live: Option<&Value>| {
-        let live = live.ok_or_else(|| Status::not_found(&target.served.group_resource(), &call.info.name))?;
-        match &given {
-            Some(scale) => scaled(call, target, live, scale, &options),
-            None => {
-                let scale = patched(call, &scale_for(target, live)?, &body, options.validation)?;
-                scaled(call, target, live, &scale, &options)
-            }
-        }
-    };
-    // It is the whole object that is written, by the main resource's rules.
-    let whole = Target { served: target.served.clone(), sub: None };
-    let (_, written) =
-        update::change(call, &whole, hub, &mut make, &options, false, update::Create::No).await?;
-    reply(call, accepted, target, &target.served.tree(hub, &written.entry))
+    reply(call, accepted, &scales, &target.served.tree(hub, &written.entry))
 }
 
-fn reply(call: &Call, accepted: Accepted, target: &Target, object: &Value) -> Result<Reply, Status> {
-    let scale = scale_for(target, object)?;
+fn missing(call: &Call, target: &Target) -> Status {
+    Status::not_found(&target.served.group_resource(), &call.info.name)
+}
+
+fn reply(call: &Call, accepted: Accepted, scales: &Scales, object: &Value) -> Result<Reply, Status> {
+    let scale = scales.read(object)?;
     match accepted.convert {
         Some(Convert::Table { beta }) => {
             Ok(Reply::json(200, accepted, json::to_vec(&printed(call, &scale, beta))))
@@ -101,11 +107,111 @@ fn printed(call: &Call, scale: &Value, beta: bool) -> Value {
     table
 }
 
-/// The scale of an object; custom kinds say where its parts stand.
-fn scale_for(target: &Target, object: &Value) -> Result<Value, Status> {
-    match crate::crd::scale_paths(&target.served) {
-        Some(paths) => Ok(paths.scale_of(object)?.0),
-        None => Ok(scale_of(object)),
+/// The scales of a kind.
+pub(crate) struct Scales {
+    /// The kind itself, which is what a write of a scale changes.
+    pub(crate) whole: Target,
+}
+
+impl Scales {
+    /// Those of the kind that the target is the scale of.
+    pub(crate) fn of(target: &Target) -> Option<Self> {
+        let is_scale = target.sub.as_ref().is_some_and(|sub| sub.name == "scale");
+        is_scale.then(|| Self { whole: Target { served: target.served.clone(), sub: None } })
+    }
+
+    /// The scale as a kind of its own.
+    fn as_target(&self, target: &Target) -> Target {
+        let (codec, mut row) = Codec::of_action("autoscaling/v1", "Scale", SCALE);
+        row.namespaced = self.whole.served.row.namespaced;
+        let tracking = Tracking::new(&row, codec.merge_type(), codec.empty());
+        let served = Served { row: Arc::new(row), codec, hub: None, tracking };
+        Target { served: Arc::new(served), sub: target.sub.clone() }
+    }
+
+    /// The scale of an object; custom kinds say where its parts stand.
+    fn read(&self, object: &Value) -> Result<Value, Status> {
+        match crate::crd::scale_paths(&self.whole.served) {
+            Some(paths) => Ok(paths.scale_of(object)?.0),
+            None => Ok(scale_of(object)),
+        }
+    }
+
+    /// The scale of an object in the stored version.
+    pub(crate) fn read_hub(&self, object: &Value) -> Result<Value, Status> {
+        let mut object = object.clone();
+        self.whole.served.try_from_hub(&mut object)?;
+        self.read(&object)
+    }
+
+    /// The scale of an object, with those who own the replicas, as it is before a write.
+    pub(crate) fn with_owners(&self, live: &Value) -> Result<Value, Status> {
+        let mut scale = self.read(live)?;
+        if let Some(paths) = crate::crd::scale_paths(&self.whole.served)
+            && !paths.scale_of(live)?.1
+        {
+            scale.object_at("spec").into_iter().for_each(|spec| spec.set("replicas", UNSET));
+        }
+        let fields = owners::to_scale(live.at("metadata").at("managedFields"), &self.replicas_paths());
+        Applied::put_managed_fields(fields.map_err(Status::plain_error)?, &mut scale);
+        Ok(scale)
+    }
+
+    /// The object with what a scale says.
+    pub(crate) fn write(&self, call: &Call, live: &Value, scale: &Value) -> Result<Value, Status> {
+        let served = &self.whole.served;
+        let metadata = scale.at("metadata");
+        let replicas = scale.at("spec").at("replicas").int();
+        let mut new = live.clone();
+        if let Some(paths) = crate::crd::scale_paths(served) {
+            if replicas == UNSET {
+                return Err(paths.unset());
+            }
+            paths.set_replicas(&mut new, replicas)?;
+        } else {
+            self.check(call, live, scale)?;
+            new.object_at("spec").into_iter().for_each(|spec| spec.set("replicas", replicas));
+        }
+        if let Some(own) = new.object_at("metadata") {
+            match metadata.at("resourceVersion").str() {
+                "" => drop(own.remove("resourceVersion")),
+                v => own.set("resourceVersion", v),
+            }
+        }
+        let before = live.at("metadata").at("managedFields");
+        let (after, version) = (metadata.at("managedFields"), served.row.api_version());
+        let fields = owners::to_parent(before, after, &version, &self.replicas_paths());
+        Applied::put_managed_fields(fields.map_err(Status::plain_error)?, &mut new);
+        Ok(new)
+    }
+
+    /// What is asked of the scale of a built-in kind.
+    fn check(&self, call: &Call, live: &Value, scale: &Value) -> Result<(), Status> {
+        let replicas = scale.at("spec").at("replicas").int();
+        if replicas < 0 {
+            let path = Path::new("spec");
+            let path = path.child("replicas");
+            let errors = vec![Error::invalid(&path, replicas, "must be greater than or equal to 0")];
+            return Err(Status::invalid(&GroupKind::new("autoscaling", "Scale"), &call.info.name, &errors));
+        }
+        let uid = |object: &Value| Str::from(object.at("metadata").at("uid").str());
+        let (given, own) = (uid(scale), uid(live));
+        if given.is_empty() || given == own {
+            return Ok(());
+        }
+        let row = &self.whole.served.row;
+        let resource = GroupResource::new(row.group.clone(), format!("{}/scale", row.plural));
+        let text = format!("Precondition failed: UID in precondition: {given}, UID in object meta: {own}");
+        Err(Status::conflict(&resource, &call.info.name, text))
+    }
+
+    /// Where the replicas stand in each version of the kind.
+    fn replicas_paths(&self) -> Vec<(Str, Option<merge::Path>)> {
+        let served = &self.whole.served;
+        match served.codec.custom() {
+            Some(custom) => custom.replicas_paths(),
+            None => vec![(served.row.api_version(), Some(merge::Path::fields(&["spec", "replicas"])))],
+        }
     }
 }
 
@@ -142,91 +248,4 @@ fn scale_of(object: &Value) -> Value {
     scale.set("spec", spec);
     scale.set("status", status);
     scale
-}
-
-/// A scale with a patch, read as a scale again.
-fn patched(call: &Call, scale: &Value, body: &Bytes, validation: FieldValidation) -> Result<Value, Status> {
-    let media = call.header(header::CONTENT_TYPE).unwrap_or("").split(';').next().unwrap_or_default().trim();
-    let bad = |e: &dyn std::fmt::Display| Status::bad_request(format!("error decoding patch: {e}"));
-    let (patched, via) = match media {
-        "application/json-patch+json" => {
-            let patch = JsonPatch::parse(body).map_err(|e| bad(&e))?;
-            let patched = patch.apply(scale.clone(), COPY_BYTES_MAX);
-            (patched.map_err(|e| Status::bad_request(e.to_string()))?, Via::Document)
-        }
-        "application/merge-patch+json" | "application/strategic-merge-patch+json" => {
-            let patch = json::parse(body).map_err(|e| bad(&e))?;
-            let patched = merge_patch::apply(scale.clone(), patch);
-            (patched.map_err(|e| Status::bad_request(e.to_string()))?, Via::Merged)
-        }
-        _ => {
-            return Err(unsupported_media_type(
-                [
-                    "application/json-patch+json",
-                    "application/merge-patch+json",
-                    "application/strategic-merge-patch+json",
-                ]
-                .into_iter(),
-            ));
-        }
-    };
-    let (codec, row) = Codec::of_action("autoscaling/v1", "Scale", SCALE);
-    let strict = validation == FieldValidation::Strict;
-    let decoded = codec.decode_patched(&row, scale, patched, via, &[], strict)?;
-    write::accept_decoded(call, &row, decoded, validation).map(|given| given.object)
-}
-
-/// The object with the replicas of the scale.
-fn scaled(
-    call: &Call,
-    target: &Target,
-    live: &Value,
-    scale: &Value,
-    options: &WriteOptions,
-) -> Result<Given, Status> {
-    let metadata = scale.at("metadata");
-    let version = metadata.at("resourceVersion").str();
-    let replicas = scale.at("spec").at("replicas").int();
-    let paths = crate::crd::scale_paths(&target.served);
-    if replicas < 0 && paths.is_none() {
-        let path = Path::new("spec");
-        let path = path.child("replicas");
-        let errors = vec![Error::invalid(&path, replicas, "must be greater than or equal to 0")];
-        return Err(Status::invalid(&GroupKind::new("autoscaling", "Scale"), &call.info.name, &errors));
-    }
-    let mut new = live.clone();
-    if let Some(metadata) = new.object_at("metadata") {
-        match version {
-            "" => drop(metadata.remove("resourceVersion")),
-            v => metadata.set("resourceVersion", v),
-        }
-    }
-    if let Some(paths) = paths {
-        paths.set_replicas(&mut new, replicas)?;
-    } else if let Some(spec) = new.object_at("spec") {
-        spec.set("replicas", replicas);
-    }
-    let mut new = Given { object: new, has_unshown: false, labels_of_template: false };
-    crate::managed::update(call, target, Some(live), &mut new, options);
-    keep_times(live, &mut new.object);
-    Ok(new)
-}
-
-/// Upstream's handler of scales knows only the times of the entries that were there before.
-fn keep_times(live: &Value, new: &mut Value) {
-    let old = live.at("metadata").at("managedFields").items();
-    let facts =
-        |e: &Value| ["operation", "manager", "apiVersion", "subresource"].map(|f| e.at(f).str().to_owned());
-    let Some(metadata) = new.object_at("metadata") else { return };
-    let Some(entries) = metadata.get_mut("managedFields").and_then(Value::as_array_mut) else { return };
-    for entry in entries.iter_mut().filter(|e| e.at("subresource").str() == "scale") {
-        match old.iter().find(|o| facts(o) == facts(entry)).and_then(|o| o.get("time")) {
-            Some(time) => entry.set("time", time.clone()),
-            None => drop(entry.remove("time")),
-        }
-    }
-    entries.sort_by_cached_key(|e| {
-        let [operation, manager, version, subresource] = facts(e);
-        (operation, e.at("time").str().to_owned(), manager, version, subresource)
-    });
 }

@@ -7,7 +7,7 @@ use crate::codec::Via;
 use crate::managed::{self, Outcome};
 use crate::negotiate::{route_consumes, unsupported_media_type};
 use crate::reply::Reply;
-use crate::resource::{Hub, Target};
+use crate::resource::{Hub, Served, Target};
 use crate::verbs::update::{self, Create};
 use crate::write::{self, FieldValidation, Given, OptionsKind, WriteOptions};
 use bytes::Bytes;
@@ -50,11 +50,6 @@ pub(crate) fn route_takes(call: &Call) -> Result<(), Status> {
     route_consumes(Some(header), &FORMS.map(Form::media_type))
 }
 
-fn typed_form(call: &Call) -> Result<Form, Status> {
-    route_takes(call)?;
-    form_of(call, FORMS.into_iter())
-}
-
 /// The same of the handler of custom resources, which knows no strategic merge.
 ///
 /// # Errors
@@ -65,6 +60,15 @@ pub(crate) fn custom_takes(call: &Call) -> Result<(), Status> {
 
 fn custom_form(call: &Call) -> Result<Form, Status> {
     form_of(call, FORMS.into_iter().filter(|f| *f != Form::Strategic))
+}
+
+/// The form that a patch of an object of a kind has.
+fn form(call: &Call, served: &Served) -> Result<Form, Status> {
+    if !served.codec.is_typed() {
+        return custom_form(call);
+    }
+    route_takes(call)?;
+    form_of(call, FORMS.into_iter())
 }
 
 /// The one of these forms that the body's media type names.
@@ -83,21 +87,46 @@ pub(crate) async fn patch(
     body: &Bytes,
 ) -> Result<Reply, Status> {
     let served = &target.served;
-    let form = if served.codec.is_typed() { typed_form(call)? } else { custom_form(call)? };
+    let form = form(call, served)?;
     let accepted = call.negotiate_as(target.allows())?;
-    let options = WriteOptions::read(call, OptionsKind::Patch { apply: form == Form::Apply })?;
-    if let Some(audit) = &call.audit {
-        audit.request_patch(|| as_json(form, body));
-    }
-    let patch = Patch::read(form, body, options.validation);
-    let mut make = |live: Option<&Value>| match &patch {
-        Ok(patch) => patch.apply(call, target, live, &options),
-        // A patch is read once there is something that it is for.
-        Err(status) => Err(status.clone()),
-    };
+    let asked = Asked::read(call, form, body)?;
+    let mut make = |live: Option<&Value>| asked.apply(call, target, live);
     let create = if form == Form::Apply && target.sub.is_none() { Create::Yes } else { Create::No };
-    let (code, written) = update::change(call, target, hub, &mut make, &options, false, create).await?;
+    let (code, written) = update::change(call, target, hub, &mut make, &asked.options, false, create).await?;
     call.entry_reply(code, accepted, served, hub, &written.entry)
+}
+
+/// The patch that a request asks for, with its options.
+pub(crate) struct Asked {
+    patch: Result<Patch, Status>,
+    pub(crate) options: WriteOptions,
+}
+
+impl Asked {
+    /// Reads the patch of a kind, or of a subresource of it.
+    ///
+    /// # Errors
+    /// 415, and what is wrong with the options.
+    pub(crate) fn new(call: &Call, served: &Served, body: &Bytes) -> Result<Self, Status> {
+        Self::read(call, form(call, served)?, body)
+    }
+
+    fn read(call: &Call, form: Form, body: &Bytes) -> Result<Self, Status> {
+        let options = WriteOptions::read(call, OptionsKind::Patch { apply: form == Form::Apply })?;
+        if let Some(audit) = &call.audit {
+            audit.request_patch(|| as_json(form, body));
+        }
+        Ok(Self { patch: Patch::read(form, body, options.validation), options })
+    }
+
+    /// The patched object, defaulted, with its managed fields.
+    ///
+    /// # Errors
+    /// The patch is none, which counts once there is something that it is for; or it does not fit the object.
+    pub(crate) fn apply(&self, call: &Call, target: &Target, live: Option<&Value>) -> Result<Given, Status> {
+        let patch = self.patch.as_ref().map_err(Clone::clone)?;
+        patch.apply(call, target, live, &self.options)
+    }
 }
 
 /// The patch as the audit log tells it.

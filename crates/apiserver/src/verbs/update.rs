@@ -54,7 +54,16 @@ pub(crate) async fn update(
 }
 
 /// A UID in the body is a precondition.
-fn check_uid(call: &Call, target: &Target, given: &Value, live: &Value, dry_run: bool) -> Result<(), Status> {
+///
+/// # Errors
+/// 409.
+pub(crate) fn check_uid(
+    call: &Call,
+    target: &Target,
+    given: &Value,
+    live: &Value,
+    dry_run: bool,
+) -> Result<(), Status> {
     let (given, live) = (given.at("metadata").at("uid").str(), live.at("metadata").at("uid").str());
     if given.is_empty() || given == live {
         return Ok(());
@@ -198,9 +207,20 @@ async fn change_once(
     served.try_from_hub(&mut live)?;
     served.codec.stamp(&mut live);
     let mut new = make(Some(&live))?.object;
-    served.to_hub(&mut new)?;
+    let admission = &call.api.admission;
     let mut attributes = Attributes::new(call, target, Operation::Update, &call.info.name, options.dry_run);
-    call.api.admission.admit(call, &mut attributes, &mut new, Some(&old)).await?;
+    let scale = special::Scales::of(target);
+    if let Some(scale) = &scale {
+        let old = scale.with_owners(&live)?;
+        admission.admit(call, &mut attributes, &mut new, Some(&old)).await?;
+        new = scale.write(call, &live, &new)?;
+        served.to_hub(&mut new)?;
+    } else {
+        served.to_hub(&mut new)?;
+        admission.admit(call, &mut attributes, &mut new, Some(&old)).await?;
+    }
+    // It is the whole object that is written through a scale, by the main resource's rules.
+    let target = scale.as_ref().map_or(target, |scale| &scale.whole);
     write::dedup_owner_references(call, &mut new, true);
     let given = write::given_revision(&new)?;
     let unconditional = given == 0;
@@ -224,7 +244,12 @@ async fn change_once(
         special::Reservation::default()
     };
     begin_update(call, target, hub, &context, &mut new, &old)?;
-    call.api.admission.validate(call, &attributes, Some(&new), Some(&old)).await?;
+    if let Some(scale) = &scale {
+        let (new, old) = (scale.read_hub(&new)?, scale.read_hub(&old)?);
+        admission.validate(call, &attributes, Some(&new), Some(&old)).await?;
+    } else {
+        admission.validate(call, &attributes, Some(&new), Some(&old)).await?;
+    }
     let named_version = !unconditional && versions_count;
     if delete::is_finished(hub, &new, &old) {
         if options.dry_run {
