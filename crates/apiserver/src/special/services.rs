@@ -145,6 +145,7 @@ fn cluster_ips(
     let mut given: Vec<String> =
         service.at("spec").at("clusterIPs").items().iter().map(|v| v.str().to_owned()).collect();
     let headless = given.first().is_some_and(|ip| ip == "None");
+    let kept = kept_addresses(service, old);
     let mut now: Vec<String> = Vec::new();
     if needs_cluster_ip(service) && !headless {
         let families: Vec<Family> = service
@@ -157,7 +158,7 @@ fn cluster_ips(
         given.resize(given.len().max(families.len()), String::new());
         for (i, family) in families.iter().enumerate().filter(|(_, family)| own.contains(family)) {
             match given.get(i).filter(|ip| !ip.is_empty()) {
-                Some(ip) if held.contains(ip) => now.push(ip.clone()),
+                Some(ip) if held.contains(ip) || i < kept => now.push(ip.clone()),
                 Some(ip) => {
                     claim(call, *family, ip, &given).map_err(|errors| invalid(service, &errors))?;
                     now.push(ip.clone());
@@ -173,7 +174,10 @@ fn cluster_ips(
                     now.push(found.ok_or_else(|| full(service))?.to_string());
                 }
             }
-            if !dry_run && let Some(ip) = now.last().filter(|ip| !held.contains(ip)) {
+            if !dry_run
+                && i >= kept
+                && let Some(ip) = now.last().filter(|ip| !held.contains(ip))
+            {
                 let asked = given.get(i).map_or("", String::as_str);
                 check_parent(call, service, ip)
                     .map_err(|why| invalid(service, &refused(&given, asked, &why)))?;
@@ -192,6 +196,17 @@ fn cluster_ips(
         remove_address(call, ip, txn);
     }
     Ok(())
+}
+
+/// How many of its first addresses a Service keeps whatever it asks for: validation has the words for those that
+/// change (`updateClusterIPs`).
+fn kept_addresses(service: &Value, old: Option<&Value>) -> usize {
+    let Some(old) = old.filter(|old| needs_cluster_ip(old)) else { return 0 };
+    let families = |service: &Value| service.at("spec").at("ipFamilies").items().len();
+    match (families(old), families(service)) {
+        (1, 2) => 1,
+        (_, now) => now,
+    }
 }
 
 /// Whether an address that was asked for can be had.

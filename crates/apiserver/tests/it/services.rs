@@ -83,3 +83,20 @@ async fn addresses_are_from_ranges_that_are_ready_and_stay() {
     let start = r#"Internal error occurred: failed to allocate a serviceIP for Service "s-"#;
     assert!(why.starts_with(start) && why.ends_with("range is full"), "{why}");
 }
+
+/// Upstream: `updateClusterIPs` in `pkg/registry/core/service/storage/alloc.go`.
+#[tokio::test]
+async fn an_address_that_may_not_change_is_not_looked_for() {
+    let server = Server::start(apiserver::api::Options::default()).await;
+    bootstrap::run_with(&server.api, &bootstrap::Options::default()).await;
+    let given = r#"{"metadata":{"name":"a"},"spec":{"clusterIP":"10.96.0.9","ports":[{"port":80}]}}"#;
+    assert_eq!(server.call(Method::POST, SERVICES, given).await.0, 201);
+    for ip in ["10.1.2.3", "10.96.0.7", "10.96.0.1"] {
+        let changed = given.replace("10.96.0.9", ip);
+        let (code, refused) = server.call(Method::PUT, &format!("{SERVICES}/a"), &changed).await;
+        let why = format!(
+            r#"Service "a" is invalid: spec.clusterIPs[0]: Invalid value: ["{ip}"]: may not change once set"#
+        );
+        assert_eq!((code, refused.at("message").str()), (422, why.as_str()));
+    }
+}
