@@ -45,6 +45,7 @@ mod seldom;
 pub mod special;
 pub mod storage;
 pub mod table;
+mod trust;
 mod verbs;
 pub mod webhook;
 pub mod write;

@@ -2,14 +2,11 @@
 //! whatever address they are reached at.
 
 use super::Service;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use rustls::client::WebPkiServerVerifier;
+use crate::trust::Bundle;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use std::sync::Arc;
 use value::Value;
 
@@ -40,13 +37,11 @@ impl FrontProxy {
         let believed = if spec.at("insecureSkipTLSVerify").bool() {
             None
         } else {
-            let broken = |e: &dyn std::fmt::Display| format!("unable to load root certificates: {e}");
-            let pem = STANDARD.decode(spec.at("caBundle").str()).map_err(|e| broken(&e))?;
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok));
-            let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-            let verifier = verifier.build().map_err(|e| broken(&e))?;
-            Some((verifier, ServerName::try_from(service.host()).map_err(|e| e.to_string())?))
+            let bundle = Bundle::read(spec.at("caBundle").str())?;
+            if bundle.is_empty() {
+                return Err("unable to load root certificates: the bundle holds none".into());
+            }
+            Some((bundle, ServerName::try_from(service.host()).map_err(|e| e.to_string())?))
         };
         config.dangerous().set_certificate_verifier(Arc::new(Named { believed, provider }));
         Ok(streaming::backend::http1_only(config))
@@ -56,7 +51,7 @@ impl FrontProxy {
 /// Believes certificates for one name, or any.
 #[derive(Debug)]
 struct Named {
-    believed: Option<(Arc<WebPkiServerVerifier>, ServerName<'static>)>,
+    believed: Option<(Bundle, ServerName<'static>)>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -70,8 +65,8 @@ impl ServerCertVerifier for Named {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         match &self.believed {
-            Some((verifier, name)) => {
-                verifier.verify_server_cert(end_entity, intermediates, name, ocsp_response, now)
+            Some((bundle, name)) => {
+                bundle.verify_server_cert(end_entity, intermediates, name, ocsp_response, now)
             }
             None => Ok(ServerCertVerified::assertion()),
         }

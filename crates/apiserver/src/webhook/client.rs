@@ -6,8 +6,7 @@
 use super::credentials::Credential;
 use super::service;
 use crate::api::Api;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use crate::trust::Bundle;
 use bytes::{Bytes, BytesMut};
 use http::{Method, Request, Uri, header};
 use http_body_util::{BodyExt, Full};
@@ -17,9 +16,8 @@ use meta::gvk::GroupResource;
 use meta::quote::Quoted;
 use meta::status::Status;
 use parking_lot::Mutex;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -40,7 +38,7 @@ pub(crate) struct Endpoint {
     /// Path and query; may be empty.
     path: String,
     server_name: ServerName<'static>,
-    roots: RootCertStore,
+    bundle: Bundle,
     /// Made when it is first called: only then is known by what this server proves who it is.
     tls: OnceLock<Arc<ClientConfig>>,
     /// Namespace, name and port of the service behind `authority`.
@@ -67,7 +65,7 @@ impl Endpoint {
     /// # Errors
     /// It makes no sense.
     pub(crate) fn new(config: &Value) -> Result<Self, String> {
-        let roots = roots(config.at("caBundle").str())?;
+        let bundle = Bundle::read(config.at("caBundle").str())?;
         let service = config.at("service");
         let (authority, path, host, service) = if service.is_null() {
             let uri: Uri = config.at("url").str().parse().map_err(|e| format!("Unparsable URL: {e}"))?;
@@ -89,7 +87,7 @@ impl Endpoint {
         let server_name =
             ServerName::try_from(host.clone()).map_err(|e| format!("{host} is no name of a server: {e}"))?;
         let (tls, idle) = (OnceLock::new(), Mutex::default());
-        Ok(Self { authority, path, server_name, roots, tls, service, idle })
+        Ok(Self { authority, path, server_name, bundle, tls, service, idle })
     }
 
     /// Host and port.
@@ -167,7 +165,7 @@ impl Endpoint {
         let tls = match self.tls.get() {
             Some(tls) => tls.clone(),
             None => {
-                let made = tls(self.roots.clone(), shown)?;
+                let made = tls(self.bundle.clone(), shown)?;
                 self.tls.get_or_init(|| made).clone()
             }
         };
@@ -256,21 +254,13 @@ fn tls_error(error: &std::io::Error) -> String {
     }
 }
 
-/// The certificates of a bundle (base64 of PEM); without one, nobody is trusted.
-fn roots(bundle: &str) -> Result<RootCertStore, String> {
-    let pem = STANDARD.decode(bundle).map_err(|e| format!("unable to load root certificates: {e}"))?;
-    let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok);
-    roots.add_parsable_certificates(certificates);
-    Ok(roots)
-}
-
-fn tls(roots: RootCertStore, shown: Option<&Credential>) -> Result<Arc<ClientConfig>, String> {
+fn tls(bundle: Bundle, shown: Option<&Credential>) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| e.to_string())?
-        .with_root_certificates(roots);
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(bundle));
     let config = match shown.and_then(|s| s.certificate.as_ref()) {
         Some((chain, key)) => config
             .with_client_auth_cert(chain.clone(), key.clone_key())

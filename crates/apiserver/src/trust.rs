@@ -1,0 +1,148 @@
+//! Whom this server believes when it calls webhooks and other API servers: who is signed by a certificate of the
+//! bundle, or shows one of them himself.
+//!
+//! The second is Go's rule (`crypto/x509`, `Certificate.Verify`: a root may be the chain), by which a server's own
+//! certificate can be its bundle, whether it is an authority's or not; webpki knows authorities only.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use std::sync::Arc;
+
+/// The certificates of a `caBundle`.
+#[derive(Clone, Debug)]
+pub(crate) struct Bundle {
+    certificates: Arc<[CertificateDer<'static>]>,
+    /// `None` for a bundle that nobody can be signed by.
+    authorities: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Bundle {
+    /// Reads base64 of PEM. Without a certificate, nobody is believed.
+    ///
+    /// # Errors
+    /// It is no base64.
+    pub(crate) fn read(bundle: &str) -> Result<Self, String> {
+        let pem = STANDARD.decode(bundle).map_err(|e| format!("unable to load root certificates: {e}"))?;
+        let certificates: Arc<[_]> = CertificateDer::pem_slice_iter(&pem)
+            .filter_map(Result::ok)
+            .map(CertificateDer::into_owned)
+            .collect();
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(certificates.iter().cloned());
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+        Ok(Self { certificates, authorities: authorities.build().ok(), provider })
+    }
+
+    /// Whether nobody is believed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.authorities.is_none()
+    }
+}
+
+/// Whether a certificate that is believed as it is has this name and is valid now.
+fn check_own(shown: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime) -> Result<(), rustls::Error> {
+    verify_server_name(&ParsedCertificate::try_from(shown)?, name)?;
+    let certificate = pki::Certificate::from_der(shown).map_err(|_| CertificateError::BadEncoding)?;
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    if now < certificate.not_before {
+        return Err(CertificateError::NotValidYet.into());
+    }
+    if now > certificate.not_after {
+        return Err(CertificateError::Expired.into());
+    }
+    Ok(())
+}
+
+impl ServerCertVerifier for Bundle {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if self.certificates.contains(end_entity) {
+            check_own(end_entity, server_name, now)?;
+            return Ok(ServerCertVerified::assertion());
+        }
+        let Some(authorities) = &self.authorities else {
+            return Err(CertificateError::UnknownIssuer.into());
+        };
+        authorities.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pki::{Authority, Name, Names, PrivateKey, Usage};
+    use std::time::Duration;
+
+    #[test]
+    fn a_bundle_believes_its_authorities_and_its_own_certificates() {
+        const NOW: i64 = 1_800_000_000;
+        let authority = Authority::create("localhost", PrivateKey::generate().unwrap(), NOW, 9_000).unwrap();
+        let names = Names { dns: vec!["localhost".into()], ..Names::default() };
+        let issue = || {
+            let subject = Name::new("server", &[]);
+            authority.issue(&subject, &names, Usage::Server, NOW, 600).unwrap().certificate
+        };
+        let (leaf, other, root) = (issue(), issue(), authority.certificate());
+        let bundle = |c: &pki::Certificate| Bundle::read(&STANDARD.encode(c.to_pem())).unwrap();
+        let check = |bundle: &Bundle, shown: &pki::Certificate, name: &'static str, now: i64| {
+            let name = ServerName::try_from(name).unwrap();
+            let now = UnixTime::since_unix_epoch(Duration::from_secs(now.unsigned_abs()));
+            match bundle.verify_server_cert(shown.der(), &[], &name, &[], now) {
+                Ok(_) => "believed",
+                Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => "unknown",
+                Err(rustls::Error::InvalidCertificate(CertificateError::Expired)) => "expired",
+                Err(rustls::Error::InvalidCertificate(CertificateError::NotValidYet)) => "early",
+                Err(rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+                    ..
+                })) => "name",
+                Err(_) => "other",
+            }
+        };
+        assert_eq!(check(&bundle(root), &leaf, "localhost", NOW), "believed");
+        assert_eq!(check(&bundle(&leaf), &leaf, "localhost", NOW), "believed");
+        assert_eq!(check(&bundle(root), root, "localhost", NOW), "believed", "it signed itself");
+        assert_eq!(check(&bundle(&leaf), &leaf, "elsewhere", NOW), "name");
+        assert_eq!(check(&bundle(&leaf), &leaf, "localhost", NOW + 601), "expired");
+        assert_eq!(check(&bundle(&leaf), &leaf, "localhost", NOW - 100_000), "early");
+        assert_eq!(check(&bundle(&leaf), &other, "localhost", NOW), "unknown");
+        assert_eq!(check(&Bundle::read("").unwrap(), &leaf, "localhost", NOW), "unknown");
+        assert!(Bundle::read("").unwrap().is_empty());
+    }
+}
