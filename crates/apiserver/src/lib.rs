@@ -35,6 +35,7 @@ mod metrics;
 pub mod negotiate;
 pub mod nodes;
 mod openapi;
+mod path;
 pub mod query;
 pub mod render;
 pub mod reply;

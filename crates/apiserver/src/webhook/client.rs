@@ -6,6 +6,7 @@
 use super::credentials::Credential;
 use super::service;
 use crate::api::Api;
+use crate::path;
 use crate::trust::Bundle;
 use bytes::{Bytes, BytesMut};
 use http::{Method, Request, Uri, header};
@@ -35,7 +36,7 @@ const IDLE_TIME: Duration = Duration::from_secs(60);
 pub(crate) struct Endpoint {
     /// `host:port` of URLs and of the `Host` header.
     authority: String,
-    /// Path and query; may be empty.
+    /// Absolute, as Go's client joins it.
     path: String,
     server_name: ServerName<'static>,
     bundle: Bundle,
@@ -75,13 +76,12 @@ impl Endpoint {
                 (Some(authority), None) => format!("{authority}:443"),
                 (None, _) => return Err("webhook configuration must have either service or URL".into()),
             };
-            let path = uri.path_and_query().map(|p| p.as_str().to_owned()).unwrap_or_default();
-            (authority, path, host, None)
+            (authority, path::clean(uri.path()), host, None)
         } else {
             let (namespace, name) = (service.at("namespace").str(), service.at("name").str());
             let port = service.at("port").as_i64().filter(|p| *p != 0).unwrap_or(443);
             let host = format!("{name}.{namespace}.svc");
-            let path = service.at("path").str().to_owned();
+            let path = path::clean(service.at("path").str());
             (format!("{host}:{port}"), path, host, Some((namespace.into(), name.into(), port)))
         };
         let server_name =
@@ -96,9 +96,7 @@ impl Endpoint {
     }
 
     fn target(&self, timeout: Duration) -> String {
-        let path = if self.path.starts_with('/') { self.path.as_str() } else { "/" };
-        let joint = if path.contains('?') { '&' } else { '?' };
-        format!("{path}{joint}timeout={}s", timeout.as_secs())
+        format!("{}?timeout={}s", self.path, timeout.as_secs())
     }
 
     /// Sends a body and reads the answer's.
@@ -268,4 +266,23 @@ fn tls(bundle: Bundle, shown: Option<&Credential>) -> Result<Arc<ClientConfig>, 
         None => config.with_no_client_auth(),
     };
     Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_cleaned() {
+        for (config, want) in [
+            (r#"{"url":"https://h:1"}"#, "h:1 /?timeout=5s"),
+            (r#"{"url":"https://h//x/../y/"}"#, "h:443 /y?timeout=5s"),
+            (r#"{"service":{"namespace":"n","name":"s"}}"#, "s.n.svc:443 /?timeout=5s"),
+            (r#"{"service":{"namespace":"n","name":"s","port":8,"path":"/a/"}}"#, "s.n.svc:8 /a?timeout=5s"),
+        ] {
+            let endpoint = Endpoint::new(&value::json::parse(config.as_bytes()).unwrap()).unwrap();
+            let found = format!("{} {}", endpoint.authority(), endpoint.target(Duration::from_secs(5)));
+            assert_eq!(found, want, "{config}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use super::{add_forwarded_for, location, remote_reply, remove_hop_by_hop, upgrad
 use crate::body::RequestBody;
 use crate::body::ResponseBody;
 use crate::call::Call;
+use crate::path;
 use crate::reply::Reply;
 use crate::resource::Target;
 use bytes::Bytes;
@@ -52,7 +53,7 @@ pub(super) async fn answer(
     body: RequestBody,
 ) -> Result<Reply, Status> {
     let backend = location::proxied(call).await?;
-    let mut path = clean(options.at("path").str());
+    let mut path = path::clean_with_end(options.at("path").str());
     if upgrade::is_upgrade(&call.headers) {
         let request = request(call, &backend, &path, Empty::new())?;
         return upgrade_reply(
@@ -148,45 +149,4 @@ fn redirect(call: &Call) -> Result<Reply, Status> {
 
 fn header_value(text: String) -> Result<HeaderValue, Status> {
     HeaderValue::try_from(text).map_err(|e| Status::bad_request(e.to_string()))
-}
-
-/// Go's `path.Join` of one absolute path, with its trailing slash: no `.`, no `..`, no empty segments.
-fn clean(path: &str) -> String {
-    if path.is_empty() {
-        return String::new();
-    }
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    let mut out = format!("/{}", parts.join("/"));
-    if path.ends_with('/') && !out.ends_with('/') {
-        out.push('/');
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths() {
-        for (path, want) in [
-            ("", ""),
-            ("/", "/"),
-            ("/a//b/./c", "/a/b/c"),
-            ("/a/../../etc/", "/etc/"),
-            ("/..", "/"),
-            ("/a/b/", "/a/b/"),
-        ] {
-            assert_eq!(clean(path), want, "{path}");
-        }
-    }
 }
