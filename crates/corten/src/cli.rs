@@ -3,6 +3,7 @@
 use crate::options::Up;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use apiserver::audit::{Format, Mode};
+use clap::builder::RangedU64ValueParser;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use lifecycle::Layout;
 use lifecycle::layout::DEFAULT_ROOT;
@@ -110,6 +111,21 @@ impl ClusterArgs {
     /// Refuses ranges that no cluster can have, as upstream's API server and controller manager do.
     pub(crate) fn check(&self) -> Result<()> {
         let nodes = controllers::Config::default();
+        let wrong = meta::names::dns1123_subdomain(&self.cluster_domain);
+        ensure!(wrong.is_empty(), "invalid --cluster-domain {:?}: {}", self.cluster_domain, wrong.join("; "));
+        for (option, ranges) in [
+            ("--cluster-cidr", &self.cluster_cidr),
+            ("--service-cluster-ip-range", &self.service_cluster_ip_range),
+        ] {
+            if let Some(range) =
+                ranges.iter().find(|range| is_nowhere(range.address()) || range.address().is_loopback())
+            {
+                bail!(
+                    "invalid {option} {range}: nothing can be reached by addresses such as {}",
+                    range.address()
+                );
+            }
+        }
         for range in &self.cluster_cidr {
             let of_node = match range.address() {
                 IpAddr::V4(_) => nodes.node_mask_size_v4,
@@ -234,6 +250,16 @@ impl NodeOptions {
             let mut wrong = meta::names::qualified_name(key);
             wrong.extend(meta::names::label_value(value));
             ensure!(wrong.is_empty(), "invalid --node-labels {key}={value}: {}", wrong.join("; "));
+            // Upstream's kubelet refuses the same; the API server would refuse the Node.
+            ensure!(
+                !auth::node::is_forbidden_label(key),
+                "invalid --node-labels {key}={value}: a node may not give itself labels of kubernetes.io and k8s.io, but \
+                 for those of kubelet.kubernetes.io and node.kubernetes.io and a few such as \
+                 topology.kubernetes.io/zone; kubectl label node {name} gives it others"
+            );
+        }
+        for ip in &self.node_ip {
+            ensure!(!is_nowhere(*ip), "invalid --node-ip {ip}: others cannot reach a node by it");
         }
         ensure!(
             self.kubelet_port != 0,
@@ -241,6 +267,15 @@ impl NodeOptions {
         );
         Ok(())
     }
+}
+
+/// Whether packets to the address lead to no machine in particular.
+fn is_nowhere(ip: IpAddr) -> bool {
+    let is_link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    ip.is_unspecified() || ip.is_multicast() || is_link_local
 }
 
 fn parse_label(text: &str) -> Result<(String, String), String> {
@@ -464,7 +499,7 @@ pub(crate) struct ServerOptions {
     #[command(flatten)]
     pub(crate) in_flight: InFlightArgs,
     /// Worker threads; 0 for one per core
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = RangedU64ValueParser::<usize>::new().range(..=1024))]
     pub(crate) threads: usize,
 }
 
@@ -475,6 +510,21 @@ impl ServerOptions {
             ip if ip.is_unspecified() => crate::address::own(),
             ip => ip,
         })
+    }
+
+    /// Refuses files that cannot be read, before anything that runs is ended for them.
+    pub(crate) fn check_files(&self) -> Result<()> {
+        for (option, file) in [
+            ("--audit-policy-file", &self.audit.audit_policy_file),
+            ("--encryption-provider-config", &self.encryption_provider_config),
+            ("--admission-control-config-file", &self.admission_control_config_file),
+        ] {
+            if let Some(file) = file {
+                std::fs::read(file)
+                    .with_context(|| format!("cannot read {}, the {option}", file.display()))?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether secrets are encrypted with a key that the server makes for itself. Other servers on an etcd would
@@ -655,10 +705,23 @@ mod tests {
             (&["10.0.0.0/30"][..], "at least 8 IP addresses"),
             (&["10.0.0.0/24", "fd00::/126"], "invalid --service-cluster-ip-range fd00::/126"),
             (&["10.0.0.0/24", "10.1.0.0/24"], "must be of different IP family"),
+            (
+                &["169.254.20.0/24"],
+                "invalid --service-cluster-ip-range 169.254.20.0/24: nothing can be reached",
+            ),
             (&["10.0.0.0/24", "fd00::/112", "fd01::/112"], "must not contain more than two entries"),
         ] {
             let error = services(bad).unwrap_err();
             assert!(error.contains(why), "{bad:?}: {error}");
+        }
+        assert!(
+            check(&["127.0.0.0/8"]).unwrap_err().starts_with("invalid --cluster-cidr 127.0.0.0/8: nothing")
+        );
+        for (domain, good) in
+            [("cluster.local", true), ("k8s", true), ("-x-", false), ("a b", false), ("", false)]
+        {
+            let cluster = ClusterArgs { cluster_domain: domain.into(), ..Up::usual().cluster.clone() };
+            assert_eq!(cluster.check().is_ok(), good, "{domain}");
         }
         assert!(check(&["10.0.0.0/25"]).unwrap_err().ends_with("which is 24; take a /24 or a larger range"));
     }
@@ -690,6 +753,10 @@ mod tests {
         assert_eq!(node(&|_| {}), Ok(()));
         let label = |value: &str| vec![("a".to_owned(), value.to_owned())];
         assert_eq!(node(&|options| options.node_labels = label("")), Ok(()));
+        let key = |key: &str| vec![(key.to_owned(), String::new())];
+        assert_eq!(node(&|options| options.node_labels = key("topology.kubernetes.io/zone")), Ok(()));
+        let address = |ip: &str| node(&|options| options.node_ip = vec![ip.parse().unwrap()]);
+        assert_eq!(address("192.0.2.1"), Ok(()));
         for (error, why) in [
             (
                 node(&|options| options.node_name = Some("UPPER_case".into())),
@@ -700,6 +767,13 @@ mod tests {
                 "invalid --node-labels a=b=c: a valid label must",
             ),
             (node(&|options| options.kubelet_port = 0), "invalid --kubelet-port 0: "),
+            (
+                node(&|options| options.node_labels = key("node-role.kubernetes.io/control-plane")),
+                "invalid --node-labels node-role.kubernetes.io/control-plane=: a node may not give itself",
+            ),
+            (address("0.0.0.0"), "invalid --node-ip 0.0.0.0: others cannot"),
+            (address("fe80::1"), "invalid --node-ip fe80::1: others cannot"),
+            (address("224.0.0.1"), "invalid --node-ip 224.0.0.1: others cannot"),
         ] {
             let error = error.unwrap_err();
             assert!(error.starts_with(why), "{error}");

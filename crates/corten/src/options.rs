@@ -44,7 +44,8 @@ impl Up {
     pub(crate) fn remembered(&self, layout: &Layout) -> Option<String> {
         (!self.remembered.is_empty()).then(|| {
             format!(
-                "from the last up, by {}: {}; an option that is given anew takes its place",
+                "from the last up, by {}: {}; an option that is given anew takes its place, and one that is \
+                 deleted there is forgotten",
                 layout.up_options.display(),
                 self.remembered.join(" ")
             )
@@ -114,8 +115,16 @@ impl Up {
         self.cluster.check()?;
         self.cluster.check_families()?;
         self.node.check()?;
+        self.server.check_files()?;
         if self.server.bind.port() == 0 {
             bail!("invalid --bind {}: a cluster's API server needs a port that stays", self.server.bind);
+        }
+        let (api, kubelet, health) =
+            (self.server.bind.port(), self.node.kubelet_port, self.node.healthz_port);
+        if api == kubelet || api == health || kubelet == health {
+            bail!(
+                "--bind, --kubelet-port and --healthz-port need a port each: they are {api}, {kubelet} and {health}"
+            );
         }
         crate::controllers::check(&self.server.controllers)
     }
@@ -285,11 +294,19 @@ mod tests {
         let told = up(&["--node-name=one"]).remembered(&layout).unwrap();
         assert!(
             told.ends_with(
-                "up-options.json: --bind=9.9.9.9:6443; an option that is given anew takes its place"
+                "up-options.json: --bind=9.9.9.9:6443; an option that is given anew takes its place, and one that is \
+                 deleted there is forgotten"
             ),
             "{told}"
         );
         assert_eq!(up(&["--node-name=one", "--bind=0.0.0.0:6443"]).remembered(&layout), None);
+        let error = up(&["--encryption-provider-config=/none/there"]).check().unwrap_err();
+        assert!(
+            error.to_string().starts_with("cannot read /none/there, the --encryption-provider-config"),
+            "{error}"
+        );
+        let error = up(&["--bind=0.0.0.0:10250"]).check().unwrap_err().to_string();
+        assert!(error.ends_with("need a port each: they are 10250, 10250 and 10256"), "{error}");
         let error = up(&["--bind=0.0.0.0:0"]).check().unwrap_err().to_string();
         assert!(error.starts_with("invalid --bind 0.0.0.0:0: "), "{error}");
     }

@@ -54,20 +54,15 @@ fn needs(args: &Up, layout: Layout) -> Needs {
     Needs { room: room(&layout), layout, runtime, ports, ranges, addresses }
 }
 
-/// Addresses that were given and that this machine should have. The API server's may be another's that leads here.
+/// Addresses that were given and that this machine must have: its own parts go by them, too.
 fn own_addresses(args: &UpArgs) -> Vec<OwnAddress> {
-    let own = |address, what: &str, option: &str, otherwise| OwnAddress {
-        address,
-        what: what.into(),
-        option: option.into(),
-        otherwise,
-    };
-    let node = args.node.node_ip.iter().map(|ip| own(*ip, "node", "--node-ip", Outcome::Bad));
-    let advertised = args.server.advertise_address;
-    let bound = own(args.server.bind.ip(), "API server", "--bind", Outcome::Bad);
-    node.chain([bound])
-        .chain(advertised.map(|ip| own(ip, "API server", "--advertise-address", Outcome::Warning)))
-        .collect()
+    let own =
+        |address, what: &str, option: &str| OwnAddress { address, what: what.into(), option: option.into() };
+    let node = args.node.node_ip.iter().map(|ip| own(*ip, "node", "--node-ip"));
+    let server =
+        [(Some(args.server.bind.ip()), "--bind"), (args.server.advertise_address, "--advertise-address")];
+    let server = server.into_iter().filter_map(|(ip, option)| Some(own(ip?, "API server", option)));
+    node.chain(server).collect()
 }
 
 fn room(layout: &Layout) -> Room {

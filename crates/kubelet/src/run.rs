@@ -61,8 +61,11 @@ impl From<runtime::Error> for Error {
     }
 }
 
+/// How long being ready waits for the serving certificate.
+const CERTIFICATE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Runs the kubelet until `stop` becomes true; pods go on running without it. `ready` becomes true once this kubelet has
-/// told how the node and its pods are: what their objects say before may be long past.
+/// told how the node and its pods are (what their objects say before may be long past), and can be asked for logs.
 ///
 /// # Errors
 /// What it cannot do without is missing.
@@ -103,8 +106,9 @@ pub async fn run(
         pods: pods.clone(),
         clock,
     });
-    let told = tokio::spawn(say_when_told(context.clone(), ready));
-    let serve = server::serve(config, client, pods, runtime, stop.clone());
+    let certified = watch::Sender::new(false);
+    let told = tokio::spawn(say_when_told(context.clone(), certified.subscribe(), ready));
+    let serve = server::serve(config, client, pods, runtime, certified, stop.clone());
     let work = async {
         tokio::join!(
             node::run(context.clone(), &informers, stop.clone()),
@@ -120,11 +124,17 @@ pub async fn run(
     result
 }
 
-async fn say_when_told(context: Arc<Context>, ready: watch::Sender<bool>) {
+async fn say_when_told(
+    context: Arc<Context>,
+    mut certified: watch::Receiver<bool>,
+    ready: watch::Sender<bool>,
+) {
     for told in [&context.is_ready_told, &context.are_pods_told] {
         // It lives as long as the context.
         let _ = told.subscribe().wait_for(|told| *told).await;
     }
+    // The API server believes nothing else: there were no logs yet. Where nobody approves, there never are.
+    let _ = tokio::time::timeout(CERTIFICATE_PATIENCE, certified.wait_for(|certified| *certified)).await;
     ready.send_replace(true);
 }
 

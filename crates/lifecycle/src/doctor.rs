@@ -100,7 +100,7 @@ pub struct Range {
     pub option: String,
 }
 
-/// An address that somebody gave and that the machine should have.
+/// An address that somebody gave and that the machine must have.
 #[derive(Clone, Debug)]
 pub struct OwnAddress {
     /// Without a port.
@@ -109,8 +109,6 @@ pub struct OwnAddress {
     pub what: String,
     /// The option that names it.
     pub option: String,
-    /// How bad it is if the machine does not have it.
-    pub otherwise: Outcome,
 }
 
 /// How a check came out.

@@ -12,3 +12,4 @@ mod tests;
 
 pub use authorizer::authorize;
 pub use graph::{Graph, Related};
+pub use restriction::is_forbidden_label;

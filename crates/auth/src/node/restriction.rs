@@ -343,9 +343,9 @@ fn same(a: &Value, b: &Value) -> bool {
     a == b || (a.is_empty() && b.is_empty())
 }
 
-/// The labels that differ and that a node may not touch: those reserved for telling nodes apart, and those of
-/// Kubernetes that are not the kubelet's own.
-fn forbidden_labels(new: &Value, old: &Value) -> Vec<String> {
+/// Whether a node may not touch a label: one reserved for telling nodes apart, or one of Kubernetes that is not the
+/// kubelet's own.
+pub fn is_forbidden_label(label: &str) -> bool {
     const OWN: [&str; 11] = [
         "kubernetes.io/hostname",
         "topology.kubernetes.io/zone",
@@ -362,19 +362,21 @@ fn forbidden_labels(new: &Value, old: &Value) -> Vec<String> {
     let within = |namespace: &str, zone: &str| {
         namespace.strip_suffix(zone).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     };
-    let forbidden = |label: &str| {
-        let namespace = label.split_once('/').map_or("", |(namespace, _)| namespace);
-        let kubernetes = within(namespace, "kubernetes.io") || within(namespace, "k8s.io");
-        let own = OWN.contains(&label)
-            || within(namespace, "kubelet.kubernetes.io")
-            || within(namespace, "node.kubernetes.io");
-        within(namespace, RESTRICTED) || (kubernetes && !own)
-    };
+    let namespace = label.split_once('/').map_or("", |(namespace, _)| namespace);
+    let kubernetes = within(namespace, "kubernetes.io") || within(namespace, "k8s.io");
+    let own = OWN.contains(&label)
+        || within(namespace, "kubelet.kubernetes.io")
+        || within(namespace, "node.kubernetes.io");
+    within(namespace, RESTRICTED) || (kubernetes && !own)
+}
+
+/// The labels that differ and that a node may not touch.
+fn forbidden_labels(new: &Value, old: &Value) -> Vec<String> {
     let differing = |a: &Value, b: &Value| -> Vec<String> {
         a.entries().filter(|(k, v)| b.get(k) != Some(*v)).map(|(k, _)| k.to_string()).collect()
     };
     let changed: BTreeSet<String> = differing(new, old).into_iter().chain(differing(old, new)).collect();
-    changed.into_iter().filter(|label| forbidden(label)).collect()
+    changed.into_iter().filter(|label| is_forbidden_label(label)).collect()
 }
 
 #[cfg(test)]

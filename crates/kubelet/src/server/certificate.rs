@@ -12,14 +12,18 @@ use pki::{
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Certificate and key in one file, as upstream's `kubelet-server-current.pem`.
 const FILE: &str = "kubelet-server-current.pem";
 /// How often certificates are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(3_600);
-/// How often the answer to a request is looked for, and how long.
-const POLL_INTERVAL: Duration = Duration::from_secs(2);
-const POLLS_MAX: usize = 450;
+/// How often the answer to a request is looked for: at first often, as one that is answered by itself is at once.
+const POLL_INTERVAL_MIN: Duration = Duration::from_millis(50);
+const POLL_INTERVAL_MAX: Duration = Duration::from_secs(2);
+/// How long.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(15 * 60);
 /// After a request that came to nothing.
 const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -64,10 +68,12 @@ impl Certificate {
         self.hot.clone()
     }
 
-    /// Renews what is due, forever.
-    pub(super) async fn keep(mut self, client: Client) {
+    /// Renews what is due, forever. `settled` becomes true once the certificate is one to be believed, or the cluster
+    /// gave none.
+    pub(super) async fn keep(mut self, client: Client, settled: watch::Sender<bool>) {
         loop {
             if let Some((certificate, key)) = &self.files {
+                settled.send_replace(true);
                 tokio::time::sleep(LOOK_INTERVAL).await;
                 let replaced = read(certificate, key).and_then(|identity| self.hot.replace(&identity));
                 if let Err(error) = replaced {
@@ -76,11 +82,13 @@ impl Certificate {
                 continue;
             }
             if jiff::Timestamp::now().as_second() < self.due {
+                settled.send_replace(true);
                 tokio::time::sleep(LOOK_INTERVAL).await;
                 continue;
             }
             if let Err(error) = self.renew(&client).await {
                 tracing::warn!(error, "cannot get a serving certificate; trying again");
+                settled.send_replace(true);
                 tokio::time::sleep(RETRY_INTERVAL).await;
             }
         }
@@ -125,7 +133,9 @@ async fn ask(client: &Client, request: String) -> Result<String, String> {
     let made =
         client.create(&object).await.map_err(|e| format!("cannot create a certificate request: {e}"))?;
     let name = made.meta().name.clone().unwrap_or_default();
-    for _ in 0..POLLS_MAX {
+    let asked = Instant::now();
+    let mut interval = POLL_INTERVAL_MIN;
+    while asked.elapsed() < ANSWER_PATIENCE {
         let found: CertificateSigningRequest = client
             .get("", &name)
             .await
@@ -143,7 +153,8 @@ async fn ask(client: &Client, request: String) -> Result<String, String> {
                 end.message.as_deref().unwrap_or("")
             ));
         }
-        tokio::time::sleep(POLL_INTERVAL).await;
+        tokio::time::sleep(interval).await;
+        interval = (interval * 2).min(POLL_INTERVAL_MAX);
     }
     Err(format!("certificate request {name} was not answered"))
 }

@@ -89,10 +89,12 @@ pub(crate) async fn serve(
     client: client::Client,
     pods: Pods,
     runtime: Runtime,
+    certified: watch::Sender<bool>,
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let config = kubelet.server.clone();
     if config.port == 0 {
+        certified.send_replace(true);
         return Ok(());
     }
     let address = config.address.unwrap_or(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 0]));
@@ -102,7 +104,7 @@ pub(crate) async fn serve(
         .map_err(io::Error::other)?;
     let acceptor = TlsAcceptor::from(Arc::new(tls));
     let access = Access::new(client.clone(), &kubelet).map_err(io::Error::other)?;
-    let renewing = tokio::spawn(certificate.keep(client));
+    let renewing = tokio::spawn(certificate.keep(client, certified));
     let server = Arc::new(Server {
         node_name: kubelet.node_name.clone(),
         kubelet,

@@ -155,14 +155,13 @@ pub(super) fn judge(needs: &Needs, facts: &Facts) -> Vec<Check> {
         let advice = format!("hosts with these addresses cannot be reached any more; {advice}");
         checks.extend(found(&wide).map(|found| warning(name, found, advice)));
     }
-    for OwnAddress { address, what, option, otherwise } in &needs.addresses {
+    for OwnAddress { address, what, option } in &needs.addresses {
         if facts.lacking.contains(address) {
-            checks.push(Check {
+            checks.push(bad(
                 name,
-                outcome: *otherwise,
-                found: format!("no interface of this machine has {address}, the {what}'s address"),
-                advice: format!("name one that it has by {option} (`ip address` shows them)"),
-            });
+                format!("no interface of this machine has {address}, the {what}'s address"),
+                format!("name one that it has by {option} (`ip address` shows them)"),
+            ));
         }
     }
     if checks.is_empty() && !needs.ranges.is_empty() {

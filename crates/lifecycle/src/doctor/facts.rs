@@ -34,7 +34,7 @@ pub struct Facts {
     pub own_processes: BTreeSet<i32>,
     /// The host's routes.
     pub routes: Vec<Route>,
-    /// Addresses that the machine should have and does not.
+    /// Addresses that the machine must have and does not.
     pub lacking: BTreeSet<IpAddr>,
     /// `uname -n`.
     pub host_name: String,

@@ -290,25 +290,20 @@ fn addresses_that_are_used() {
 #[test]
 fn addresses_that_the_machine_does_not_have() {
     let address: IpAddr = "192.0.2.7".parse().unwrap();
-    let own = |what: &str, otherwise| OwnAddress {
-        address,
-        what: what.into(),
-        option: format!("--{what}-ip"),
-        otherwise,
-    };
+    let own = |what: &str| OwnAddress { address, what: what.into(), option: format!("--{what}-ip") };
     check(
         |needs, facts| {
-            needs.addresses = vec![own("node", Outcome::Bad), own("server", Outcome::Warning)];
+            needs.addresses = vec![own("node"), own("server")];
             facts.lacking = BTreeSet::from([address]);
         },
         expect![[r#"
             BAD     addresses   no interface of this machine has 192.0.2.7, the node's address
                                 → name one that it has by --node-ip (`ip address` shows them)
-            warning addresses   no interface of this machine has 192.0.2.7, the server's address
+            BAD     addresses   no interface of this machine has 192.0.2.7, the server's address
                                 → name one that it has by --server-ip (`ip address` shows them)
         "#]],
     );
-    check(|needs, _| needs.addresses = vec![own("node", Outcome::Bad)], expect![[""]]);
+    check(|needs, _| needs.addresses = vec![own("node")], expect![[""]]);
     assert!(is_own(IpAddr::V4(Ipv4Addr::LOCALHOST)));
     assert!(!is_own(address), "it is for documentation");
 }

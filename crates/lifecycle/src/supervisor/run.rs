@@ -53,6 +53,10 @@ fn prepare_and_supervise(
 ) -> Result<()> {
     root::prepare_checked(&config.needs)?;
     let fingerprint = fingerprint(&config)?;
+    // What would be refused afterwards is not to end what runs.
+    if lock::holder(&config.needs.layout).is_some() {
+        doctor::refuse(&config.needs)?;
+    }
     let Some(_lock) = lock_or_replace(&config, &fingerprint, report)? else { return Ok(()) };
     end_orphans(&config);
     for warning in doctor::refuse(&config.needs)? {
@@ -85,6 +89,16 @@ fn lock_or_replace(
         bail!(lock::told(layout, Some(holder)));
     }
     if state.is_some_and(|state| state.fingerprint == fingerprint) {
+        if !is_up {
+            bail!(
+                "the supervisor {} runs for {} s, and not everything that it runs is ready: `corten status --root {}` \
+                 tells what, the files in {} why",
+                holder.pid,
+                age.as_secs(),
+                layout.root.display(),
+                layout.log_dir.display()
+            );
+        }
         report(&Report::AlreadyUp { pid: holder.pid, kubeconfig: layout.admin_kubeconfig.clone() });
         return Ok(None);
     }
