@@ -45,7 +45,7 @@ generate:  ## tables from the committed facts
 test:      ## all tests; installs what they need; passes beside a running `make up`
 	./scripts/install-test-tools
 	$(CARGO) test --workspace
-	$(MAKE) --no-print-directory test-cluster
+	./scripts/test-cluster # with the binary that those tests have run
 
 test-cluster: ## a whole cluster in a network namespace of its own, with real kubectl; needs root
 	$(CARGO) build -p corten

@@ -4,8 +4,6 @@ mod issuer;
 mod pages;
 mod version;
 
-pub use version::KUBERNETES_VERSION;
-
 use crate::aggregation::Merged;
 use crate::body::RequestBody;
 use crate::call::Call;

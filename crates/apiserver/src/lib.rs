@@ -50,5 +50,3 @@ mod trust;
 mod verbs;
 pub mod webhook;
 pub mod write;
-
-pub use endpoints::KUBERNETES_VERSION;

@@ -24,7 +24,7 @@ const SERVICE_RANGE_BITS_MIN: u8 = 3;
 
 /// What `--version` shows: this program's version, then the line that upstream's programs answer with.
 static VERSION: LazyLock<String> =
-    LazyLock::new(|| format!("{}\nKubernetes {}", env!("CARGO_PKG_VERSION"), apiserver::KUBERNETES_VERSION));
+    LazyLock::new(|| format!("{}\nKubernetes {}", env!("CARGO_PKG_VERSION"), meta::KUBERNETES_VERSION));
 
 /// Kubernetes for bare metal in one binary.
 #[derive(Debug, Parser)]
@@ -661,7 +661,7 @@ mod tests {
         let text = Cli::command().render_version();
         let lines: Vec<_> = text.lines().collect();
         let own = concat!("corten ", env!("CARGO_PKG_VERSION"));
-        assert_eq!(lines, [own, &format!("Kubernetes {}", apiserver::KUBERNETES_VERSION)]);
+        assert_eq!(lines, [own, &format!("Kubernetes {}", meta::KUBERNETES_VERSION)]);
     }
 
     /// The doctor takes every option of an `up` but those that say how to run.

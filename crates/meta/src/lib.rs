@@ -16,6 +16,9 @@
 //! | groups, versions, kinds and resources | [`gvk`] |
 //! | how Go prints and reads: `%q`, `json.Marshal`, `strconv` | [`quote`], [`strconv`] |
 
+/// The Kubernetes release whose API is served, as servers and kubelets name it.
+pub const KUBERNETES_VERSION: &str = "v1.36.2";
+
 pub mod field;
 pub mod fields;
 pub mod gvk;

@@ -2,10 +2,8 @@
 //!
 //! Clients choose what they send by it, so it names upstream's release and not this program's.
 
+use meta::KUBERNETES_VERSION;
 use value::Value;
-
-/// The release.
-pub const KUBERNETES_VERSION: &str = "v1.36.2";
 
 /// The document. Commit, date and toolchain are those of the release, as its own servers tell them.
 pub(super) fn document() -> Value {

@@ -13,8 +13,6 @@ use crate::context::Context;
 use crate::machine::{self, Disk};
 use crate::runtime::messages::{Image, StatusResponse};
 
-/// The version of Kubernetes whose kubelet this is.
-const VERSION: &str = "v1.36.2";
 /// As upstream's `nodeStatusMaxImages` and `MaxNamesPerImageInNodeStatus`.
 const IMAGES_MAX: usize = 50;
 const IMAGE_NAMES_MAX: usize = 5;
@@ -93,7 +91,7 @@ fn node_info(context: &Context, container_runtime_version: String) -> NodeSystem
         container_runtime_version,
         kernel_version: machine.kernel.clone(),
         kube_proxy_version: String::new(),
-        kubelet_version: VERSION.into(),
+        kubelet_version: meta::KUBERNETES_VERSION.into(),
         machine_id: machine.machine_id.clone(),
         operating_system: "linux".into(),
         os_image: machine.os_image.clone(),
