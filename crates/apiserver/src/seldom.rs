@@ -14,7 +14,7 @@ pub(crate) struct Seldom<F> {
     future: Pin<Box<F>>,
     bell: Arc<Bell>,
     waker: Waker,
-    /// Who is told when it rings.
+    /// Who is told when it rings, if it has not since.
     told: Option<Waker>,
 }
 
@@ -54,7 +54,6 @@ impl<F: Future> Future for Seldom<F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = &mut *self;
         let is_told = this.told.as_ref().is_some_and(|told| told.will_wake(cx.waker()));
-        // Once it has rung, nobody is told the next time.
         if is_told && !this.bell.rung.load(Ordering::Acquire) {
             return Poll::Pending;
         }
@@ -64,6 +63,8 @@ impl<F: Future> Future for Seldom<F> {
         if !this.bell.rung.swap(false, Ordering::Acquire) {
             return Poll::Pending;
         }
+        // It may have rung since, and told: then the next time is to register again.
+        this.told = None;
         this.future.as_mut().poll(&mut Context::from_waker(&this.waker))
     }
 }
