@@ -2,13 +2,10 @@
 //!
 //! Upstream: `pkg/kubelet/client/kubelet_client.go`.
 
+use crate::trust::AnyServer;
 use arc_swap::ArcSwapOption;
 use pki::{Certificate, Identity};
 use rustls::ClientConfig;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme};
 use std::sync::Arc;
 use streaming::Backend;
 use streaming::backend::http1_only;
@@ -115,52 +112,6 @@ pub fn address(node: &Value) -> Result<(String, u16), String> {
         })?;
     let port = status.at("daemonEndpoints").at("kubeletEndpoint").at("Port").as_i64().unwrap_or_default();
     Ok((host, u16::try_from(port).ok().filter(|p| *p > 0).unwrap_or(KUBELET_PORT)))
-}
-
-/// Takes any certificate whose key the other side holds.
-#[derive(Debug)]
-struct AnyServer(WebPkiSupportedAlgorithms);
-
-impl AnyServer {
-    fn new() -> Arc<Self> {
-        let provider = rustls::crypto::aws_lc_rs::default_provider();
-        Arc::new(Self(provider.signature_verification_algorithms))
-    }
-}
-
-impl ServerCertVerifier for AnyServer {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
 }
 
 #[cfg(test)]

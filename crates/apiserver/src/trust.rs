@@ -1,5 +1,5 @@
 //! Whom this server believes when it calls webhooks and other API servers: who is signed by a certificate of the
-//! bundle, or shows one of them himself.
+//! bundle, or shows one of them himself; or anybody.
 //!
 //! The second is Go's rule (`crypto/x509`, `Certificate.Verify`: a root may be the chain), by which a server's own
 //! certificate can be its bundle, whether it is an authority's or not; webpki knows authorities only.
@@ -8,7 +8,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
@@ -21,6 +23,8 @@ pub(crate) struct Bundle {
     certificates: Arc<[CertificateDer<'static>]>,
     /// `None` for a bundle that nobody can be signed by.
     authorities: Option<Arc<WebPkiServerVerifier>>,
+    /// The name that is to be shown, if it is not that of who is called.
+    name: Option<ServerName<'static>>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -39,7 +43,12 @@ impl Bundle {
         roots.add_parsable_certificates(certificates.iter().cloned());
         let provider = Arc::new(aws_lc_rs::default_provider());
         let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-        Ok(Self { certificates, authorities: authorities.build().ok(), provider })
+        Ok(Self { certificates, authorities: authorities.build().ok(), name: None, provider })
+    }
+
+    /// Believes under this name, whatever address is called.
+    pub(crate) fn under(self, name: ServerName<'static>) -> Self {
+        Self { name: Some(name), ..self }
     }
 
     /// Whether nobody is believed.
@@ -71,6 +80,7 @@ impl ServerCertVerifier for Bundle {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        let server_name = self.name.as_ref().unwrap_or(server_name);
         if self.certificates.contains(end_entity) {
             check_own(end_entity, server_name, now)?;
             return Ok(ServerCertVerified::assertion());
@@ -101,6 +111,52 @@ impl ServerCertVerifier for Bundle {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Takes any certificate whose key the other side holds.
+#[derive(Debug)]
+pub(crate) struct AnyServer(WebPkiSupportedAlgorithms);
+
+impl AnyServer {
+    pub(crate) fn new() -> Arc<Self> {
+        let provider = aws_lc_rs::default_provider();
+        Arc::new(Self(provider.signature_verification_algorithms))
+    }
+}
+
+impl ServerCertVerifier for AnyServer {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
     }
 }
 
@@ -139,6 +195,9 @@ mod tests {
         assert_eq!(check(&bundle(&leaf), &leaf, "localhost", NOW), "believed");
         assert_eq!(check(&bundle(root), root, "localhost", NOW), "believed", "it signed itself");
         assert_eq!(check(&bundle(&leaf), &leaf, "elsewhere", NOW), "name");
+        let named = |name: &'static str| bundle(root).under(ServerName::try_from(name).unwrap());
+        assert_eq!(check(&named("localhost"), &leaf, "elsewhere", NOW), "believed");
+        assert_eq!(check(&named("elsewhere"), &leaf, "localhost", NOW), "name");
         assert_eq!(check(&bundle(&leaf), &leaf, "localhost", NOW + 601), "expired");
         assert_eq!(check(&bundle(&leaf), &leaf, "localhost", NOW - 100_000), "early");
         assert_eq!(check(&bundle(&leaf), &other, "localhost", NOW), "unknown");
