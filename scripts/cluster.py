@@ -11,8 +11,8 @@ import time
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CORTEN = os.environ.get("CORTEN") or os.path.join(HERE, "target", "debug", "corten")
-# Where install-test-tools puts kubectl if there is none.
-os.environ["PATH"] += os.pathsep + os.path.join(HERE, "target", "tools", "bin")
+# Where install-test-tools puts kubectl if there is none that fits the server.
+os.environ["PATH"] = os.path.join(HERE, "target", "tools", "kubectl") + os.pathsep + os.environ["PATH"]
 ADDRESS = "192.0.2.10"  # RFC 5737: nobody's
 # What anything may take on a slow machine; nothing here is measured.
 PATIENCE = 120
