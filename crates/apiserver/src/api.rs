@@ -9,6 +9,7 @@ use crate::codec::Codec;
 use crate::encryption::Encryption;
 use crate::flowcontrol::{self, FlowControl, InFlight, Limits};
 use crate::health::Health;
+use crate::listen::Lanes;
 use crate::managed::Tracking;
 use crate::resource::{Hub, Registry, Served};
 use crate::storage::{self, HubLoader, Prepared};
@@ -23,6 +24,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use store::Store;
+use tokio::runtime::Handle;
 use value::Str;
 
 /// What the server must be told.
@@ -49,6 +51,8 @@ pub struct Options {
     pub fairness: Fairness,
     /// What admission webhooks are shown; `None` for nothing.
     pub webhook_credentials: Option<Arc<crate::webhook::Credentials>>,
+    /// The threads that serve connections; `None` for the runtime that starts the server, where all else is done.
+    pub lanes: Option<Lanes>,
 }
 
 /// Whether requests are sorted and queued (`--enable-priority-and-fairness`).
@@ -124,6 +128,8 @@ pub struct Api {
     pub started: Time,
     /// How it fares.
     pub health: Health,
+    /// Where that is done which takes long.
+    pub work: Handle,
     /// Becomes true when the server is to stop.
     pub stopping: tokio::sync::watch::Sender<bool>,
     seed: AtomicU64,
@@ -185,6 +191,7 @@ impl Api {
             streams: streaming::Streams::new(stopping.subscribe()),
             started: now(),
             health: Health::default(),
+            work: Handle::current(),
             stopping,
             seed: AtomicU64::new(u64::from_le_bytes(
                 *uuid::Uuid::new_v4().as_bytes().first_chunk().expect("16 bytes"),
@@ -206,7 +213,9 @@ impl Api {
         });
         let feed = storage::feed(store, registry, published, api.prepared.clone(), changed, revision);
         let (fed, stopping) = (Arc::downgrade(&api), api.stopping.clone());
-        tokio::spawn(async move {
+        // Who waits for a write, or follows a kind, does so in a connection's task: it is woken where it runs.
+        let lanes = options.lanes.unwrap_or_else(Lanes::here);
+        lanes.next().spawn(async move {
             let error = feed.await;
             // Without its feed a server would show an old world: it must not go on.
             tracing::error!(%error, "the store's feed has ended; stopping");

@@ -9,6 +9,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -88,10 +89,10 @@ pub trait ByteStream: Send {
     }
 }
 
-/// A stream that is polled in a task of its own: what it does may block. Dropping it ends it.
-pub(crate) fn apart(mut stream: Box<dyn ByteStream>) -> Box<dyn ByteStream> {
+/// A stream that is polled in a task of its own, where `work` is done: what it does may block. Dropping it ends it.
+pub(crate) fn apart(mut stream: Box<dyn ByteStream>, work: &Handle) -> Box<dyn ByteStream> {
     let (sender, receiver) = mpsc::channel(1);
-    let task = tokio::spawn(async move {
+    let task = work.spawn(async move {
         // Room first: what is taken from the stream has somebody who waits for it.
         while let Ok(room) = sender.reserve().await {
             match std::future::poll_fn(|cx| stream.poll_next(cx)).await {

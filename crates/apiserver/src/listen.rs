@@ -1,6 +1,7 @@
 //! Connections: TLS, HTTP/1.1 and HTTP/2, and the fence around a request.
 
 mod http2;
+mod lanes;
 mod turn;
 mod wire;
 
@@ -14,6 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+pub use lanes::Lanes;
 use rustix::net::sockopt;
 use std::convert::Infallible;
 use std::future::Future;
@@ -74,11 +76,13 @@ pub trait Handler: Send + Sync + 'static {
     fn handle(self: Arc<Self>, connection: Arc<Connection>, request: Request<RequestBody>) -> Answer;
 }
 
-/// Accepts connections until `shutdown` completes, then lets the open requests of each connection finish.
+/// Accepts connections for the `lanes` until `shutdown` completes, then lets the open requests of each connection
+/// finish.
 pub async fn serve(
     listener: TcpListener,
     tls: Arc<rustls::ServerConfig>,
     handler: Arc<dyn Handler>,
+    lanes: Lanes,
     shutdown: tokio::sync::watch::Receiver<bool>,
 ) {
     let acceptor = TlsAcceptor::from(tls);
@@ -106,8 +110,19 @@ pub async fn serve(
             }
         };
         let (acceptor, handler, shutdown) = (acceptor.clone(), handler.clone(), shutdown.clone());
-        tokio::spawn(async move {
-            connection(stream, remote, acceptor, handler, shutdown).await;
+        // From the runtime that accepts to the one that serves.
+        let stream = match stream.into_std() {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::debug!(%remote, %error, "cannot take a connection over");
+                continue;
+            }
+        };
+        lanes.next().spawn(async move {
+            match TcpStream::from_std(stream) {
+                Ok(stream) => connection(stream, remote, acceptor, handler, shutdown).await,
+                Err(error) => tracing::debug!(%remote, %error, "cannot take a connection over"),
+            }
             drop(permit);
         });
     }

@@ -64,7 +64,7 @@ pub(crate) async fn answer(call: &Call, body: RequestBody) -> Result<Reply, Stat
     };
     if target.served.asks_webhook() {
         // Conversions are waited for where they are met.
-        crate::listen::apart().await;
+        crate::listen::apart(&call.api).await;
     }
     match &target.sub {
         None => main_resource(call, &target, body).await,

@@ -3,6 +3,7 @@
 use crate::options::Up;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use apiserver::audit::{Format, Mode};
+use apiserver::listen::Lanes;
 use clap::builder::RangedU64ValueParser;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use lifecycle::Layout;
@@ -12,6 +13,7 @@ use network::Cidr;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use tracing_subscriber::EnvFilter;
@@ -498,7 +500,7 @@ pub(crate) struct ServerOptions {
     pub(crate) audit: AuditArgs,
     #[command(flatten)]
     pub(crate) in_flight: InFlightArgs,
-    /// Worker threads; 0 for one per core
+    /// Worker threads; 0 for one per core. Half as many, at least one, serve connections
     #[arg(long, default_value_t = 0, value_parser = RangedU64ValueParser::<usize>::new().range(..=1024))]
     pub(crate) threads: usize,
 }
@@ -616,14 +618,16 @@ pub(crate) fn run() -> Result<()> {
             open_files();
             args.cluster.check()?;
             crate::controllers::check(&args.options.controllers)?;
+            let threads = match args.options.threads {
+                0 => std::thread::available_parallelism().map_or(1, NonZero::get),
+                threads => threads,
+            };
+            let lanes = Lanes::start(threads / 2, WORKER_STACK_BYTES).context("cannot start threads")?;
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
             // Objects nest up to a hundred levels and more, and what walks them is recursive.
-            runtime.thread_stack_size(WORKER_STACK_BYTES);
-            if args.options.threads > 0 {
-                runtime.worker_threads(args.options.threads);
-            }
+            runtime.thread_stack_size(WORKER_STACK_BYTES).worker_threads(threads);
             let runtime = runtime.enable_all().build().context("cannot start the async runtime")?;
-            runtime.block_on(crate::server::run(&args, &notifier()?))
+            runtime.block_on(crate::server::run(&args, &notifier()?, lanes))
         }
         Command::Node(args) => {
             args.node.check()?;

@@ -87,7 +87,7 @@ impl<T: Send + Sync + 'static> Compiled<T> {
         if !inner.busy.swap(true, Ordering::AcqRel) {
             let inner = inner.clone();
             let api = call.api.clone();
-            tokio::spawn(async move {
+            call.api.work.spawn(async move {
                 tokio::time::sleep(GATHER).await;
                 // What changes from here on starts the next round.
                 inner.busy.store(false, Ordering::Release);

@@ -35,6 +35,8 @@ const WINDOW_BYTES: u32 = 1 << 20;
 /// How often a client may do what the protocol forbids on a stream, as hyper.
 const ERRORS_MAX: usize = 1024;
 
+/// How many requests are begun before it is looked whether other connections wait.
+const BEGUN_MAX: usize = 16;
 /// How long a connection without requests is kept, at least; at most twice as long. Upstream: 90 s.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 
@@ -105,11 +107,17 @@ impl Future for Http2 {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         this.end_if_idle(cx);
+        let mut begun = 0;
         while let Poll::Ready(accepted) = this.connection.poll_accept(cx) {
             let Some(accepted) = accepted else { return Poll::Ready(Ok(())) };
             let (request, respond) = accepted?;
             this.was_used = true;
             this.begin(request, respond, cx);
+            begun += 1;
+            if begun == BEGUN_MAX {
+                cx.waker().wake_by_ref();
+                break;
+            }
         }
         // What panics ends alone.
         while let Poll::Ready(Some(_)) = this.exchanges.poll_next_unpin(cx) {

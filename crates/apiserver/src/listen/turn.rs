@@ -2,9 +2,12 @@
 //!
 //! An answer that is at hand (most are: reads come from memory) costs less in the connection's own task than in one
 //! of its own, and so does an event that goes to many watches of the connection: it wakes one task, and all of it is
-//! written at once. What takes long leaves by [`apart`].
+//! written at once. What takes long leaves by [`apart`], to threads that connections do not share: a server of few
+//! processors has one for all its connections, since each thread that is woken for a few requests costs more than
+//! they do.
 
 use super::wire::Wire;
+use crate::api::Api;
 use crate::body::ResponseBody;
 use futures_util::task::AtomicWaker;
 use http::Response;
@@ -14,10 +17,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker, ready};
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-/// How often a turn goes round while there is more to do, before other connections have theirs.
-const ROUNDS_MAX: usize = 16;
+/// For how long a turn goes round while there is more to do, before other connections have theirs.
+const ROUNDS_TIME: Duration = Duration::from_millis(1);
 
 /// Why a connection ended.
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -79,11 +84,17 @@ where
         signal.task.register(task.waker());
         signal.in_turn.store(true, Ordering::SeqCst);
         this.wire.begin_turn();
-        let mut result = Poll::Pending;
-        for _ in 0..ROUNDS_MAX {
+        let mut result;
+        let mut end = None;
+        loop {
             signal.raised.store(false, Ordering::SeqCst);
             result = this.serving.as_mut().poll(cx);
             if result.is_ready() || !signal.raised.load(Ordering::SeqCst) {
+                break;
+            }
+            // Most turns have one round, and do not ask for the time.
+            let now = Instant::now();
+            if now >= *end.get_or_insert(now + ROUNDS_TIME) {
                 break;
             }
         }
@@ -100,19 +111,18 @@ where
 }
 
 thread_local! {
-    /// Whether the answer that is being worked at wants to leave its connection's task.
-    static APART: Cell<bool> = const { Cell::new(false) };
+    /// Where the answer that is being worked at wants to go from its connection's task.
+    static APART: Cell<Option<Handle>> = const { Cell::new(None) };
 }
 
-/// Whatever follows in a request's handling does not hold up the other requests of its connection: for what
-/// computes long, or blocks.
-pub(crate) async fn apart() {
+/// Whatever follows in a request's handling does not hold up other requests: for what computes long, or blocks.
+pub(crate) async fn apart(api: &Api) {
     let mut asked = false;
     std::future::poll_fn(|cx| {
         if std::mem::replace(&mut asked, true) {
             return Poll::Ready(());
         }
-        APART.set(true);
+        APART.set(Some(api.work.clone()));
         cx.waker().wake_by_ref();
         Poll::Pending
     })
@@ -132,16 +142,14 @@ impl Future for Answering {
         loop {
             match &mut *self {
                 Self::Here(answer) => {
-                    APART.set(false);
+                    APART.set(None);
                     if let Poll::Ready(response) = answer.as_mut().poll(cx) {
                         return Poll::Ready(response);
                     }
-                    if !APART.replace(false) {
-                        return Poll::Pending;
-                    }
+                    let Some(work) = APART.take() else { return Poll::Pending };
                     let nothing: super::Answer = Box::pin(std::future::pending());
                     let answer = std::mem::replace(answer, nothing);
-                    *self = Self::Apart(tokio::spawn(answer));
+                    *self = Self::Apart(work.spawn(answer));
                 }
                 // The handler catches its panics: this is a runtime that ends.
                 Self::Apart(answer) => {

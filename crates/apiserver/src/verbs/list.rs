@@ -248,7 +248,7 @@ pub(crate) async fn list(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> R
         }
     }
     if page.entries.len() > ENTRIES_HERE_MAX && !accepted.is_plain_json() {
-        crate::listen::apart().await;
+        crate::listen::apart(&call.api).await;
     }
     call.list_reply(accepted, served, hub, page.entries, meta)
 }

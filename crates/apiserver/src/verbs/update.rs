@@ -6,6 +6,7 @@
 use crate::admission::{Attributes, Operation};
 use crate::cache::Entry;
 use crate::call::Call;
+use crate::door::BYTES_HERE_MAX;
 use crate::reply::Reply;
 use crate::resource::{Hub, Served, Target};
 use crate::verbs::{create, delete, get};
@@ -129,6 +130,9 @@ pub(crate) async fn change(
             let written = create::create_object(call, target, hub, given, options).await?;
             return Ok((201, written));
         };
+        if entry.stored.len() > BYTES_HERE_MAX {
+            crate::listen::apart(&call.api).await;
+        }
         let tried = change_once(call, target, hub, &entry, make, options, versions_count).await;
         let unwritten = match &tried {
             Ok(Tried::Done(written)) => written.entry.revision == entry.revision,

@@ -115,7 +115,7 @@ pub(crate) async fn watch(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> 
         code: 200,
         content_type: stream_type(accepted),
         // A webhook may be asked for any event.
-        body: ResponseBody::Stream(if served.asks_webhook() { apart(body) } else { body }),
+        body: ResponseBody::Stream(if served.asks_webhook() { apart(body, &call.api.work) } else { body }),
         headers: Vec::new(),
     })
 }

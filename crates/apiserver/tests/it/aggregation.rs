@@ -2,6 +2,7 @@
 
 use crate::server::{Server, pki, until};
 use apiserver::api::Options;
+use apiserver::listen::Lanes;
 use http::{HeaderMap, Method};
 use pki::{AnyClientCertificate, HotCertificate, Leaf, Names, Usage};
 use std::sync::Arc;
@@ -28,7 +29,7 @@ async fn remote() -> (Server, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let stop = server.api.stopping.subscribe();
-    tokio::spawn(apiserver::listen::serve(listener, Arc::new(tls), server.api.clone(), stop));
+    tokio::spawn(apiserver::listen::serve(listener, Arc::new(tls), server.api.clone(), Lanes::here(), stop));
     (server, port)
 }
 

@@ -2,6 +2,7 @@
 
 use crate::server::{Server, pki};
 use apiserver::api::Options;
+use apiserver::listen::Lanes;
 use http::Method;
 use pki::{AnyClientCertificate, HotCertificate, Leaf, Name, Names, Usage};
 use std::net::SocketAddr;
@@ -173,7 +174,7 @@ async fn listen(server: &Server) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = server.api.stopping.subscribe();
-    tokio::spawn(apiserver::listen::serve(listener, Arc::new(tls), server.api.clone(), stop));
+    tokio::spawn(apiserver::listen::serve(listener, Arc::new(tls), server.api.clone(), Lanes::here(), stop));
     address
 }
 

@@ -2,7 +2,7 @@
 
 use crate::server::pki;
 use apiserver::body::{ByteStream, RequestBody, ResponseBody};
-use apiserver::listen::{Answer, Connection, Handler};
+use apiserver::listen::{Answer, Connection, Handler, Lanes};
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, SendStream};
@@ -99,7 +99,13 @@ impl Server {
         let certificate = HotCertificate::new(pki().leaf(Leaf::ApiServer)).unwrap();
         let tls = pki::server_config(certificate, AnyClientCertificate::new(&[])).unwrap();
         let (answers, (stop, stopped)) = (Arc::<Answers>::default(), watch::channel(false));
-        tokio::spawn(apiserver::listen::serve(listener, Arc::new(tls), answers.clone(), stopped));
+        tokio::spawn(apiserver::listen::serve(
+            listener,
+            Arc::new(tls),
+            answers.clone(),
+            Lanes::here(),
+            stopped,
+        ));
 
         let tls = pki::client_config(&[pki().authority().certificate()], None).unwrap();
         let stream = TcpStream::connect(address).await.unwrap();

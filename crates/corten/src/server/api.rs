@@ -7,6 +7,7 @@ use apiserver::api::{Api, Config, Fairness, Options};
 use apiserver::audit::{self, Audit, LogConfig};
 use apiserver::encryption::Encryption;
 use apiserver::flowcontrol::Limits;
+use apiserver::listen::Lanes;
 use apiserver::webhook::Credentials as WebhookCredentials;
 use auth::{Anonymous, Authenticator, FrontProxy};
 use pki::{AnyClientCertificate, ClientAuthorities, HotCertificate, Leaf, Pki, ServiceAccountKeys};
@@ -35,7 +36,7 @@ pub(crate) struct Running {
 }
 
 /// Opens keys and store, and serves.
-pub(crate) async fn start(args: &ServerArgs) -> Result<Running> {
+pub(crate) async fn start(args: &ServerArgs, lanes: Lanes) -> Result<Running> {
     let now = jiff::Timestamp::now().as_second();
     let listener = TcpListener::bind(args.options.bind).await.map_err(|error| {
         let advice = match error.kind() {
@@ -72,7 +73,8 @@ pub(crate) async fn start(args: &ServerArgs) -> Result<Running> {
         service_ranges: args.cluster.service_cluster_ip_range.iter().map(ToString::to_string).collect(),
         issuer,
     };
-    let options = options(&args.options, &args.root)?;
+    let mut options = options(&args.options, &args.root)?;
+    options.lanes = Some(lanes.clone());
     let audit = options.audit.clone();
     let api = Api::start_with(config, store, access, options).await.context("cannot start the API server")?;
     trust(&api, &pki).context("cannot set up TLS towards kubelets and aggregated APIs")?;
@@ -85,7 +87,7 @@ pub(crate) async fn start(args: &ServerArgs) -> Result<Running> {
     };
     apiserver::bootstrap::run_with(&api, &bootstrap).await;
     let stop = api.stopping.subscribe();
-    let serving = tokio::spawn(apiserver::listen::serve(listener, Arc::new(tls), api.clone(), stop));
+    let serving = tokio::spawn(apiserver::listen::serve(listener, Arc::new(tls), api.clone(), lanes, stop));
     tracing::info!(address = %args.options.bind.ip(), port, "the API is served");
     let keeping = tokio::spawn(apiserver::bootstrap::keep(api.clone(), bootstrap));
     let authority = pki.authority().certificate().to_pem();
@@ -149,7 +151,13 @@ fn options(args: &ServerOptions, root: &Path) -> Result<Options> {
         }
         None => None,
     };
-    Ok(Options { encryption, audit, webhook_credentials, fairness: fairness(&args.in_flight)? })
+    Ok(Options {
+        encryption,
+        audit,
+        webhook_credentials,
+        fairness: fairness(&args.in_flight)?,
+        ..Options::default()
+    })
 }
 
 fn fairness(args: &InFlightArgs) -> Result<Fairness> {
