@@ -92,6 +92,11 @@ impl Cidr {
         self.prefix <= other.prefix && self.contains(other.address)
     }
 
+    /// Whether they have an address in common.
+    pub fn overlaps(self, other: Self) -> bool {
+        self.covers(other) || other.covers(self)
+    }
+
     /// How many addresses follow the first one.
     pub fn span(self) -> u128 {
         number(self.last()) - number(self.address)
@@ -106,6 +111,18 @@ impl Cidr {
     pub fn offset(self, address: IpAddr) -> Option<u128> {
         self.contains(address).then(|| number(address) - number(self.address))
     }
+}
+
+/// The ranges that no other one covers: the same addresses, each once.
+pub(crate) fn outermost(cidrs: &[Cidr]) -> Vec<Cidr> {
+    let mut outer: Vec<Cidr> = Vec::new();
+    for cidr in cidrs {
+        if !outer.iter().any(|other| other.covers(*cidr)) {
+            outer.retain(|other| !cidr.covers(*other));
+            outer.push(*cidr);
+        }
+    }
+    outer
 }
 
 impl fmt::Display for Cidr {
@@ -225,6 +242,11 @@ mod tests {
         assert!(!cidr.contains("::1".parse().unwrap()));
         assert!(cidr.covers("10.244.9.0/24".parse().unwrap()));
         assert!(!cidr.covers("10.0.0.0/8".parse().unwrap()));
+        assert!(cidr.overlaps("10.0.0.0/8".parse().unwrap()));
+        assert!(!cidr.overlaps("10.245.0.0/16".parse().unwrap()));
+        let all = ["10.1.0.0/24", "10.0.0.0/8", "10.2.0.0/24", "fd00::/64", "10.0.0.0/8", "fd00::/48"];
+        let outer = outermost(&all.map(|range| range.parse().unwrap()));
+        assert_eq!(outer.iter().map(Cidr::to_string).collect::<Vec<_>>(), ["10.0.0.0/8", "fd00::/48"]);
         assert_eq!(cidr.nth(1 << 16), None);
         assert_eq!(cidr.offset("10.244.1.0".parse().unwrap()), Some(256));
     }

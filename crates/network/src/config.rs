@@ -27,7 +27,7 @@ pub struct Config {
     pub binary: PathBuf,
     /// The ranges of all pods of the cluster.
     pub cluster_cidrs: Vec<Cidr>,
-    /// The ranges of cluster IPs.
+    /// The ranges of cluster IPs; those of ServiceCIDRs are added.
     pub service_cidrs: Vec<Cidr>,
     /// Addresses to add to the loopback interface: the cluster DNS listens there.
     pub local_addresses: Vec<IpAddr>,
@@ -59,7 +59,6 @@ impl Config {
         ProxyConfig {
             table,
             cluster_cidrs: self.cluster_cidrs.clone(),
-            service_cidrs: self.service_cidrs.clone(),
             redirects: self.redirects.clone(),
             node_ports_everywhere: self.node_ports_everywhere,
         }

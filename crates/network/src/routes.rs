@@ -100,31 +100,39 @@ pub(crate) fn synchronise(wanted: &Wanted, cluster_cidrs: &[Cidr]) -> io::Result
 
 /// Lets cluster IPs be reached from the node itself where no default route would lead them anywhere: the
 /// kernel looks for a route before it lets rules change the destination. A family that the machine does not
-/// have is no fault.
-pub(crate) fn route_services(service_cidrs: &[Cidr]) -> io::Result<()> {
+/// have is no fault. Other ranges lose their routes once `all_known`.
+pub(crate) fn route_services(service_cidrs: &[Cidr], all_known: bool) -> io::Result<()> {
     let mut links = Links::open()?;
+    let Some(lo) = links.by_name("lo")? else { return Ok(()) };
+    let present = service_routes(&mut links, lo.index)?;
     for cidr in service_cidrs {
-        if links.is_routed(cidr.last())? {
+        if present.iter().any(|route| route.destination == *cidr) {
             continue;
         }
-        let Some(lo) = links.by_name("lo")? else { return Ok(()) };
+        // One of Corten's own may be of a range that is no more, or of a part.
+        let is_own = present.iter().any(|route| route.destination.overlaps(*cidr));
+        if !is_own && links.is_routed(cidr.last())? {
+            continue;
+        }
         if let Err(error) = links.set_route(&service_route(*cidr, lo.index)) {
             tracing::debug!(%cidr, %error, "cannot route cluster IPs");
         }
     }
-    Ok(())
+    let mut stale = present.iter().filter(|route| all_known && !service_cidrs.contains(&route.destination));
+    stale.try_for_each(|route| links.remove_route(route))
 }
 
 /// Removes all routes of this instance.
-pub(crate) fn teardown(cluster_cidrs: &[Cidr], service_cidrs: &[Cidr]) -> io::Result<()> {
+pub(crate) fn teardown(cluster_cidrs: &[Cidr]) -> io::Result<()> {
     synchronise(&Wanted::default(), cluster_cidrs)?;
     let mut links = Links::open()?;
-    if let Some(lo) = links.by_name("lo")? {
-        for cidr in service_cidrs {
-            links.remove_route(&service_route(*cidr, lo.index))?;
-        }
-    }
-    Ok(())
+    let Some(lo) = links.by_name("lo")? else { return Ok(()) };
+    service_routes(&mut links, lo.index)?.iter().try_for_each(|route| links.remove_route(route))
+}
+
+/// The routes of cluster IPs: no other route of Corten's leads to the loopback interface.
+fn service_routes(links: &mut Links, lo: u32) -> io::Result<Vec<Route>> {
+    Ok(links.routes()?.into_iter().filter(|route| route.link == Some(lo)).collect())
 }
 
 fn service_route(cidr: Cidr, lo: u32) -> Route {

@@ -1,6 +1,6 @@
 //! The network of a node at work: follows Services, slices and nodes, and makes the kernel follow.
 
-use crate::cidr::{Cidr, Family};
+use crate::cidr::{Cidr, Family, outermost};
 use crate::cni::Agent;
 use crate::config::Config;
 use crate::link::{Links, Scope};
@@ -10,11 +10,12 @@ use crate::routes::{self, Peer, Wanted};
 use api::Object;
 use api::core::v1::{Node, Service};
 use api::discovery::v1::EndpointSlice;
+use api::networking::v1::ServiceCIDR;
 use client::{Change, Informers, Lister};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -41,11 +42,18 @@ pub struct Objects {
     pub slices: Lister<EndpointSlice>,
     /// All nodes.
     pub nodes: Lister<Node>,
+    /// All ranges of cluster IPs. The others are not kept waiting for them.
+    pub service_cidrs: Lister<ServiceCIDR>,
 }
 
 /// Runs the network until told to stop. Pods and rules stay as they are then; `teardown` removes them.
 pub async fn run(config: Config, informers: Informers, stop: watch::Receiver<bool>) -> io::Result<()> {
-    let objects = Objects { services: informers.get(), slices: informers.get(), nodes: informers.get() };
+    let objects = Objects {
+        services: informers.get(),
+        slices: informers.get(),
+        nodes: informers.get(),
+        service_cidrs: informers.get(),
+    };
     follow(config, objects, watch::Sender::new(0), stop).await
 }
 
@@ -67,7 +75,7 @@ pub fn prepare(config: &Config) -> io::Result<()> {
 pub fn teardown(config: &Config) -> io::Result<()> {
     proxy::remove_tables(&config.proxy().table)?;
     crate::cni::teardown(&config.agent())?;
-    routes::teardown(&config.cluster_cidrs, &config.service_cidrs)?;
+    routes::teardown(&config.cluster_cidrs)?;
     let mut links = Links::open()?;
     if let Some(lo) = links.by_name("lo")? {
         // Another cluster on this machine has the same address for its DNS: it would lose it.
@@ -102,7 +110,9 @@ pub async fn follow(
         move || {
             prepare(&config)?;
             tune_connection_tracking();
-            Ok((Agent::open(config.agent())?, ServiceRules::open(config.proxy())?))
+            let mut rules = ServiceRules::open(config.proxy())?;
+            rules.set_service_cidrs(&config.service_cidrs);
+            Ok((Agent::open(config.agent())?, rules))
         }
     })
     .await?;
@@ -122,6 +132,8 @@ pub async fn follow(
         pod_cidrs: Vec::new(),
         wanted: Wanted::default(),
         unreachable: Vec::new(),
+        service_cidrs: Vec::new(),
+        left_out: Vec::new(),
         replan: false,
     });
 
@@ -205,11 +217,12 @@ struct Dirty {
 struct Taken {
     services: BTreeSet<api::Key>,
     nodes: bool,
+    ranges: bool,
 }
 
 impl Taken {
     fn is_empty(&self) -> bool {
-        self.services.is_empty() && !self.nodes
+        self.services.is_empty() && !self.nodes && !self.ranges
     }
 }
 
@@ -236,6 +249,11 @@ impl Dirty {
             dirty.taken.lock().nodes = true;
             dirty.changed.notify_one();
         });
+        let dirty = self.clone();
+        objects.service_cidrs.subscribe(move |_: &Change<ServiceCIDR>| {
+            dirty.taken.lock().ranges = true;
+            dirty.changed.notify_one();
+        });
     }
 
     fn service(&self, key: api::Key) {
@@ -252,13 +270,15 @@ impl Dirty {
     fn take(&self, with_services: bool) -> Taken {
         let mut taken = self.taken.lock();
         let services = if with_services { std::mem::take(&mut taken.services) } else { BTreeSet::new() };
-        Taken { services, nodes: std::mem::take(&mut taken.nodes) }
+        let Taken { nodes, ranges, .. } = &mut *taken;
+        Taken { services, nodes: std::mem::take(nodes), ranges: std::mem::take(ranges) }
     }
 
     fn give_back(&self, failed: Taken) {
         let mut taken = self.taken.lock();
         taken.services.extend(failed.services);
         taken.nodes |= failed.nodes;
+        taken.ranges |= failed.ranges;
         drop(taken);
         self.changed.notify_one();
     }
@@ -277,6 +297,9 @@ struct State {
     pod_cidrs: Vec<Cidr>,
     wanted: Wanted,
     unreachable: Vec<String>,
+    /// The ranges of cluster IPs, and those that ServiceCIDRs have and that cannot be.
+    service_cidrs: Vec<Cidr>,
+    left_out: Vec<Cidr>,
     /// All Services are to be planned again: the node is another.
     replan: bool,
 }
@@ -293,6 +316,9 @@ impl State {
         if taken.nodes || look_around {
             self.follow_node()?;
             self.follow_routes(look_around)?;
+        }
+        if taken.nodes || taken.ranges || look_around {
+            self.follow_ranges(look_around)?;
         }
         if !all_known {
             return Ok(());
@@ -369,8 +395,56 @@ impl State {
             }
             self.wanted = wanted;
         }
-        routes::route_services(&self.config.service_cidrs)
+        Ok(())
     }
+
+    /// Takes over the ranges of ServiceCIDRs, as kube-proxy: also of those that are not ready, for Services keep their
+    /// addresses until the last one of a range that is to go is gone.
+    fn follow_ranges(&mut self, look_around: bool) -> io::Result<()> {
+        let nodes = self.objects.nodes.list();
+        let mut others: Vec<Cidr> =
+            nodes.iter().flat_map(|node| node_addresses(node)).map(Cidr::host).collect();
+        others.extend(self.config.local_addresses.iter().copied().map(Cidr::host));
+        others.extend(self.config.cluster_cidrs.iter().copied().chain(loopback()));
+        let mut ranges = self.config.service_cidrs.clone();
+        let mut left_out = Vec::new();
+        for cidr in self.objects.service_cidrs.list().iter().flat_map(|range| cidrs_of(range)) {
+            // Addresses of it that no Service has would be dropped, and nobody else's reached any more.
+            let is_taken = others.iter().any(|other| other.overlaps(cidr));
+            if is_taken {
+                left_out.push(cidr)
+            } else {
+                ranges.push(cidr)
+            };
+        }
+        // They may overlap (KEP-1880).
+        let ranges = outermost(&ranges);
+        if left_out != self.left_out {
+            tracing::warn!(
+                ?left_out,
+                "ServiceCIDRs overlap addresses of nodes or pods: they get no route, and what is sent to addresses that no \
+                 Service has is not dropped"
+            );
+            self.left_out = left_out;
+        }
+        if ranges == self.service_cidrs && !look_around {
+            return Ok(());
+        }
+        self.rules.set_service_cidrs(&ranges);
+        routes::route_services(&ranges, self.objects.service_cidrs.has_synced())?;
+        self.service_cidrs = ranges;
+        Ok(())
+    }
+}
+
+/// Addresses of every machine itself.
+fn loopback() -> [Cidr; 2] {
+    [Cidr::new(Ipv4Addr::LOCALHOST.into(), 8).expect("8 bits of 32"), Cidr::host(Ipv6Addr::LOCALHOST.into())]
+}
+
+fn cidrs_of(range: &ServiceCIDR) -> Vec<Cidr> {
+    let texts = range.spec.iter().flat_map(|spec| spec.cidrs.iter().flatten());
+    texts.filter_map(|text| text.parse().ok()).collect()
 }
 
 fn service_of(slice: &EndpointSlice) -> Option<api::Key> {

@@ -216,6 +216,8 @@ pub(crate) enum Key {
     Firewalled(Frontend),
     /// Clients that may.
     SourceRange(Frontend, Cidr),
+    /// Addresses that Services may get.
+    ServiceRange(Cidr),
     /// An address of this node at which node ports answer.
     NodePortAddress(IpAddr),
     /// A port of the node that leads to a pod.
@@ -249,13 +251,14 @@ pub(crate) enum Set {
     Hairpin,
     Firewalled,
     SourceRanges,
+    ServiceRanges,
     NodePortAddresses,
     HostPorts,
 }
 
 impl Set {
     /// All whose elements are planned.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::ClusterIps,
         Self::Redirects,
         Self::Services,
@@ -269,6 +272,7 @@ impl Set {
         Self::Hairpin,
         Self::Firewalled,
         Self::SourceRanges,
+        Self::ServiceRanges,
         Self::NodePortAddresses,
         Self::HostPorts,
     ];
@@ -289,6 +293,7 @@ impl Set {
             Self::Hairpin => "hairpin",
             Self::Firewalled => "firewalled",
             Self::SourceRanges => "source-ranges",
+            Self::ServiceRanges => "service-ranges",
             Self::NodePortAddresses => "nodeport-addresses",
             Self::HostPorts => "host-ports",
         }
@@ -313,9 +318,12 @@ impl Set {
             Self::Hairpin => (vec![address, address], None),
             Self::Firewalled => (frontend, None),
             Self::SourceRanges => (with(&frontend, &[address]), None),
+            // The kernel takes ranges by their two ends for keys of several parts only.
+            Self::ServiceRanges => (vec![address, PROTOCOL], None),
             Self::HostPorts => (frontend, Some(backend)),
         };
-        SetDefinition { name: self.name(), key, data, interval: self == Self::SourceRanges, dynamic: None }
+        let interval = matches!(self, Self::SourceRanges | Self::ServiceRanges);
+        SetDefinition { name: self.name(), key, data, interval, dynamic: None }
     }
 }
 
@@ -365,6 +373,7 @@ impl Key {
             Self::Hairpin(_) => Set::Hairpin,
             Self::Firewalled(_) => Set::Firewalled,
             Self::SourceRange(..) => Set::SourceRanges,
+            Self::ServiceRange(_) => Set::ServiceRanges,
             Self::NodePortAddress(_) => Set::NodePortAddresses,
             Self::HostPort(_) => Set::HostPorts,
         }
@@ -374,6 +383,7 @@ impl Key {
     pub(crate) fn family(&self) -> Family {
         Family::of(match self {
             Self::ClusterIp(address) | Self::Hairpin(address) | Self::NodePortAddress(address) => *address,
+            Self::ServiceRange(range) => range.address(),
             Self::Redirect(frontend)
             | Self::Service(frontend)
             | Self::Shortcut(frontend)
@@ -424,6 +434,10 @@ impl Key {
                 let last = [frontend.key(), octets(range.last())].concat();
                 (first, Some(last))
             }
+            Self::ServiceRange(range) => {
+                let with = |address, protocol: u8| [octets(address), vec![protocol, 0, 0, 0]].concat();
+                (with(range.address(), 0), Some(with(range.last(), u8::MAX)))
+            }
         };
         let data = match value {
             Value::Member => None,
@@ -457,6 +471,7 @@ impl fmt::Display for Key {
             }
             Self::AffinityEndpoint(frontend, mark, _) => write!(f, "{set} {frontend} {mark:08x}"),
             Self::SourceRange(frontend, range) => write!(f, "{set} {frontend} {range}"),
+            Self::ServiceRange(range) => write!(f, "{set} {range}"),
         }
     }
 }

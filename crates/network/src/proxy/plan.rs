@@ -129,6 +129,12 @@ pub(crate) fn plan_node(node: &Node) -> RuleSet {
     RuleSet { elements, ..RuleSet::default() }
 }
 
+/// The rules of the ranges of cluster IPs.
+pub(crate) fn plan_service_ranges(cidrs: &[Cidr]) -> RuleSet {
+    let elements = cidrs.iter().map(|cidr| (Key::ServiceRange(*cidr), Value::Member)).collect();
+    RuleSet { elements, ..RuleSet::default() }
+}
+
 /// A port of a Service in one family.
 struct Port {
     cluster_ip: Frontend,

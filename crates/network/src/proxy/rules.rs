@@ -11,6 +11,7 @@ pub(crate) enum Owner {
     Node,
     Redirects,
     HostPorts,
+    ServiceRanges,
     Service(api::Key),
 }
 

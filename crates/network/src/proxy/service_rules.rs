@@ -3,7 +3,7 @@
 use super::conntrack;
 use super::element::{Backend, Frontend};
 use super::kernel::Kernel;
-use super::plan::{Node, RuleSet, plan_host_ports, plan_node, plan_redirects};
+use super::plan::{Node, RuleSet, plan_host_ports, plan_node, plan_redirects, plan_service_ranges};
 use super::rules::{Changes, Owner, Rules};
 use super::skeleton::Layout;
 use crate::cidr::Cidr;
@@ -19,8 +19,6 @@ pub struct ProxyConfig {
     pub table: String,
     /// The ranges of all pods of the cluster.
     pub cluster_cidrs: Vec<Cidr>,
-    /// The ranges of cluster IPs.
-    pub service_cidrs: Vec<Cidr>,
     /// Frontends that are served on the node itself, and where.
     pub redirects: Vec<(Frontend, Backend)>,
     /// Node ports answer at all addresses of the node, not just at those of its Node object.
@@ -74,6 +72,12 @@ impl ServiceRules {
     /// Sets the ports of the node that lead to pods.
     pub fn set_host_ports(&mut self, ports: &[HostPort]) {
         self.set(&Owner::HostPorts, plan_host_ports(ports));
+    }
+
+    /// Sets the ranges of cluster IPs: what is sent to addresses in them that no Service has is dropped. They must not
+    /// overlap.
+    pub fn set_service_cidrs(&mut self, cidrs: &[Cidr]) {
+        self.set(&Owner::ServiceRanges, plan_service_ranges(cidrs));
     }
 
     /// The Services that have rules.
@@ -147,7 +151,6 @@ impl ServiceRules {
     fn layout(&self) -> Layout {
         Layout {
             cluster_cidrs: self.config.cluster_cidrs.clone(),
-            service_cidrs: self.config.service_cidrs.clone(),
             node_ports_everywhere: self.config.node_ports_everywhere,
             masquerade_pods: self.masquerade_pods,
         }

@@ -14,8 +14,6 @@ use crate::nft::{BaseChain, Batch, ChainKind, Expression, Hook, Register};
 pub(crate) struct Layout {
     /// The ranges of all pods: who is in the cluster.
     pub(crate) cluster_cidrs: Vec<Cidr>,
-    /// The ranges of cluster IPs: packets to addresses that are not given are dropped.
-    pub(crate) service_cidrs: Vec<Cidr>,
     /// Node ports answer at all addresses of the node, not just at its own of the Node object.
     pub(crate) node_ports_everywhere: bool,
     /// Pods go out of the cluster under the node's address: the pods are Corten's own.
@@ -118,7 +116,6 @@ fn rules(family: Family, layout: &Layout) -> Vec<(&'static str, Rule)> {
     let new = || state_new();
     let jump = |chain| vec![Expression::Jump(chain)];
     let cluster_cidrs: Vec<Cidr> = of_family(&layout.cluster_cidrs, family);
-    let service_cidrs: Vec<Cidr> = of_family(&layout.service_cidrs, family);
 
     // Nobody reaches 127.0.0.0/8 of the node from outside, though `route_localnet` is set for host ports.
     if family == Family::V4 {
@@ -173,10 +170,10 @@ fn rules(family: Family, layout: &Layout) -> Vec<(&'static str, Rule)> {
         "cluster-ips-check",
         &[cluster_ip(family), vec![Expression::Reject(family)]], // a port that no Service has
     );
-    for cidr in service_cidrs {
-        let inside = [vec![Expression::Destination(family, R0)], in_range(R0, cidr)].concat();
-        add("cluster-ips-check", &[inside, vec![Expression::Drop]]);
-    }
+    let protocol = Expression::Protocol(R0.plus(words(family)));
+    let not_given = Expression::Member { set: Set::ServiceRanges.name(), key: R0 };
+    let destination = Expression::Destination(family, R0);
+    add("cluster-ips-check", &[vec![destination, protocol, not_given, Expression::Drop]]);
 
     add("services-dispatch", &[frontend(family, R0, false), dispatch(Set::Redirects)]);
     if !cluster_cidrs.is_empty() {

@@ -1,6 +1,7 @@
 //! All of it at work, fed with objects.
 
 use crate::world::{Space, ask_udp, backend, can_make_namespaces, frontend, new_node_space, run};
+use api::core::v1::Node;
 use client::Lister;
 use network::{Config, Objects, Protocol, follow, teardown};
 use serde::de::DeserializeOwned;
@@ -30,6 +31,15 @@ fn config(root: &Path) -> Config {
         health_address: Some("0.0.0.0:10256".parse().unwrap()),
         node_ports_everywhere: false,
     }
+}
+
+fn objects(nodes: Lister<Node>) -> Objects {
+    Objects { services: Lister::new(), slices: Lister::new(), nodes, service_cidrs: Lister::new() }
+}
+
+fn routes(space: &Space) -> String {
+    let routes = std::process::Command::new("ip").args(["-n", &space.name, "route"]).output().unwrap();
+    String::from_utf8(routes.stdout).unwrap()
 }
 
 struct Running {
@@ -104,7 +114,7 @@ fn a_node_at_work() {
     space.ip("route del default");
     let directory = tempfile::tempdir().unwrap();
     let config = config(directory.path());
-    let objects = Objects { services: Lister::new(), slices: Lister::new(), nodes: Lister::new() };
+    let objects = objects(Lister::new());
     objects.nodes.put(object(json!({
         "metadata": { "name": "node" },
         "spec": { "podCIDR": "10.244.1.0/24", "podCIDRs": ["10.244.1.0/24"] },
@@ -122,8 +132,7 @@ fn a_node_at_work() {
         objects.slices.set_synced();
     });
     assert!(config.cni_configurations.join("10-corten.conflist").exists());
-    let routes = std::process::Command::new("ip").args(["-n", &space.name, "route"]).output().unwrap();
-    let routes = String::from_utf8(routes.stdout).unwrap();
+    let routes = routes(&space);
     assert!(routes.contains("10.244.2.0/24 via 192.0.2.2 dev up0"), "{routes}");
     assert!(routes.contains("unreachable 10.244.1.0/24"), "{routes}");
 
@@ -233,7 +242,7 @@ fn two_nodes() {
     for arguments in ["link set lo up", "addr add 192.0.2.2/24 dev up1", "link set up1 up"] {
         second.ip(arguments);
     }
-    let nodes: Lister<api::core::v1::Node> = Lister::new();
+    let nodes: Lister<Node> = Lister::new();
     let mut running = Vec::new();
     let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     for (number, (space, directory)) in [&first, &second].into_iter().zip(&directories).enumerate() {
@@ -245,7 +254,7 @@ fn two_nodes() {
             "status": { "addresses": [{ "type": "InternalIP", "address": format!("192.0.2.{number}") }] },
         })));
         let config = Config { node_name: name, health_address: None, ..config(directory.path()) };
-        let objects = Objects { services: Lister::new(), slices: Lister::new(), nodes: nodes.clone() };
+        let objects = objects(nodes.clone());
         running.push((Running::start(space, config.clone(), objects), config));
     }
     nodes.set_synced();
@@ -287,4 +296,102 @@ fn two_nodes() {
     for (running, _) in running {
         running.stop();
     }
+}
+
+/// Ranges of Service addresses that are added to a cluster, on a machine without a default route.
+#[test]
+fn added_ranges() {
+    if !can_make_namespaces() {
+        return;
+    }
+    let space = new_node_space(None);
+    space.ip("route del default");
+    let directory = tempfile::tempdir().unwrap();
+    let config = Config { health_address: None, ..config(directory.path()) };
+    let of_all = objects(Lister::new());
+    of_all.nodes.put(object(json!({
+        "metadata": { "name": "node" },
+        "spec": { "podCIDRs": ["10.244.1.0/24"] },
+        "status": { "addresses": [{ "type": "InternalIP", "address": "192.0.2.1" }] },
+    })));
+    let mut running = Running::start(&space, config.clone(), of_all);
+    running.change(|objects| {
+        objects.nodes.set_synced();
+        objects.services.set_synced();
+        objects.slices.set_synced();
+        objects.service_cidrs.set_synced();
+    });
+    let pod = Space::new("pod");
+    add(&config, &pod, Value::Null);
+    pod.serve_tcp("0.0.0.0:8080", "pod");
+    running.change(|objects| {
+        objects.slices.put(object(json!({
+            "metadata": {
+                "namespace": "default", "name": "web-1", "labels": { "kubernetes.io/service-name": "web" },
+            },
+            "addressType": "IPv4",
+            "ports": [{ "name": "", "port": 8080, "protocol": "TCP" }],
+            "endpoints": [{ "addresses": ["10.244.1.1"], "nodeName": "node" }],
+        })));
+    });
+    running.change(|objects| {
+        objects.services.put(object(json!({
+            "metadata": { "namespace": "default", "name": "web" },
+            "spec": {
+                "type": "ClusterIP", "clusterIP": "10.97.0.1", "clusterIPs": ["10.97.0.1"],
+                "ports": [{ "port": 80, "protocol": "TCP" }],
+            },
+        })));
+    });
+    assert_eq!(space.ask("10.97.0.1:80"), "network unreachable", "nothing is known of its range");
+
+    let range = |name: &str, cidrs: &[&str], ready: &str| {
+        let ready = json!({
+            "type": "Ready", "status": ready, "reason": "", "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        });
+        object(json!({
+            "metadata": { "name": name },
+            "spec": { "cidrs": cidrs },
+            "status": { "conditions": [ready] },
+        }))
+    };
+    running.change(|objects| objects.service_cidrs.put(range("inner", &["10.97.0.128/25"], "True")));
+    running.change(|objects| {
+        objects.service_cidrs.put(range("added", &["10.97.0.0/24", "fd00:97::/112"], "True"));
+    });
+    assert!(routes(&space).contains("10.97.0.0/24 dev lo"), "{}", routes(&space));
+    for client in [&space, &pod] {
+        assert_eq!(client.ask("10.97.0.1:80"), "pod 192.0.2.1");
+        assert_eq!(client.ask("10.97.0.9:80"), "timed out", "no such Service");
+        assert_eq!(client.ask("10.97.0.200:80"), "timed out", "in both ranges");
+    }
+
+    assert_eq!(pod.ask("10.97.0.1:81"), "connection refused", "no such port");
+
+    // One that is to go keeps its Services until they are gone; what is found of another process is known again.
+    running.change(|objects| objects.service_cidrs.put(range("added", &["10.97.0.0/24"], "False")));
+    assert_eq!(space.ask("10.97.0.1:80"), "pod 192.0.2.1");
+    let objects = running.stop();
+    objects.service_cidrs.remove(&api::Key::new("", "inner"));
+    let mut running = Running::start(&space, config.clone(), objects);
+    running.change(|_| {});
+    assert_eq!(space.ask("10.97.0.1:80"), "pod 192.0.2.1");
+
+    // Nobody cuts the node off.
+    space.serve_tcp("192.0.2.1:8000", "node");
+    running
+        .change(|objects| objects.service_cidrs.put(range("all", &["192.0.0.0/16", "127.0.0.0/8"], "True")));
+    assert_eq!(space.ask("192.0.2.1:8000"), "node 192.0.2.1");
+    assert_eq!(pod.ask("192.0.2.1:8000"), "node 10.244.1.1");
+    assert!(!routes(&space).contains("192.0.0.0/16"), "{}", routes(&space));
+
+    running.change(|objects| objects.service_cidrs.remove(&api::Key::new("", "added")));
+    assert_eq!(space.ask("10.97.0.9:80"), "network unreachable");
+    running.change(|objects| objects.service_cidrs.put(range("other", &["10.97.0.0/16"], "True")));
+    assert!(!routes(&space).contains("10.97.0.0/24"), "{}", routes(&space));
+    assert_eq!(space.ask("10.97.0.9:80"), "timed out", "another range, with the same beginning");
+    running.stop();
+    space.enter(move || teardown(&config).unwrap());
+    assert!(!routes(&space).contains("dev lo"), "{}", routes(&space));
 }

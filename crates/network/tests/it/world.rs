@@ -284,7 +284,6 @@ impl NodeSpace {
         let config = ProxyConfig {
             table: "corten-test".to_owned(),
             cluster_cidrs: vec!["10.244.0.0/16".parse().unwrap(), "fd00:244::/32".parse().unwrap()],
-            service_cidrs: vec!["10.96.0.0/16".parse().unwrap(), "fd00:96::/112".parse().unwrap()],
             redirects: vec![
                 (frontend("10.96.0.10", network::Protocol::Tcp, 53), backend("169.254.20.10", 53)),
                 (frontend("10.96.0.10", network::Protocol::Udp, 53), backend("169.254.20.10", 53)),
@@ -294,6 +293,8 @@ impl NodeSpace {
         self.space.enter(move || {
             let mut rules = ServiceRules::open(config).unwrap();
             rules.set_masquerade_pods(true);
+            let ranges = ["10.96.0.0/16", "fd00:96::/112"];
+            rules.set_service_cidrs(&ranges.map(|range| range.parse::<network::Cidr>().unwrap()));
             rules.set_node(network::proxy::Node {
                 name: "node".to_owned(),
                 zone: String::new(),
