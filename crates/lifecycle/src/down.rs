@@ -24,11 +24,20 @@ const SUPERVISOR_PATIENCE: Duration = Duration::from_secs(60);
 const CONTAINER_PATIENCE: Duration = Duration::from_secs(30);
 /// Deeper trees of processes are nobody's.
 const ANCESTORS_MAX: usize = 256;
+/// How often people are told what `down` waits for, if it is something else than before.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// So many pods are named in a line; of a hundred the count says as much.
+const PODS_NAMED_MAX: usize = 5;
 /// For a process after its last signal.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What `down` needs from those who know pods and networks; `()` leaves it all to what `down` does by itself.
 pub trait Hooks {
+    /// The pods that run still, as people call them; none if nobody can tell. Called while containerd may run.
+    fn running_pods(&mut self, _layout: &Layout) -> BTreeSet<String> {
+        BTreeSet::new()
+    }
+
     /// Stops the pods that run although no node process does, over the CRI: gracefully, with their networks.
     /// Called while containerd runs.
     fn stop_pods(&mut self, _layout: &Layout) -> Result<()> {
@@ -49,6 +58,31 @@ pub trait Hooks {
 
 impl Hooks for () {}
 
+/// Waits for the supervisor's end and tells which pods it waits for; says whether it ended.
+fn wait(
+    supervisor: Identity,
+    deadline: Instant,
+    layout: &Layout,
+    hooks: &mut dyn Hooks,
+    told: &mut Told<'_>,
+) -> bool {
+    let mut before = BTreeSet::new();
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if supervisor.wait(left.min(LOOK_INTERVAL)) {
+            return true;
+        }
+        if left.is_zero() {
+            return false;
+        }
+        let pods = hooks.running_pods(layout);
+        if pods != before {
+            told.pods(&pods);
+            before = pods;
+        }
+    }
+}
+
 /// Stops everything of the instance; state stays. `drain_patience` is the supervisor's, see
 /// [`supervisor::Config::drain_patience`]. Works as well when the supervisor, or all of Corten, is dead.
 pub fn down(
@@ -57,22 +91,37 @@ pub fn down(
     hooks: &mut dyn Hooks,
     out: &mut dyn Write,
 ) -> Result<()> {
+    stop(layout, drain_patience, hooks, out).map(drop)
+}
+
+/// [`down`]; as long as the lock lives, nobody starts anything again.
+fn stop(
+    layout: &Layout,
+    drain_patience: Duration,
+    hooks: &mut dyn Hooks,
+    out: &mut dyn Write,
+) -> Result<supervisor::Lock> {
     known(layout)?;
     doctor::refuse_others_than_root()?;
     let mut told = Told { out, started: Instant::now() };
     if let Some(supervisor) = supervisor::holder(layout) {
+        // The signal would end it in the midst of its work.
+        if supervisor::is_ending(supervisor) {
+            bail!(supervisor::told(layout, Some(supervisor)));
+        }
         supervisor.signal(DRAIN)?;
-        if !supervisor.wait(drain_patience + SUPERVISOR_PATIENCE) {
+        let deadline = Instant::now() + drain_patience + SUPERVISOR_PATIENCE;
+        if !wait(supervisor, deadline, layout, hooks, &mut told) {
             tracing::warn!(pid = supervisor.pid, "the supervisor does not end; killing it");
             supervisor.signal(Signal::KILL)?;
             supervisor.wait(KILL_PATIENCE);
         }
         told.line("node and server stopped");
     }
-    // Nobody may start anything meanwhile.
-    let _lock = lock(layout)?;
+    let lock = lock(layout)?;
     end_children(layout);
     if running(layout).is_some() && !leftover_shims(layout).is_empty() {
+        told.pods(&hooks.running_pods(layout));
         // Whatever it cannot stop, the next step does.
         if let Err(error) = hooks.stop_pods(layout) {
             tracing::warn!(
@@ -98,10 +147,10 @@ pub fn down(
     remove_cgroups(layout)?;
     remove_runtime_files(layout)?;
     told.line("down");
-    Ok(())
+    Ok(lock)
 }
 
-/// Removes the instance: [`down`], then all its files. Refuses what is not marked as a Corten root.
+/// Removes the instance: [`down`], then all its files, if there are any. Refuses what is not marked as a Corten root.
 pub fn reset(
     layout: &Layout,
     drain_patience: Duration,
@@ -109,7 +158,12 @@ pub fn reset(
     out: &mut dyn Write,
 ) -> Result<()> {
     let root = &layout.root;
-    down(layout, drain_patience, hooks, out)?;
+    if std::fs::symlink_metadata(root).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        let elsewhere = "a cluster elsewhere is named by --root DIR";
+        let _nobody_reads = writeln!(out, "nothing to remove at {}; {elsewhere}", root.display());
+        return Ok(());
+    }
+    let _lock = stop(layout, drain_patience, hooks, out)?;
     hooks.refuse_state_in_use(layout)?;
     let mut directories = layout.owned_outside();
     directories.push(root);
@@ -145,6 +199,23 @@ impl Told<'_> {
         let seconds = self.started.elapsed().as_secs_f64();
         let _nobody_reads = writeln!(self.out, "{seconds:>7.2} s  {text}").and_then(|()| self.out.flush());
     }
+
+    /// Which pods are waited for.
+    fn pods(&mut self, pods: &BTreeSet<String>) {
+        if !pods.is_empty() {
+            self.line(&waiting_for(pods));
+        }
+    }
+}
+
+fn waiting_for(pods: &BTreeSet<String>) -> String {
+    let names: Vec<&str> = pods.iter().take(PODS_NAMED_MAX).map(String::as_str).collect();
+    let s = if pods.len() == 1 { "" } else { "s" };
+    let more = match pods.len() - names.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("waiting for {} pod{s}: {}{more}", pods.len(), names.join(", "))
 }
 
 /// Children of a supervisor that was killed end by themselves; this waits for them.
@@ -249,6 +320,12 @@ fn remove_runtime_files(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
+/// A `reset` that was interrupted can be done again, for what has no mark is refused.
+fn mark_last(mut paths: Vec<PathBuf>) -> Vec<PathBuf> {
+    paths.sort_by_key(|path| path.ends_with(MARKER_FILE));
+    paths
+}
+
 /// Removes a directory in which nothing is mounted. What is itself a mount point, or reached by a link, is
 /// emptied and stays.
 fn remove_tree(directory: &Path) -> Result<()> {
@@ -260,13 +337,13 @@ fn remove_tree(directory: &Path) -> Result<()> {
     if let Some(mounted) = mounts::below(&mounts, &[&real]).first() {
         bail!("{} is mounted; nothing below {} was removed", mounted.display(), real.display());
     }
-    if real == directory && !mounts.iter().any(|m| m.point == real) {
-        return std::fs::remove_dir_all(&real).with_context(|| format!("cannot remove {}", real.display()));
-    }
-    for path in entries(&real) {
+    for path in mark_last(entries(&real)) {
         let is_directory = std::fs::symlink_metadata(&path).is_ok_and(|m| m.is_dir());
         let removed = if is_directory { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
         removed.with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    if real == directory && !mounts.iter().any(|m| m.point == real) {
+        return std::fs::remove_dir(&real).with_context(|| format!("cannot remove {}", real.display()));
     }
     Ok(())
 }
@@ -304,11 +381,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap().join("r");
         let layout = Layout::new(&root).unwrap();
+        let mut told = Vec::new();
+        reset(&layout, Duration::ZERO, &mut (), &mut told).unwrap();
+        let nothing = format!("nothing to remove at {}; a cluster", root.display());
+        assert!(String::from_utf8(told).unwrap().starts_with(&nothing));
         let reset = || reset(&layout, Duration::ZERO, &mut (), &mut Vec::new()).unwrap_err().to_string();
         let down = || down(&layout, Duration::ZERO, &mut (), &mut Vec::new()).unwrap_err().to_string();
         let nothing =
             format!("there is nothing at {}; a cluster elsewhere is named by --root DIR", root.display());
-        assert_eq!([reset(), down()], [nothing.clone(), nothing]);
+        assert_eq!(down(), nothing);
         std::fs::create_dir(&root).unwrap();
         for said in [reset(), down()] {
             assert!(
@@ -316,6 +397,22 @@ mod tests {
             );
         }
         assert!(root.is_dir());
+    }
+
+    #[test]
+    fn pods_that_are_waited_for() {
+        let pods = |count: usize| (0..count).map(|number| format!("default/{number}")).collect();
+        assert_eq!(waiting_for(&pods(1)), "waiting for 1 pod: default/0");
+        assert_eq!(
+            waiting_for(&pods(7)),
+            "waiting for 7 pods: default/0, default/1, default/2, default/3, default/4 and 2 more"
+        );
+    }
+
+    #[test]
+    fn the_mark_goes_last() {
+        let paths = |names: &[&str]| names.iter().map(|name| Path::new("/r").join(name)).collect::<Vec<_>>();
+        assert_eq!(mark_last(paths(&["b", MARKER_FILE, "a"])), paths(&["b", "a", MARKER_FILE]));
     }
 
     #[test]

@@ -122,9 +122,7 @@ pub fn install(layout: &Layout, options: &Options, out: &mut dyn Write) -> Resul
         // One that runs already goes over to the executable that was installed.
         systemctl(&["restart", &name])?;
         let _nobody_reads = writeln!(out, "{name} runs, and starts at each boot");
-        crate::root::tell_recovery_key(layout, |text| {
-            let _nobody_reads = writeln!(out, "\n{text}");
-        });
+        crate::root::show_recovery_key(layout, out);
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! so that several clusters live on one machine.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 /// The root that `corten up` takes without `--root`.
@@ -113,6 +114,9 @@ pub enum Error {
         /// Bytes in the socket's path.
         length: usize,
     },
+    /// The root, or what it lies in, is a file.
+    #[error("the root {0} cannot be: {1} is no directory")]
+    NotADirectory(PathBuf, PathBuf),
     /// The root exists and cannot be looked up.
     #[error("cannot look up the root {0}: {1}")]
     Lookup(PathBuf, String),
@@ -138,18 +142,19 @@ impl Layout {
         let lookup = |e: std::io::Error| Error::Lookup(given.to_owned(), e.to_string());
         let absolute = std::path::absolute(given).map_err(lookup)?;
         let root = normalize(&absolute)?;
-        if root == Path::new(DEFAULT_ROOT) {
-            return Self::new(root);
-        }
         // A path that does not exist yet has no canonical form; its nearest ancestor that exists has.
         let mut rest = Vec::new();
         let mut there = root.as_path();
         loop {
             match there.canonicalize() {
+                Ok(canonical) if !canonical.is_dir() => {
+                    return Err(Error::NotADirectory(root.clone(), canonical));
+                }
+                Ok(_) if root == Path::new(DEFAULT_ROOT) => return Self::new(root),
                 Ok(canonical) => {
                     return Self::new(rest.iter().rev().fold(canonical, |path, name| path.join(name)));
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                     match (there.file_name(), there.parent()) {
                         (Some(name), Some(parent)) => {
                             rest.push(name.to_owned());
@@ -431,6 +436,20 @@ mod tests {
             ["/run/corten", "/var/log/corten", "/var/lib/kubelet", "/var/log/pods", "/var/log/containers"]
                 .map(Path::new)
         );
+    }
+
+    #[test]
+    fn files_are_no_roots() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().canonicalize().unwrap().join("file");
+        std::fs::write(&file, "").unwrap();
+        for root in [file.clone(), file.join("below/it")] {
+            let error = Layout::open(&root).unwrap_err().to_string();
+            assert_eq!(
+                error,
+                format!("the root {} cannot be: {} is no directory", root.display(), file.display())
+            );
+        }
     }
 
     #[test]

@@ -83,11 +83,14 @@ fn forget_last_boot(layout: &Layout, boot_id: &str) -> Result<()> {
     write().with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// Tells the recovery key of encryption at rest, if nobody was told it yet, and forgets it.
-pub(crate) fn tell_recovery_key(layout: &Layout, tell: impl FnOnce(String)) {
+/// Shows the recovery key of encryption at rest, if nobody was shown it yet, and forgets it once it is written.
+pub(crate) fn show_recovery_key(layout: &Layout, out: &mut dyn Write) {
     let file = &layout.recovery_key;
     let Ok(text) = std::fs::read_to_string(file) else { return };
-    tell(text);
+    if let Err(error) = writeln!(out, "\n{text}").and_then(|()| out.flush()) {
+        tracing::warn!(file = %file.display(), %error, "cannot show the recovery key; the next `up` does");
+        return;
+    }
     if let Err(error) = std::fs::remove_file(file) {
         tracing::warn!(file = %file.display(), %error, "cannot remove the recovery key that was told");
     }
@@ -119,6 +122,21 @@ mod tests {
             layout.containerd_state.exists()
         };
         assert_eq!(["one", "one", "two", "two"].map(&mut there), [true, true, false, false]);
+    }
+
+    #[test]
+    fn a_key_that_nobody_was_shown_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::open(dir.path()).unwrap();
+        let mut shown = Vec::new();
+        show_recovery_key(&layout, &mut shown);
+        assert_eq!(shown, b"", "there is none");
+        std::fs::write(&layout.recovery_key, "k-e-y").unwrap();
+        show_recovery_key(&layout, &mut [0_u8; 3].as_mut_slice());
+        assert!(layout.recovery_key.exists(), "it did not fit");
+        show_recovery_key(&layout, &mut shown);
+        assert_eq!(shown, b"\nk-e-y\n");
+        assert!(!layout.recovery_key.exists());
     }
 
     #[test]

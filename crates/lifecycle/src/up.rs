@@ -18,7 +18,12 @@ const REPORT_BYTES_MAX: usize = 64 << 10;
 
 /// Runs the supervisor in this process, telling people on `out`; `make` as in [`supervisor::run`].
 pub fn foreground(config: Config, make: &mut dyn FnMut() -> Result<()>, out: &mut dyn Write) -> Result<()> {
+    let layout = config.needs.layout.clone();
+    let is_journal = config.systemd.is_heard();
     supervisor::run(config, make, &mut |report| {
+        if !is_journal && is_up(report) {
+            root::show_recovery_key(&layout, out);
+        }
         report.print(out);
         if matches!(report, Report::Ready { .. }) {
             let _nobody_reads = writeln!(out, "\nCtrl-C ends Corten; containers run on until `corten down`.");
@@ -65,6 +70,10 @@ pub fn detached(needs: &Needs, executable: &Path, arguments: &[OsString], out: &
             Next::Line(line) => match serde_json::from_slice::<Report>(&line) {
                 Ok(Report::Failed(message)) => bail!(message),
                 Ok(report) => {
+                    // Not by the supervisor: whoever waited for it may have gone.
+                    if is_up(&report) {
+                        root::show_recovery_key(layout, out);
+                    }
                     report.print(out);
                     if report.is_last() {
                         return Ok(());
@@ -84,6 +93,11 @@ pub fn detached(needs: &Needs, executable: &Path, arguments: &[OsString], out: &
             ),
         }
     }
+}
+
+/// Whether there is a cluster now whose secrets the recovery key opens.
+fn is_up(report: &Report) -> bool {
+    matches!(report, Report::Ready { .. } | Report::AlreadyUp { .. })
 }
 
 /// The processes that are not ready, with what each wrote last.

@@ -9,6 +9,7 @@ use lifecycle::{Layout, doctor, image, mounts, pause, supervisor};
 use rustix::fs::inotify;
 use rustix::process::Signal;
 use signal_hook::consts::{SIGTERM, SIGUSR1};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
@@ -199,6 +200,9 @@ fn role_child(name: &str) {
     notifier.status("at your service");
     notifier.ready();
     let signal = signals.forever().next().unwrap();
+    if signal == SIGUSR1 && layout.root.join("slow").exists() {
+        signals.forever().next();
+    }
     say(&layout, &format!("{name} {}", if signal == SIGUSR1 { "drains" } else { "ends" }));
     std::process::exit(0);
 }
@@ -265,7 +269,10 @@ fn what_does_not_come_up_says_why() {
         return;
     }
     let layout = Root.layout();
+    lifecycle::root::prepare(&layout).unwrap();
+    std::fs::write(&layout.recovery_key, "k-e-y").unwrap();
     let error = up_error(&layout, "role_supervisor_of_failing");
+    assert!(layout.recovery_key.exists() && !error.contains("k-e-y"), "{error}");
     assert!(error.starts_with("server ended 3 times before it was ready: exit status: 3\n"), "{error}");
     assert!(error.contains("server.log ends with:") && error.contains("no coffee left"), "{error}");
     assert_eq!(supervisor::holder(&layout), None);
@@ -293,6 +300,18 @@ fn up(layout: &Layout) -> String {
 
 fn down(layout: &Layout) {
     lifecycle::down::down(layout, Duration::from_secs(60), &mut (), &mut std::io::stdout()).unwrap();
+}
+
+/// The node of [`role_child`] ends once somebody has looked what it waits for.
+struct Looking;
+
+impl lifecycle::down::Hooks for Looking {
+    fn running_pods(&mut self, layout: &Layout) -> BTreeSet<String> {
+        let processes = supervisor::State::read(layout).map(|state| state.processes).unwrap_or_default();
+        let node = processes.iter().find(|p| p.name == "node").and_then(|p| p.identity);
+        let is_there = node.is_some_and(|node| node.signal(Signal::TERM).unwrap());
+        is_there.then(|| "default/slow".to_owned()).into_iter().collect()
+    }
 }
 
 /// Containers survive what they should survive, and nothing is left of what should go.
@@ -342,8 +361,18 @@ fn what_survives_what() {
     watch.wait(7);
     assert_eq!(said(&layout)[6], "node starts");
 
-    // Down: the node drains first, then nothing is left but the state.
-    down(&layout);
+    // The recovery key that nobody was shown yet is shown by the next `up`, and by no other.
+    std::fs::write(&layout.recovery_key, "k-e-y").unwrap();
+    assert!(up(&layout).starts_with("\nk-e-y\nalready up"));
+    assert!(up(&layout).starts_with("already up"));
+
+    // Down: the node drains first, then nothing is left but the state. What takes long is told.
+    std::fs::write(layout.root.join("slow"), "").unwrap();
+    let mut told = Vec::new();
+    lifecycle::down::down(&layout, Duration::from_secs(60), &mut Looking, &mut told).unwrap();
+    let told = String::from_utf8(told).unwrap();
+    assert_eq!(told.matches("waiting for 1 pod: default/slow\n").count(), 1, "{told}");
+    std::fs::remove_file(layout.root.join("slow")).unwrap();
     assert_eq!(said(&layout)[7..], ["node drains", "server ends"]);
     assert_eq!((running(&layout), leftover_shims(&layout)), (None, vec![]));
     assert_eq!(mounts::below(&mounts::own().unwrap(), &[&layout.root]), Vec::<std::path::PathBuf>::new());

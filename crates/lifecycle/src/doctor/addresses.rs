@@ -162,6 +162,12 @@ pub(super) fn judge(needs: &Needs, facts: &Facts) -> Vec<Check> {
                 format!("no interface of this machine has {address}, the {what}'s address"),
                 format!("name one that it has by {option} (`ip address` shows them)"),
             ));
+        } else if address.is_loopback() {
+            checks.push(warning(
+                name,
+                format!("the {what}'s address is {address}: pods and other machines cannot reach it"),
+                format!("name one that they can by {option} (`ip address` shows them)"),
+            ));
         }
     }
     if checks.is_empty() && !needs.ranges.is_empty() {

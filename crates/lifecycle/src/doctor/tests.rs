@@ -304,6 +304,14 @@ fn addresses_that_the_machine_does_not_have() {
         "#]],
     );
     check(|needs, _| needs.addresses = vec![own("node")], expect![[""]]);
+    let loopback = OwnAddress { address: IpAddr::V4(Ipv4Addr::LOCALHOST), ..own("server") };
+    check(
+        |needs, _| needs.addresses = vec![loopback],
+        expect![[r#"
+            warning addresses   the server's address is 127.0.0.1: pods and other machines cannot reach it
+                                → name one that they can by --server-ip (`ip address` shows them)
+        "#]],
+    );
     assert!(is_own(IpAddr::V4(Ipv4Addr::LOCALHOST)));
     assert!(!is_own(address), "it is for documentation");
 }

@@ -41,11 +41,19 @@ pub fn holder(layout: &Layout) -> Option<Identity> {
     }
 }
 
+/// Whether the holder is no supervisor but ends one, or what it left.
+pub(crate) fn is_ending(holder: Identity) -> bool {
+    matches!(word(holder).as_deref(), Some("down" | "reset"))
+}
+
+/// `up`, `down` or `reset`; it may be gone with the process.
+fn word(holder: Identity) -> Option<String> {
+    holder.process()?.arguments().get(1).cloned()
+}
+
 /// What to tell somebody who does not get the lock.
 pub(crate) fn told(layout: &Layout, holder: Option<Identity>) -> String {
     let root = layout.root.display();
-    // `up`, `down` or `reset`; the word may be gone with the process.
-    let word = |identity: Identity| identity.process()?.arguments().get(1).cloned();
     let who = match holder {
         Some(identity) => {
             let command =
@@ -70,6 +78,26 @@ fn read(file: &mut File) -> Option<Identity> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::processes::Process;
+    use std::process::Stdio;
+
+    #[test]
+    fn who_ends_is_no_supervisor() {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = |word: &str| {
+            std::fs::write(dir.path().join(word), "echo; read line").unwrap();
+            let mut shell = std::process::Command::new("sh");
+            shell.arg(word).current_dir(dir.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut child = shell.spawn().unwrap();
+            child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+            let identity = Process::read(child.id().try_into().unwrap()).unwrap().identity;
+            let ending = is_ending(identity);
+            drop(child.stdin.take());
+            child.wait().unwrap();
+            ending
+        };
+        assert_eq!(["down", "reset", "up"].map(runs), [true, true, false]);
+    }
 
     #[test]
     fn one_holder() {

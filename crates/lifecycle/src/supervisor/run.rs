@@ -284,7 +284,7 @@ impl Supervisor {
                 let seconds = self.started.elapsed().as_secs_f64();
                 self.state.ready_after_seconds = Some(seconds);
                 self.config.systemd.ready();
-                self.tell_recovery_key(report);
+                self.tell_where_recovery_key_is(report);
                 report(&Report::Ready {
                     seconds,
                     kubeconfig: self.config.needs.layout.admin_kubeconfig.clone(),
@@ -346,13 +346,10 @@ impl Supervisor {
         }
     }
 
-    /// Once, and not before the cluster whose secrets it opens is there. Not to systemd, which would write it into its
-    /// journal: `install` tells it then.
-    fn tell_recovery_key(&self, report: &mut dyn FnMut(&Report)) {
+    /// Whoever waits for the cluster shows the key. systemd would write it into its journal; `install` shows it then.
+    fn tell_where_recovery_key_is(&self, report: &mut dyn FnMut(&Report)) {
         let layout = &self.config.needs.layout;
-        if !self.config.systemd.is_heard() {
-            root::tell_recovery_key(layout, |text| report(&Report::Note(text)));
-        } else if layout.recovery_key.exists() {
+        if self.config.systemd.is_heard() && layout.recovery_key.exists() {
             let file = layout.recovery_key.display();
             report(&Report::Note(format!(
                 "The recovery key for secrets is in {file}; keep it elsewhere, and remove it there"
