@@ -25,9 +25,13 @@ pub(super) fn build(document: &Document, duplicates: Duplicates) -> Result<Value
         aliased_bytes: 0,
         following: HashSet::new(),
         depth: 0,
+        has_floats: false,
     };
     let Some(root) = document.root else { return Ok(Value::Null) };
-    let value = builder.value(root)?;
+    let mut value = builder.value(root)?;
+    if builder.has_floats {
+        through_json(&mut value);
+    }
     if !builder.faults.is_empty() {
         return Err(Error { message: format!("yaml: unmarshal errors:\n  {}", builder.faults.join("\n  ")) });
     }
@@ -61,6 +65,18 @@ struct Builder<'a> {
     /// The aliases that are being followed.
     following: HashSet<NodeId>,
     depth: usize,
+    has_floats: bool,
+}
+
+/// Makes of floats what JSON makes of them, which upstream's documents go through: `3.0` is written as `3` and read
+/// as an integer.
+fn through_json(value: &mut Value) {
+    match value {
+        Value::Number(n @ Number::Float(_)) => *n = Number::from_json(&n.to_string()),
+        Value::Array(list) => list.iter_mut().for_each(through_json),
+        Value::Object(map) => map.iter_mut().for_each(|(_, v)| through_json(v)),
+        _ => {}
+    }
 }
 
 /// A mapping's entries as they come together; keys of different types are different keys, even when they
@@ -152,7 +168,10 @@ impl<'a> Builder<'a> {
             Scalar::Bool(b) => Value::Bool(b),
             Scalar::Int(n) => Value::Number(Number::Int(n)),
             Scalar::Uint(n) => Value::Number(Number::Uint(n)),
-            Scalar::Float(x) if x.is_finite() => Value::Number(Number::Float(x)),
+            Scalar::Float(x) if x.is_finite() => {
+                self.has_floats = true;
+                Value::Number(Number::Float(x))
+            }
             Scalar::Float(x) => {
                 let name = if x.is_nan() {
                     "NaN"

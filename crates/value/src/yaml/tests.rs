@@ -1,5 +1,5 @@
 use super::*;
-use crate::json;
+use crate::{Number, json};
 use expect_test::{Expect, expect};
 
 #[track_caller]
@@ -306,6 +306,23 @@ fn writing() {
           - []
     "#]],
     );
+}
+
+#[test]
+fn whole_floats_are_integers() {
+    for (text, want) in [
+        ("3.0", Number::Int(3)),
+        ("-3.", Number::Int(-3)),
+        ("1e3", Number::Int(1000)),
+        ("!!float 3", Number::Int(3)),
+        ("0x10", Number::Int(16)),
+        ("3.5", Number::Float(3.5)),
+        ("1e21", Number::Float(1e21)),
+        // Beyond 64 bits its digits are no integer in Go.
+        ("1e20", Number::Text("100000000000000000000".into())),
+    ] {
+        assert_eq!(parse(text.as_bytes()), Ok(Value::Number(want)), "{text}");
+    }
 }
 
 /// The document as the scanner reads it.
