@@ -4,7 +4,7 @@
 
 use crate::special::{base64, duration, quantity, time};
 use crate::types::{Shape, Struct, TypeId, Types};
-use crate::zero::{is_kept, is_unshown_empty, zero, zero_field};
+use crate::zero::{NO_SCHEMA, is_kept, is_no_schema, is_unshown_empty, zero, zero_field};
 use std::borrow::Cow;
 use value::{Map, Str, Value};
 
@@ -236,9 +236,9 @@ impl Walk<'_> {
                 self.value(*schema, value);
                 None
             }
-            (Shape::SchemaOrArray(_) | Shape::SchemaOrStrings(_), Value::Array(list)) if list.is_empty() => {
-                Some(Value::Null)
-            }
+            (shape, _) if is_no_schema(shape, value) => None,
+            (Shape::SchemaOrArray(_), Value::Array(list)) if list.is_empty() => Some(NO_SCHEMA),
+            (Shape::SchemaOrStrings(_), Value::Array(list)) if list.is_empty() => Some(Value::Null),
             (Shape::SchemaOrArray(schema), Value::Array(_)) => {
                 value.as_array_mut().into_iter().flatten().for_each(|v| self.value(*schema, v));
                 None

@@ -55,7 +55,7 @@ pub(crate) fn is_kept(types: &Types, field: &Field, value: &Value) -> bool {
         return true;
     }
     if field.pointer {
-        return !value.is_null();
+        return !value.is_null() && !is_no_schema(types.shape(field.ty), value);
     }
     if can_be_empty(types.shape(field.ty)) {
         return !is_empty(value);
@@ -63,8 +63,20 @@ pub(crate) fn is_kept(types: &Types, field: &Field, value: &Value) -> bool {
     !field.omitzero || *value != zero(types, field.ty)
 }
 
+/// What `JSONSchemaPropsOrArray` makes of anything but schemas: something that holds none and yet is not nil, until
+/// it is stored (apiextensions' `v1/marshal.go`).
+pub(crate) const NO_SCHEMA: Value = Value::Bool(false);
+
+/// Whether a value is [`NO_SCHEMA`].
+pub(crate) fn is_no_schema(shape: &Shape, value: &Value) -> bool {
+    matches!(shape, Shape::SchemaOrArray(_)) && *value == NO_SCHEMA
+}
+
 /// Whether a field holds an empty list or map that is not printed: Go's code tells it from none at all.
 pub(crate) fn is_unshown_empty(types: &Types, field: &Field, value: &Value) -> bool {
+    if is_no_schema(types.shape(field.ty), value) {
+        return true;
+    }
     let is_empty = match value {
         Value::Array(list) => list.is_empty(),
         Value::Object(map) => map.is_empty(),

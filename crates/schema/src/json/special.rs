@@ -4,6 +4,7 @@ use super::decode::{Decoder, Stop, mismatch_word};
 use crate::DecodeError;
 use crate::special::{base64, duration, quantity, time};
 use crate::types::{Shape, TypeId};
+use crate::zero::NO_SCHEMA;
 use std::borrow::Cow;
 use value::{Str, Value, json};
 
@@ -18,7 +19,10 @@ impl<'a> Decoder<'a> {
             Shape::Duration => self.duration(first),
             Shape::Bytes => self.bytes(ty, first, old),
             Shape::SchemaOrBool(schema) => self.schema_or_bool(*schema, first),
-            Shape::SchemaOrArray(schema) => self.schema_or_list(*schema, *schema, first),
+            Shape::SchemaOrArray(schema) => {
+                let given = self.schema_or_list(*schema, *schema, first)?;
+                Ok(if given.is_null() { NO_SCHEMA } else { given })
+            }
             Shape::SchemaOrStrings(schema) => {
                 let string = self.types.by_go_name("string").unwrap_or(*schema);
                 self.schema_or_list(*schema, string, first)

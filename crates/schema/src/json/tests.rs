@@ -292,6 +292,29 @@ fn empty_lists_and_maps_are_kept_told_and_not_written() {
 }
 
 #[test]
+fn items_that_are_no_schema_are_not_nil_until_they_are_stored() {
+    let types = Types::builtin();
+    let ty = types.by_go_name("apiextensions/v1.JSONSchemaProps").unwrap();
+    for (text, shown, has_unshown) in [
+        (r#"{"items":5}"#, "{}", true),
+        (r#"{"items":"a"}"#, "{}", true),
+        (r#"{"items":[]}"#, "{}", true),
+        (r#"{"items":null}"#, "{}", false),
+        (r#"{"items":{}}"#, r#"{"items":{}}"#, false),
+    ] {
+        let decoded = crate::decode_json(types, ty, text.as_bytes(), crate::Unknown::Report).unwrap();
+        assert_eq!(decoded.has_unshown, has_unshown, "{text}");
+        assert_eq!(decoded.value.at("items").is_null(), shown == "{}" && !has_unshown, "{text}");
+        let mut normal = decoded.value.clone();
+        crate::normalize(types, ty, &mut normal);
+        assert_eq!(normal, decoded.value, "{text}");
+        let mut out = Vec::new();
+        encode_json(types, ty, &decoded.value, &mut out);
+        assert_eq!(out, shown.as_bytes(), "{text}");
+    }
+}
+
+#[test]
 fn field_names_need_no_escapes() {
     for (_, ty) in Types::builtin().iter() {
         let crate::Shape::Struct(s) = &ty.shape else { continue };
