@@ -3,10 +3,12 @@
 //! Upstream: `pkg/apis/core/validation/events.go`, `pkg/registry/core/event`.
 
 use crate::check;
+use crate::core::{changed_metadata, whole_metadata};
 use crate::hooks::{Hooks, NameRule};
 use crate::internal;
 use meta::field::{Error, ErrorList, Path};
 use meta::names;
+use meta::object_meta::Scope;
 use value::Value;
 
 /// Events of the core group: the lenient rules of the first days.
@@ -22,14 +24,19 @@ pub(crate) const CORE: Hooks = Hooks {
 pub(crate) const EVENTS: Hooks = Hooks {
     validate_create: |_, event| {
         let mut errors = validate_common(event, "reportingController");
+        whole_metadata(event, Scope::Namespaced, names::name_is_dns_subdomain, &mut errors);
         validate_new(event, &mut errors);
         errors
     },
     validate_update: |_, new, old| {
         let mut errors = validate_common(new, "reportingController");
+        changed_metadata(new, old, &mut errors);
         validate_changed(new, old, &mut errors);
         errors
     },
+    // Their own validation has looked at the metadata, between the rules of old and those of this group.
+    name: NameRule::PathSegment,
+    metadata_last: true,
     ..Hooks::NONE
 };
 

@@ -69,7 +69,7 @@ pub struct Hooks {
     /// What `metadata.generateName` becomes.
     pub generated: Generated,
     /// Whether a new object's metadata is looked at once its own validation has found nothing: where the kind's
-    /// strategy leaves that to what all kinds have in common.
+    /// strategy leaves that to what all kinds have in common, or looks at it at a place of its own.
     pub metadata_last: bool,
 }
 

@@ -52,6 +52,7 @@ mod volumes;
 mod windows;
 
 pub use seams::*;
+pub(crate) use util::{changed_metadata, whole_metadata};
 
 use crate::hooks::Hooks;
 

@@ -3,7 +3,9 @@
 //! Upstream: `ValidateNamespace*` in `pkg/apis/core/validation/validation.go`,
 //! `pkg/registry/core/namespace/strategy.go`.
 
-use super::util::{finalizer_names, invalid_named, metadata_again, object, standard_finalizer};
+use super::util::{
+    changed_metadata, finalizer_names, invalid_named, object, standard_finalizer, whole_metadata,
+};
 use crate::check::default_text;
 use crate::hooks::{Hooks, NameRule};
 use crate::prepare;
@@ -44,10 +46,11 @@ pub(super) const HOOKS: Hooks = Hooks {
         finalizers(namespace, false, &mut errors);
         errors
     },
-    validate_update: |_, new, _| {
+    validate_update: |_, new, old| {
         let mut errors = ErrorList::new();
-        metadata_again(new, Scope::Cluster, names::name_is_dns_label, &mut errors);
+        whole_metadata(new, Scope::Cluster, names::name_is_dns_label, &mut errors);
         finalizers(new, false, &mut errors);
+        changed_metadata(new, old, &mut errors);
         errors
     },
     prepare_subresource: |context, new, old| {

@@ -227,7 +227,7 @@ pub(super) fn metadata_again(
 }
 
 /// The same where nothing else is checked of a change (`MetaChecks::NONE`).
-pub(super) fn whole_metadata(
+pub(crate) fn whole_metadata(
     object: &Value,
     scope: Scope,
     rule: fn(&str, NameUse) -> Vec<String>,
@@ -235,6 +235,14 @@ pub(super) fn whole_metadata(
 ) {
     errors.extend(object_meta::validate(object.at("metadata"), scope, rule, &Path::new("metadata")));
     finalizer_names(object, errors);
+}
+
+/// What changed in ObjectMeta (`ValidateObjectMetaUpdate`), where it is not the first or the last that the strategy
+/// looks at.
+pub(crate) fn changed_metadata(new: &Value, old: &Value, errors: &mut ErrorList) {
+    let path = Path::new("metadata");
+    errors.extend(object_meta::validate_update(new.at("metadata"), old.at("metadata"), &path));
+    finalizer_names(new, errors);
 }
 
 /// An address that traffic can be sent to (`ValidateEndpointIP`).

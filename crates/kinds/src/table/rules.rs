@@ -205,7 +205,6 @@ pub(super) fn update_meta(group: &str, plural: &str, subresource: &str) -> MetaC
         ("rbac.authorization.k8s.io", _, "")
         | ("certificates.k8s.io", _, _)
         | ("apps", "controllerrevisions", "")
-        | ("networking.k8s.io", "ipaddresses", "")
         | ("resource.k8s.io", "deviceclasses", "") => MetaChecks::AROUND,
         ("apiregistration.k8s.io" | "node.k8s.io", _, "")
         | ("batch", "jobs", "")
@@ -217,8 +216,9 @@ pub(super) fn update_meta(group: &str, plural: &str, subresource: &str) -> MetaC
         ("policy", _, _)
         | ("batch", "cronjobs", "status")
         | ("admissionregistration.k8s.io" | "flowcontrol.apiserver.k8s.io", _, "status")
-        | ("", "events", _)
-        | ("", "limitranges" | "persistentvolumes", "") => MetaChecks::NONE,
+        | ("" | "events.k8s.io", "events", _)
+        | ("networking.k8s.io", "ipaddresses", "")
+        | ("", "limitranges" | "namespaces" | "persistentvolumes", "") => MetaChecks::NONE,
         _ => MetaChecks::USUAL,
     }
 }
