@@ -8,6 +8,7 @@ use crate::call::Call;
 use crate::resource::Hub;
 use futures_util::future::BoxFuture;
 use meta::gvk::GroupResource;
+use meta::quote::Quoted;
 use meta::status::{Cause, Status, cause};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -121,7 +122,7 @@ impl NamespaceLifecycle {
             Some(entry) if going(entry.head.field("status.phase")) => true,
             _ => match objects::read(call, hub, "", &a.namespace).await? {
                 Some(entry) => going(entry.head.field("status.phase")),
-                None => return Err(Status::not_found(&GroupResource::new("", "namespaces"), &a.namespace)),
+                None => return Err(missing(&a.namespace)),
             },
         };
         if !terminating || a.operation != Operation::Create {
@@ -138,4 +139,15 @@ impl NamespaceLifecycle {
         };
         Err(a.forbidden(text).with_cause(cause))
     }
+}
+
+/// Why nothing can be in a namespace that is not there. What cannot stand in a path is nothing that upstream's client
+/// asks for (`Request.Name` in client-go's `rest/request.go`).
+fn missing(namespace: &str) -> Status {
+    let wrong = meta::names::content::path_segment_name(namespace);
+    if wrong.is_empty() {
+        return Status::not_found(&GroupResource::new("", "namespaces"), namespace);
+    }
+    let (name, wrong) = (Quoted(namespace), wrong.join(" "));
+    Status::internal_error(format!("invalid resource name {name}: [{wrong}]"))
 }

@@ -162,8 +162,8 @@ pub(crate) struct Custom {
     pub(crate) version: Str,
 }
 
-/// What becomes of fields that the schema does not know, and of nulls where none may stand and no default replaces
-/// them.
+/// What becomes of fields that the schema does not know, of nulls where none may stand and no default replaces them,
+/// and of what embedded metadata would not show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Strays {
     /// Decoding removes them.
@@ -241,7 +241,10 @@ impl Custom {
         if object.at("kind").str() != self.all.kind {
             return Ok(unknown);
         }
-        if !self.all.preserve_unknown && strays == Strays::Pruned {
+        if strays == Strays::Kept {
+            return Ok(unknown);
+        }
+        if !self.all.preserve_unknown {
             unknown.extend(prune::prune(object, &version.schema, true, track));
             prune::prune_nulls(object, &version.schema);
         }

@@ -10,7 +10,7 @@ use crate::door::read_body;
 use crate::negotiate::Allows;
 use crate::reply::Reply;
 use crate::resource::{Hub, Target};
-use crate::verbs::update;
+use crate::verbs::{get, update};
 use crate::write::{self, Committed, OptionsKind, WriteOptions};
 use meta::field::{Error, ErrorList, Path};
 use meta::gvk::GroupResource;
@@ -76,6 +76,7 @@ async fn assign(
 ) -> Result<(), Status> {
     const ATTEMPTS: usize = 16;
     let resource = GroupResource::new("", "pods/binding");
+    get::check_key(&hub.row, &call.info.namespace, name)?;
     let mut current = hub.cache.get(&hub.cache_key(&call.info.namespace, name));
     let mut cached = true;
     for _ in 0..ATTEMPTS {

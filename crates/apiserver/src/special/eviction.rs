@@ -54,6 +54,7 @@ pub(super) async fn create(
     options.dry_run |= write_options.dry_run;
     // Pod and budgets are those of now, as upstream reads them, not those the cache last heard of.
     call.fresh(None).await?;
+    get::check_key(&target.served.row, &call.info.namespace, name)?;
     let entry = get::find(&target.served, hub, &call.info.namespace, name)?;
     let pod = hub.tree(&entry);
     if !ignores_budgets(&pod) {

@@ -41,6 +41,7 @@ pub(super) async fn answer(
     let Some(scales) = Scales::of(target) else { return Err(crate::route::not_found()) };
     if verb == "get" {
         call.fresh(None).await?;
+        get::check_key(&target.served.row, &call.info.namespace, &call.info.name)?;
         let entry = get::find(&target.served, hub, &call.info.namespace, &call.info.name)?;
         let object = target.served.tree(hub, &entry);
         if let Some(paths) = crate::crd::scale_paths(&target.served)

@@ -11,6 +11,7 @@ use crate::negotiate::Allows;
 use crate::render::typed_reply;
 use crate::reply::Reply;
 use crate::resource::Target;
+use crate::verbs::get;
 use crate::write::{OptionsKind, WriteOptions};
 use meta::status::Status;
 
@@ -37,6 +38,7 @@ pub(super) async fn create(call: &Call, target: &Target, body: RequestBody) -> R
     let mut attributes = Attributes::new(call, target, Operation::Create, name, options.dry_run);
     call.api.admission.admit(call, &mut attributes, &mut request, None).await?;
     call.api.admission.validate(call, &attributes, Some(&request), None).await?;
+    get::check_key(&target.served.row, namespace, name)?;
     let api = &call.api;
     let audiences = api.access.authenticator.audiences();
     let issuer = auth::tokens::Issuer {

@@ -166,9 +166,9 @@ pub(crate) async fn delete_object(
     admit: Admit,
 ) -> Result<Deleted, Status> {
     let served = &target.served;
-    crate::verbs::get::check_name(name)?;
-    crate::special::may_delete(&served.row, name)?;
     let namespace = call.info.namespace.as_str();
+    crate::verbs::get::check_key(&served.row, namespace, name)?;
+    crate::special::may_delete(&served.row, name)?;
     let mut attributes = Attributes::new(call, target, Operation::Delete, name, options.dry_run);
     attributes.options = options.tree.clone();
     let mut current = hub.cache.get(&hub.cache_key(namespace, name));

@@ -149,6 +149,7 @@ pub(crate) async fn page(
     options: &ListOptions,
 ) -> Result<Page, Status> {
     let namespace = call.info.namespace.as_str();
+    super::get::check_namespace(&served.row, namespace, &options.selection.name)?;
     // The namespace narrows the range of keys; it need not be looked at again.
     let mut selection = options.selection.clone();
     if selection.namespace == namespace {

@@ -107,7 +107,7 @@ pub(crate) async fn change(
 ) -> Result<(u16, Written), Status> {
     let served = &target.served;
     let (namespace, name) = (&call.info.namespace, &call.info.name);
-    get::check_name(name)?;
+    get::check_key(&served.row, namespace, name)?;
     let mut current = hub.cache.get(&hub.cache_key(namespace, name));
     // What the cache shows may be old: neither an error nor a change of nothing that rests on it is final.
     let mut cached = true;
@@ -206,10 +206,14 @@ async fn change_once(
     versions_count: bool,
 ) -> Result<Tried, Status> {
     let served = &target.served;
-    let old = hub.try_tree(entry)?;
+    let mut old = hub.try_tree(entry)?;
     let mut live = old.clone();
     served.try_from_hub(&mut live)?;
     served.codec.stamp(&mut live);
+    if writes_status_of_version(target) {
+        old = live.clone();
+        served.to_hub(&mut old)?;
+    }
     let mut new = make(Some(&live))?.object;
     let admission = &call.api.admission;
     let mut attributes = Attributes::new(call, target, Operation::Update, &call.info.name, options.dry_run);
@@ -283,6 +287,15 @@ async fn change_once(
         Committed::Conflict => Ok(Tried::Conflict { named_version }),
         Committed::Raced => Ok(Tried::Raced),
     }
+}
+
+/// Whether a custom object's status is written through another version than the stored one. All but the status is
+/// kept then as that version knows it, and the rest is lost: each version has a store of its own upstream, which
+/// converts what it reads (`crdConversionRESTOptionsGetter` in apiextensions' `customresource_handler.go`).
+fn writes_status_of_version(target: &Target) -> bool {
+    let served = &target.served;
+    let is_status = target.sub.as_ref().is_some_and(|sub| sub.name == "status");
+    is_status && served.codec.custom().is_some() && !served.is_hub()
 }
 
 /// The generation of a custom object counts what changes in the version of the request: what the stored version

@@ -38,6 +38,7 @@ pub(crate) async fn watch(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> 
             Some(_) => not_acceptable(&Encoding::ALL, true),
             None => call.not_acceptable(),
         })?;
+    super::get::check_namespace(&served.row, &call.info.namespace, &options.selection.name)?;
     // What is selected by what only a webhook knows is judged where waiting is allowed: in the body.
     let inside = (served.asks_webhook() && options.selection.looks_inside()).then(|| {
         let by_key = options.selection.by_key();

@@ -7,19 +7,19 @@ use http::{HeaderMap, HeaderValue, Method, Request, header};
 use http_body_util::BodyExt;
 use value::{Value, json};
 
-const MERGE: &str = "application/merge-patch+json";
+pub(crate) const MERGE: &str = "application/merge-patch+json";
 const JSON_PATCH: &str = "application/json-patch+json";
-const JSON: &str = "application/json";
+pub(crate) const JSON: &str = "application/json";
 
 /// A server with what every cluster has.
-async fn started() -> Server {
+pub(crate) async fn started() -> Server {
     let server = Server::start(Options::default()).await;
     apiserver::bootstrap::run(&server.api).await;
     server
 }
 
 /// Sends a body of a media type; the status and what the answer says at each of the paths.
-async fn send(server: &Server, method: &str, path: &str, media: &str, body: &str) -> (u16, Value) {
+pub(crate) async fn send(server: &Server, method: &str, path: &str, media: &str, body: &str) -> (u16, Value) {
     let request = Request::builder()
         .method(method)
         .uri(path)
@@ -40,9 +40,10 @@ fn pointer<'v>(object: &'v Value, path: &str) -> &'v Value {
 }
 
 /// A request and what its answer holds at a path; JSON, empty for nothing.
-type Line = (&'static str, &'static str, &'static str, &'static str, u16, &'static str, &'static str);
+pub(crate) type Line =
+    (&'static str, &'static str, &'static str, &'static str, u16, &'static str, &'static str);
 
-async fn check(server: &Server, lines: &[Line]) {
+pub(crate) async fn check(server: &Server, lines: &[Line]) {
     for (method, path, media, body, code, at, want) in lines {
         let (got, answer) = send(server, method, path, media, body).await;
         let text = json::to_string(&answer);
@@ -830,4 +831,141 @@ async fn admission_sees_the_scale_and_not_the_object() {
         &[("PATCH", SCALE, MERGE, r#"{"spec":{"replicas":4}}"#, 200, "/spec", r#"{"replicas":4}"#)],
     )
     .await;
+}
+
+/// The fields of all causes, in their order.
+async fn causes(server: &Server, method: &str, path: &str, media: &str, body: &str) -> Vec<String> {
+    let (code, answer) = send(server, method, path, media, body).await;
+    assert_eq!(code, 422, "{method} {path}: {answer:?}");
+    let causes = answer.at("details").at("causes").items();
+    causes.iter().map(|c| c.at("field").str().to_owned()).collect()
+}
+
+/// What strategies look at, and when, is not the same for all kinds.
+#[tokio::test]
+async fn order_of_repeated_errors() {
+    const NAMESPACES: &str = "/api/v1/namespaces";
+    const ADDRESSES: &str = "/apis/networking.k8s.io/v1/ipaddresses";
+    const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/default/events";
+    let address = r#"{"metadata":{"name":"10.9.0.1"},"spec":{"parentRef":{"resource":"services","name":"a","namespace":"default"}}}"#;
+    let event = |metadata: &str, more: &str| {
+        format!(
+            r#"{{"metadata":{metadata},"eventTime":"2026-01-01T00:00:00.000000Z","reportingController":"a.b/c","reportingInstance":"i","action":"a","regarding":{{"namespace":"default"}},{more}}}"#
+        )
+    };
+    let server = started().await;
+    for (path, body) in [
+        (NAMESPACES, r#"{"metadata":{"name":"e"}}"#.to_owned()),
+        (ADDRESSES, address.to_owned()),
+        (EVENTS, event(r#"{"name":"e"}"#, r#""reason":"r","type":"Normal""#)),
+    ] {
+        assert_eq!(send(&server, "POST", path, JSON, &body).await.0, 201, "{path}");
+    }
+    let change = r#"{"metadata":{"labels":{"a b":"c"},"finalizers":["q"],"generateName":"_"},"action":"","spec":{"parentRef":{"resource":"a/b"}}}"#;
+    let wrong = event(
+        r#"{"name":"B_d","labels":{"a b":"c"},"finalizers":["q"],"generateName":"_"}"#,
+        r#""reason":"","type":"X","deprecatedCount":3"#,
+    );
+    let (labels, finalizers, generate) =
+        ("metadata.labels", "metadata.finalizers[0]", "metadata.generateName");
+    for (method, path, body, want) in [
+        (
+            "PATCH",
+            format!("{NAMESPACES}/e"),
+            change,
+            &[labels, labels, generate, labels, finalizers, labels, finalizers][..],
+        ),
+        (
+            "PATCH",
+            format!("{ADDRESSES}/10.9.0.1"),
+            change,
+            &[
+                labels,
+                labels,
+                generate,
+                labels,
+                finalizers,
+                "spec.parentRef.resource",
+                labels,
+                finalizers,
+                "spec.parentRef",
+            ],
+        ),
+        ("PATCH", format!("{EVENTS}/e"), change, &[labels, labels, "action", labels, finalizers, "action"]),
+        (
+            "POST",
+            EVENTS.to_owned(),
+            &wrong,
+            &["reason", generate, "metadata.name", labels, finalizers, "type", "count"],
+        ),
+    ] {
+        let media = if method == "POST" { JSON } else { MERGE };
+        assert_eq!(causes(&server, method, &path, media, body).await, want, "{method} {path}");
+    }
+}
+
+/// Names and namespaces of which no key can be made.
+#[tokio::test]
+async fn odd_paths() {
+    const NAME: &str = r#""Name parameter invalid: \"..\": may not be '..'""#;
+    const UP: &str = r#""Internal error occurred: invalid resource name \"..\": [may not be '..']""#;
+    const PERCENT: &str =
+        r#""Internal error occurred: invalid resource name \"a%b\": [may not contain '%']""#;
+    const ALL: &str = r#""invalid key: \"/configmaps/..\"""#;
+    const ONE: &str = r#""invalid key: \"/configmaps/../a\"""#;
+    const HERE: &str = r#""invalid key: \"/configmaps/.\"""#;
+    const NOWHERE: &str = r#""the server could not find the requested resource""#;
+    const APPLY: &str = "application/apply-patch+yaml";
+    let map = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}}"#;
+    let binding = r#"{"metadata":{"name":".."},"target":{"name":"n"}}"#;
+    let eviction = r#"{"metadata":{"name":".."}}"#;
+    let server = started().await;
+    let lines = [
+        ("GET", "/api/v1/namespaces/%2e%2e/configmaps", JSON, "", 500, ALL),
+        ("GET", "/api/v1/namespaces/../configmaps?watch=1", JSON, "", 500, ALL),
+        ("GET", "/api/v1/watch/namespaces/../configmaps", JSON, "", 500, ALL),
+        ("GET", "/api/v1/namespaces/../configmaps?fieldSelector=metadata.name%3Da", JSON, "", 500, ONE),
+        ("DELETE", "/api/v1/namespaces/../configmaps", JSON, "", 500, ALL),
+        ("GET", "/api/v1/namespaces/%2e/configmaps?resourceVersion=0", JSON, "", 500, HERE),
+        ("GET", "/api/v1/namespaces/../configmaps/a", JSON, "", 500, ONE),
+        ("PUT", "/api/v1/namespaces/../configmaps/a", JSON, map, 500, ONE),
+        ("PATCH", "/api/v1/namespaces/../configmaps/a", MERGE, "{}", 500, ONE),
+        ("PATCH", "/api/v1/namespaces/../configmaps/a?fieldManager=m", APPLY, map, 500, ONE),
+        ("DELETE", "/api/v1/namespaces/../configmaps/a", JSON, "", 500, ONE),
+        ("POST", "/api/v1/namespaces/../configmaps", JSON, map, 500, UP),
+        ("POST", "/api/v1/namespaces/../configmaps?dryRun=All", JSON, map, 500, UP),
+        ("POST", "/api/v1/namespaces/a%25b/configmaps", JSON, map, 500, PERCENT),
+        ("GET", "/api/v1/namespaces/a%25b/configmaps", JSON, "", 200, ""),
+        ("GET", "/api/v1/namespaces/a%2Fb/configmaps", JSON, "", 404, NOWHERE),
+        ("GET", "/api/v1/namespaces/default/configmaps/a%2Fb", JSON, "", 404, NOWHERE),
+        ("GET", "/api/v1/namespaces/a%2Fconfigmaps", JSON, "", 200, ""),
+        ("GET", "/api/v1/namespaces/..", JSON, "", 400, NAME),
+        ("GET", "/api/v1/nodes/../proxy/", JSON, "", 400, NAME),
+        ("GET", "/api/v1/namespaces/default/pods/../log", JSON, "", 400, NAME),
+        ("POST", "/api/v1/namespaces/default/pods/../binding", JSON, binding, 400, NAME),
+        ("POST", "/api/v1/namespaces/default/pods/../eviction", JSON, eviction, 400, NAME),
+        ("POST", "/api/v1/namespaces/default/serviceaccounts/../token", JSON, r#"{"spec":{}}"#, 400, NAME),
+        ("GET", "/apis/apps/v1/namespaces/default/deployments/../scale", JSON, "", 400, NAME),
+        ("GET", "/api/v1/namespaces/../pods/a/log", JSON, "", 500, r#""invalid key: \"/pods/../a\"""#),
+        ("GET", "/api/v1/namespaces/../services", JSON, "", 500, r#""invalid key: \"/services/specs/..\"""#),
+        (
+            "GET",
+            "/apis/apps/v1/namespaces/../deployments/a/scale",
+            JSON,
+            "",
+            500,
+            r#""invalid key: \"/deployments/../a\"""#,
+        ),
+        (
+            "GET",
+            "/api/v1/namespaces/../services/a/proxy/",
+            JSON,
+            "",
+            500,
+            r#""invalid key: \"/services/endpoints/../a\"""#,
+        ),
+    ];
+    let lines = lines
+        .map(|(method, path, media, body, code, want)| (method, path, media, body, code, "/message", want));
+    check(&server, &lines).await;
 }

@@ -8,6 +8,7 @@ mod binding;
 mod bootstrap;
 mod connect;
 mod custom;
+mod custom_answers;
 mod encryption;
 mod endpoints;
 mod flowcontrol;

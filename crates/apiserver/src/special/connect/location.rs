@@ -6,6 +6,7 @@
 use crate::call::Call;
 use crate::nodes::{self, Verify};
 use crate::resource::Hub;
+use crate::verbs::get;
 use meta::gvk::GroupResource;
 use meta::quote::Quoted;
 use meta::status::Status;
@@ -19,6 +20,7 @@ pub(super) async fn object(call: &Call, resource: &str, name: &str) -> Result<Va
     // What is not there is named as the request names it: a Service without endpoints.
     let missing = || Status::not_found(&GroupResource::new("", call.info.resource.as_str()), name);
     let hub = call.api.hub("", resource).ok_or_else(missing)?;
+    get::check_key(&hub.row, namespace, name)?;
     let find = |hub: &Hub| hub.cache.get(&hub.cache_key(namespace, name)).map(|entry| hub.tree(&entry));
     if let Some(found) = find(&hub) {
         return Ok(found);
