@@ -260,8 +260,20 @@ impl NodeOptions {
                  topology.kubernetes.io/zone; kubectl label node {name} gives it others"
             );
         }
+        // Upstream: `validateNodeIP` of `pkg/kubelet/kubelet_node_status.go`.
         for ip in &self.node_ip {
-            ensure!(!is_nowhere(*ip), "invalid --node-ip {ip}: others cannot reach a node by it");
+            let plain = ip.to_canonical();
+            ensure!(
+                !is_nowhere(plain) && !plain.is_loopback(),
+                "invalid --node-ip {ip}: others cannot reach a node by it"
+            );
+        }
+        // Upstream: `ParseNodeIPArgument` of `k8s.io/component-helpers/node/util`.
+        if let [first, second, ..] = self.node_ip[..] {
+            ensure!(
+                self.node_ip.len() == 2 && first.is_ipv4() != second.is_ipv4(),
+                "invalid --node-ip: a node has one address, or one of each IP family"
+            );
         }
         ensure!(
             self.kubelet_port != 0,
@@ -506,16 +518,24 @@ pub(crate) struct ServerOptions {
 }
 
 impl ServerOptions {
-    /// The address that others reach the API server by.
+    /// The address that others reach the API server by. As upstream has it, an unspecified one is none.
     pub(crate) fn advertised(&self) -> IpAddr {
-        self.advertise_address.unwrap_or_else(|| match self.bind.ip() {
+        self.advertise_address.filter(|ip| !ip.is_unspecified()).unwrap_or_else(|| match self.bind.ip() {
             ip if ip.is_unspecified() => crate::address::own(),
             ip => ip,
         })
     }
 
-    /// Refuses files that cannot be read, before anything that runs is ended for them.
-    pub(crate) fn check_files(&self) -> Result<()> {
+    /// Refuses an address that leads to no server, and files that cannot be read, before anything that runs is ended
+    /// for them.
+    pub(crate) fn check(&self) -> Result<()> {
+        for (option, ip) in
+            [("--bind", Some(self.bind.ip())), ("--advertise-address", self.advertise_address)]
+        {
+            if let Some(ip) = ip.filter(|ip| is_nowhere(*ip) && !ip.is_unspecified()) {
+                bail!("invalid {option} {ip}: nobody can reach the API server by it");
+            }
+        }
         for (option, file) in [
             ("--audit-policy-file", &self.audit.audit_policy_file),
             ("--encryption-provider-config", &self.encryption_provider_config),
@@ -627,7 +647,7 @@ pub(crate) fn run() -> Result<()> {
             // Objects nest up to a hundred levels and more, and what walks them is recursive.
             runtime.thread_stack_size(WORKER_STACK_BYTES).worker_threads(threads);
             let runtime = runtime.enable_all().build().context("cannot start the async runtime")?;
-            runtime.block_on(crate::server::run(&args, &notifier()?, lanes))
+            runtime.block_on(crate::server::run(&args, crate::options::flags(given), &notifier()?, lanes))
         }
         Command::Node(args) => {
             args.node.check()?;
@@ -777,7 +797,16 @@ mod tests {
             ),
             (address("0.0.0.0"), "invalid --node-ip 0.0.0.0: others cannot"),
             (address("fe80::1"), "invalid --node-ip fe80::1: others cannot"),
+            (
+                node(&|options| {
+                    options.node_ip = ["192.0.2.1", "192.0.2.2"].map(|ip| ip.parse().unwrap()).into()
+                }),
+                "invalid --node-ip: a node has one address",
+            ),
             (address("224.0.0.1"), "invalid --node-ip 224.0.0.1: others cannot"),
+            (address("127.0.0.1"), "invalid --node-ip 127.0.0.1: others cannot"),
+            (address("::1"), "invalid --node-ip ::1: others cannot"),
+            (address("::ffff:127.0.0.2"), "invalid --node-ip ::ffff:127.0.0.2: others cannot"),
         ] {
             let error = error.unwrap_err();
             assert!(error.starts_with(why), "{error}");

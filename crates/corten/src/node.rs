@@ -72,6 +72,9 @@ pub(crate) async fn run(args: &NodeArgs, notifier: &Arc<Notifier>) -> Result<()>
         bail!("no interface of this machine has {ip}: name an address that it has by --node-ip");
     }
     let kubelet_config = kubelet_config(&layout, &args.node, &args.cluster, Some(authority))?;
+    if let Some(ip) = kubelet_config.node_ips.iter().find(|ip| ip.is_loopback()) {
+        tracing::warn!(%ip, "no default route tells the node's address, and nobody else reaches it by this one: name one by --node-ip");
+    }
     let network_config = network_config(&layout, &args.node, &args.cluster)?;
     network::prepare(&network_config).context("cannot set up the loopback interface")?;
     let stop = watch::Sender::new(false);
@@ -144,7 +147,8 @@ pub(crate) fn node_name(options: &NodeOptions) -> Result<String> {
     Ok(name)
 }
 
-fn node_ips(options: &NodeOptions) -> Vec<IpAddr> {
+/// The node's addresses: given, or those of the default routes.
+pub(crate) fn node_ips(options: &NodeOptions) -> Vec<IpAddr> {
     if !options.node_ip.is_empty() {
         return options.node_ip.clone();
     }

@@ -1,12 +1,13 @@
 //! What `up` was told: written down in the root, and taken over by the next `up`.
 
-use crate::cli::{ClusterArgs, NodeOptions, ServerOptions, UpArgs};
+use crate::cli::{ClusterArgs, NodeOptions, ServerArgs, ServerOptions, UpArgs};
 use crate::node::node_name;
 use anyhow::{Context, Result, bail};
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use lifecycle::Layout;
 use std::any::TypeId;
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -71,8 +72,8 @@ impl Up {
     /// acted.
     pub(crate) fn remember(&self, layout: &Layout) -> Result<()> {
         let text = serde_json::to_vec_pretty(&self.arguments()).context("cannot encode the options")?;
-        let file = &layout.up_options;
-        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+        // Whole or not at all: a full disk must not lose what the last `up` was told.
+        Ok(pki::write_private(&layout.up_options, &text)?)
     }
 
     /// The options of the last `up`; the usual ones where there was none.
@@ -115,7 +116,7 @@ impl Up {
         self.cluster.check()?;
         self.cluster.check_families()?;
         self.node.check()?;
-        self.server.check_files()?;
+        self.server.check()?;
         if self.server.bind.port() == 0 {
             bail!("invalid --bind {}: a cluster's API server needs a port that stays", self.server.bind);
         }
@@ -183,6 +184,16 @@ impl Up {
             )
         }))
     }
+}
+
+/// The options that a server was started by, by name, for it to tell.
+pub(crate) fn flags(given: &ArgMatches) -> BTreeMap<String, String> {
+    let flag = |argument: String| {
+        let argument = argument.trim_start_matches("--");
+        let (name, value) = argument.split_once('=').unwrap_or((argument, "true"));
+        (name.to_owned(), value.to_owned())
+    };
+    arguments::<ServerArgs>(given).into_iter().map(flag).collect()
 }
 
 /// The options of a group as a command line gives them, defaults too; paths are absolute, since who reads them may
@@ -307,6 +318,15 @@ mod tests {
         );
         let error = up(&["--bind=0.0.0.0:10250"]).check().unwrap_err().to_string();
         assert!(error.ends_with("need a port each: they are 10250, 10250 and 10256"), "{error}");
+        for (option, refused) in [
+            ("--advertise-address=224.0.0.1", "invalid --advertise-address 224.0.0.1: nobody can"),
+            ("--bind=169.254.1.1:6443", "invalid --bind 169.254.1.1: nobody can"),
+        ] {
+            let error = up(&[option]).check().unwrap_err().to_string();
+            assert!(error.starts_with(refused), "{error}");
+        }
+        let unspecified = up(&["--advertise-address=0.0.0.0", "--bind=192.0.2.1:6443"]);
+        assert_eq!(unspecified.server.advertised(), unspecified.server.bind.ip());
         let error = up(&["--bind=0.0.0.0:0"]).check().unwrap_err().to_string();
         assert!(error.starts_with("invalid --bind 0.0.0.0:0: "), "{error}");
     }

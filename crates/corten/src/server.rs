@@ -10,15 +10,22 @@ use apiserver::health::Component;
 use apiserver::listen::Lanes;
 use lifecycle::notify::Notifier;
 use managers::Managers;
+use std::collections::BTreeMap;
 use std::future::pending;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// Runs until a signal. Connections are served by the `lanes`, the rest is done where this runs.
-pub(crate) async fn run(args: &ServerArgs, notifier: &Notifier, lanes: Lanes) -> Result<()> {
+/// Runs until a signal. Connections are served by the `lanes`, the rest is done where this runs. `flags` are the
+/// options by name.
+pub(crate) async fn run(
+    args: &ServerArgs,
+    flags: BTreeMap<String, String>,
+    notifier: &Notifier,
+    lanes: Lanes,
+) -> Result<()> {
     let stop = watch::Sender::new(false);
     let api = match args.only {
-        None | Some(Part::Api) => Some(Box::pin(api::start(args, lanes)).await?),
+        None | Some(Part::Api) => Some(Box::pin(api::start(args, flags, lanes)).await?),
         Some(Part::Controllers | Part::Scheduler) => None,
     };
     let managers = match (&api, args.only) {

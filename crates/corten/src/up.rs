@@ -10,17 +10,21 @@ use lifecycle::doctor::{Needs, Network, Outcome, OwnAddress, Port, Range, Room, 
 use lifecycle::down::Hooks;
 use lifecycle::install::{EXECUTABLE, UNIT_DIRECTORY};
 use lifecycle::status::Status;
-use lifecycle::supervisor::{Child, Config, RUNTIME, Runtime};
+use lifecycle::supervisor::{Child, Config, RUNTIME, Runtime as ContainerRuntime};
 use network::Cidr;
 use pki::Pki;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
 
 /// How long pods may take to end at `down`: the default grace period and some more.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(45);
+/// For the runtime to say what runs, before that is told to somebody who waits.
+const RUNTIME_PATIENCE: Duration = Duration::from_secs(1);
 const SERVER: &str = "server";
 const NODE: &str = "node";
 
@@ -54,15 +58,19 @@ fn needs(args: &Up, layout: Layout) -> Needs {
     Needs { room: room(&layout), layout, runtime, ports, ranges, addresses }
 }
 
-/// Addresses that were given and that this machine must have: its own parts go by them, too.
+/// Addresses by which others are told to come, given or found: this machine must have them, for its own parts go by
+/// them, too.
 fn own_addresses(args: &UpArgs) -> Vec<OwnAddress> {
     let own =
         |address, what: &str, option: &str| OwnAddress { address, what: what.into(), option: option.into() };
-    let node = args.node.node_ip.iter().map(|ip| own(*ip, "node", "--node-ip"));
-    let server =
-        [(Some(args.server.bind.ip()), "--bind"), (args.server.advertise_address, "--advertise-address")];
-    let server = server.into_iter().filter_map(|(ip, option)| Some(own(ip?, "API server", option)));
-    node.chain(server).collect()
+    let node = node::node_ips(&args.node).into_iter().map(|ip| own(ip, "node", "--node-ip"));
+    let (bind, advertised) = (args.server.bind.ip(), args.server.advertised());
+    let option = if bind == advertised { "--bind" } else { "--advertise-address" };
+    // Somebody else may pass on to the loopback address what comes for the one that is advertised.
+    let is_other = bind != advertised && !bind.is_loopback() && !bind.is_unspecified();
+    let other = is_other.then_some((bind, "--bind"));
+    let server = [Some((advertised, option)), other].into_iter().flatten();
+    node.chain(server.map(|(ip, option)| own(ip, "API server", option))).collect()
 }
 
 fn room(layout: &Layout) -> Room {
@@ -126,8 +134,11 @@ pub(crate) fn install(args: &InstallArgs, out: &mut dyn Write) -> Result<()> {
 fn make_state(args: &Up, layout: &Layout) -> Result<()> {
     if args.server.has_own_key()
         && let (_, Some(key)) = Encryption::own(&layout.root)?
+        && let Err(error) = pki::write_private(&layout.recovery_key, recovery_text(&key).as_bytes())
     {
-        pki::write_private(&layout.recovery_key, recovery_text(&key).as_bytes())?;
+        // Nobody would ever be shown it. Nothing is encrypted with it yet: the next `up` makes another.
+        let _disk_is_bad = std::fs::remove_file(apiserver::encryption::own_file(&layout.root));
+        return Err(error.into());
     }
     args.remember(layout)?;
     let now = jiff::Timestamp::now().as_second();
@@ -172,10 +183,10 @@ fn supervisor_config(args: &Up, layout: Layout) -> Result<Config> {
     })
 }
 
-fn runtime(options: &NodeOptions) -> Runtime {
+fn runtime(options: &NodeOptions) -> ContainerRuntime {
     match &options.container_runtime_endpoint {
-        Some(endpoint) => Runtime::Endpoint(endpoint.clone()),
-        None => Runtime::Own(lifecycle::containerd::Options::default()),
+        Some(endpoint) => ContainerRuntime::Endpoint(endpoint.clone()),
+        None => ContainerRuntime::Own(lifecycle::containerd::Options::default()),
     }
 }
 
@@ -244,10 +255,23 @@ impl Leftovers {
     }
 }
 
-impl Hooks for Leftovers {
-    fn stop_pods(&mut self, layout: &Layout) -> Result<()> {
+impl Leftovers {
+    fn kubelet(&self, layout: &Layout) -> Result<(kubelet::Config, Runtime)> {
         let config = node::kubelet_config(layout, &self.0.node, &self.0.cluster, None)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok((config, Builder::new_current_thread().enable_all().build()?))
+    }
+}
+
+impl Hooks for Leftovers {
+    fn running_pods(&mut self, layout: &Layout) -> BTreeSet<String> {
+        let Ok((config, runtime)) = self.kubelet(layout) else { return BTreeSet::new() };
+        let asked = async { tokio::time::timeout(RUNTIME_PATIENCE, kubelet::running_pods(&config)).await };
+        // Whoever ends pods says what is wrong with the runtime.
+        runtime.block_on(asked).ok().and_then(Result::ok).unwrap_or_default()
+    }
+
+    fn stop_pods(&mut self, layout: &Layout) -> Result<()> {
+        let (config, runtime) = self.kubelet(layout)?;
         runtime.block_on(kubelet::stop_all(&config)).context("cannot stop the pods")
     }
 
@@ -266,5 +290,28 @@ impl Hooks for Leftovers {
             );
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By which address the API server is looked for, and which option changes it.
+    #[test]
+    fn addresses_of_the_server() {
+        let of = |bind: &str, advertise: Option<&str>| {
+            let mut args = UpArgs::clone(&Up::usual());
+            args.server.bind = bind.parse().unwrap();
+            args.server.advertise_address = advertise.map(|ip| ip.parse().unwrap());
+            let all = own_addresses(&args).into_iter().filter(|own| own.what == "API server");
+            all.map(|own| format!("{} {}", own.option, own.address)).collect::<Vec<_>>()
+        };
+        let other = Some("192.0.2.1");
+        assert_eq!(of("127.0.0.1:1", None), ["--bind 127.0.0.1"]);
+        assert_eq!(of("127.0.0.1:1", other), ["--advertise-address 192.0.2.1"], "somebody passes it on");
+        assert_eq!(of("0.0.0.0:1", other), ["--advertise-address 192.0.2.1"]);
+        assert_eq!(of("192.0.2.2:1", None), ["--bind 192.0.2.2"]);
+        assert_eq!(of("192.0.2.2:1", other), ["--advertise-address 192.0.2.1", "--bind 192.0.2.2"]);
     }
 }

@@ -51,4 +51,4 @@ mod worker;
 
 pub use config::Config;
 pub use machine::Disk;
-pub use run::{Error, run, stop_all};
+pub use run::{Error, run, running_pods, stop_all};

@@ -1,6 +1,6 @@
 //! Beginning and end of a kubelet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::machine::Machine;
 use crate::manager::stopped;
 use crate::objects::Objects;
 use crate::pods::Pods;
-use crate::runtime::messages::{CgroupDriver, ContainerFilter, PodSandboxFilter};
+use crate::runtime::messages::{CgroupDriver, ContainerFilter, ContainerState, PodSandboxFilter};
 use crate::runtime::{self, Runtime};
 use crate::state::label;
 use crate::volumes::mounts;
@@ -185,6 +185,20 @@ pub async fn stop_all(config: &Config) -> Result<(), Error> {
     }
     Cgroups::read(&config.cgroup_root, false).remove_all();
     Ok(())
+}
+
+/// The pods that have a running container, as `NAMESPACE/NAME`.
+///
+/// # Errors
+/// The runtime does not tell.
+pub async fn running_pods(config: &Config) -> Result<BTreeSet<String>, Error> {
+    let runtime = Runtime::new(&config.runtime_endpoint)?;
+    let containers = runtime.list_containers(ContainerFilter::default()).await?;
+    let running = containers.iter().filter(|container| container.state() == ContainerState::Running);
+    let name = |labels: &BTreeMap<String, String>| {
+        Some(format!("{}/{}", labels.get(label::POD_NAMESPACE)?, labels.get(label::POD_NAME)?))
+    };
+    Ok(running.filter_map(|container| name(&container.labels)).collect())
 }
 
 /// From the annotations with which the container was made.

@@ -11,6 +11,7 @@ use apiserver::listen::Lanes;
 use apiserver::webhook::Credentials as WebhookCredentials;
 use auth::{Anonymous, Authenticator, FrontProxy};
 use pki::{AnyClientCertificate, ClientAuthorities, HotCertificate, Leaf, Pki, ServiceAccountKeys};
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,7 +37,11 @@ pub(crate) struct Running {
 }
 
 /// Opens keys and store, and serves.
-pub(crate) async fn start(args: &ServerArgs, lanes: Lanes) -> Result<Running> {
+pub(crate) async fn start(
+    args: &ServerArgs,
+    flags: BTreeMap<String, String>,
+    lanes: Lanes,
+) -> Result<Running> {
     let now = jiff::Timestamp::now().as_second();
     let listener = TcpListener::bind(args.options.bind).await.map_err(|error| {
         let advice = match error.kind() {
@@ -51,6 +56,13 @@ pub(crate) async fn start(args: &ServerArgs, lanes: Lanes) -> Result<Running> {
     // Port 0 asks for any that is free.
     let port = listener.local_addr().context("cannot tell the port that is listened on")?.port();
     let advertise = args.options.advertised();
+    if advertise.is_loopback() && args.only.is_none() {
+        tracing::warn!(
+            address = %advertise,
+            "pods cannot reach the API server: Service kubernetes has no endpoints. Name an address of this machine by \
+             --bind, or by --advertise-address where no default route tells it"
+        );
+    }
     let pki = Pki::open(&args.root, args.cluster.pki_config(advertise), now)
         .with_context(|| format!("cannot open the keys in {}", args.root.join("pki").display()))?;
     let server = format!("https://{}", std::net::SocketAddr::new(advertise, port));
@@ -75,6 +87,7 @@ pub(crate) async fn start(args: &ServerArgs, lanes: Lanes) -> Result<Running> {
     };
     let mut options = options(&args.options, &args.root)?;
     options.lanes = Some(lanes.clone());
+    options.flags = flags;
     let audit = options.audit.clone();
     let api = Api::start_with(config, store, access, options).await.context("cannot start the API server")?;
     trust(&api, &pki).context("cannot set up TLS towards kubelets and aggregated APIs")?;

@@ -72,6 +72,8 @@ async fn pods_live_and_die() {
     runs_once(&server).await;
     waits_after_crashes(&server).await;
     let id = keeps_running(&server, kubelet, &config).await;
+    let running = kubelet::running_pods(&config).await.unwrap();
+    assert!(running.contains("default/long") && !running.contains("default/once"), "{running:?}");
     let kubelet = Kubelet::start(&config, &server);
     is_adopted_and_ends(&server, &id).await;
     kubelet.stop().await;
