@@ -17,7 +17,7 @@ use arc_swap::ArcSwap;
 use kinds::{Row, Table};
 use meta::time::Time;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -51,6 +51,8 @@ pub struct Options {
     pub fairness: Fairness,
     /// What admission webhooks are shown; `None` for nothing.
     pub webhook_credentials: Option<Arc<crate::webhook::Credentials>>,
+    /// The options of the command line that it was started by, by name, for `/flagz` to tell.
+    pub flags: BTreeMap<String, String>,
     /// The threads that serve connections; `None` for the runtime that starts the server, where all else is done.
     pub lanes: Option<Lanes>,
 }
@@ -118,6 +120,8 @@ pub struct Api {
     pub aggregation: Aggregation,
     /// What admission webhooks are shown.
     pub webhook_credentials: Option<Arc<crate::webhook::Credentials>>,
+    /// The options of the command line that it was started by.
+    pub flags: BTreeMap<String, String>,
     /// Definitions of custom resources that have changed.
     pub definitions: crate::crd::Queue,
     /// The way to kubelets.
@@ -178,6 +182,7 @@ impl Api {
             audit: options.audit,
             aggregation: Aggregation::default(),
             webhook_credentials: options.webhook_credentials,
+            flags: options.flags,
             flow: match options.fairness {
                 Fairness::Off(_) => None,
                 Fairness::On(seats) => Some(FlowControl::new(seats)),

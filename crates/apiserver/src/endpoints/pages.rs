@@ -15,10 +15,11 @@ const COMPONENT: &str = "apiserver";
 /// The paths that `/statusz` names.
 const PATHS: [&str; 7] = ["/flagz", "/healthz", "/livez", "/metrics", "/readyz", "/statusz", "/version"];
 
-/// Answers `/flagz`: this server's settings under the names of upstream's flags.
+/// Answers `/flagz`: the options that this server was started by, and its settings under the names of upstream's
+/// flags.
 pub(super) fn flagz(call: &Call) -> Result<Reply, Status> {
     let config = &call.api.config;
-    let flags = [
+    let settings = [
         ("advertise-address", config.advertise_address.to_string()),
         ("authorization-mode", "[Node,RBAC]".to_owned()),
         ("enable-priority-and-fairness", call.api.flow.is_some().to_string()),
@@ -26,11 +27,13 @@ pub(super) fn flagz(call: &Call) -> Result<Reply, Status> {
         ("service-account-issuer", format!("[{}]", config.issuer)),
         ("service-cluster-ip-range", config.service_ranges.join(",")),
     ];
+    let mut flags = call.api.flags.clone();
+    flags.extend(settings.map(|(name, value)| (name.to_owned(), value)));
     let mut tree = Value::object();
     let mut text = String::new();
     for (name, value) in flags {
         text.push_str(&format!("{name}:{value}\n"));
-        tree.set(name, value);
+        tree.set(&name, value);
     }
     page(call, "Flagz", &text, &[("flags", tree)])
 }

@@ -23,6 +23,13 @@ async fn the_audit_log_is_written_as_its_flags_say() {
     ];
     let server = Api::start(root.path(), &flags);
     server.client().raw(Method::GET, "/version", None).await.unwrap();
+    let told = server.client().raw_accept(Method::GET, "/flagz", None, "text/plain").await.unwrap();
+    let told = String::from_utf8(told.to_vec()).unwrap();
+    for line in
+        ["audit-log-batch-buffer-size:10", "audit-log-compress:true", "audit-log-maxage:366", "only:api"]
+    {
+        assert!(told.lines().any(|l| l == line), "no {line} in {told}");
+    }
     // What waits is written before the end.
     server.process.end();
     let lines = std::fs::read_to_string(&log).unwrap();
