@@ -8,7 +8,7 @@ use crate::body::{RequestBody, ResponseBody};
 use crate::call::Call;
 use crate::listen::{Answer, Connection, Handler};
 use crate::metrics::Observation;
-use crate::query::Query;
+use crate::query::{self, Query};
 use crate::reply::Reply;
 use crate::request::RequestInfo;
 use crate::{access, aggregation, endpoints, flowcontrol, gzip, route};
@@ -68,6 +68,10 @@ fn panicked() -> Response<ResponseBody> {
 async fn answer(api: Arc<Api>, origin: Origin, mut request: Request<RequestBody>) -> Response<ResponseBody> {
     let upgrade = hyper::upgrade::on(&mut request);
     let (parts, body) = request.into_parts();
+    if query::has_broken_escape(parts.uri.path()) {
+        // Go's server says so before anybody looks at the request.
+        return Reply::text(400, "400 Bad Request").into_response(&[]);
+    }
     let path = percent_decode_str(parts.uri.path()).decode_utf8_lossy().into_owned();
     let query = Query::parse(parts.uri.query());
     let watch = query.bool("watch").unwrap_or(false);

@@ -81,16 +81,17 @@ fn unescape(s: &str) -> Option<Str> {
     if !s.contains(['%', '+']) {
         return Some(s.into());
     }
-    let mut rest = s;
-    while let Some(at) = rest.find('%') {
-        let hex = rest.get(at + 1..at + 3)?;
-        if !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return None;
-        }
-        rest = &rest[at + 3..];
+    if has_broken_escape(s) {
+        return None;
     }
     let plus = s.replace('+', " ");
     Some(percent_decode(plus.as_bytes()).decode_utf8_lossy().as_ref().into())
+}
+
+/// Whether a `%` is not followed by two hexadecimal digits.
+pub(crate) fn has_broken_escape(s: &str) -> bool {
+    let is_whole = |rest: &str| rest.get(..2).is_some_and(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));
+    s.split('%').skip(1).any(|rest| !is_whole(rest))
 }
 
 #[cfg(test)]

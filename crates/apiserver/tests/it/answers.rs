@@ -940,6 +940,8 @@ async fn odd_paths() {
         ("GET", "/api/v1/namespaces/default/configmaps/a%2Fb", JSON, "", 404, NOWHERE),
         ("GET", "/api/v1/namespaces/a%2Fconfigmaps", JSON, "", 200, ""),
         ("GET", "/api/v1/namespaces/..", JSON, "", 400, NAME),
+        // It is no path at all, which is told in plain text.
+        ("GET", "/api/v1/namespaces/default/configmaps/%zz", JSON, "", 400, ""),
         ("GET", "/api/v1/nodes/../proxy/", JSON, "", 400, NAME),
         ("GET", "/api/v1/namespaces/default/pods/../log", JSON, "", 400, NAME),
         ("POST", "/api/v1/namespaces/default/pods/../binding", JSON, binding, 400, NAME),
