@@ -82,6 +82,13 @@ fn lock_or_replace(
         Err(holder) => holder.with_context(|| lock::told(layout, None))?,
     };
     let state = State::read(layout).filter(|state| state.supervisor == holder);
+    if state.as_ref().is_some_and(|state| state.ending) {
+        bail!(
+            "what runs on {} is being ended (process {}): wait until that is done, then run this again",
+            layout.root.display(),
+            holder.pid
+        );
+    }
     let is_up = state.as_ref().is_some_and(|state| state.ready_after_seconds.is_some());
     let age = holder.process().map(|process| process.age()).unwrap_or_default();
     // One that is not up after that time may never be: other options may help.
@@ -233,6 +240,7 @@ impl Supervisor {
             fingerprint,
             stages: Vec::new(),
             ready_after_seconds: None,
+            ending: false,
             processes: Vec::new(),
         };
         Ok(Self {
@@ -396,11 +404,13 @@ impl Supervisor {
         if next() {
             drain(&self.signals.stop);
             self.config.systemd.stopping();
+            self.state.ending = true;
             events.push(Event::Goal(Goal::Stop));
         }
         if next() {
             drain(&self.signals.down);
             self.config.systemd.stopping();
+            self.state.ending = true;
             events.push(Event::Goal(Goal::Down));
         }
         let woken = next();
@@ -474,6 +484,7 @@ impl Supervisor {
         let processes: Vec<Process> = self.slots.iter().enumerate().map(process).collect();
         // What was written last is the same: nothing changed.
         if processes == self.state.processes
+            && !self.state.ending
             && self.machine.is_up() == self.state.ready_after_seconds.is_some()
         {
             return;
@@ -538,6 +549,7 @@ mod tests {
             fingerprint: "same".into(),
             stages: vec![],
             ready_after_seconds: None,
+            ending: false,
             processes: vec![],
         };
         state.write(&layout).unwrap();
@@ -547,5 +559,9 @@ mod tests {
         state.write(&layout).unwrap();
         let kubeconfig = layout.admin_kubeconfig.clone();
         assert_eq!(attempt(), Ok((false, vec![Report::AlreadyUp { pid: own.pid, kubeconfig }])));
+        state.ending = true;
+        state.write(&layout).unwrap();
+        let error = attempt().unwrap_err();
+        assert!(error.contains("is being ended (process"), "{error}");
     }
 }

@@ -18,6 +18,9 @@ pub struct State {
     pub stages: Vec<Stage>,
     /// From the supervisor's start until all was up.
     pub ready_after_seconds: Option<f64>,
+    /// It was told to end.
+    #[serde(default)]
+    pub ending: bool,
     /// The processes.
     pub processes: Vec<Process>,
 }
