@@ -14,6 +14,7 @@ use crate::managed::Tracking;
 use crate::resource::{Hub, Registry, Served};
 use crate::storage::{self, HubLoader, Prepared};
 use arc_swap::ArcSwap;
+use http::HeaderValue;
 use kinds::{Row, Table};
 use meta::time::Time;
 use parking_lot::Mutex;
@@ -251,11 +252,27 @@ impl Api {
 
     /// A number below `n`, for jitter; not for secrets.
     pub fn dice(&self, n: u64) -> u64 {
-        // SplitMix64.
+        self.random() % n.max(1)
+    }
+
+    /// SplitMix64.
+    fn random(&self) -> u64 {
         let mut z = self.seed.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % n.max(1)
+        z ^ (z >> 31)
+    }
+
+    /// A name for a request. Unlike a UID it need not be hard to guess, and asks the kernel for nothing.
+    pub(crate) fn new_audit_id(&self) -> HeaderValue {
+        let bytes = (u128::from(self.random()) << 64 | u128::from(self.random())).to_ne_bytes();
+        let id = uuid::Builder::from_random_bytes(bytes).into_uuid();
+        let mut buffer = uuid::Uuid::encode_buffer();
+        let text: &str = id.hyphenated().encode_lower(&mut buffer);
+        let mut id = HeaderValue::from_str(text).expect("hexadecimal digits");
+        // HTTP/2 keeps a place among those that come again for all but the sensitive (RFC 7541, 7.1.3).
+        id.set_sensitive(true);
+        id
     }
 
     /// A new UID.

@@ -26,7 +26,7 @@ use crate::call::Call;
 use crate::reply::Reply;
 use bytes::Bytes;
 use event::{Fixed, Noted};
-use http::{HeaderName, HeaderValue, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use log::Log;
 use meta::status::Status;
 use parking_lot::Mutex;
@@ -40,6 +40,13 @@ use value::Str;
 
 /// The header that carries a request's audit id, in both directions.
 pub const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+
+/// What the client calls its request.
+///
+/// Upstream: `WithAuditInit` in `k8s.io/apiserver/pkg/endpoints/filters/audit_init.go`.
+pub(crate) fn id_of(headers: &HeaderMap) -> Option<HeaderValue> {
+    headers.get(AUDIT_ID).filter(|id| !id.is_empty()).cloned()
+}
 
 /// How much is told of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -224,11 +231,6 @@ impl Record {
         self.0.level >= level
     }
 
-    /// The id, for the answer's header.
-    pub(crate) fn id(&self) -> Option<HeaderValue> {
-        HeaderValue::from_str(&self.0.fixed.id).ok()
-    }
-
     /// Adds an annotation; the first value of a key stands.
     pub(crate) fn annotate(&self, key: &str, value: &str) {
         let mut noted = self.0.noted.lock();
@@ -283,9 +285,6 @@ impl Record {
 
     /// The answer is about to be sent: gives it back as it is to be sent.
     pub(crate) fn respond(self, mut response: Response<ResponseBody>) -> Response<ResponseBody> {
-        if let Some(id) = self.id() {
-            response.headers_mut().entry(AUDIT_ID).or_insert(id);
-        }
         let code = response.status().as_u16();
         if self.wants(Level::RequestResponse) {
             self.note_body(&mut response);

@@ -261,7 +261,7 @@ impl Cache {
         if revision.is_some_and(|revision| revision < oldest) {
             return Err(TooOld { oldest });
         }
-        let watcher = Arc::new(Watcher::new(selection, self.state.clone(), revision));
+        let watcher = Arc::new(Watcher::new(selection, &scope, self.state.clone(), revision));
         follow(&mut self.watchers.lock(), scope, &watcher);
         Ok(watcher)
     }
@@ -273,7 +273,7 @@ impl Cache {
         scope: Scope,
         namespace: &str,
     ) -> (Vec<Arc<Entry>>, u64, Arc<Watcher>) {
-        let watcher = Arc::new(Watcher::new(selection, self.state.clone(), None));
+        let watcher = Arc::new(Watcher::new(selection, &scope, self.state.clone(), None));
         // The order of locks is watchers, then state: `apply` holds both, so no event is missed or doubled.
         let mut watchers = self.watchers.lock();
         let page = self.list(Query { namespace, selection: Some(watcher.selection()), ..Query::default() });

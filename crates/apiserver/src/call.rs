@@ -12,7 +12,7 @@ use crate::reply::Reply;
 use crate::request::RequestInfo;
 use crate::resource::{Hub, Served};
 use auth::UserInfo;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use meta::status::Status;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -28,6 +28,8 @@ const WARNING_BYTES_MAX: usize = 4 << 10;
 pub struct Call {
     /// The server.
     pub api: Arc<Api>,
+    /// What the answer and the audit log call this request: what the client does, if it says.
+    pub audit_id: HeaderValue,
     /// The HTTP method.
     pub method: Method,
     /// The URI as it was sent.

@@ -11,7 +11,7 @@ use crate::metrics::Observation;
 use crate::query::{self, Query};
 use crate::reply::Reply;
 use crate::request::RequestInfo;
-use crate::{access, aggregation, endpoints, flowcontrol, gzip, route};
+use crate::{access, aggregation, audit, endpoints, flowcontrol, gzip, route};
 use auth::UserInfo;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
@@ -77,8 +77,10 @@ async fn answer(api: Arc<Api>, origin: Origin, mut request: Request<RequestBody>
     let watch = query.bool("watch").unwrap_or(false);
     let field_name = query.get("fieldSelector").and_then(only_name);
     let info = RequestInfo::parse(&parts.method, &path, watch, field_name.as_deref());
+    let audit_id = audit::id_of(&parts.headers).unwrap_or_else(|| api.new_audit_id());
     let mut call = Call {
         api,
+        audit_id,
         method: parts.method,
         uri: parts.uri,
         path,
@@ -109,6 +111,8 @@ async fn answer(api: Arc<Api>, origin: Origin, mut request: Request<RequestBody>
     if let Some(sorted) = call.sorted.take() {
         sorted.write(response.headers_mut());
     }
+    // An aggregated server has its own.
+    response.headers_mut().entry(audit::AUDIT_ID).or_insert(call.audit_id);
     if let Some(audit) = call.audit.take() {
         response = audit.respond(response);
     }

@@ -1,6 +1,6 @@
 //! One line of the log: an `audit.k8s.io/v1` Event as Go's encoder writes it.
 
-use super::{AUDIT_ID, Annotations, Format, Level, Stage};
+use super::{Annotations, Format, Level, Stage};
 use crate::call::Call;
 use crate::codec;
 use crate::door::Origin;
@@ -57,7 +57,6 @@ pub(super) struct Reference {
 
 impl Fixed {
     pub(super) fn of(call: &Call, user: Option<&UserInfo>) -> Self {
-        let given = call.headers.get(&AUDIT_ID).and_then(|v| v.to_str().ok()).filter(|v| !v.is_empty());
         let mut agent = call.user_agent().to_owned();
         if agent.len() > USER_AGENT_BYTES_MAX {
             // A header's text is ASCII.
@@ -66,7 +65,7 @@ impl Fixed {
         }
         let uri = call.uri.path_and_query().map_or("", |p| p.as_str());
         Self {
-            id: given.map_or_else(|| call.api.new_uid(), Str::from),
+            id: String::from_utf8_lossy(call.audit_id.as_bytes()).into(),
             received: Timestamp::now(),
             is_resource: call.info.is_resource,
             uri: uri.to_owned(),

@@ -4,7 +4,7 @@
 //! begins in the past) has a place in the history instead, which all share: it costs nothing to be slow, and
 //! whom the history has forgotten is ended.
 
-use super::{Event, EventKind, Selection, State};
+use super::{Event, EventKind, Scope, Selection, State};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
@@ -170,6 +170,8 @@ impl Taking<'_> {
 #[derive(Debug)]
 pub struct Watcher {
     selection: Selection,
+    /// What is to be asked of what it is offered: what is of its scope.
+    of_offers: Selection,
     place: Mutex<Place>,
     /// Locked within `place` only.
     past: Arc<RwLock<State>>,
@@ -178,23 +180,20 @@ pub struct Watcher {
 
 impl Watcher {
     /// One that is given what happens from now on, or behind a revision that the history has not forgotten.
-    pub(super) fn new(selection: Selection, past: Arc<RwLock<State>>, after: Option<u64>) -> Self {
+    pub(super) fn new(
+        selection: Selection,
+        scope: &Scope,
+        past: Arc<RwLock<State>>,
+        after: Option<u64>,
+    ) -> Self {
+        let of_offers = selection.within(scope);
         let place =
             Place { backlog: after.map_or_else(Backlog::default, Backlog::Behind), ..Place::default() };
-        Self { selection, place: Mutex::new(place), past, dropped: AtomicBool::new(false) }
+        Self { selection, of_offers, place: Mutex::new(place), past, dropped: AtomicBool::new(false) }
     }
 
     pub(super) const fn selection(&self) -> &Selection {
         &self.selection
-    }
-
-    /// How this follower sees the event; `None` if it does not concern it.
-    fn view(&self, event: &Event) -> Option<EventKind> {
-        if self.selection.is_everything() {
-            return Some(event.kind);
-        }
-        let Ok(seen) = event.seen(|e| Ok::<_, Infallible>(self.selection.matches(e)));
-        seen
     }
 
     /// Queues a new event; false when the follower has ended and is to be forgotten. Who is to be woken for it
@@ -204,7 +203,7 @@ impl Watcher {
         if self.is_ended() {
             return false;
         }
-        let Some(kind) = self.view(&offer.event) else { return true };
+        let Some(kind) = view(&self.of_offers, &offer.event) else { return true };
         let mut place = self.place.lock();
         if !place.keeps_up(forgotten, effects) {
             return false;
@@ -307,7 +306,7 @@ impl Watcher {
             if looked == LOOKED_AT_ONCE {
                 return Stopped::ForOthers;
             }
-            let kind = self.view(event);
+            let kind = view(&self.selection, event);
             if kind.is_some() && !taking.has_room_for(event) {
                 return Stopped::Full;
             }
@@ -318,6 +317,15 @@ impl Watcher {
         }
         Stopped::AtTheEnd
     }
+}
+
+/// How who selects so sees the event; `None` if it does not concern him.
+fn view(selection: &Selection, event: &Event) -> Option<EventKind> {
+    if selection.is_everything() {
+        return Some(event.kind);
+    }
+    let Ok(seen) = event.seen(|e| Ok::<_, Infallible>(selection.matches(e)));
+    seen
 }
 
 /// Why a follower takes no more of the history.
