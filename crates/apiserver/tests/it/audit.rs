@@ -3,8 +3,12 @@
 use crate::server::Server;
 use apiserver::api::Options;
 use apiserver::audit::{Audit, Config, Format, LogConfig};
-use http::Method;
+use auth::UserInfo;
+use bytes::Bytes;
+use http::{Method, Request};
+use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use value::{Value, json};
 
 const POLICY: &str = r#"
@@ -52,6 +56,25 @@ impl Logged {
 
 fn stages(events: &[Value]) -> Vec<&str> {
     events.iter().map(|e| e.at("stage").str()).collect()
+}
+
+/// Without an audit log as well.
+#[tokio::test]
+async fn every_answer_has_an_id_and_the_clients_if_it_gave_one() {
+    let server = Server::start(Options::default()).await;
+    let id = async |path: &str, given: &str| {
+        let user = Arc::new(UserInfo::new("admin", &["system:masters"]));
+        let request = Request::builder().uri(path).header("audit-id", given).body(Bytes::new()).unwrap();
+        let response = server.api.call(user, request).await;
+        response.headers()["audit-id"].to_str().unwrap().to_owned()
+    };
+    let mut seen = HashSet::new();
+    for path in ["/version", "/api/v1/namespaces/none", "/nowhere"] {
+        let made = id(path, "").await;
+        assert_eq!(uuid::Uuid::parse_str(&made).unwrap().get_version_num(), 4, "{made}");
+        assert!(seen.insert(made));
+        assert_eq!(id(path, "mine").await, "mine");
+    }
 }
 
 #[tokio::test]
