@@ -582,7 +582,8 @@ pub(crate) fn run() -> Result<()> {
     let filter = EnvFilter::try_from_env("CORTEN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let is_terminal = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    log.with_ansi(is_terminal).with_target(false).init();
+    // On a full disk a log line is lost. Telling that on the same standard error would panic.
+    log.with_ansi(is_terminal).with_target(false).log_internal_errors(false).init();
     let out = &mut std::io::stdout();
     match cli.command {
         Command::Up(args) => {

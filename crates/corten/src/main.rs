@@ -11,6 +11,7 @@ mod server;
 mod store;
 mod up;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -29,7 +30,8 @@ fn main() -> ExitCode {
     match cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            // Where it cannot be written, the exit code says it.
+            let _nobody_reads = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -55,6 +55,23 @@ fn flags_that_make_no_sense_are_refused() {
     assert!(told.contains("one must be more than 0"), "{told}");
 }
 
+/// On a full disk the log is lost and nothing else: an error, and a warning on the way to one.
+#[test]
+fn logs_that_cannot_be_written_are_no_panic() {
+    let root = tempfile::tempdir().unwrap();
+    let (none, there) = (root.path().join("none"), root.path().join("there"));
+    std::fs::create_dir(&there).unwrap();
+    std::fs::write(there.join("up-options.json"), "no options").unwrap();
+    for root in [none, there] {
+        assert_eq!(
+            Process::unheard(&["down", "--root", root.to_str().unwrap()]),
+            Some(1),
+            "{}",
+            root.display()
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tokens_are_issued_in_the_domain_of_the_cluster() {
     const ACCOUNTS: &str = "/api/v1/namespaces/default/serviceaccounts";
