@@ -256,13 +256,15 @@ pub fn validate_create(
     if !row.hooks.metadata_last {
         errors.extend((row.hooks.validate_create)(context, object));
     }
-    // What a kind itself says of its names stands with what all kinds say of them.
-    let own = errors.get_mut(found..).unwrap_or_default();
-    own.sort_by_key(|e| match e.field.as_str() {
-        "metadata.generateName" => 0,
-        "metadata.name" => 1,
-        _ => 2,
-    });
+    if row.hooks.name == NameRule::Own {
+        // What a kind itself says of its names stands where others have what all kinds say of them.
+        let own = errors.get_mut(found..).unwrap_or_default();
+        own.sort_by_key(|e| match e.field.as_str() {
+            "metadata.generateName" => 0,
+            "metadata.name" => 1,
+            _ => 2,
+        });
+    }
     if let Some(custom) = custom_of(served) {
         if custom.is_terminating() {
             let text = "create not allowed while custom resource definition is terminating";
@@ -307,16 +309,19 @@ pub fn validate_update(
     errors.extend(first);
     // The strategies check it once more, and clients see both.
     let checks = row.subresource(&context.subresource).map_or(row.update_meta, |s| s.update_meta);
-    if checks.whole {
-        let rule = |name: &str, usage: NameUse| name_errors(row.hooks.name, name, usage);
-        errors.extend(object_meta::validate(new_meta, scope(row), rule, &path));
-        errors.extend(finalizers(served, new_meta, &path));
-    }
     let update = || {
         let mut errors = object_meta::validate_update(new_meta, old_meta, &path);
         errors.extend(finalizers(served, new_meta, &path));
         errors
     };
+    if checks.update == UpdateCheck::Ahead {
+        errors.extend(update());
+    }
+    if checks.whole {
+        let rule = |name: &str, usage: NameUse| name_errors(row.hooks.name, name, usage);
+        errors.extend(object_meta::validate(new_meta, scope(row), rule, &path));
+        errors.extend(finalizers(served, new_meta, &path));
+    }
     if checks.update == UpdateCheck::First {
         errors.extend(update());
     }

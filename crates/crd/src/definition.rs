@@ -37,7 +37,7 @@ pub const HOOKS: Hooks = Hooks {
         new.set("spec", old);
     },
     validate_subresource: |_: &Context, new: &Value, _: &Value| status(new),
-    name: NameRule::DnsSubdomain,
+    name: NameRule::Own,
     ..Hooks::NONE
 };
 

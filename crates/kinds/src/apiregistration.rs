@@ -5,6 +5,7 @@ use crate::hooks::{Context, Hooks, NameRule};
 use crate::prepare;
 use meta::field::{Error, ErrorList, Path};
 use meta::names;
+use meta::object_meta::{self, Scope};
 use meta::quote::quote;
 use value::{Map, Value};
 
@@ -22,8 +23,21 @@ const HOOKS: Hooks = Hooks {
     },
     prepare_create,
     prepare_update: |_, new, old| prepare::keep(new, old, "status"),
-    validate_create: |_, api| validate(api),
-    validate_update: |_, api, _| validate(api),
+    validate_create: |_, api| {
+        let mut errors = ErrorList::new();
+        validate_names(api, &mut errors);
+        validate(api, &mut errors);
+        errors
+    },
+    validate_update: |_, new, old| {
+        let path = Path::new("metadata");
+        let (metadata, before) = (new.at("metadata"), old.at("metadata"));
+        let mut errors = object_meta::validate_update(metadata, before, &path);
+        validate_names(new, &mut errors);
+        errors.extend(object_meta::validate(metadata, Scope::Cluster, |_, _| Vec::new(), &path));
+        validate(new, &mut errors);
+        errors
+    },
     prepare_subresource: |_, new, old| {
         prepare::keep(new, old, "spec");
         if let Some(metadata) = new.object_at("metadata") {
@@ -72,22 +86,25 @@ fn prepare_create(context: &Context, api: &mut Value) {
 const GROUP_PRIORITY_MAX: i64 = 20_000;
 const VERSION_PRIORITY_MAX: i64 = 1000;
 
-fn validate(api: &Value) -> ErrorList {
-    let mut errors = ErrorList::new();
+fn validate_names(api: &Value, errors: &mut ErrorList) {
+    let spec = api.at("spec");
+    let name = format!("{}.{}", spec.at("version").str(), spec.at("group").str());
+    for field in ["generateName", "name"] {
+        validate_name(api.at("metadata").at(field).str(), field, &name, errors);
+    }
+}
+
+fn validate(api: &Value, errors: &mut ErrorList) {
     let (spec, path) = (api.at("spec"), Path::new("spec"));
     let (group, version) = (spec.at("group").str(), spec.at("version").str());
-    let name = format!("{version}.{group}");
-    for field in ["generateName", "name"] {
-        validate_name(api.at("metadata").at(field).str(), field, &name, &mut errors);
-    }
     if group.is_empty() && version != "v1" {
         let text = "only v1 may have an empty group and it better be legacy kube";
         errors.push(Error::required(&path.child("group"), text));
     }
     if !group.is_empty() {
-        check::dns1123_subdomain(group, &path.child("group"), &mut errors);
+        check::dns1123_subdomain(group, &path.child("group"), errors);
     }
-    check::invalid_each(version, names::dns1035_label(version), &path.child("version"), &mut errors);
+    check::invalid_each(version, names::dns1035_label(version), &path.child("version"), errors);
     for (name, max) in
         [("groupPriorityMinimum", GROUP_PRIORITY_MAX), ("versionPriority", VERSION_PRIORITY_MAX)]
     {
@@ -97,8 +114,7 @@ fn validate(api: &Value) -> ErrorList {
             errors.push(Error::invalid(&path.child(name), n, text));
         }
     }
-    validate_service(spec, &path, &mut errors);
-    errors
+    validate_service(spec, &path, errors);
 }
 
 fn validate_name(name: &str, field: &str, required: &str, errors: &mut ErrorList) {

@@ -75,7 +75,9 @@ pub(crate) async fn create_object(
                 },
             );
         }
-        let result = store_new(call, target, hub, object, labels_of_template, &mut attributes, options).await;
+        // For each name that is generated upstream copies the object, whose maps are its own then.
+        let shared = labels_of_template && !generated;
+        let result = store_new(call, target, hub, object, shared, &mut attributes, options).await;
         let taken = result.as_ref().is_err_and(Status::is_already_exists);
         match result {
             _ if generated && taken && attempt < GENERATE_NAME_ATTEMPTS => {}

@@ -417,6 +417,8 @@ async fn labels_of_jobs() {
             assert_eq!(made.at("metadata").at("labels").at("job-name").str(), want, "{method} {path}");
         }
     }
+    let (code, made) = send(&server, "POST", JOBS, JSON, &job("", r#","generateName":"g""#, "")).await;
+    assert_eq!((code, json::to_string(made.at("metadata").at("labels"))), (201, r#"{"a":"b"}"#.to_owned()));
 }
 
 /// What a manager owns in another version of the kind is compared, and contended for, in that version.
@@ -847,6 +849,10 @@ async fn order_of_repeated_errors() {
     const NAMESPACES: &str = "/api/v1/namespaces";
     const ADDRESSES: &str = "/apis/networking.k8s.io/v1/ipaddresses";
     const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/default/events";
+    const NODES: &str = "/api/v1/nodes";
+    const CLASSES: &str = "/apis/networking.k8s.io/v1/ingressclasses";
+    const SERVICES: &str = "/apis/apiregistration.k8s.io/v1/apiservices";
+    let service = r#"{"metadata":{"name":"v1.q.example.com"},"spec":{"group":"q.example.com","version":"v1","groupPriorityMinimum":100,"versionPriority":10,"insecureSkipTLSVerify":true,"service":{"name":"a","namespace":"b"}}}"#;
     let address = r#"{"metadata":{"name":"10.9.0.1"},"spec":{"parentRef":{"resource":"services","name":"a","namespace":"default"}}}"#;
     let event = |metadata: &str, more: &str| {
         format!(
@@ -858,6 +864,9 @@ async fn order_of_repeated_errors() {
         (NAMESPACES, r#"{"metadata":{"name":"e"}}"#.to_owned()),
         (ADDRESSES, address.to_owned()),
         (EVENTS, event(r#"{"name":"e"}"#, r#""reason":"r","type":"Normal""#)),
+        (NODES, r#"{"metadata":{"name":"e"}}"#.to_owned()),
+        (CLASSES, r#"{"metadata":{"name":"e"},"spec":{"controller":"a.b/c"}}"#.to_owned()),
+        (SERVICES, service.to_owned()),
     ] {
         assert_eq!(send(&server, "POST", path, JSON, &body).await.0, 201, "{path}");
     }
@@ -892,6 +901,24 @@ async fn order_of_repeated_errors() {
             ],
         ),
         ("PATCH", format!("{EVENTS}/e"), change, &[labels, labels, "action", labels, finalizers, "action"]),
+        (
+            "PATCH",
+            format!("{NODES}/e"),
+            change,
+            &[labels, labels, generate, labels, finalizers, labels, finalizers],
+        ),
+        (
+            "PATCH",
+            format!("{CLASSES}/e"),
+            change,
+            &[labels, labels, labels, finalizers, generate, labels, finalizers],
+        ),
+        (
+            "PATCH",
+            format!("{SERVICES}/v1.q.example.com"),
+            change,
+            &[labels, labels, labels, generate, labels],
+        ),
         (
             "POST",
             EVENTS.to_owned(),

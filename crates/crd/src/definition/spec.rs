@@ -9,7 +9,7 @@ use crate::field_path::{self, Subscripts};
 use crate::schema::Schema;
 use crate::structural;
 use meta::field::{Error, ErrorList, Path};
-use meta::names::{dns1035_label, dns1123_subdomain};
+use meta::names::{NameUse, dns1035_label, dns1123_subdomain, invalid, name_is_dns_subdomain};
 use meta::object_meta::validate_immutable;
 use meta::quote::is_printable;
 use std::collections::{BTreeSet, HashSet};
@@ -127,9 +127,13 @@ pub(super) fn create(object: &Value) -> ErrorList {
     let metadata = object.at("metadata");
     let required = format!("{}.{}", spec_value.at("names").at("plural").str(), spec_value.at("group").str());
     let path = Path::new("metadata");
-    for field in ["generateName", "name"] {
+    for (field, usage) in [("generateName", NameUse::Prefix), ("name", NameUse::Whole)] {
         let name = metadata.at(field).str();
-        if !name.is_empty() && name != required {
+        if name.is_empty() {
+            continue;
+        }
+        errors.extend(invalid(&path.child(field), name, name_is_dns_subdomain(name, usage)));
+        if name != required {
             let text = "must be spec.names.plural+\".\"+spec.group";
             errors.push(Error::invalid(&path.child(field), name, text));
         }

@@ -10,7 +10,7 @@ use crate::check::default_text;
 use crate::hooks::{Hooks, NameRule};
 use crate::prepare;
 use meta::field::{ErrorList, Path};
-use meta::names;
+use meta::names::{self, NameUse};
 use meta::object_meta::{self, Scope};
 use value::Value;
 
@@ -25,8 +25,11 @@ pub(super) const HOOKS: Hooks = Hooks {
         }
     },
     prepare_create: |_, namespace| {
-        // A generated name is known only now.
-        label(namespace);
+        // A generated name is known only now. Upstream writes the label once nothing is wrong.
+        let name = namespace.at("metadata").at("name").str();
+        if names::name_is_dns_label(name, NameUse::Whole).is_empty() {
+            label(namespace);
+        }
         namespace.set("status", object([("phase", "Active".into())]));
         if let Some(spec) = namespace.object_at("spec") {
             match spec.get_mut("finalizers").and_then(Value::as_array_mut) {

@@ -7,7 +7,8 @@ use super::pod_defaults::round_up;
 use super::resources::resource_quantity;
 use super::scheduling::taint_effect;
 use super::util::{
-    finalizer_names, is_ipv6, is_set, legacy_cidr, metadata_again, positive, require, strings,
+    changed_metadata, finalizer_names, is_ipv6, is_set, legacy_cidr, positive, require, strings,
+    whole_metadata,
 };
 use crate::check;
 use crate::hooks::Hooks;
@@ -50,8 +51,9 @@ pub(super) const HOOKS: Hooks = Hooks {
     },
     validate_update: |_, new, old| {
         let mut errors = ErrorList::new();
-        metadata_again(new, Scope::Cluster, names::name_is_dns_subdomain, &mut errors);
+        whole_metadata(new, Scope::Cluster, names::name_is_dns_subdomain, &mut errors);
         validate(new, &mut errors);
+        changed_metadata(new, old, &mut errors);
         validate_update(new, old, &mut errors);
         errors
     },

@@ -161,7 +161,9 @@ pub struct MetaChecks {
 pub enum UpdateCheck {
     /// It makes none.
     None,
-    /// Before those of the rest of the object.
+    /// Before those of all of it.
+    Ahead,
+    /// Before those of the rest of the object, behind those of all of it.
     First,
     /// Behind them.
     Last,
@@ -172,6 +174,8 @@ impl MetaChecks {
     pub const USUAL: Self = Self { whole: false, update: UpdateCheck::First };
     /// Both.
     pub const BOTH: Self = Self { whole: true, update: UpdateCheck::First };
+    /// Both, what changed before the rest.
+    pub const TURNED: Self = Self { whole: true, update: UpdateCheck::Ahead };
     /// Both, with the object between them.
     pub const AROUND: Self = Self { whole: true, update: UpdateCheck::Last };
     /// As a new object only.

@@ -204,21 +204,21 @@ pub(super) fn update_meta(group: &str, plural: &str, subresource: &str) -> MetaC
         | ("storage.k8s.io", "csinodes" | "volumeattachments", _) => MetaChecks::WHOLE,
         ("rbac.authorization.k8s.io", _, "")
         | ("certificates.k8s.io", _, _)
-        | ("apps", "controllerrevisions", "")
         | ("resource.k8s.io", "deviceclasses", "") => MetaChecks::AROUND,
-        ("apiregistration.k8s.io" | "node.k8s.io", _, "")
-        | ("batch", "jobs", "")
+        ("apps", "controllerrevisions", "")
         | ("networking.k8s.io", "ingresses" | "ingressclasses", "")
+        | ("storage.k8s.io", "volumeattributesclasses", "") => MetaChecks::TURNED,
+        ("node.k8s.io", _, "")
+        | ("batch", "jobs", "")
         | ("resource.k8s.io", "resourceclaims" | "resourceclaimtemplates", "")
-        | ("storage.k8s.io", "csistoragecapacities" | "storageclasses" | "volumeattributesclasses", "") => {
-            MetaChecks::BOTH
-        }
+        | ("storage.k8s.io", "csistoragecapacities" | "storageclasses", "") => MetaChecks::BOTH,
         ("policy", _, _)
         | ("batch", "cronjobs", "status")
         | ("admissionregistration.k8s.io" | "flowcontrol.apiserver.k8s.io", _, "status")
         | ("" | "events.k8s.io", "events", _)
         | ("networking.k8s.io", "ipaddresses", "")
-        | ("", "limitranges" | "namespaces" | "persistentvolumes", "") => MetaChecks::NONE,
+        | ("apiregistration.k8s.io", _, "")
+        | ("", "limitranges" | "namespaces" | "nodes" | "persistentvolumes", "") => MetaChecks::NONE,
         _ => MetaChecks::USUAL,
     }
 }
