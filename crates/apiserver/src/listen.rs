@@ -34,9 +34,11 @@ use wire::{RECORD_BYTES, Wire};
 
 /// How many connections are open at once; further ones wait in the listen queue. A node holds two, a
 /// controller one: enough for 5,000 nodes.
-const CONNECTIONS_MAX: usize = 20_000;
+const CONNECTIONS_MAX: u32 = 20_000;
 /// How long a client may take for its TLS handshake, and after that for HTTP/2's preface, as upstream.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a server that stops waits for its clients to take their answers.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a client may take to send a request's headers, as upstream's `ReadHeaderTimeout`.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(32);
 /// After how long without a word the other end's kernel is asked whether it is there, how often, and after how
@@ -77,7 +79,7 @@ pub trait Handler: Send + Sync + 'static {
 }
 
 /// Accepts connections for the `lanes` until `shutdown` completes, then lets the open requests of each connection
-/// finish.
+/// finish, for a while.
 pub async fn serve(
     listener: TcpListener,
     tls: Arc<rustls::ServerConfig>,
@@ -89,16 +91,16 @@ pub async fn serve(
     if let Err(error) = prepare(&listener) {
         tracing::warn!(%error, "cannot have the kernel look after connections whose other end is gone");
     }
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
     let mut stop = shutdown.clone();
     loop {
         let permit = tokio::select! {
             permit = permits.clone().acquire_owned() => permit,
-            () = stopped(&mut stop) => return,
+            () = stopped(&mut stop) => break,
         };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = stopped(&mut stop) => return,
+            () = stopped(&mut stop) => break,
         };
         let (stream, remote) = match accepted {
             Ok(pair) => pair,
@@ -111,20 +113,19 @@ pub async fn serve(
         };
         let (acceptor, handler, shutdown) = (acceptor.clone(), handler.clone(), shutdown.clone());
         // From the runtime that accepts to the one that serves.
-        let stream = match stream.into_std() {
-            Ok(stream) => stream,
-            Err(error) => {
-                tracing::debug!(%remote, %error, "cannot take a connection over");
-                continue;
-            }
-        };
+        let stream = stream.into_std();
         lanes.next().spawn(async move {
-            match TcpStream::from_std(stream) {
+            match stream.and_then(TcpStream::from_std) {
                 Ok(stream) => connection(stream, remote, acceptor, handler, shutdown).await,
                 Err(error) => tracing::debug!(%remote, %error, "cannot take a connection over"),
             }
             drop(permit);
         });
+    }
+    drop(listener);
+    let all_ended = permits.acquire_many(CONNECTIONS_MAX);
+    if tokio::time::timeout(STOP_TIMEOUT, all_ended).await.is_err() {
+        tracing::debug!("some clients do not take their answers, and are not waited for");
     }
 }
 

@@ -3,8 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::runtime::{Builder, Handle};
-use tokio::sync::watch;
+use tokio::runtime::{Builder, Handle, Runtime};
 
 /// Threads that serve connections, each by itself: a connection stays where it began.
 ///
@@ -14,8 +13,18 @@ use tokio::sync::watch;
 pub struct Lanes {
     handles: Arc<[Handle]>,
     next: Arc<AtomicUsize>,
-    /// The threads end with it.
-    _running: Arc<watch::Sender<()>>,
+    _own: Arc<Own>,
+}
+
+/// The runtimes that end with the lanes.
+#[derive(Debug, Default)]
+struct Own(Vec<Runtime>);
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        // Without waiting, for it may be a task that lets go of them.
+        self.0.drain(..).for_each(Runtime::shutdown_background);
+    }
 }
 
 impl Lanes {
@@ -25,17 +34,18 @@ impl Lanes {
     /// # Errors
     /// The system has no more threads or files.
     pub fn start(count: usize, stack_bytes: usize) -> io::Result<Self> {
-        let running = watch::Sender::new(());
+        // Each of the kind that may have several threads: what blocks in one all the same hands the lane to another.
         let start_one = |_| {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
-            let handle = runtime.handle().clone();
-            let mut ending = running.subscribe();
-            let serve = move || runtime.block_on(async move { while ending.changed().await.is_ok() {} });
-            let thread = std::thread::Builder::new().name("connections".into()).stack_size(stack_bytes);
-            thread.spawn(serve).map(|_| handle)
+            let mut lane = Builder::new_multi_thread();
+            lane.worker_threads(1)
+                .thread_name("connections")
+                .thread_stack_size(stack_bytes)
+                .enable_all()
+                .build()
         };
-        let handles = (0..count.max(1)).map(start_one).collect::<io::Result<_>>()?;
-        Ok(Self { handles, next: Arc::default(), _running: Arc::new(running) })
+        let own = Own((0..count.max(1)).map(start_one).collect::<io::Result<_>>()?);
+        let handles = own.0.iter().map(|lane| lane.handle().clone()).collect();
+        Ok(Self { handles, next: Arc::default(), _own: Arc::new(own) })
     }
 
     /// The runtime that asks, for all connections.
@@ -43,8 +53,7 @@ impl Lanes {
     /// # Panics
     /// Outside of a runtime.
     pub fn here() -> Self {
-        let running = Arc::new(watch::Sender::new(()));
-        Self { handles: Arc::new([Handle::current()]), next: Arc::default(), _running: running }
+        Self { handles: Arc::new([Handle::current()]), next: Arc::default(), _own: Arc::default() }
     }
 
     /// The lane of the next connection: they take turns.

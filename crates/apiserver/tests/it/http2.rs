@@ -87,6 +87,7 @@ impl Handler for Answers {
 struct Server {
     answers: Arc<Answers>,
     stop: watch::Sender<bool>,
+    serving: JoinHandle<()>,
     client: SendRequest<Bytes>,
     connection: JoinHandle<Result<(), h2::Error>>,
 }
@@ -99,13 +100,9 @@ impl Server {
         let certificate = HotCertificate::new(pki().leaf(Leaf::ApiServer)).unwrap();
         let tls = pki::server_config(certificate, AnyClientCertificate::new(&[])).unwrap();
         let (answers, (stop, stopped)) = (Arc::<Answers>::default(), watch::channel(false));
-        tokio::spawn(apiserver::listen::serve(
-            listener,
-            Arc::new(tls),
-            answers.clone(),
-            Lanes::here(),
-            stopped,
-        ));
+        let lanes = Lanes::here();
+        let serving =
+            tokio::spawn(apiserver::listen::serve(listener, Arc::new(tls), answers.clone(), lanes, stopped));
 
         let tls = pki::client_config(&[pki().authority().certificate()], None).unwrap();
         let stream = TcpStream::connect(address).await.unwrap();
@@ -117,7 +114,7 @@ impl Server {
         let mut builder = h2::client::Builder::new();
         builder.initial_window_size(window);
         let (client, connection) = builder.handshake(stream).await.unwrap();
-        Self { answers, stop, client, connection: tokio::spawn(connection) }
+        Self { answers, stop, serving, client, connection: tokio::spawn(connection) }
     }
 
     async fn ask(&mut self, path: &str, has_body: bool) -> (ResponseFuture, SendStream<Bytes>) {
@@ -205,10 +202,15 @@ async fn what_was_asked_before_the_end_is_answered() {
     let (answer, _) = server.ask("/later", false).await;
     assert_eq!(server.get("/").await, "here");
     server.stop.send(true).unwrap();
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::resume();
+    assert!(!server.serving.is_finished(), "somebody waits for an answer");
     server.answers.go_on.notify_one();
     let answer = answer.await.unwrap();
     assert!(answer.headers().contains_key("date"), "{answer:?}");
     assert_eq!(answer.headers()["content-length"], "3");
     assert_eq!(read(answer).await, "now");
     server.connection.await.unwrap().unwrap();
+    server.serving.await.unwrap();
 }
