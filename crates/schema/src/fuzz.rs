@@ -12,7 +12,8 @@ pub fn json(ty: TypeId, text: &[u8]) {
     if let Ok(decoded) = decode_json(types, ty, text, Unknown::Report) {
         let mut shown = decoded.value.clone();
         shown_form(types, ty, &mut shown);
-        assert!(decoded.has_unshown == (shown != decoded.value), "what JSON does not show is told");
+        // A field that came again may have taken the place of what is told.
+        assert!(decoded.has_unshown || shown == decoded.value, "what JSON does not show is told");
         check(types, ty, &decoded.value);
     }
     if let Ok(tree) = value::json::parse(text)
