@@ -23,11 +23,10 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use streaming::handshake;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use turn::{Answering, BoxError, Turns};
 pub use wire::Outflow;
 use wire::{RECORD_BYTES, Wire};
@@ -35,8 +34,6 @@ use wire::{RECORD_BYTES, Wire};
 /// How many connections are open at once; further ones wait in the listen queue. A node holds two, a
 /// controller one: enough for 5,000 nodes.
 const CONNECTIONS_MAX: u32 = 20_000;
-/// How long a client may take for its TLS handshake, and after that for HTTP/2's preface, as upstream.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a server that stops waits for its clients to take their answers.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a client may take to send a request's headers, as upstream's `ReadHeaderTimeout`.
@@ -52,9 +49,6 @@ const STREAMS_MAX: u32 = 250;
 /// What a response may queue inside the HTTP/2 layer before its body is asked for no more: bounds what a watcher that
 /// never reads can hold.
 const STREAM_SEND_BUFFER_BYTES: usize = 16 << 10;
-/// For a client that speaks HTTP without TLS, in Go's words.
-const PLAIN_HTTP: &[u8] =
-    b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 /// The largest header block. Go's default is 1 MiB; no client of Kubernetes comes near this.
 const HEADER_BYTES_MAX: u32 = 64 << 10;
 
@@ -150,17 +144,7 @@ async fn connection(
     handler: Arc<dyn Handler>,
     shutdown: tokio::sync::watch::Receiver<bool>,
 ) {
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
-    // Boxed: what a handshake keeps is not to be kept for as long as the connection lasts.
-    let handshake = Box::pin(tokio::time::timeout(HANDSHAKE_TIMEOUT, shake_hands(stream, acceptor)));
-    let mut tls = match handshake.await {
-        Ok(Ok(Some(tls))) => tls,
-        Ok(Ok(None)) => return tracing::debug!(%remote, "a client speaks HTTP without TLS"),
-        Ok(Err(error)) => return tracing::debug!(%remote, %error, "TLS handshake failed"),
-        Err(_) => return tracing::debug!(%remote, "TLS handshake timed out"),
-    };
+    let Some(mut tls) = handshake::accept(stream, remote, acceptor).await else { return };
     tls.get_mut().1.set_buffer_limit(Some(RECORD_BYTES));
     let peer = tls.get_ref().1.peer_certificates().and_then(auth::Peer::new);
     let outflow = Arc::<Outflow>::default();
@@ -175,24 +159,6 @@ async fn connection(
     if let Err(error) = result {
         tracing::debug!(%remote, %error, "connection ended");
     }
-}
-
-/// Begins TLS; `None` for a client that speaks HTTP without it, which is told, as Go's net/http (`conn.serve`) does.
-async fn shake_hands(
-    mut stream: TcpStream,
-    acceptor: TlsAcceptor,
-) -> std::io::Result<Option<TlsStream<TcpStream>>> {
-    let mut first = [0; 1];
-    stream.peek(&mut first).await?;
-    // A handshake begins with 22 (RFC 8446, 5.1), a method with a letter.
-    if first[0].is_ascii_uppercase() {
-        // What is left unread makes the kernel reset the connection, and the client may not see the answer.
-        stream.try_read(&mut [0; 4 << 10])?;
-        stream.write_all(PLAIN_HTTP).await?;
-        stream.shutdown().await?;
-        return Ok(None);
-    }
-    acceptor.accept(stream).await.map(Some)
 }
 
 async fn http1(
@@ -222,7 +188,8 @@ async fn http2(
     about: Arc<Connection>,
     shutdown: tokio::sync::watch::Receiver<bool>,
 ) -> Result<(), BoxError> {
-    let preface = Box::pin(tokio::time::timeout(HANDSHAKE_TIMEOUT, Http2::new(wire.clone(), handler, about)));
+    let preface =
+        Box::pin(tokio::time::timeout(handshake::TIMEOUT, Http2::new(wire.clone(), handler, about)));
     let turns = Turns::new(preface.await??, wire);
     in_turns(turns, shutdown, |serving| serving.get_mut().graceful_shutdown()).await
 }

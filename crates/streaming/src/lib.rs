@@ -1,7 +1,8 @@
 //! Connections that are passed on: plain requests, upgraded connections, and the two translations between
 //! what clients speak (WebSocket) and what runtimes speak (SPDY/3.1).
 //!
-//! The API server passes requests on to kubelets and pods, a kubelet to its runtime: both by this crate.
+//! The API server passes requests on to kubelets and pods, a kubelet to its runtime: both by this crate, and the
+//! connections of both begin by [`handshake`].
 //! Upstream: `k8s.io/apimachinery/pkg/util/proxy`, `k8s.io/apiserver/pkg/util/proxy`, `k8s.io/streaming`.
 //!
 //! Invariants:
@@ -12,6 +13,7 @@
 pub mod backend;
 pub mod error;
 pub mod fuzz;
+pub mod handshake;
 pub mod messages;
 mod peer;
 pub mod spdy;

@@ -34,15 +34,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use streaming::Streams;
+use streaming::{Streams, handshake};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 /// How many connections are open at once: the API server's, one for each exec and log, and scrapers'.
 const CONNECTIONS_MAX: usize = 5_000;
-/// How long a TLS handshake may take.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take to send a request's headers, as upstream's `ReadHeaderTimeout`.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(32);
 const STREAMS_MAX: u32 = 250;
@@ -171,13 +169,7 @@ async fn connection(
     server: Arc<Server>,
     mut stop: watch::Receiver<bool>,
 ) {
-    // Key strokes are not to wait for each other.
-    let _ = stream.set_nodelay(true);
-    let tls = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-        Ok(Ok(tls)) => tls,
-        Ok(Err(error)) => return tracing::debug!(%remote, %error, "TLS handshake failed"),
-        Err(_) => return tracing::debug!(%remote, "TLS handshake timed out"),
-    };
+    let Some(tls) = handshake::accept(stream, remote, acceptor).await else { return };
     let chain = tls.get_ref().1.peer_certificates().unwrap_or_default();
     let peer = Arc::new(server.access.peer(chain));
     let service = service_fn(move |request: Request<Incoming>| {
