@@ -256,6 +256,11 @@ impl Served {
     pub fn asks_webhook(&self) -> bool {
         self.codec.custom().is_some_and(crate::crd::Custom::has_own_conversion)
     }
+
+    /// Whether expressions judge what is written.
+    pub fn has_rules(&self) -> bool {
+        self.codec.custom().is_some_and(crate::crd::Custom::has_rules)
+    }
 }
 
 fn line_of(mut json: Vec<u8>) -> Bytes {

@@ -15,6 +15,9 @@ use meta::gvk::GroupResource;
 use meta::status::Status;
 use std::sync::Arc;
 
+/// Collections larger than this are not gone through in a connection's task: ten thousand objects take milliseconds.
+const OBJECTS_HERE_MAX: usize = 2_000;
+
 /// Requests that may last: they have no timeout and do not count against the requests in flight.
 pub(crate) fn is_long_running(info: &RequestInfo) -> bool {
     matches!(info.subresource.as_str(), "attach" | "exec" | "proxy" | "log" | "portforward")
@@ -62,8 +65,9 @@ pub(crate) async fn answer(call: &Call, body: RequestBody) -> Result<Reply, Stat
     let Some(target) = target(call)? else {
         return Ok(Reply::no_such_path());
     };
-    if target.served.asks_webhook() {
-        // Conversions are waited for where they are met.
+    let writes = matches!(call.info.verb.as_str(), "create" | "update" | "patch");
+    // Conversions are waited for where they are met, and rules may take long.
+    if target.served.asks_webhook() || writes && target.served.has_rules() {
         crate::listen::apart(&call.api).await;
     }
     match &target.sub {
@@ -120,6 +124,10 @@ async fn main_resource(call: &Call, target: &Target, body: RequestBody) -> Resul
     let Some(hub) = hub(target) else {
         return Box::pin(special::virtual_kind(call, target, verb, body)).await;
     };
+    let goes_through = matches!(verb, "watch" | "list" | "deletecollection");
+    if goes_through && hub.cache.len() > OBJECTS_HERE_MAX {
+        crate::listen::apart(&call.api).await;
+    }
     match verb {
         "watch" => watch::watch(call, &target.served, hub).await,
         "list" => list::list(call, &target.served, hub).await,

@@ -95,6 +95,12 @@ impl AsyncPlugin for MutatingAdmissionPolicy {
         Box::pin(async move {
             let Some(policies) = self.0.get(call) else { return Ok(()) };
             let namespace = Namespace::of(call, a).await?;
+            let concerns =
+                |p: &Policy| !matches!(p.matches.matches(call, a, Some(&*object), old, &namespace), Ok(None));
+            if policies.iter().any(concerns) {
+                // Expressions may take long.
+                crate::listen::apart(&call.api).await;
+            }
             let mut state = std::mem::take(&mut a.reinvocation);
             if state.again {
                 state.policies.resume(object);

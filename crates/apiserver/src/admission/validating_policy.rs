@@ -164,6 +164,12 @@ impl AsyncPlugin for ValidatingAdmissionPolicy {
         Box::pin(async move {
             let Some(policies) = self.0.get(call) else { return Ok(()) };
             let namespace = Namespace::of(call, a).await?;
+            let concerns =
+                |p: &Policy| !matches!(p.matches.matches(call, a, object, old, &namespace), Ok(None));
+            if policies.iter().any(concerns) {
+                // Expressions may take long.
+                crate::listen::apart(&call.api).await;
+            }
             dispatch(call, a, object, old, &namespace, &policies)
         })
     }

@@ -302,6 +302,11 @@ impl Custom {
         self.all.converter.is_webhook()
     }
 
+    /// Whether expressions judge what is written.
+    pub(crate) fn has_rules(&self) -> bool {
+        self.here().is_some_and(|version| version.rules.is_some())
+    }
+
     /// All errors of a new object, after those of its metadata.
     pub(crate) fn validate_create(&self, object: &Value, errors: &mut ErrorList, warnings: &mut Vec<String>) {
         let Some(version) = self.here() else { return };
