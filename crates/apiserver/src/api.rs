@@ -219,7 +219,7 @@ impl Api {
         });
         let feed = storage::feed(store, registry, published, api.prepared.clone(), changed, revision);
         let (fed, stopping) = (Arc::downgrade(&api), api.stopping.clone());
-        // Who waits for a write, or follows a kind, does so in a connection's task: it is woken where it runs.
+        // Connections wait for what it brings: where they have one thread, no other is woken for it.
         let lanes = options.lanes.unwrap_or_else(Lanes::here);
         lanes.next().spawn(async move {
             let error = feed.await;
