@@ -111,6 +111,8 @@ pub struct Query<'a> {
     pub limit: usize,
     /// Which objects.
     pub selection: Option<&'a Selection>,
+    /// Nobody asks how many objects are left.
+    pub uncounted: bool,
 }
 
 #[derive(Debug, Default)]
@@ -266,19 +268,21 @@ impl Cache {
         Ok(watcher)
     }
 
-    /// Follows the resource after showing the state of now: the objects, their revision, and the follower.
+    /// Follows the resource after showing the state of now: the first `limit` objects, and the follower.
     pub fn list_and_watch(
         &self,
         selection: Selection,
         scope: Scope,
         namespace: &str,
-    ) -> (Vec<Arc<Entry>>, u64, Arc<Watcher>) {
+        limit: usize,
+    ) -> (Page, Arc<Watcher>) {
         let watcher = Arc::new(Watcher::new(selection, &scope, self.state.clone(), None));
         // The order of locks is watchers, then state: `apply` holds both, so no event is missed or doubled.
         let mut watchers = self.watchers.lock();
-        let page = self.list(Query { namespace, selection: Some(watcher.selection()), ..Query::default() });
+        let selection = Some(watcher.selection());
+        let page = self.list(Query { namespace, limit, selection, uncounted: true, ..Query::default() });
         follow(&mut watchers, scope, &watcher);
-        (page.entries, page.revision, watcher)
+        (page, watcher)
     }
 
     /// Applies one event of the feed and offers it to the followers. Called in revision order by one
@@ -511,6 +515,7 @@ fn collect<'a>(mut objects: impl Iterator<Item = &'a Arc<Entry>>, query: Query<'
     }
     let remaining = match (more, selection) {
         (false, _) => Some(0),
+        (true, _) if query.uncounted => None,
         (true, Some(_)) => None,
         (true, None) => Some(1 + objects.count() as u64),
     };

@@ -8,8 +8,8 @@ use lifecycle::Layout;
 use lifecycle::notify::Notifier;
 use network::proxy::{Backend, Frontend};
 use network::{Cidr, Protocol};
-use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -75,6 +75,7 @@ pub(crate) async fn run(args: &NodeArgs, notifier: &Arc<Notifier>) -> Result<()>
     if let Some(ip) = kubelet_config.node_ips.iter().find(|ip| ip.is_loopback()) {
         tracing::warn!(%ip, "no default route tells the node's address, and nobody else reaches it by this one: name one by --node-ip");
     }
+    refuse_another_node(args.node.kubelet_port)?;
     let network_config = network_config(&layout, &args.node, &args.cluster)?;
     network::prepare(&network_config).context("cannot set up the loopback interface")?;
     let stop = watch::Sender::new(false);
@@ -122,6 +123,23 @@ pub(crate) async fn run(args: &NodeArgs, notifier: &Arc<Notifier>) -> Result<()>
     stop_network.send_replace(true);
     network_task.await.context("the network ended badly")?.context("the network failed")?;
     dns_task.await.context("the DNS ended badly")?.context("the DNS failed")?;
+    Ok(())
+}
+
+/// Refuses to start where another node runs, before rules and sockets of that one are replaced.
+fn refuse_another_node(kubelet_port: u16) -> Result<()> {
+    let kubelet = SocketAddr::from((Ipv4Addr::UNSPECIFIED, kubelet_port));
+    let dns = SocketAddr::from((DNS_LISTEN, DNS_PORT));
+    for (address, tried) in
+        [(kubelet, TcpListener::bind(kubelet).map(drop)), (dns, UdpSocket::bind(dns).map(drop))]
+    {
+        // Without that address there is nobody who listens on it.
+        if tried.is_err_and(|error| error.kind() == ErrorKind::AddrInUse) {
+            bail!(
+                "another node runs on this machine: {address} is in use (`ss -lntup` shows by whom); a machine is one node"
+            );
+        }
+    }
     Ok(())
 }
 

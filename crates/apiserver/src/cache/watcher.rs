@@ -192,7 +192,8 @@ impl Watcher {
         Self { selection, of_offers, place: Mutex::new(place), past, dropped: AtomicBool::new(false) }
     }
 
-    pub(super) const fn selection(&self) -> &Selection {
+    /// What it follows.
+    pub const fn selection(&self) -> &Selection {
         &self.selection
     }
 

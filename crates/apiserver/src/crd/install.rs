@@ -114,7 +114,7 @@ pub(super) async fn install(api: &Arc<Api>, definition: &Value) -> Result<Option
 
 /// The objects of an old hub as the new one reads them.
 fn reread(old: &Hub, codec: &Codec, row: &Row) -> Vec<Entry> {
-    let page = old.cache.list(crate::cache::Query { namespace: "", after: None, limit: 0, selection: None });
+    let page = old.cache.list(crate::cache::Query::default());
     let read = |entry: &Arc<Entry>| {
         let object = codec.peek_stored(&entry.stored).ok()?;
         let head = crate::resource::peeked_head(codec, row, &object);

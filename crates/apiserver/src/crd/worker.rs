@@ -88,8 +88,7 @@ impl Worker {
 
     fn definitions(&self) -> Vec<Value> {
         let Some(hub) = self.api.hub(GROUP, PLURAL) else { return Vec::new() };
-        let page =
-            hub.cache.list(crate::cache::Query { namespace: "", after: None, limit: 0, selection: None });
+        let page = hub.cache.list(crate::cache::Query::default());
         page.entries.iter().map(|e| hub.tree(e)).collect()
     }
 
@@ -304,7 +303,7 @@ async fn delete_all(api: &Arc<Api>, group: &str, plural: &str) -> Result<(), (&'
         served.map(|s| s.row.version.clone())
     };
     let Some(version) = version else { return Ok(()) };
-    let page = hub.cache.list(crate::cache::Query { namespace: "", after: None, limit: 0, selection: None });
+    let page = hub.cache.list(crate::cache::Query::default());
     let namespaces: HashSet<Str> = if hub.row.namespaced {
         page.entries.iter().map(|e| e.namespace().into()).collect()
     } else {

@@ -188,7 +188,7 @@ async fn read(
     limit: usize,
 ) -> Result<Page, Status> {
     let namespace = call.info.namespace.as_str();
-    let mut query = Query { namespace, after: None, limit, selection: Some(selection) };
+    let mut query = Query { namespace, limit, selection: Some(selection), ..Query::default() };
     if !options.continue_token.is_empty() {
         if !matches!(options.resource_version.as_str(), "" | "0") {
             return Err(Status::bad_request(

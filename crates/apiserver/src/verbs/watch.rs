@@ -1,8 +1,7 @@
 //! Follow a collection.
 
 use crate::body::{ByteStream, ResponseBody, apart};
-use crate::cache::Published;
-use crate::cache::{Entry, EventKind, Form, Item, Selection, Watcher};
+use crate::cache::{Entry, EventKind, Form, Item, Page, Published, Query, Selection, TooOld, Watcher};
 use crate::call::Call;
 use crate::door::Origin;
 use crate::listen::Outflow;
@@ -19,6 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
+use value::Str;
 
 /// How long a watch lasts when the client names no time: upstream's 30 minutes, and up to as much again,
 /// so that clients do not come back all at once.
@@ -28,6 +28,8 @@ const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
 /// How many bytes are gathered before they are handed to the connection: with what they are framed in, as a rule,
 /// what it sends at once.
 const CHUNK_BYTES: usize = 12 << 10;
+/// How many objects of the beginning are held while they are sent.
+const PAGE_ENTRIES: usize = 250;
 
 /// Answers a watch.
 pub(crate) async fn watch(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> Result<Reply, Status> {
@@ -64,9 +66,9 @@ pub(crate) async fn watch(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> 
             }
         }
         let namespace = options.selection.namespace.clone();
-        let (entries, revision, watcher) = hub.cache.list_and_watch(options.selection, scope, &namespace);
+        let (page, watcher) = hub.cache.list_and_watch(options.selection, scope, &namespace, PAGE_ENTRIES);
         let bookmark = options.send_initial_events == Some(true) && options.bookmarks;
-        (Start::Initial { entries: entries.into_iter(), bookmark: bookmark.then_some(revision) }, Ok(watcher))
+        (Start::Initial(Initial::new(namespace, page, bookmark)), Ok(watcher))
     } else {
         (Start::Done, hub.cache.watch(options.selection, scope, wanted))
     };
@@ -79,11 +81,7 @@ pub(crate) async fn watch(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> 
     let watcher = match watcher {
         Ok(watcher) => watcher,
         Err(too_old) => {
-            let status = Status::expired(format!(
-                "too old resource version: {} ({})",
-                wanted.unwrap_or_default(),
-                too_old.oldest
-            ));
+            let status = expired(wanted.unwrap_or_default(), too_old);
             let mut out = Vec::new();
             render.error(&status, &mut out);
             return Ok(Reply::bytes(200, stream_type(accepted), out));
@@ -95,6 +93,7 @@ pub(crate) async fn watch(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> 
         watcher,
         inside,
         served: served.clone(),
+        hub: hub.clone(),
         render,
         form,
         published: call.api.published.clone(),
@@ -129,10 +128,47 @@ const fn stream_type(accepted: Accepted) -> &'static str {
 }
 
 enum Start {
-    /// The state of the beginning is being shown; then perhaps a bookmark that says it was all.
-    Initial { entries: std::vec::IntoIter<Arc<Entry>>, bookmark: Option<u64> },
+    /// The state of the beginning is being shown.
+    Initial(Initial),
     /// Only changes.
     Done,
+}
+
+/// The state of the beginning, page by page: who does not read holds no list of all there is.
+struct Initial {
+    namespace: Str,
+    revision: u64,
+    entries: std::vec::IntoIter<Arc<Entry>>,
+    /// Behind which key there is more.
+    rest: Option<Str>,
+    /// At the end a bookmark says that it was all.
+    bookmark: bool,
+}
+
+impl Initial {
+    fn new(namespace: Str, page: Page, bookmark: bool) -> Self {
+        let rest = page.entries.last().filter(|_| page.more).map(|last| last.key.clone());
+        Self { namespace, revision: page.revision, entries: page.entries.into_iter(), rest, bookmark }
+    }
+
+    /// The next object, as it was in the beginning.
+    fn next(&mut self, hub: &Hub, selection: &Selection) -> Result<Option<Arc<Entry>>, Status> {
+        if self.entries.len() == 0
+            && let Some(after) = self.rest.take()
+        {
+            let (namespace, after) = (self.namespace.as_str(), Some(after.as_str()));
+            let selection = Some(selection);
+            let query = Query { namespace, after, limit: PAGE_ENTRIES, selection, uncounted: true };
+            let page = hub.cache.list_at(self.revision, query).map_err(|old| expired(self.revision, old))?;
+            *self = Self::new(std::mem::take(&mut self.namespace), page, self.bookmark);
+        }
+        Ok(self.entries.next())
+    }
+}
+
+/// What upstream says of a revision that the history has forgotten.
+fn expired(revision: u64, old: TooOld) -> Status {
+    Status::expired(format!("too old resource version: {revision} ({})", old.oldest))
 }
 
 /// The body of a watch: gathers what is there into one chunk, waits for more.
@@ -142,6 +178,7 @@ struct WatchBody {
     /// What the watcher does not judge.
     inside: Option<Selection>,
     served: Arc<Served>,
+    hub: Arc<Hub>,
     render: Render,
     form: Option<Form>,
     published: Arc<Published>,
@@ -198,9 +235,9 @@ impl Piece {
 
 impl WatchBody {
     fn initial(&mut self, out: &mut Piece) -> Result<(), Status> {
-        let Start::Initial { entries, bookmark } = &mut self.start else { return Ok(()) };
+        let Start::Initial(initial) = &mut self.start else { return Ok(()) };
         let out = out.buffer();
-        for entry in entries.by_ref() {
+        while let Some(entry) = initial.next(&self.hub, self.watcher.selection())? {
             if let Some(selection) = &self.inside
                 && !self.served.selects(selection, &entry)?
             {
@@ -216,8 +253,8 @@ impl WatchBody {
                 return Ok(());
             }
         }
-        if let Some(revision) = *bookmark {
-            self.render.bookmark(revision, true, out);
+        if initial.bookmark {
+            self.render.bookmark(initial.revision, true, out);
         }
         self.start = Start::Done;
         Ok(())

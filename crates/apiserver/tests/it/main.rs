@@ -18,5 +18,6 @@ mod resize;
 mod selectable;
 mod server;
 mod services;
+mod watch;
 mod webhook;
 mod webhooks;

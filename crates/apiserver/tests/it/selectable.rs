@@ -108,10 +108,10 @@ async fn list(server: &Server, path: &str) -> Result<Vec<String>, String> {
 }
 
 /// A watch and what of it has been read but not looked at.
-struct Watch(ResponseBody, Vec<u8>);
+pub(crate) struct Watch(ResponseBody, Vec<u8>);
 
 impl Watch {
-    async fn start(server: &Server, path: &str) -> Self {
+    pub(crate) async fn start(server: &Server, path: &str) -> Self {
         let user = Arc::new(UserInfo::new("admin", &["system:masters"]));
         let request = Request::builder().uri(path).body(Bytes::new()).unwrap();
         Self(server.api.call(user, request).await.into_body(), Vec::new())
@@ -132,7 +132,7 @@ impl Watch {
         event.at("object").at("message").str().to_owned()
     }
 
-    async fn event(&mut self) -> Value {
+    pub(crate) async fn event(&mut self) -> Value {
         loop {
             if let Some(end) = self.1.iter().position(|b| *b == b'\n') {
                 let line: Vec<u8> = self.1.drain(..=end).collect();

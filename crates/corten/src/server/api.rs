@@ -63,6 +63,8 @@ pub(crate) async fn start(
              --bind, or by --advertise-address where no default route tells it"
         );
     }
+    // First, so that nothing is written for a server that cannot be: another one may use the store.
+    let store = crate::store::open(&args.options.store, &args.root, &args.options.etcd).await?;
     let pki = Pki::open(&args.root, args.cluster.pki_config(advertise), now)
         .with_context(|| format!("cannot open the keys in {}", args.root.join("pki").display()))?;
     let server = format!("https://{}", std::net::SocketAddr::new(advertise, port));
@@ -78,7 +80,6 @@ pub(crate) async fn start(
         authenticator(&pki, keys.clone(), &issuer).context("cannot set up authentication")?,
         keys,
     );
-    let store = crate::store::open(&args.options.store, &args.root, &args.options.etcd).await?;
     let config = Config {
         advertise_address: advertise,
         port,
