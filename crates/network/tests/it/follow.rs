@@ -14,6 +14,15 @@ fn object<K: DeserializeOwned>(value: Value) -> K {
     serde_json::from_value(value).unwrap()
 }
 
+/// A node with its range of pods and its address.
+fn node(name: &str, pods: &str, address: &str) -> Node {
+    object(json!({
+        "metadata": { "name": name },
+        "spec": { "podCIDR": pods, "podCIDRs": [pods] },
+        "status": { "addresses": [{ "type": "InternalIP", "address": address }] },
+    }))
+}
+
 fn config(root: &Path) -> Config {
     Config {
         node_name: "node".to_owned(),
@@ -115,16 +124,8 @@ fn a_node_at_work() {
     let directory = tempfile::tempdir().unwrap();
     let config = config(directory.path());
     let objects = objects(Lister::new());
-    objects.nodes.put(object(json!({
-        "metadata": { "name": "node" },
-        "spec": { "podCIDR": "10.244.1.0/24", "podCIDRs": ["10.244.1.0/24"] },
-        "status": { "addresses": [{ "type": "InternalIP", "address": "192.0.2.1" }] },
-    })));
-    objects.nodes.put(object(json!({
-        "metadata": { "name": "other" },
-        "spec": { "podCIDRs": ["10.244.2.0/24"] },
-        "status": { "addresses": [{ "type": "InternalIP", "address": "192.0.2.2" }] },
-    })));
+    objects.nodes.put(node("node", "10.244.1.0/24", "192.0.2.1"));
+    objects.nodes.put(node("other", "10.244.2.0/24", "192.0.2.2"));
     let mut running = Running::start(&space, config.clone(), objects);
     running.change(|objects| {
         objects.nodes.set_synced();
@@ -309,11 +310,7 @@ fn added_ranges() {
     let directory = tempfile::tempdir().unwrap();
     let config = Config { health_address: None, ..config(directory.path()) };
     let of_all = objects(Lister::new());
-    of_all.nodes.put(object(json!({
-        "metadata": { "name": "node" },
-        "spec": { "podCIDRs": ["10.244.1.0/24"] },
-        "status": { "addresses": [{ "type": "InternalIP", "address": "192.0.2.1" }] },
-    })));
+    of_all.nodes.put(node("node", "10.244.1.0/24", "192.0.2.1"));
     let mut running = Running::start(&space, config.clone(), of_all);
     running.change(|objects| {
         objects.nodes.set_synced();
