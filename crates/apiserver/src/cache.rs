@@ -515,9 +515,8 @@ fn collect<'a>(mut objects: impl Iterator<Item = &'a Arc<Entry>>, query: Query<'
     }
     let remaining = match (more, selection) {
         (false, _) => Some(0),
-        (true, _) if query.uncounted => None,
-        (true, Some(_)) => None,
-        (true, None) => Some(1 + objects.count() as u64),
+        (true, selection) if query.uncounted || selection.is_some() => None,
+        (true, _) => Some(1 + objects.count() as u64),
     };
     Page { entries, revision, remaining, more }
 }
