@@ -104,7 +104,7 @@ impl Lookup for Api {
     fn get(&self, resource: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
         let group = if resource == "csidrivers" { "storage.k8s.io" } else { "" };
         let hub = self.hub(group, resource)?;
-        let entry = hub.cache.get(&hub.cache_key(namespace, name))?;
+        let entry = hub.get(namespace, name)?;
         Some(Arc::new(hub.tree(&entry)))
     }
 }

@@ -248,7 +248,7 @@ fn map<const N: usize>(entries: [(&str, Value); N]) -> Value {
 /// An object as the cache has it.
 fn find(api: &Api, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Value> {
     let hub = api.hub(group, resource)?;
-    let entry = hub.cache.get(&hub.cache_key(namespace, name))?;
+    let entry = hub.get(namespace, name)?;
     Some(hub.tree(&entry))
 }
 

@@ -68,11 +68,14 @@ fn panicked() -> Response<ResponseBody> {
 async fn answer(api: Arc<Api>, origin: Origin, mut request: Request<RequestBody>) -> Response<ResponseBody> {
     let upgrade = hyper::upgrade::on(&mut request);
     let (parts, body) = request.into_parts();
-    if query::has_broken_escape(parts.uri.path()) {
+    let path = match parts.uri.path() {
+        plain if !plain.as_bytes().contains(&b'%') => plain.to_owned(),
         // Go's server says so before anybody looks at the request.
-        return Reply::text(400, "400 Bad Request").into_response(&[]);
-    }
-    let path = percent_decode_str(parts.uri.path()).decode_utf8_lossy().into_owned();
+        broken if query::has_broken_escape(broken) => {
+            return Reply::text(400, "400 Bad Request").into_response(&[]);
+        }
+        escaped => percent_decode_str(escaped).decode_utf8_lossy().into_owned(),
+    };
     let query = Query::parse(parts.uri.query());
     let watch = query.bool("watch").unwrap_or(false);
     let field_name = query.get("fieldSelector").and_then(only_name);

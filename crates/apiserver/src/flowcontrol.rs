@@ -131,7 +131,8 @@ impl FlowControl {
             let seat = level::Seat::free(level, work, began);
             return (Ok(Ticket { seat, schema, is_watch }), sorted);
         }
-        (self.wait(call, schema, level, work, began).await, sorted)
+        // Boxed: few wait, and all requests would be as large as those that do.
+        (Box::pin(self.wait(call, schema, level, work, began)).await, sorted)
     }
 
     async fn wait(

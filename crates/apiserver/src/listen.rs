@@ -27,7 +27,7 @@ use streaming::handshake;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
-use turn::{Answering, BoxError, Turns};
+use turn::{Answering, BoxError, Signal, Turns};
 pub use wire::Outflow;
 use wire::{RECORD_BYTES, Wire};
 
@@ -179,7 +179,7 @@ async fn http1(
         .max_buf_size(HEADER_BYTES_MAX as usize)
         .serve_connection(TokioIo::new(wire.clone()), service)
         .with_upgrades();
-    in_turns(Turns::new(serving, wire), shutdown, |serving| serving.graceful_shutdown()).await
+    in_turns(Turns::new(serving, wire, Arc::default()), shutdown, |serving| serving.graceful_shutdown()).await
 }
 
 async fn http2(
@@ -188,9 +188,10 @@ async fn http2(
     about: Arc<Connection>,
     shutdown: tokio::sync::watch::Receiver<bool>,
 ) -> Result<(), BoxError> {
-    let preface =
-        Box::pin(tokio::time::timeout(handshake::TIMEOUT, Http2::new(wire.clone(), handler, about)));
-    let turns = Turns::new(preface.await??, wire);
+    let signal = Arc::<Signal>::default();
+    let preface = Http2::new(wire.clone(), handler, about, signal.clone());
+    let serving = Box::pin(tokio::time::timeout(handshake::TIMEOUT, preface)).await??;
+    let turns = Turns::new(serving, wire, signal);
     in_turns(turns, shutdown, |serving| serving.get_mut().graceful_shutdown()).await
 }
 

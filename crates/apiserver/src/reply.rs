@@ -7,6 +7,9 @@ use http::{HeaderValue, Response, StatusCode, header};
 use meta::status::Status;
 use value::{Str, json, yaml};
 
+/// How many headers most answers have, by the time that they are sent.
+const HEADERS: usize = 8;
+
 /// An answer before it is turned into an HTTP response.
 pub struct Reply {
     /// The HTTP status.
@@ -87,6 +90,7 @@ impl Reply {
         let mut response = Response::new(self.body);
         *response.status_mut() = StatusCode::from_u16(self.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
+        headers.reserve(HEADERS);
         if !self.content_type.is_empty() {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         }

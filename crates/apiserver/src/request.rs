@@ -89,6 +89,9 @@ impl RequestInfo {
     }
 }
 
+/// How many segments most paths have: `/apis/GROUP/VERSION/namespaces/NAMESPACE/RESOURCE/NAME/SUBRESOURCE`.
+const SEGMENTS: usize = 8;
+
 /// Subresources of a namespace that are not resources within it.
 const NAMESPACE_SUBRESOURCES: [&str; 2] = ["status", "finalize"];
 
@@ -96,14 +99,25 @@ impl RequestInfo {
     /// Reads method and (percent-decoded) path. `watch` is the query's `watch` flag; `field_name` the
     /// name in a `metadata.name=` field selector, by which a list is authorized as for that name.
     pub fn parse(method: &Method, path: &str, watch: bool, field_name: Option<&str>) -> Self {
-        let path = path.trim_matches('/');
-        let mut info = Self { has_gap: path.contains("//"), ..Self::default() };
-        let mut parts = path.split('/').filter(|s| !s.is_empty());
+        let mut info = Self::default();
+        let mut segments = Vec::with_capacity(SEGMENTS);
+        let mut rest = Some(path.trim_matches('/')).filter(|path| !path.is_empty());
+        while let Some(path) = rest {
+            // Segments are short: looking at each byte is quicker than to search.
+            let end = path.bytes().position(|byte| byte == b'/');
+            let segment = end.map_or(path, |end| &path[..end]);
+            rest = end.map(|end| &path[end + 1..]);
+            if segment.is_empty() {
+                info.has_gap = true;
+            } else {
+                segments.push(segment);
+            }
+        }
         let other = || Str::from(method.as_str().to_ascii_lowercase());
-        let rest: Vec<&str> = match parts.next() {
-            Some(p @ ("api" | "apis")) => {
-                info.prefix = p.into();
-                parts.collect()
+        let rest = match segments.as_slice() {
+            [prefix @ ("api" | "apis"), rest @ ..] => {
+                info.prefix = (*prefix).into();
+                rest
             }
             _ => return Self { verb: other(), ..info },
         };

@@ -37,7 +37,16 @@ impl Hub {
 
     /// The cache's key of an object.
     pub fn cache_key(&self, namespace: &str, name: &str) -> Str {
-        if self.row.namespaced { format!("{namespace}/{name}").into() } else { name.into() }
+        if self.row.namespaced { [namespace, "/", name].concat().into() } else { name.into() }
+    }
+
+    /// An object in the cache.
+    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<Entry>> {
+        if self.row.namespaced {
+            self.cache.get(&[namespace, "/", name].concat())
+        } else {
+            self.cache.get(name)
+        }
     }
 
     /// Lays on the defaults of the stored version, as upstream does with whatever it reads.
@@ -271,7 +280,8 @@ fn line_of(mut json: Vec<u8>) -> Bytes {
 /// Everything that is served now. Replaced as a whole when a CRD comes or goes.
 #[derive(Debug, Default)]
 pub struct Registry {
-    by_resource: HashMap<(Str, Str, Str), Arc<Served>>,
+    /// By the plural, which is enough to leave but a few: several groups and versions may have the same.
+    by_resource: HashMap<Str, Vec<Arc<Served>>>,
     hubs: HashMap<(Str, Str), Arc<Hub>>,
     order: Vec<Arc<Served>>,
 }
@@ -282,9 +292,7 @@ impl Registry {
         let mut registry = Self::default();
         for s in served {
             let row = &s.row;
-            registry
-                .by_resource
-                .insert((row.group.clone(), row.version.clone(), row.plural.clone()), s.clone());
+            registry.by_resource.entry(row.plural.clone()).or_default().push(s.clone());
             if let Some(hub) = &s.hub {
                 registry.hubs.insert((row.group.clone(), row.plural.clone()), hub.clone());
             }
@@ -300,7 +308,8 @@ impl Registry {
 
     /// The kind behind `/apis/<group>/<version>/.../<resource>`.
     pub fn find(&self, group: &str, version: &str, resource: &str) -> Option<&Arc<Served>> {
-        self.by_resource.get(&(Str::from(group), Str::from(version), Str::from(resource)))
+        let named = self.by_resource.get(resource)?;
+        named.iter().rfind(|s| s.row.group == group && s.row.version == version)
     }
 
     /// The stored side of a resource.

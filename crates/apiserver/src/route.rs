@@ -128,22 +128,30 @@ async fn main_resource(call: &Call, target: &Target, body: RequestBody) -> Resul
     if goes_through && hub.cache.len() > OBJECTS_HERE_MAX {
         crate::listen::apart(&call.api).await;
     }
+    // All but what reads one object is boxed: it keeps several times as much while it waits, and all requests would be
+    // as large.
     match verb {
-        "watch" => watch::watch(call, &target.served, hub).await,
-        "list" => list::list(call, &target.served, hub).await,
         "get" => get::get(call, target, hub).await,
-        _ => {
-            let body = &read_body(call, body).await?;
-            // Boxed: what a write keeps while it waits is several times what a read does, and all requests would be
-            // as large.
-            match verb {
-                "create" => Box::pin(create::create(call, target, hub, body)).await,
-                "update" => Box::pin(update::update(call, target, hub, body)).await,
-                "patch" => Box::pin(patch::patch(call, target, hub, body)).await,
-                "delete" => Box::pin(delete::delete(call, target, hub, body)).await,
-                _ => Box::pin(delete::delete_collection(call, target, hub, body)).await,
-            }
-        }
+        "watch" => Box::pin(watch::watch(call, &target.served, hub)).await,
+        "list" => Box::pin(list::list(call, &target.served, hub)).await,
+        _ => Box::pin(write(call, target, hub, verb, body)).await,
+    }
+}
+
+async fn write(
+    call: &Call,
+    target: &Target,
+    hub: &Arc<Hub>,
+    verb: &str,
+    body: RequestBody,
+) -> Result<Reply, Status> {
+    let body = &read_body(call, body).await?;
+    match verb {
+        "create" => create::create(call, target, hub, body).await,
+        "update" => update::update(call, target, hub, body).await,
+        "patch" => patch::patch(call, target, hub, body).await,
+        "delete" => delete::delete(call, target, hub, body).await,
+        _ => delete::delete_collection(call, target, hub, body).await,
     }
 }
 

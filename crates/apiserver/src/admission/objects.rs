@@ -12,7 +12,7 @@ use value::Value;
 /// An object of the cache.
 pub(super) fn find(call: &Call, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Value> {
     let hub = call.api.hub(group, resource)?;
-    let entry = hub.cache.get(&hub.cache_key(namespace, name))?;
+    let entry = hub.get(namespace, name)?;
     Some(hub.tree(&entry))
 }
 
@@ -25,7 +25,7 @@ pub(super) async fn find_live(
     name: &str,
 ) -> Result<Option<Value>, Status> {
     let Some(hub) = call.api.hub(group, resource) else { return Ok(None) };
-    if let Some(entry) = hub.cache.get(&hub.cache_key(namespace, name)) {
+    if let Some(entry) = hub.get(namespace, name) {
         return Ok(Some(hub.tree(&entry)));
     }
     Ok(read(call, &hub, namespace, name).await?.map(|entry| hub.tree(&entry)))

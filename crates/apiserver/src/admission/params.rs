@@ -66,7 +66,7 @@ pub(super) fn collect(
         if !selector.is_null() {
             return Err("paramRef.name and paramRef.selector are mutually exclusive".into());
         }
-        let entry = hub.cache.get(&hub.cache_key(namespace, name));
+        let entry = hub.get(namespace, name);
         entry.iter().map(|entry| kind.served.tree(hub, entry)).collect()
     } else if !selector.is_null() {
         let labels = Selector::from_label_selector(selector).map_err(|e| e.to_string())?;

@@ -149,7 +149,7 @@ async fn judge_all(api: &Arc<Api>) {
 async fn judge_one(api: &Arc<Api>, remote: &Arc<Remote>) -> Condition {
     let Service { namespace, name, .. } = &remote.service;
     let service = api.hub("", "services").and_then(|hub| {
-        let entry = hub.cache.get(&hub.cache_key(namespace, name))?;
+        let entry = hub.get(namespace, name)?;
         Some(hub.tree(&entry))
     });
     let judged = judge(&remote.service, service.as_ref(), &slices(api, namespace, name));

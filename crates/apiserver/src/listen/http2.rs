@@ -4,7 +4,8 @@
 //! it sends it. Here an answer that is at hand is sent where its request is accepted, and a piece of a watch is given
 //! away without asking.
 
-use super::turn::Answering;
+use super::lanes;
+use super::turn::{Answering, Signal};
 use super::wire::Wire;
 use super::{Connection, HEADER_BYTES_MAX, Handler, STREAM_SEND_BUFFER_BYTES, STREAMS_MAX};
 use crate::body::{RequestBody, ResponseBody};
@@ -47,6 +48,8 @@ pub(super) struct Http2 {
     about: Arc<Connection>,
     /// Those that wait for something.
     exchanges: FuturesUnordered<CatchUnwind<AssertUnwindSafe<Exchange>>>,
+    /// Raised by what is sent as well, which is written before the connection is asked for more.
+    signal: Arc<Signal>,
     idle: Seldom<Sleep>,
     /// Whether a request was accepted, or one that waited was done, since the last look.
     was_used: bool,
@@ -61,6 +64,7 @@ impl Http2 {
         wire: Wire,
         handler: Arc<dyn Handler>,
         about: Arc<Connection>,
+        signal: Arc<Signal>,
     ) -> Result<Self, h2::Error> {
         let connection = Builder::new()
             .initial_window_size(WINDOW_BYTES)
@@ -71,7 +75,15 @@ impl Http2 {
             .handshake(wire)
             .await?;
         let idle = Seldom::new(tokio::time::sleep(IDLE_TIMEOUT));
-        Ok(Self { connection, handler, about, exchanges: FuturesUnordered::new(), idle, was_used: false })
+        Ok(Self {
+            connection,
+            handler,
+            about,
+            exchanges: FuturesUnordered::new(),
+            signal,
+            idle,
+            was_used: false,
+        })
     }
 
     /// Accepts no more requests; the connection is done once those that there are have been answered.
@@ -84,8 +96,16 @@ impl Http2 {
         while Pin::new(&mut self.idle).poll(cx).is_ready() {
             if !std::mem::take(&mut self.was_used) && self.exchanges.is_empty() {
                 self.graceful_shutdown();
+                cx.waker().wake_by_ref();
             }
             self.idle.change().reset(Instant::now() + IDLE_TIMEOUT);
+        }
+    }
+
+    /// Goes on with those that wait, as far as they can. What panics ends alone.
+    fn exchange(&mut self, cx: &mut Context<'_>) {
+        while let Poll::Ready(Some(_)) = self.exchanges.poll_next_unpin(cx) {
+            self.was_used = true;
         }
     }
 
@@ -106,9 +126,11 @@ impl Future for Http2 {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        this.end_if_idle(cx);
+        this.exchange(cx);
         let mut begun = 0;
-        while let Poll::Ready(accepted) = this.connection.poll_accept(cx) {
+        loop {
+            this.signal.lower();
+            let Poll::Ready(accepted) = this.connection.poll_accept(cx) else { break };
             let Some(accepted) = accepted else { return Poll::Ready(Ok(())) };
             let (request, respond) = accepted?;
             this.was_used = true;
@@ -119,10 +141,9 @@ impl Future for Http2 {
                 break;
             }
         }
-        // What panics ends alone.
-        while let Poll::Ready(Some(_)) = this.exchanges.poll_next_unpin(cx) {
-            this.was_used = true;
-        }
+        // Whatever was woken before the signal was lowered.
+        this.exchange(cx);
+        this.end_if_idle(cx);
         Poll::Pending
     }
 }
@@ -139,6 +160,7 @@ impl Future for Exchange {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        lanes::works();
         if let Self::Answering { answering, respond } = &mut *self {
             let Poll::Ready(response) = Pin::new(answering).poll(cx) else {
                 // A client that wants the answer no more ends its making.
@@ -169,6 +191,7 @@ impl Future for Exchange {
                 }
                 None => (Bytes::new(), true),
             };
+            lanes::sends();
             let sent = stream.send_data(Piece::counted(bytes, unsent), is_last);
             if sent.is_err() || is_last {
                 return Poll::Ready(());
@@ -186,15 +209,10 @@ fn respond_with(
     response: Response<ResponseBody>,
 ) -> Result<Option<(SendStream<Piece>, ResponseBody)>, h2::Error> {
     let (mut parts, body) = response.into_parts();
-    if !parts.headers.contains_key(header::DATE) {
-        parts.headers.insert(header::DATE, date());
-    }
+    parts.headers.entry(header::DATE).or_insert_with(date);
     let is_empty = body.is_end_stream();
-    if !is_empty
-        && let Some(length) = body.size_hint().exact()
-        && !parts.headers.contains_key(header::CONTENT_LENGTH)
-    {
-        parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    if !is_empty && let Some(length) = body.size_hint().exact() {
+        parts.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
     }
     let mut stream = respond.send_response(Response::from_parts(parts, ()), is_empty)?;
     match body {

@@ -6,6 +6,7 @@
 //! processors has one for all its connections, since each thread that is woken for a few requests costs more than
 //! they do.
 
+use super::lanes;
 use super::wire::Wire;
 use crate::api::Api;
 use crate::body::ResponseBody;
@@ -29,10 +30,17 @@ pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The waker of a connection's parts. What is woken within a turn is done in that turn.
 #[derive(Default)]
-struct Signal {
+pub(super) struct Signal {
     raised: AtomicBool,
     in_turn: AtomicBool,
     task: AtomicWaker,
+}
+
+impl Signal {
+    /// Whoever calls this is about to look after all that was woken before.
+    pub(super) fn lower(&self) {
+        self.raised.store(false, Ordering::SeqCst);
+    }
 }
 
 impl Wake for Signal {
@@ -57,9 +65,8 @@ pub(super) struct Turns<C> {
 }
 
 impl<C> Turns<C> {
-    /// Of what `serving` does, which speaks on `wire`.
-    pub(super) fn new(serving: C, wire: Wire) -> Self {
-        let signal = Arc::<Signal>::default();
+    /// Of what `serving` does, which speaks on `wire` and may lower the `signal`.
+    pub(super) fn new(serving: C, wire: Wire, signal: Arc<Signal>) -> Self {
         let waker = Waker::from(signal.clone());
         Self { serving: Box::pin(serving), wire, signal, waker }
     }
@@ -83,11 +90,12 @@ where
         let cx = &mut Context::from_waker(&waker);
         signal.task.register(task.waker());
         signal.in_turn.store(true, Ordering::SeqCst);
+        lanes::wakes();
         this.wire.begin_turn();
         let mut result;
         let mut end = None;
         loop {
-            signal.raised.store(false, Ordering::SeqCst);
+            signal.lower();
             result = this.serving.as_mut().poll(cx);
             if result.is_ready() || !signal.raised.load(Ordering::SeqCst) {
                 break;

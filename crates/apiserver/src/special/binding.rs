@@ -77,7 +77,7 @@ async fn assign(
     const ATTEMPTS: usize = 16;
     let resource = GroupResource::new("", "pods/binding");
     get::check_key(&hub.row, &call.info.namespace, name)?;
-    let mut current = hub.cache.get(&hub.cache_key(&call.info.namespace, name));
+    let mut current = hub.get(&call.info.namespace, name);
     let mut cached = true;
     for _ in 0..ATTEMPTS {
         if current.is_none() {

@@ -160,7 +160,7 @@ fn given_revision_is_set(object: &Value) -> bool {
 
 fn exists(hub: &Hub, object: &Value) -> bool {
     let metadata = object.at("metadata");
-    hub.cache.get(&hub.cache_key(metadata.at("namespace").str(), metadata.at("name").str())).is_some()
+    hub.get(metadata.at("namespace").str(), metadata.at("name").str()).is_some()
 }
 
 fn already_exists(served: &Served, hub: &Hub, object: &Value, name: &str) -> Status {

@@ -171,7 +171,7 @@ pub(crate) async fn delete_object(
     crate::special::may_delete(&served.row, name)?;
     let mut attributes = Attributes::new(call, target, Operation::Delete, name, options.dry_run);
     attributes.options = options.tree.clone();
-    let mut current = hub.cache.get(&hub.cache_key(namespace, name));
+    let mut current = hub.get(namespace, name);
     let mut cached = true;
     for _ in 0..CONFLICT_ATTEMPTS {
         if current.is_none() {

@@ -54,7 +54,5 @@ pub(crate) fn check_namespace(row: &Row, namespace: &str, name: &str) -> Result<
 
 /// The cached object, or 404.
 pub(crate) fn find(served: &Served, hub: &Hub, namespace: &str, name: &str) -> Result<Arc<Entry>, Status> {
-    hub.cache
-        .get(&hub.cache_key(namespace, name))
-        .ok_or_else(|| Status::not_found(&served.group_resource(), name))
+    hub.get(namespace, name).ok_or_else(|| Status::not_found(&served.group_resource(), name))
 }

@@ -108,7 +108,7 @@ pub(crate) async fn change(
     let served = &target.served;
     let (namespace, name) = (&call.info.namespace, &call.info.name);
     get::check_key(&served.row, namespace, name)?;
-    let mut current = hub.cache.get(&hub.cache_key(namespace, name));
+    let mut current = hub.get(namespace, name);
     // What the cache shows may be old: neither an error nor a change of nothing that rests on it is final.
     let mut cached = true;
     for attempt in 1.. {

@@ -39,7 +39,7 @@ pub(crate) fn resolve(api: &Api, namespace: &str, name: &str, port: i64) -> Resu
 
 fn find(api: &Api, resource: &str, namespace: &str, name: &str) -> Option<Value> {
     let hub = api.hub("", resource)?;
-    let entry = hub.cache.get(&hub.cache_key(namespace, name))?;
+    let entry = hub.get(namespace, name)?;
     Some(hub.tree(&entry))
 }
 

@@ -200,27 +200,18 @@ impl Authenticator {
     ) -> Found<Response> {
         let Some(peer) = peer else { return Ok(None) };
         let verdict = peer.judge(trust, now);
-        let mut errors = Vec::new();
-        match (&trust.config.front_proxy, &verdict.front_proxy) {
-            (Some(proxy), Ok(())) => {
-                if let Some(user) = proxy.user(headers) {
-                    return Ok(Some(Response::new(user)));
-                }
-            }
-            (Some(_), Err(error)) => errors.push(error.clone()),
-            (None, _) => {}
+        let proxy = trust.config.front_proxy.as_ref();
+        if let (Some(proxy), Ok(())) = (proxy, &verdict.front_proxy)
+            && let Some(user) = proxy.user(headers)
+        {
+            return Ok(Some(Response::new(user)));
         }
-        match &verdict.client {
-            Ok(Some(user)) => {
-                return Ok(Some(Response {
-                    user: user.clone(),
-                    audiences: Vec::new(),
-                    annotations: Vec::new(),
-                }));
-            }
-            Ok(None) => {}
-            Err(error) => errors.push(error.clone()),
+        if let Ok(Some(user)) = &verdict.client {
+            return Ok(Some(Response { user: user.clone(), audiences: Vec::new(), annotations: Vec::new() }));
         }
+        let no_proxy = proxy.and(verdict.front_proxy.as_ref().err());
+        let errors: Vec<String> =
+            no_proxy.into_iter().chain(verdict.client.as_ref().err()).cloned().collect();
         if errors.is_empty() { Ok(None) } else { Err(crate::rbac::aggregate_texts(&errors)) }
     }
 

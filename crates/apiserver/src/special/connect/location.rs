@@ -21,7 +21,7 @@ pub(super) async fn object(call: &Call, resource: &str, name: &str) -> Result<Va
     let missing = || Status::not_found(&GroupResource::new("", call.info.resource.as_str()), name);
     let hub = call.api.hub("", resource).ok_or_else(missing)?;
     get::check_key(&hub.row, namespace, name)?;
-    let find = |hub: &Hub| hub.cache.get(&hub.cache_key(namespace, name)).map(|entry| hub.tree(&entry));
+    let find = |hub: &Hub| hub.get(namespace, name).map(|entry| hub.tree(&entry));
     if let Some(found) = find(&hub) {
         return Ok(found);
     }
