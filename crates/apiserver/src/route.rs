@@ -65,6 +65,7 @@ pub(crate) async fn answer(call: &Call, body: RequestBody) -> Result<Reply, Stat
     let Some(target) = target(call)? else {
         return Ok(Reply::no_such_path());
     };
+    check_legacy(call, &target)?;
     let writes = matches!(call.info.verb.as_str(), "create" | "update" | "patch");
     // Conversions are waited for where they are met, and rules may take long.
     if target.served.asks_webhook() || writes && target.served.has_rules() {
@@ -73,6 +74,24 @@ pub(crate) async fn answer(call: &Call, body: RequestBody) -> Result<Reply, Stat
     match &target.sub {
         None => main_resource(call, &target, body).await,
         Some(_) => Box::pin(subresource(call, &target, body)).await,
+    }
+}
+
+/// Paths of old name the verb that they are authorized by, whatever the method: nothing else may be done by them.
+fn check_legacy(call: &Call, target: &Target) -> Result<(), Status> {
+    let is_proxy = call.info.verb == "proxy";
+    if !(is_proxy || call.info.legacy_watch) {
+        return Ok(());
+    }
+    let watches = !is_proxy && target.sub.is_none() && target.served.row.has_verb("watch");
+    if target.served.codec.custom().is_some() {
+        // Upstream's handler of custom kinds goes by the verb alone.
+        return if watches { Ok(()) } else { Err(not_supported(call, target)) };
+    }
+    match (watches, &call.method) {
+        (false, _) => Err(not_found()),
+        (true, &Method::GET) => Ok(()),
+        (true, _) => Err(method_not_allowed()),
     }
 }
 
@@ -91,7 +110,7 @@ async fn main_resource(call: &Call, target: &Target, body: RequestBody) -> Resul
     let custom = target.served.codec.custom().is_some();
     let method = if custom && call.method == Method::HEAD { &Method::GET } else { &call.method };
     let verb = match (method, named) {
-        (&Method::GET, _) if call.info.legacy_watch => "watch",
+        _ if call.info.legacy_watch => "watch",
         (&Method::GET, false) if call.info.verb == "watch" => "watch",
         (&Method::GET, false) => "list",
         (&Method::GET, true) => "get",
