@@ -61,7 +61,12 @@ pub(crate) async fn watch(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> 
         // An empty version asks for the newest state, "0" for whatever is known, a number for no older.
         if options.resource_version != "0" {
             match wanted {
-                Some(revision) => call.fresh(Some(revision)).await?,
+                Some(revision) => {
+                    if let Err(status) = call.fresh(Some(revision)).await {
+                        let render = Render::new(call, served.clone(), hub.clone(), accepted);
+                        return Ok(failed(&render, accepted, &status));
+                    }
+                }
                 None => fresh().await?,
             }
         }
@@ -73,7 +78,7 @@ pub(crate) async fn watch(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> 
         (Start::Done, hub.cache.watch(options.selection, scope, wanted))
     };
     let seconds = match options.timeout_seconds {
-        Some(s) if s > 0 => u64::try_from(s).unwrap_or(WATCH_SECONDS_MIN),
+        Some(s) if s != 0 => u64::try_from(s).unwrap_or(0),
         _ => WATCH_SECONDS_MIN + call.api.dice(WATCH_SECONDS_MIN),
     };
     let render = Render::new(call, served.clone(), hub.clone(), accepted);
@@ -81,10 +86,7 @@ pub(crate) async fn watch(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> 
     let watcher = match watcher {
         Ok(watcher) => watcher,
         Err(too_old) => {
-            let status = expired(wanted.unwrap_or_default(), too_old);
-            let mut out = Vec::new();
-            render.error(&status, &mut out);
-            return Ok(Reply::bytes(200, stream_type(accepted), out));
+            return Ok(failed(&render, accepted, &expired(wanted.unwrap_or_default(), too_old)));
         }
     };
     let form = render.form();
@@ -101,7 +103,8 @@ pub(crate) async fn watch(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> 
         bookmark_at: options.bookmarks.then(|| now + BOOKMARK_INTERVAL),
         sleep: Seldom::new(tokio::time::sleep(Duration::from_secs(seconds).min(BOOKMARK_INTERVAL))),
         items: Vec::new(),
-        finished: false,
+        // Less than no time is over before it begins.
+        finished: seconds == 0,
         is_waiting: false,
         shutdown: Seldom::new(call.api.shutdown_signal()),
         lasting: crate::metrics::Lasting::begin(call),
@@ -164,6 +167,13 @@ impl Initial {
         }
         Ok(self.entries.next())
     }
+}
+
+/// A watch that only tells why there is none.
+fn failed(render: &Render, accepted: Accepted, status: &Status) -> Reply {
+    let mut out = Vec::new();
+    render.error(status, &mut out);
+    Reply::bytes(200, stream_type(accepted), out)
 }
 
 /// What upstream says of a revision that the history has forgotten.
