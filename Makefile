@@ -18,11 +18,18 @@ help:      ## this text
 up:        ## a cluster on this machine, from a fresh Debian 12: installs what is missing, kubectl too, builds, starts; ROOT=DIR
 	@./scripts/up --root $(ROOT) $(UP_OPTIONS)
 
+# Without a binary and without a root nothing was ever started.
+define end_with
+@if [ ! -e $(CORTEN) ] && [ ! -e $(ROOT) ]; then echo "no cluster at $(ROOT)"; \
+elif [ ! -e $(CORTEN) ]; then echo "there is no $(CORTEN), which ends what $(ROOT) has: run make build" >&2; exit 1; \
+else $(SUDO) $(CORTEN) $(1) --root $(ROOT); fi
+endef
+
 down:      ## stops everything that `make up` started; state stays
-	@$(SUDO) $(CORTEN) down --root $(ROOT)
+	$(call end_with,down)
 
 reset:     ## stops everything and removes its state
-	@$(SUDO) $(CORTEN) reset --root $(ROOT)
+	$(call end_with,reset)
 
 status:    ## what runs, and how it fares
 	@$(SUDO) $(CORTEN) status --root $(ROOT)
