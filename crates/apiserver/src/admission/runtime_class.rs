@@ -56,6 +56,15 @@ const WITHOUT: &str = "pod rejected: Pod Overhead set without corresponding Runt
 
 async fn class(call: &Call, a: &Attributes, pod: &Value) -> Result<Option<Value>, Status> {
     let Some(name) = pod.at("spec").at("runtimeClassName").as_str() else { return Ok(None) };
+    // Upstream's client refuses to ask for what no name can be.
+    if name.is_empty() {
+        return Err(Status::plain_error("resource name may not be empty"));
+    }
+    let wrong = meta::names::content::path_segment_name(name);
+    if !wrong.is_empty() {
+        let name = Quoted(name);
+        return Err(Status::plain_error(format!("invalid resource name {name}: [{}]", wrong.join(" "))));
+    }
     let found = objects::find_live(call, "node.k8s.io", "runtimeclasses", "", name).await?;
     match found {
         Some(class) => Ok(Some(class)),

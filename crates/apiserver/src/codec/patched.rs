@@ -16,8 +16,8 @@ pub enum Via<'a> {
     /// By its document, which a JSON patch made. If that names another kind, it is an object of that kind, and
     /// refused.
     Document,
-    /// The same after a merge patch, whose own keys are sorted where errors show it.
-    Merged,
+    /// The same after this merge patch: what it is about has its keys sorted where errors show it.
+    Merged(&'a Value),
     /// The same after an apply.
     Applied,
     /// From tree to type; its kind is not looked at, and errors show this patch. Only built-in types.
@@ -38,7 +38,7 @@ impl Codec {
         faults: &[String],
         strict: bool,
     ) -> Result<Decoded, Status> {
-        if let (Via::Document | Via::Merged | Via::Applied, Some(ty), []) = (via, self.ty, faults)
+        if let (Via::Document | Via::Merged(_) | Via::Applied, Some(ty), []) = (via, self.ty, faults)
             && self.is_kind_of(&patched)
             && schema::is_normal(Types::builtin(), ty, &patched)
         {
@@ -50,9 +50,10 @@ impl Codec {
         let refuse = |why: String| {
             let shown = match via {
                 Via::Tree(patch) => merge::order::plain(patch),
-                Via::Document | Via::Merged | Via::Applied => {
+                Via::Document | Via::Merged(_) | Via::Applied => {
                     let mut out = Vec::new();
-                    shown(self.ty, live, patched, matches!(via, Via::Document), &mut out);
+                    let patch = if let Via::Merged(patch) = via { patch } else { &Value::Null };
+                    shown(self.ty, live, patched, patch, matches!(via, Via::Document), &mut out);
                     String::from_utf8_lossy(&out).into_owned()
                 }
             };
@@ -184,11 +185,21 @@ impl Codec {
 }
 
 /// Writes a patched document as upstream shows it: what the patch left alone in Go's field order, and the keys of
-/// what it touched in theirs. `within_lists` is whether it can leave items of a list alone.
-fn shown(ty: Option<TypeId>, live: &Value, patched: &Value, within_lists: bool, out: &mut Vec<u8>) {
+/// what it touched in theirs. A merge patch touches the objects that it is about even where it changes nothing.
+/// `within_lists` is whether it can leave items of a list alone.
+fn shown(
+    ty: Option<TypeId>,
+    live: &Value,
+    patched: &Value,
+    patch: &Value,
+    within_lists: bool,
+    out: &mut Vec<u8>,
+) {
     let types = Types::builtin();
     match (ty, patched) {
-        (Some(ty), _) if live == patched => schema::encode_json(types, ty, patched, out),
+        (Some(ty), _) if live == patched && patch.as_object().is_none() => {
+            schema::encode_json(types, ty, patched, out)
+        }
         (_, Value::Object(map)) => {
             out.push(b'{');
             for (i, (key, value)) in map.iter().enumerate() {
@@ -202,7 +213,7 @@ fn shown(ty: Option<TypeId>, live: &Value, patched: &Value, within_lists: bool, 
                     schema::Shape::Map { value, .. } => Some(*value),
                     _ => None,
                 });
-                shown(inner, live.at(key), value, within_lists, out);
+                shown(inner, live.at(key), value, patch.at(key), within_lists, out);
             }
             out.push(b'}');
         }
@@ -219,7 +230,8 @@ fn shown(ty: Option<TypeId>, live: &Value, patched: &Value, within_lists: bool, 
                 }
                 // What was there before stands as it was, wherever it stands now.
                 let same = before.iter().find(|old| *old == item);
-                shown(inner, same.or(before.get(i)).unwrap_or(&Value::Null), item, true, out);
+                let before = same.or(before.get(i)).unwrap_or(&Value::Null);
+                shown(inner, before, item, &Value::Null, true, out);
             }
             out.push(b']');
         }

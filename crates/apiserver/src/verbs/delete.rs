@@ -53,6 +53,15 @@ pub(crate) fn options(call: &Call, body: &Bytes) -> Result<DeleteOptions, Status
         if let Some(policy) = q.get("propagationPolicy") {
             tree.set("propagationPolicy", policy);
         }
+        let mut preconditions = Value::object();
+        for name in ["uid", "resourceVersion"] {
+            if let Some(given) = q.get(name).filter(|given| !given.is_empty()) {
+                preconditions.set(name, given);
+            }
+        }
+        if preconditions.as_object().is_some_and(|given| !given.is_empty()) {
+            tree.set("preconditions", preconditions);
+        }
         let dry_run: Vec<Str> = q.all("dryRun").cloned().collect();
         if !dry_run.is_empty() {
             tree.set("dryRun", dry_run);
@@ -454,7 +463,12 @@ pub(crate) async fn delete_collection(
     body: &Bytes,
 ) -> Result<Reply, Status> {
     let accepted = call.negotiate()?;
-    let list_options = list::options(call, &target.served, false)?;
+    let mut list_options = list::options(call, &target.served, false)?;
+    // Upstream lists in pages: a version that says no more is meant exactly.
+    let is_whole = list_options.limit == 0;
+    if is_whole && list_options.resource_version_match.is_empty() {
+        list_options.limit = usize::MAX;
+    }
     let options = options(call, body)?;
     warn(call, hub, &options);
     let page = list::page(call, &target.served, hub, &list_options).await?;
@@ -465,7 +479,6 @@ pub(crate) async fn delete_collection(
             Err(status) => return Err(status),
         }
     }
-    let mut meta = Value::object();
-    meta.set("resourceVersion", page.revision.to_string());
+    let meta = list::meta_of(call, &page);
     call.list_reply(accepted, &target.served, hub, page.entries, meta)
 }

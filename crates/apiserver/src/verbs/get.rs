@@ -29,6 +29,9 @@ pub(crate) async fn get(call: &Call, target: &Target, hub: &Arc<Hub>) -> Result<
 /// # Errors
 /// 400 or 500.
 pub(crate) fn check_key(row: &Row, namespace: &str, name: &str) -> Result<(), Status> {
+    if name.is_empty() {
+        return Err(Status::bad_request("Name parameter required."));
+    }
     let wrong = meta::names::content::path_segment_name(name);
     if wrong.is_empty() {
         return check_namespace(row, namespace, name);

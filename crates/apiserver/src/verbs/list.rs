@@ -39,6 +39,8 @@ pub(crate) struct ListOptions {
 /// Reads and checks the query of a list, watch or deletecollection.
 pub(crate) fn options(call: &Call, served: &Served, watch: bool) -> Result<ListOptions, Status> {
     let q = &call.query;
+    // Upstream goes by the query alone: paths of old that watch need not say so there.
+    let watch = watch && (!call.info.legacy_watch || q.bool("watch").unwrap_or(false));
     let mut options = ListOptions {
         resource_version: q.str("resourceVersion"),
         resource_version_match: q.str("resourceVersionMatch"),
@@ -84,9 +86,13 @@ pub(crate) fn options(call: &Call, served: &Served, watch: bool) -> Result<ListO
         options.selection.fields = (!selector.is_everything()).then_some(selector);
     }
     if call.info.legacy_watch && !call.info.name.is_empty() {
+        if options.selection.fields.is_some() && options.selection.name != call.info.name {
+            return Err(Status::bad_request("fieldSelector metadata.name doesn't match requested name"));
+        }
         options.selection.name = call.info.name.clone();
     }
-    if !call.info.namespace.is_empty() {
+    // That of a namespace is its own name.
+    if served.row.namespaced && !call.info.namespace.is_empty() {
         options.selection.namespace = call.info.namespace.clone();
     }
     Ok(options)
@@ -126,19 +132,17 @@ fn check_versions(call: &Call, options: &ListOptions, watch: bool) -> Result<(),
 
 /// A `resourceVersion` from a client: empty and `0` are `None`.
 pub(crate) fn parse_revision(text: &str) -> Result<Option<u64>, Status> {
-    if matches!(text, "" | "0") {
+    if text.is_empty() {
         return Ok(None);
     }
-    let revision = text.parse::<u64>().map_err(|_| {
-        let why = match text.bytes().all(|b| b.is_ascii_digit()) {
-            true => "value out of range",
-            false => "invalid syntax",
-        };
+    let is_number = text.bytes().all(|b| b.is_ascii_digit());
+    let revision = text.parse::<u64>().ok().filter(|_| is_number).ok_or_else(|| {
+        let why = if is_number { "value out of range" } else { "invalid syntax" };
         let detail = format!("strconv.ParseUint: parsing {}: {why}", meta::quote::quote(text));
         let error = Error::invalid(&Path::new("resourceVersion"), text, detail);
         Status::bad_request(format!("invalid resource version: {error}"))
     })?;
-    Ok(Some(revision))
+    Ok((revision != 0).then_some(revision))
 }
 
 /// A page of the collection, as the options say.
@@ -190,12 +194,12 @@ async fn read(
     let namespace = call.info.namespace.as_str();
     let mut query = Query { namespace, limit, selection: Some(selection), ..Query::default() };
     if !options.continue_token.is_empty() {
+        let token = Continue::decode(&options.continue_token)?;
         if !matches!(options.resource_version.as_str(), "" | "0") {
             return Err(Status::bad_request(
                 "specifying resource version is not allowed when using continue",
             ));
         }
-        let token = Continue::decode(&options.continue_token)?;
         let after = if namespace.is_empty() {
             token.start.clone()
         } else {
@@ -206,7 +210,9 @@ async fn read(
             call.fresh(None).await?;
             return Ok(hub.cache.list(query));
         }
-        return hub.cache.list_at(token.revision.unsigned_abs(), query).map_err(|_| token.expired());
+        let revision = token.revision.unsigned_abs();
+        call.fresh(Some(revision)).await?;
+        return hub.cache.list_at(revision, query).map_err(|_| token.expired());
     }
     let wanted = parse_revision(&options.resource_version)?;
     let exact = options.resource_version_match == "Exact"
@@ -229,11 +235,8 @@ async fn read(
     }
 }
 
-/// Answers `GET` of a collection.
-pub(crate) async fn list(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> Result<Reply, Status> {
-    let accepted = call.negotiate()?;
-    let options = options(call, served, false)?;
-    let page = page(call, served, hub, &options).await?;
+/// The metadata of a list that is the page.
+pub(crate) fn meta_of(call: &Call, page: &Page) -> Value {
     let mut meta = Value::object();
     meta.set("resourceVersion", page.revision.to_string());
     if page.more
@@ -248,6 +251,15 @@ pub(crate) async fn list(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> R
             meta.set("remainingItemCount", i64::try_from(remaining).unwrap_or(i64::MAX));
         }
     }
+    meta
+}
+
+/// Answers `GET` of a collection.
+pub(crate) async fn list(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> Result<Reply, Status> {
+    let accepted = call.negotiate()?;
+    let options = options(call, served, false)?;
+    let page = page(call, served, hub, &options).await?;
+    let meta = meta_of(call, &page);
     if page.entries.len() > ENTRIES_HERE_MAX && !accepted.is_plain_json() {
         crate::listen::apart(&call.api).await;
     }
@@ -292,13 +304,14 @@ impl Continue {
         let bad = |why: String| {
             Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
         };
-        let bytes = CONTINUE_BASE64.decode(token).map_err(|e| bad(go_base64_error(&e)))?;
+        let bytes = CONTINUE_BASE64.decode(token).map_err(|e| bad(go_base64_error(token, &e)))?;
         let object = json::parse(&bytes).map_err(|e| bad(e.to_string()))?;
+        if let Some(why) = go_type_error(&object) {
+            return Err(bad(why));
+        }
         if object.at("v").str() != "meta.k8s.io/v1" {
-            return Err(bad(format!(
-                "server does not recognize this encoded version {}",
-                meta::quote::quote(object.at("v").str())
-            )));
+            let version = object.at("v").str();
+            return Err(bad(format!("server does not recognize this encoded version {version}")));
         }
         if object.at("rv").int() == 0 {
             return Err(bad("incorrect encoded start resourceVersion (version meta.k8s.io/v1)".into()));
@@ -343,13 +356,39 @@ pub(crate) fn fuzz_continue(data: &[u8]) {
     }
 }
 
+/// Go's text for JSON that does not fit the type of a token.
+fn go_type_error(token: &Value) -> Option<String> {
+    let wrong = |value: &Value, into: &str| {
+        let what = match value {
+            Value::Null => return None,
+            Value::Bool(_) => "bool".to_owned(),
+            Value::Number(number) if into.ends_with("int64") => format!("number {number}"),
+            Value::Number(_) => "number".to_owned(),
+            Value::String(_) => "string".to_owned(),
+            Value::Array(_) => "array".to_owned(),
+            Value::Object(_) => "object".to_owned(),
+        };
+        Some(format!("json: cannot unmarshal {what} into Go {into}"))
+    };
+    if token.as_object().is_none() {
+        return wrong(token, "value of type storage.continueToken");
+    }
+    let field = |name: &str, of: &str, fits: bool| {
+        let into = format!("struct field continueToken.{name} of type {of}");
+        if fits { None } else { wrong(token.at(name), &into) }
+    };
+    field("v", "string", token.at("v").as_str().is_some())
+        .or_else(|| field("rv", "int64", token.at("rv").as_i64().is_some()))
+        .or_else(|| field("start", "string", token.at("start").as_str().is_some()))
+}
+
 /// Go's text for text that is not base64.
-fn go_base64_error(error: &base64::DecodeError) -> String {
+fn go_base64_error(token: &str, error: &base64::DecodeError) -> String {
     let at = match error {
         base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => *at,
         // Go tells where the group begins that is cut short.
         base64::DecodeError::InvalidLength(length) => length / 4 * 4,
-        base64::DecodeError::InvalidPadding => 0,
+        base64::DecodeError::InvalidPadding => token.find('=').unwrap_or(0),
     };
     format!("illegal base64 data at input byte {at}")
 }

@@ -250,7 +250,7 @@ impl Patch {
         };
         let via = match &self.change {
             Change::Strategic(patch) => Via::Tree(patch),
-            Change::Merge(_) => Via::Merged,
+            Change::Merge(patch) => Via::Merged(patch),
             _ => Via::Document,
         };
         let strict = options.validation == FieldValidation::Strict;
