@@ -74,7 +74,7 @@ fn index(call: &Call) -> Reply {
             }
         }
     }
-    paths.extend(health::paths());
+    paths.extend(health::paths(&call.api));
     paths.extend(
         [
             "/flagz",

@@ -25,7 +25,7 @@ const STORE_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) enum Hook {
     /// The namespaces of the system are there.
     Namespaces,
-    /// What others need in order to trust the cluster is there.
+    /// What others need in order to trust the cluster is there, and since when old tokens are noted.
     Authorities,
     /// The RBAC policy is there.
     Policy,
@@ -37,17 +37,52 @@ pub(crate) enum Hook {
     Services,
     /// The Service range is there.
     ServiceRange,
+    /// The APIServices of what is served here are there, and it is known which APIs are served elsewhere.
+    ApiServices,
 }
 
-const HOOKS: [(Hook, &str); 7] = [
-    (Hook::Namespaces, "poststarthook/start-system-namespaces-controller"),
-    (Hook::Authorities, "poststarthook/start-cluster-authentication-info-controller"),
-    (Hook::Policy, "poststarthook/rbac/bootstrap-roles"),
-    (Hook::PriorityClasses, "poststarthook/scheduling/bootstrap-system-priority-classes"),
-    (Hook::Flow, "poststarthook/priority-and-fairness-config-producer"),
-    (Hook::Services, "poststarthook/bootstrap-controller"),
-    (Hook::ServiceRange, "poststarthook/start-kubernetes-service-cidr-controller"),
+impl Hook {
+    const COUNT: usize = Self::ApiServices as usize + 1;
+}
+
+/// Upstream's hooks after the start. Those of none are done before the first request is answered: caches are read and
+/// followed, what works on them runs, and documents are made when they are asked for.
+const HOOKS: [(&str, Option<Hook>); 29] = [
+    ("poststarthook/start-apiserver-admission-initializer", None),
+    ("poststarthook/generic-apiserver-start-informers", None),
+    (FLOW_CONSUMER, None),
+    (FLOW_FILTER, None),
+    (IN_FLIGHT, None),
+    ("poststarthook/storage-object-count-tracker-hook", None),
+    ("poststarthook/start-apiextensions-informers", None),
+    ("poststarthook/start-apiextensions-controllers", None),
+    ("poststarthook/crd-informer-synced", None),
+    ("poststarthook/start-system-namespaces-controller", Some(Hook::Namespaces)),
+    ("poststarthook/start-cluster-authentication-info-controller", Some(Hook::Authorities)),
+    ("poststarthook/start-kube-apiserver-identity-lease-controller", None),
+    ("poststarthook/start-kube-apiserver-identity-lease-garbage-collector", None),
+    ("poststarthook/storage-readiness", None),
+    ("poststarthook/start-legacy-token-tracking-controller", Some(Hook::Authorities)),
+    ("poststarthook/rbac/bootstrap-roles", Some(Hook::Policy)),
+    ("poststarthook/scheduling/bootstrap-system-priority-classes", Some(Hook::PriorityClasses)),
+    ("poststarthook/priority-and-fairness-config-producer", Some(Hook::Flow)),
+    ("poststarthook/bootstrap-controller", Some(Hook::Services)),
+    ("poststarthook/start-kubernetes-service-cidr-controller", Some(Hook::ServiceRange)),
+    ("poststarthook/aggregator-reload-proxy-client-cert", None),
+    ("poststarthook/start-kube-aggregator-informers", None),
+    ("poststarthook/apiservice-status-local-available-controller", None),
+    ("poststarthook/apiservice-status-remote-available-controller", None),
+    ("poststarthook/apiservice-registration-controller", Some(Hook::ApiServices)),
+    ("poststarthook/kube-apiserver-autoregistration", None),
+    ("autoregister-completion", Some(Hook::ApiServices)),
+    ("poststarthook/apiservice-openapi-controller", None),
+    ("poststarthook/apiservice-openapiv3-controller", None),
 ];
+
+/// Those of priority and fairness, and the one that is there without.
+const FLOW_CONSUMER: &str = "poststarthook/priority-and-fairness-config-consumer";
+const FLOW_FILTER: &str = "poststarthook/priority-and-fairness-filter";
+const IN_FLIGHT: &str = "poststarthook/max-in-flight-filter";
 
 /// A part of the control plane that may run in this process or elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +97,7 @@ pub enum Component {
 #[derive(Debug, Default)]
 pub struct Health {
     components: Mutex<Vec<Component>>,
-    done: Mutex<[bool; HOOKS.len()]>,
+    done: Mutex<[bool; Hook::COUNT]>,
     /// Why caches no longer follow the store.
     feed: Mutex<Option<String>>,
     /// What the store last said, and when; whoever asks it holds the lock.
@@ -171,8 +206,8 @@ enum Check {
     StoreReadiness,
     /// The caches follow the store.
     Caches,
-    /// Something done after the start.
-    Hook(Hook),
+    /// Something done after the start, or before it.
+    Hook(&'static str, Option<Hook>),
     /// The server is to stay.
     Shutdown,
 }
@@ -180,14 +215,20 @@ enum Check {
 impl Check {
     /// Those of a path, in upstream's order. That the store answers is part of its readiness: the recorded server has
     /// no `/readyz/etcd` either.
-    fn all(kind: &str) -> Vec<Self> {
+    fn all(api: &Api, kind: &str) -> Vec<Self> {
+        let is_there = |name: &str| match name {
+            FLOW_CONSUMER | FLOW_FILTER => api.flow.is_some(),
+            IN_FLIGHT => api.flow.is_none(),
+            _ => true,
+        };
         let is_readiness = kind == "readyz";
         let mut all = vec![Self::Ping, Self::Log];
         match is_readiness {
             true => all.extend([Self::StoreReadiness, Self::Caches]),
             false => all.push(Self::Store),
         }
-        all.extend(HOOKS.map(|(hook, _)| Self::Hook(hook)));
+        let hooks = HOOKS.into_iter().filter(|(name, _)| is_there(name));
+        all.extend(hooks.map(|(name, hook)| Self::Hook(name, hook)));
         all.extend(is_readiness.then_some(Self::Shutdown));
         all
     }
@@ -199,7 +240,7 @@ impl Check {
             Self::Store => "etcd",
             Self::StoreReadiness => "etcd-readiness",
             Self::Caches => "informer-sync",
-            Self::Hook(hook) => HOOKS[hook as usize].1,
+            Self::Hook(name, _) => name,
             Self::Shutdown => "shutdown",
         }
     }
@@ -221,8 +262,8 @@ impl Check {
                 None => Ok(()),
                 Some(error) => Err(format!("the caches do not follow the store any more: {error}")),
             },
-            Self::Hook(hook) if api.health.done.lock()[hook as usize] => Ok(()),
-            Self::Hook(_) => Err("not finished".into()),
+            Self::Hook(_, Some(hook)) if !api.health.done.lock()[hook as usize] => Err("not finished".into()),
+            Self::Hook(..) => Ok(()),
             Self::Shutdown if *api.stopping.borrow() => Err("process is shutting down".into()),
             Self::Shutdown => Ok(()),
         }
@@ -238,16 +279,16 @@ pub(crate) async fn store(api: &Api) -> Result<(), String> {
 }
 
 /// The paths of all checks.
-pub(crate) fn paths() -> impl Iterator<Item = String> {
-    KINDS.into_iter().flat_map(|kind| {
+pub(crate) fn paths(api: &Api) -> impl Iterator<Item = String> {
+    KINDS.into_iter().flat_map(move |kind| {
         let of_check = move |check: Check| format!("/{kind}/{}", check.name());
-        std::iter::once(format!("/{kind}")).chain(Check::all(kind).into_iter().map(of_check))
+        std::iter::once(format!("/{kind}")).chain(Check::all(api, kind).into_iter().map(of_check))
     })
 }
 
 /// Answers a request for one of the paths, `kind` being its first part.
 pub(crate) async fn answer(call: &Call, kind: &'static str, path: &str) -> Reply {
-    let checks = Check::all(kind);
+    let checks = Check::all(&call.api, kind);
     match path.strip_prefix('/').and_then(|path| path.strip_prefix(kind)) {
         Some("") => all(call, kind, &checks).await,
         Some(rest) => match checks.into_iter().find(|check| rest.strip_prefix('/') == Some(check.name())) {

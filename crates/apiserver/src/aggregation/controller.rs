@@ -7,6 +7,7 @@ use super::{GROUP, RESOURCE, Remote, Service};
 use crate::api::Api;
 use crate::bootstrap;
 use crate::cache::{Query, Selection};
+use crate::health::Hook;
 use arc_swap::ArcSwap;
 use http::Method;
 use meta::labels::Selector;
@@ -27,14 +28,17 @@ pub(crate) async fn follow(api: Arc<Api>) {
     let mut stopping = api.shutdown_signal();
     let mut starting = true;
     loop {
-        announce(&api, std::mem::take(&mut starting)).await;
+        let announced = announce(&api, std::mem::take(&mut starting)).await;
         load(&api);
+        if announced {
+            api.health.note(Hook::ApiServices, true);
+        }
         judge_all(&api).await;
         let idle = api.aggregation.remotes.load().is_empty();
         tokio::select! {
             () = &mut stopping => return,
             () = api.aggregation.changed.notified() => tokio::time::sleep(GATHER).await,
-            () = tokio::time::sleep(RECHECK_INTERVAL), if !idle => {}
+            () = tokio::time::sleep(RECHECK_INTERVAL), if !idle || !announced => {}
         }
     }
 }
@@ -44,10 +48,11 @@ fn objects(api: &Api) -> Vec<Value> {
     hub.cache.list(Query::default()).entries.iter().map(|entry| hub.tree(entry)).collect()
 }
 
-/// Makes and removes the APIServices of our own.
-async fn announce(api: &Arc<Api>, starting: bool) {
+/// Makes and removes the APIServices of our own; false if some could not be written.
+async fn announce(api: &Arc<Api>, starting: bool) -> bool {
     let collection = format!("/apis/{GROUP}/v1/{RESOURCE}");
     let served = local::served(&api.registry.load());
+    let mut announced = true;
     for action in local::plan(&served, &objects(api), starting) {
         let name = |o: &Value| o.at("metadata").at("name").str().to_owned();
         let (method, path, body) = match &action {
@@ -55,19 +60,22 @@ async fn announce(api: &Arc<Api>, starting: bool) {
             Action::Update(object) => (Method::PUT, format!("{collection}/{}", name(object)), Some(object)),
             Action::Delete(name) => (Method::DELETE, format!("{collection}/{name}"), None),
         };
-        send(api, method, &path, body).await;
+        announced &= send(api, method, &path, body).await;
     }
+    announced
 }
 
-async fn send(api: &Arc<Api>, method: Method, path: &str, body: Option<&Value>) {
+/// Whether it was done.
+async fn send(api: &Arc<Api>, method: Method, path: &str, body: Option<&Value>) -> bool {
     match bootstrap::call(api, method, path, body).await {
         // Somebody else was first: the event brings it here again.
-        Ok((200 | 201 | 404 | 409, _)) => {}
+        Ok((200 | 201 | 404 | 409, _)) => return true,
         Ok((code, answer)) => {
             tracing::error!(path, code, message = answer.at("message").str(), "cannot write an APIService");
         }
         Err(error) => tracing::error!(path, %error, "cannot write an APIService"),
     }
+    false
 }
 
 /// Takes over which groups are remote. What is known of a remote stays while its spec does.

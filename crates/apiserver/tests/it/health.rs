@@ -34,6 +34,7 @@ async fn checks_tell_what_is_so() {
     assert_eq!(code, 500, "nothing of what every cluster has is there");
     assert!(text.contains("[-]poststarthook/rbac/bootstrap-roles failed: reason withheld\n"), "{text}");
     bootstrap::run(&server.api).await;
+    until(async || get(&server, "/readyz/autoregister-completion").await.0 == 200).await;
 
     for path in ["/healthz", "/livez", "/readyz", "/readyz/poststarthook/rbac/bootstrap-roles", "/livez/etcd"]
     {
@@ -46,13 +47,34 @@ async fn checks_tell_what_is_so() {
         [+]ping ok
         [+]log ok
         [+]etcd ok
+        [+]poststarthook/start-apiserver-admission-initializer ok
+        [+]poststarthook/generic-apiserver-start-informers ok
+        [+]poststarthook/priority-and-fairness-config-consumer ok
+        [+]poststarthook/priority-and-fairness-filter ok
+        [+]poststarthook/storage-object-count-tracker-hook ok
+        [+]poststarthook/start-apiextensions-informers ok
+        [+]poststarthook/start-apiextensions-controllers ok
+        [+]poststarthook/crd-informer-synced ok
         [+]poststarthook/start-system-namespaces-controller ok
         [+]poststarthook/start-cluster-authentication-info-controller ok
+        [+]poststarthook/start-kube-apiserver-identity-lease-controller ok
+        [+]poststarthook/start-kube-apiserver-identity-lease-garbage-collector ok
+        [+]poststarthook/storage-readiness ok
+        [+]poststarthook/start-legacy-token-tracking-controller ok
         [+]poststarthook/rbac/bootstrap-roles ok
         [+]poststarthook/scheduling/bootstrap-system-priority-classes ok
         [+]poststarthook/priority-and-fairness-config-producer ok
         [+]poststarthook/bootstrap-controller ok
         [+]poststarthook/start-kubernetes-service-cidr-controller ok
+        [+]poststarthook/aggregator-reload-proxy-client-cert ok
+        [+]poststarthook/start-kube-aggregator-informers ok
+        [+]poststarthook/apiservice-status-local-available-controller ok
+        [+]poststarthook/apiservice-status-remote-available-controller ok
+        [+]poststarthook/apiservice-registration-controller ok
+        [+]poststarthook/kube-apiserver-autoregistration ok
+        [+]autoregister-completion ok
+        [+]poststarthook/apiservice-openapi-controller ok
+        [+]poststarthook/apiservice-openapiv3-controller ok
         livez check passed
     "#]]
     .assert_eq(&get(&server, "/livez?verbose").await.1);
