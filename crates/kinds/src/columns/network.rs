@@ -182,7 +182,8 @@ pub(super) fn node(o: &Value, now: Time) -> Vec<Value> {
     }
     let address = |ty: &str| {
         let found = status.at("addresses").items().iter().find(|a| a.at("type").str() == ty);
-        none(found.map_or("", |a| a.at("address").str()))
+        // One that is there is shown as it is, even if it is empty.
+        found.map_or_else(|| none(""), |a| a.at("address").str().into())
     };
     vec![
         name(o),

@@ -163,7 +163,11 @@ fn subresource(f: &Facts, s: &SubFacts, rule: &Rule) -> Subresource {
         counts_generation: matches!(s.name, "scale" | "ephemeralcontainers" | "resize"),
         update_meta: rules::update_meta(f.group, f.plural, s.name),
         makes_tables: does != SubresourceKind::Action
-            && !matches!(f.group, "apiextensions.k8s.io" | "apiregistration.k8s.io"),
+            && !matches!(
+                (f.group, f.plural),
+                ("apiextensions.k8s.io" | "apiregistration.k8s.io", _)
+                    | ("resource.k8s.io", "resourceclaims")
+            ),
     }
 }
 
