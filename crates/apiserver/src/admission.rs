@@ -35,6 +35,7 @@ use crate::resource::Target;
 use futures_util::future::BoxFuture;
 use meta::gvk::{GroupResource, GroupVersionKind, GroupVersionResource};
 use meta::status::Status;
+use std::fmt;
 use value::{Str, Value};
 
 /// What happens to the object.
@@ -138,7 +139,7 @@ impl Attributes {
     }
 
     /// 403 as a plugin says it: `<resource> "<name>" is forbidden: <why>`.
-    pub fn forbidden(&self, why: impl std::fmt::Display) -> Status {
+    pub fn forbidden(&self, why: impl fmt::Display) -> Status {
         let names = [self.name.as_str(), self.generate_name.as_str()];
         let name = names.into_iter().find(|n| !n.is_empty()).unwrap_or("Unknown");
         Status::forbidden(&self.group_resource(), name, why)
@@ -212,49 +213,98 @@ enum Link {
     Later(Box<dyn AsyncPlugin>),
 }
 
-/// The plugins in order.
+/// Upstream's plugins that nothing is to be done for here: they are off there, too, unless somebody asks for them, or
+/// are about what is not served.
+const OFF: [&str; 17] = [
+    "AlwaysAdmit",
+    "AlwaysDeny",
+    "AlwaysPullImages",
+    "ClusterTrustBundleAttest",
+    "DenyServiceExternalIPs",
+    "EventRateLimit",
+    "ExtendedResourceToleration",
+    "ImagePolicyWebhook",
+    "JobValidation",
+    "LimitPodHardAntiAffinityTopology",
+    "NamespaceAutoProvision",
+    "NamespaceExists",
+    "OwnerReferencesPermissionEnforcement",
+    "PodGroupProtection",
+    "PodGroupWorkloadExists",
+    "PodNodeSelector",
+    "PodTolerationRestriction",
+];
+
+/// The plugins in order, by upstream's names.
 pub struct Admission {
-    chain: Vec<Link>,
+    chain: Vec<(&'static str, Link)>,
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.chain.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self::standard()
+    }
 }
 
 impl Admission {
+    /// Upstream's default set but for those (`--disable-admission-plugins`).
+    ///
+    /// # Errors
+    /// The first name that is no plugin's.
+    pub fn without<N: AsRef<str>>(names: &[N]) -> Result<Self, String> {
+        let mut this = Self::standard();
+        for name in names.iter().map(AsRef::as_ref) {
+            let before = this.chain.len();
+            this.chain.retain(|(of, _)| *of != name);
+            if this.chain.len() == before && !OFF.contains(&name) {
+                return Err(format!("admission plugin {name:?} is unknown"));
+            }
+        }
+        Ok(this)
+    }
+
     /// Upstream's default set.
-    pub fn standard() -> Self {
+    fn standard() -> Self {
         let mut chain = Self { chain: Vec::new() };
-        chain.later(namespace_lifecycle::NamespaceLifecycle::default());
-        chain.now(limit_ranger::LimitRanger);
-        chain.later(service_account::ServiceAccount);
-        chain.now(node_restriction::NodeRestriction);
-        chain.now(taint_nodes::TaintNodesByCondition);
-        chain.later(pod_security::PodSecurity);
-        chain.now(priority::Priority::default());
-        chain.now(default_tolerations::DefaultTolerationSeconds);
-        chain.now(default_class::storage());
-        chain.now(storage_protection::StorageObjectInUseProtection);
-        chain.now(claim_resize::PersistentVolumeClaimResize);
-        chain.later(runtime_class::RuntimeClass);
-        chain.now(certificates::CertificateApproval);
-        chain.now(certificates::CertificateSigning);
-        chain.now(certificates::CertificateSubjectRestriction);
-        chain.now(default_class::ingress());
-        chain.now(pod_topology_labels::PodTopologyLabels);
-        chain.now(declared_features::DeclaredFeatures);
-        chain.now(pod_resize::PodResizeValidator);
-        chain.later(mutating_policy::MutatingAdmissionPolicy::default());
-        chain.later(webhooks::MutatingWebhook::default());
-        chain.later(validating_policy::ValidatingAdmissionPolicy::default());
-        chain.later(webhooks::ValidatingWebhook::default());
-        chain.later(resource_quota::ResourceQuota::default());
+        chain.later("NamespaceLifecycle", namespace_lifecycle::NamespaceLifecycle::default());
+        chain.now("LimitRanger", limit_ranger::LimitRanger);
+        chain.later("ServiceAccount", service_account::ServiceAccount);
+        chain.now("NodeRestriction", node_restriction::NodeRestriction);
+        chain.now("TaintNodesByCondition", taint_nodes::TaintNodesByCondition);
+        chain.later("PodSecurity", pod_security::PodSecurity);
+        chain.now("Priority", priority::Priority::default());
+        chain.now("DefaultTolerationSeconds", default_tolerations::DefaultTolerationSeconds);
+        chain.now("DefaultStorageClass", default_class::storage());
+        chain.now("StorageObjectInUseProtection", storage_protection::StorageObjectInUseProtection);
+        chain.now("PersistentVolumeClaimResize", claim_resize::PersistentVolumeClaimResize);
+        chain.later("RuntimeClass", runtime_class::RuntimeClass);
+        chain.now("CertificateApproval", certificates::CertificateApproval);
+        chain.now("CertificateSigning", certificates::CertificateSigning);
+        chain.now("CertificateSubjectRestriction", certificates::CertificateSubjectRestriction);
+        chain.now("DefaultIngressClass", default_class::ingress());
+        chain.now("PodTopologyLabels", pod_topology_labels::PodTopologyLabels);
+        chain.now("NodeDeclaredFeatureValidator", declared_features::DeclaredFeatures);
+        chain.now("PodResizeValidator", pod_resize::PodResizeValidator);
+        chain.later("MutatingAdmissionPolicy", mutating_policy::MutatingAdmissionPolicy::default());
+        chain.later("MutatingAdmissionWebhook", webhooks::MutatingWebhook::default());
+        chain.later("ValidatingAdmissionPolicy", validating_policy::ValidatingAdmissionPolicy::default());
+        chain.later("ValidatingAdmissionWebhook", webhooks::ValidatingWebhook::default());
+        chain.later("ResourceQuota", resource_quota::ResourceQuota::default());
         chain
     }
 
-    fn now(&mut self, plugin: impl Plugin + 'static) {
-        self.chain.push(Link::Now(Box::new(plugin)));
+    fn now(&mut self, name: &'static str, plugin: impl Plugin + 'static) {
+        self.chain.push((name, Link::Now(Box::new(plugin))));
     }
 
-    /// Adds a plugin that asks or writes.
-    pub fn later(&mut self, plugin: impl AsyncPlugin + 'static) {
-        self.chain.push(Link::Later(Box::new(plugin)));
+    fn later(&mut self, name: &'static str, plugin: impl AsyncPlugin + 'static) {
+        self.chain.push((name, Link::Later(Box::new(plugin))));
     }
 
     /// Lets every plugin change the object: once more when a webhook changed it, so that what comes before
@@ -288,7 +338,7 @@ impl Admission {
         object: &mut Value,
         old: Option<&Value>,
     ) -> Result<(), Status> {
-        for link in &self.chain {
+        for (_, link) in &self.chain {
             match link {
                 Link::Now(p) if p.handles(attributes) => p.admit(call, attributes, object, old)?,
                 Link::Later(p) if p.handles(call, attributes) => {
@@ -311,7 +361,7 @@ impl Admission {
         object: Option<&Value>,
         old: Option<&Value>,
     ) -> Result<(), Status> {
-        for link in &self.chain {
+        for (_, link) in &self.chain {
             match link {
                 Link::Now(p) if p.handles(attributes) => p.validate(call, attributes, object, old)?,
                 Link::Later(p) if p.handles(call, attributes) => {

@@ -50,6 +50,8 @@ pub struct Options {
     pub audit: Option<Arc<Audit>>,
     /// Priority and fairness.
     pub fairness: Fairness,
+    /// The admission plugins.
+    pub admission: Arc<Admission>,
     /// What admission webhooks are shown; `None` for nothing.
     pub webhook_credentials: Option<Arc<crate::webhook::Credentials>>,
     /// The options of the command line that it was started by, by name, for `/flagz` to tell.
@@ -106,7 +108,7 @@ pub struct Api {
     /// Written objects on their way to the caches.
     pub prepared: Arc<Prepared>,
     /// The admission plugins.
-    pub admission: Admission,
+    pub admission: Arc<Admission>,
     /// Authentication and authorization.
     pub access: Access,
     /// Encryption at rest.
@@ -177,7 +179,7 @@ impl Api {
             registry: registry.clone(),
             published: published.clone(),
             prepared: Arc::default(),
-            admission: Admission::standard(),
+            admission: options.admission,
             access,
             encryption: encryption.clone(),
             audit: options.audit,

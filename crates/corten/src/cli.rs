@@ -2,6 +2,7 @@
 
 use crate::options::Up;
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use apiserver::admission::Admission;
 use apiserver::audit::{Format, Mode};
 use apiserver::listen::Lanes;
 use clap::builder::RangedU64ValueParser;
@@ -525,6 +526,9 @@ impl ServerOptions {
             ip => ip,
         })
     }
+    /// Admission plugins that are to have no say, by upstream's names
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) disable_admission_plugins: Vec<String>,
 
     /// Refuses an address that leads to no server, and files that cannot be read, before anything that runs is ended
     /// for them.
@@ -546,7 +550,13 @@ impl ServerOptions {
                     .with_context(|| format!("cannot read {}, the {option}", file.display()))?;
             }
         }
-        Ok(())
+        self.admission().map(drop)
+    }
+
+    /// The admission plugins that have a say.
+    pub(crate) fn admission(&self) -> Result<Admission> {
+        Admission::without(&self.disable_admission_plugins)
+            .map_err(|error| anyhow!("invalid --disable-admission-plugins: {error}"))
     }
 
     /// Whether secrets are encrypted with a key that the server makes for itself. Other servers on an etcd would

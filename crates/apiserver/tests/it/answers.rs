@@ -1,10 +1,14 @@
 //! Answers that were compared with those of a kube-apiserver 1.36, a line each.
 
 use crate::server::{Server, until};
+use apiserver::admission::Admission;
 use apiserver::api::Options;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use http_body_util::BodyExt;
+use std::sync::Arc;
 use value::{Value, json};
 
 pub(crate) const MERGE: &str = "application/merge-patch+json";
@@ -54,10 +58,295 @@ pub(crate) async fn check(server: &Server, lines: &[Line]) {
     }
 }
 
+const LIMITS: &str = "/api/v1/namespaces/default/limitranges";
+const ACCOUNTS: &str = "/api/v1/namespaces/default/serviceaccounts";
+const PODS: &str = "/api/v1/namespaces/default/pods";
+
+/// What is left of a pod's requests, with the limits of its namespace and without.
+#[tokio::test]
+async fn a_plugin_that_is_off_has_no_say() {
+    let limits =
+        r#"{"metadata":{"name":"a"},"spec":{"limits":[{"type":"Container","default":{"cpu":"1"}}]}}"#;
+    let account = r#"{"metadata":{"name":"default"}}"#;
+    let pod = r#"{"metadata":{"name":"a"},"spec":{"containers":[{"name":"c","image":"i"}]}}"#;
+    for (off, resources) in [
+        (&[][..], r#"{"limits":{"cpu":"1"},"requests":{"cpu":"1"}}"#),
+        // Upstream has `AlwaysPullImages` off without being told.
+        (&["LimitRanger", "AlwaysPullImages"], "{}"),
+    ] {
+        let admission = Arc::new(Admission::without(off).unwrap());
+        let server = Server::start(Options { admission, ..Options::default() }).await;
+        apiserver::bootstrap::run(&server.api).await;
+        check(
+            &server,
+            &[
+                ("POST", LIMITS, JSON, limits, 201, "/metadata/name", r#""a""#),
+                ("POST", ACCOUNTS, JSON, account, 201, "/metadata/name", r#""default""#),
+                // Plugins look at the cache, which is as new as a list then.
+                ("GET", LIMITS, JSON, "", 200, "/items/0/metadata/name", r#""a""#),
+                ("POST", PODS, JSON, pod, 201, "/spec/containers/0/resources", resources),
+            ],
+        )
+        .await;
+    }
+    assert_eq!(Admission::without(&["Limits"]).unwrap_err(), r#"admission plugin "Limits" is unknown"#);
+}
+
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const POLICIES: &str = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies";
 const SCALERS: &str = "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers";
 const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles";
+
+/// A continue token of this JSON.
+fn token(json: &str) -> String {
+    format!("{MAPS}?continue={}", URL_SAFE_NO_PAD.encode(json))
+}
+
+#[tokio::test]
+async fn options_that_are_odd() {
+    const MAP: &str = "/api/v1/namespaces/default/configmaps/a";
+    let server = started().await;
+    let answer = async |method: &str, path: &str| {
+        let (code, answer) = send(&server, method, path, JSON, "").await;
+        (code, answer.at("message").str().to_owned())
+    };
+    for name in ["a", "b"] {
+        let map = format!(r#"{{"metadata":{{"name":"{name}"}}}}"#);
+        assert_eq!(send(&server, "POST", MAPS, JSON, &map).await.0, 201);
+    }
+
+    // A version is a number without a sign, and nothing but zeros is none.
+    let wrong = r#"resourceVersion: Invalid value: "+5": strconv.ParseUint: parsing "+5": invalid syntax"#;
+    let path = format!("{MAPS}?resourceVersion=%2B5");
+    assert_eq!(answer("GET", &path).await, (400, format!("invalid resource version: {wrong}")));
+    assert_eq!(answer("GET", &format!("{MAP}?resourceVersion=%2B5")).await, (500, wrong.into()));
+    let (code, list) = send(&server, "GET", &format!("{MAPS}?limit=1&resourceVersion=00"), JSON, "").await;
+    assert_eq!((code, list.at("items").items().len()), (200, 1));
+
+    for (path, why) in [
+        (token("{}"), "server does not recognize this encoded version "),
+        (token(r#"{"v":"v2"}"#), "server does not recognize this encoded version v2"),
+        (token("[]"), "json: cannot unmarshal array into Go value of type storage.continueToken"),
+        (
+            token(r#"{"v":"meta.k8s.io/v1","rv":"5"}"#),
+            "json: cannot unmarshal string into Go struct field continueToken.rv of type int64",
+        ),
+        (format!("{MAPS}?continue=YQ=="), "illegal base64 data at input byte 2"),
+        // Before it is looked at what else is given.
+        (format!("{MAPS}?continue=!&resourceVersion=5"), "illegal base64 data at input byte 0"),
+    ] {
+        let why = format!("invalid continue token: continue key is not valid: {why}");
+        assert_eq!(answer("GET", &path).await, (400, why), "{path}");
+    }
+    let ahead = token(r#"{"v":"meta.k8s.io/v1","rv":9999999999,"start":"a\u0000"}"#);
+    let (code, status) = send(&server, "GET", &ahead, JSON, "").await;
+    let cause = status.at("details").at("causes").items()[0].at("reason").str();
+    assert_eq!((code, cause), (504, "ResourceVersionTooLarge"));
+
+    // A watch that is over before it begins, and one that begins in what is still to come.
+    let watch = format!("{MAPS}?watch=1&timeoutSeconds=-5&resourceVersion=0");
+    assert_eq!(send(&server, "GET", &watch, JSON, "").await, (200, Value::Null));
+    let ahead = "watch=1&resourceVersion=99999999&sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
+    let (code, event) = send(&server, "GET", &format!("{MAPS}?{ahead}"), JSON, "").await;
+    assert_eq!((code, event.at("type").str(), event.at("object").at("code").int()), (200, "ERROR", 504));
+
+    check(
+        &server,
+        &[
+            (
+                "DELETE",
+                "/api/v1/namespaces/default/configmaps/a?uid=x",
+                JSON,
+                "",
+                409,
+                "/reason",
+                "\"Conflict\"",
+            ),
+            (
+                "DELETE",
+                "/api/v1/namespaces/default/configmaps/a?resourceVersion=1",
+                JSON,
+                "",
+                409,
+                "/details/kind",
+                "\"ConfigMap\"",
+            ),
+            (
+                "DELETE",
+                "/api/v1/namespaces/default/configmaps/a?uid=&dryRun=All",
+                JSON,
+                "",
+                200,
+                "/status",
+                "\"Success\"",
+            ),
+            // The version of a list is at the same time what each object must be of.
+            (
+                "DELETE",
+                "/api/v1/namespaces/default/configmaps?resourceVersion=0",
+                JSON,
+                "",
+                409,
+                "/details/name",
+                "\"a\"",
+            ),
+            // Without a word about how it is meant, it is meant exactly.
+            (
+                "DELETE",
+                "/api/v1/namespaces/default/configmaps?resourceVersion=1",
+                JSON,
+                "",
+                200,
+                "/items",
+                "[]",
+            ),
+            (
+                "DELETE",
+                "/api/v1/namespaces/default/configmaps?limit=1&dryRun=All",
+                JSON,
+                "",
+                200,
+                "/metadata/remainingItemCount",
+                "1",
+            ),
+            (
+                "POST",
+                "/api/v1/namespaces/default/bindings",
+                JSON,
+                r#"{"target":{"kind":"Node","name":"n"}}"#,
+                400,
+                "/message",
+                "\"Name parameter required.\"",
+            ),
+        ],
+    )
+    .await;
+    let account = r#"{"metadata":{"name":"default"}}"#;
+    assert_eq!(send(&server, "POST", ACCOUNTS, JSON, account).await.0, 201);
+    for (class, why) in [
+        ("", "resource name may not be empty"),
+        ("a/b", "invalid resource name \"a/b\": [may not contain '/']"),
+    ] {
+        let pod = format!(
+            r#"{{"metadata":{{"name":"p"}},"spec":{{"runtimeClassName":"{class}","containers":[{{"name":"c","image":"i"}}]}}}}"#
+        );
+        let (code, status) = send(&server, "POST", PODS, JSON, &pod).await;
+        assert_eq!((code, status.at("message").str()), (500, why));
+    }
+
+    // What a merge patch is about has its keys sorted, changed or not.
+    let patch = r#"{"metadata":{"name":"a"},"data":5}"#;
+    let (code, status) = send(&server, "PATCH", MAP, MERGE, patch).await;
+    let message = status.at("message").str();
+    assert_eq!(code, 422, "{message}");
+    assert!(message.find("creationTimestamp") < message.find(r#"\"name\""#), "{message}");
+}
+
+/// Upstream's storage of a claim's status makes no tables, and an address that is empty is shown as that.
+#[tokio::test]
+async fn tables_of_what_is_odd() {
+    let server = started().await;
+    let table = async |path: &str| {
+        let accept = "application/json;as=Table;v=v1;g=meta.k8s.io";
+        let request = Request::builder().uri(path).header(header::ACCEPT, accept).body(Bytes::new()).unwrap();
+        let response = server.api.call(apiserver::bootstrap::loopback(), request).await;
+        let code = response.status().as_u16();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (code, json::parse(&bytes).unwrap())
+    };
+    let claims = "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims";
+    let claim = r#"{"metadata":{"name":"a"},"spec":{}}"#;
+    assert_eq!(send(&server, "POST", claims, JSON, claim).await.0, 201);
+    assert_eq!(table(&format!("{claims}/a/status")).await.0, 406);
+    assert_eq!(table(&format!("{claims}/a")).await.0, 200);
+
+    let node = r#"{"metadata":{"name":"a"},"status":{"addresses":[{"type":"InternalIP","address":""}]}}"#;
+    assert_eq!(send(&server, "POST", "/api/v1/nodes", JSON, node).await.0, 201);
+    let (_, nodes) = table("/api/v1/nodes").await;
+    let cells = nodes.at("rows").items()[0].at("cells").items();
+    assert_eq!((cells[5].str(), cells[6].str()), ("", "<none>"));
+}
+
+/// Whoever may watch may do no more by the paths that name the verb.
+#[tokio::test]
+async fn paths_of_old_change_nothing() {
+    const WATCHED: &str = "/api/v1/watch/namespaces/default/configmaps/a";
+    let server = started().await;
+    let map = r#"{"metadata":{"name":"a"}}"#;
+    let not_allowed = "\"the server does not allow this method on the requested resource\"";
+    let not_found = "\"the server could not find the requested resource\"";
+    check(
+        &server,
+        &[
+            ("POST", MAPS, JSON, map, 201, "/metadata/name", "\"a\""),
+            (
+                "POST",
+                "/api/v1/watch/namespaces/default/configmaps",
+                JSON,
+                r#"{"metadata":{"name":"b"}}"#,
+                405,
+                "/message",
+                not_allowed,
+            ),
+            ("PUT", WATCHED, JSON, map, 405, "/message", not_allowed),
+            ("PATCH", WATCHED, MERGE, "{}", 405, "/message", not_allowed),
+            ("DELETE", WATCHED, JSON, "", 405, "/message", not_allowed),
+            ("DELETE", "/api/v1/watch/namespaces/default/configmaps", JSON, "", 405, "/message", not_allowed),
+            ("GET", "/api/v1/watch/namespaces/default/pods/x/log", JSON, "", 404, "/message", not_found),
+            ("POST", "/api/v1/watch/namespaces/default/pods/x/exec", JSON, "", 404, "/message", not_found),
+            (
+                "POST",
+                "/api/v1/watch/namespaces/default/serviceaccounts/default/token",
+                JSON,
+                "{}",
+                404,
+                "/message",
+                not_found,
+            ),
+            (
+                "POST",
+                "/apis/authorization.k8s.io/v1/watch/selfsubjectaccessreviews",
+                JSON,
+                "{}",
+                404,
+                "/message",
+                not_found,
+            ),
+            ("GET", "/api/v1/proxy/namespaces/default/configmaps/a", JSON, "", 404, "/message", not_found),
+            ("DELETE", "/api/v1/proxy/namespaces/default/configmaps/a", JSON, "", 404, "/message", not_found),
+            ("GET", MAPS, JSON, "", 200, "/items/0/metadata/name", "\"a\""),
+            (
+                "GET",
+                "/api/v1/watch/namespaces/default/configmaps/a?fieldSelector=metadata.name%3Db",
+                JSON,
+                "",
+                400,
+                "/message",
+                "\"fieldSelector metadata.name doesn't match requested name\"",
+            ),
+            // Whether it watches is told by the query alone.
+            (
+                "GET",
+                "/api/v1/watch/namespaces/default/configmaps?sendInitialEvents=true",
+                JSON,
+                "",
+                422,
+                "/details/causes/0/field",
+                "\"sendInitialEvents\"",
+            ),
+            (
+                "GET",
+                "/api/v1/watch/namespaces/default?timeoutSeconds=1",
+                JSON,
+                "",
+                200,
+                "/object/metadata/name",
+                "\"default\"",
+            ),
+        ],
+    )
+    .await;
+}
 
 #[tokio::test]
 async fn what_is_empty_and_what_is_absent() {

@@ -21,6 +21,45 @@ async fn serving(plural: &str, kind: &str, versions: &str) -> Server {
     server
 }
 
+/// Upstream's handler of custom kinds goes by the verb that the path names, whatever the method.
+#[tokio::test(flavor = "multi_thread")]
+async fn paths_of_old_change_nothing() {
+    const ALL: &str = "/apis/g.example.com/v1/olds";
+    const WATCHED: &str = "/apis/g.example.com/v1/watch/olds/a?timeoutSeconds=1";
+    const STATUS: &str = "/apis/g.example.com/v1/watch/olds/a/status";
+    const PROXIED: &str = "/apis/g.example.com/v1/proxy/olds/a";
+    let versions = r#"[{"name":"v1","served":true,"storage":true,"subresources":{"status":{}},"schema":{"openAPIV3Schema":{"type":"object"}}}]"#;
+    let server = serving("olds", "Old", versions).await;
+    let object = r#"{"apiVersion":"g.example.com/v1","kind":"Old","metadata":{"name":"a"}}"#;
+    check(
+        &server,
+        &[
+            ("POST", ALL, JSON, object, 201, "/metadata/name", r#""a""#),
+            ("DELETE", WATCHED, JSON, "", 200, "/type", r#""ADDED""#),
+            (
+                "DELETE",
+                PROXIED,
+                JSON,
+                "",
+                405,
+                "/message",
+                r#""proxy is not supported on resources of kind \"olds.g.example.com\"""#,
+            ),
+            (
+                "GET",
+                STATUS,
+                JSON,
+                "",
+                405,
+                "/message",
+                r#""watch is not supported on resources of kind \"olds.g.example.com\"""#,
+            ),
+            ("GET", ALL, JSON, "", 200, "/items/0/metadata/name", r#""a""#),
+        ],
+    )
+    .await;
+}
+
 /// What the version of a request does not know is lost when a status is written through it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_status_through_another_version() {

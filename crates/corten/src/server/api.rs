@@ -168,6 +168,7 @@ fn options(args: &ServerOptions, root: &Path) -> Result<Options> {
     Ok(Options {
         encryption,
         audit,
+        admission: Arc::new(args.admission()?),
         webhook_credentials,
         fairness: fairness(&args.in_flight)?,
         ..Options::default()
