@@ -509,6 +509,9 @@ pub(crate) struct ServerOptions {
     /// Settings of admission plugins: credentials for webhooks
     #[arg(long)]
     pub(crate) admission_control_config_file: Option<PathBuf>,
+    /// Admission plugins that are to have no say, by upstream's names
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) disable_admission_plugins: Vec<String>,
     #[command(flatten)]
     pub(crate) audit: AuditArgs,
     #[command(flatten)]
@@ -526,9 +529,6 @@ impl ServerOptions {
             ip => ip,
         })
     }
-    /// Admission plugins that are to have no say, by upstream's names
-    #[arg(long, value_delimiter = ',')]
-    pub(crate) disable_admission_plugins: Vec<String>,
 
     /// Refuses an address that leads to no server, and files that cannot be read, before anything that runs is ended
     /// for them.

@@ -253,10 +253,10 @@ mod tests {
             "--container-runtime-endpoint=unix:///x",
             "--store=etcd=https://a:1,https://b:2",
             "--controllers=*,-ttl",
+            "--disable-admission-plugins=LimitRanger,PodSecurity",
             "--audit-policy-file=p.yaml",
             "--audit-log-path=-",
             "--audit-log-compress",
-            "--disable-admission-plugins=LimitRanger,PodSecurity",
             "--enable-priority-and-fairness=false",
         ]);
         last.remember(&layout).unwrap();
@@ -317,11 +317,11 @@ mod tests {
             error.to_string().starts_with("cannot read /none/there, the --encryption-provider-config"),
             "{error}"
         );
+        let error = up(&["--disable-admission-plugins=LimitRanger,Limits"]).check().unwrap_err().to_string();
+        assert_eq!(error, r#"invalid --disable-admission-plugins: admission plugin "Limits" is unknown"#);
         let error = up(&["--bind=0.0.0.0:10250"]).check().unwrap_err().to_string();
         assert!(error.ends_with("need a port each: they are 10250, 10250 and 10256"), "{error}");
         for (option, refused) in [
-        let error = up(&["--disable-admission-plugins=LimitRanger,Limits"]).check().unwrap_err().to_string();
-        assert_eq!(error, r#"invalid --disable-admission-plugins: admission plugin "Limits" is unknown"#);
             ("--advertise-address=224.0.0.1", "invalid --advertise-address 224.0.0.1: nobody can"),
             ("--bind=169.254.1.1:6443", "invalid --bind 169.254.1.1: nobody can"),
         ] {
