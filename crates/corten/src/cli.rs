@@ -65,6 +65,22 @@ enum Command {
     Version,
 }
 
+impl Command {
+    /// Whether it is about what only root may see or change. The doctor tells everybody what it can.
+    fn takes_root(&self) -> bool {
+        match self {
+            Self::Up(_)
+            | Self::Down(_)
+            | Self::Reset(_)
+            | Self::Status(_)
+            | Self::Install(_)
+            | Self::Image(_)
+            | Self::Node(_) => true,
+            Self::Doctor(_) | Self::Store(_) | Self::Server(_) | Self::Version => false,
+        }
+    }
+}
+
 /// A part of the control plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
@@ -443,9 +459,10 @@ pub(crate) struct InstallArgs {
 /// What is done about images.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImageCommand {
-    /// Load images from OCI or Docker archives into the container runtime
+    /// Load images from OCI or Docker archives into the container runtime. The kubelet does not collect them: nobody
+    /// could pull them again
     Import {
-        /// The archives
+        /// The archives, gzipped or not; `-` is standard input
         #[arg(required = true)]
         files: Vec<PathBuf>,
         #[command(flatten)]
@@ -594,6 +611,9 @@ pub(crate) fn run() -> Result<()> {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // On a full disk a log line is lost. Telling that on the same standard error would panic.
     log.with_ansi(is_terminal).with_target(false).log_internal_errors(false).init();
+    if cli.command.takes_root() {
+        lifecycle::doctor::refuse_others_than_root()?;
+    }
     let out = &mut std::io::stdout();
     match cli.command {
         Command::Up(args) => {

@@ -118,7 +118,11 @@ pub(crate) async fn run(args: &NodeArgs, notifier: &Arc<Notifier>) -> Result<()>
     stop.send_replace(true);
     kubelet_task.await.context("the kubelet ended badly")??;
     if is_draining {
-        kubelet::stop_all(&kubelet_config).await.context("cannot stop the pods")?;
+        tokio::select! {
+            stopped = kubelet::stop_all(&kubelet_config) => stopped.context("cannot stop the pods")?,
+            // Its supervisor was killed, or waits no longer: whoever comes next goes on with the pods.
+            _ = terminate.recv() => tracing::warn!("told to end before all pods have ended"),
+        }
     }
     stop_network.send_replace(true);
     network_task.await.context("the network ended badly")?.context("the network failed")?;

@@ -84,6 +84,9 @@ impl Up {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::usual()),
             Err(error) => Err(error.into()),
         };
+        if std::fs::File::open(file).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
+            lifecycle::doctor::refuse_others_than_root()?;
+        }
         read().with_context(|| {
             format!(
                 "cannot use the options of the last up, which are in {}; repair the file, or remove it and give all \

@@ -58,7 +58,7 @@ async fn collect(context: &Context, seen: &mut BTreeMap<String, Seen>) -> Result
     seen.retain(|id, _| images.iter().any(|image| image.id == *id));
     for image in &images {
         let seen = seen.entry(image.id.clone()).or_insert(Seen { first: now, used: Timestamp::UNIX_EPOCH });
-        if is_used(image, &used) {
+        if is_named(image, &used) {
             seen.used = now;
         }
     }
@@ -67,10 +67,11 @@ async fn collect(context: &Context, seen: &mut BTreeMap<String, Seen>) -> Result
         info.image_filesystems.first().and_then(|fs| fs.fs_id.as_ref()).map(|id| id.mountpoint.clone());
     let Some(disk) = place.and_then(|place| Disk::read(Path::new(&place))) else { return Ok(()) };
     let Some(surplus) = surplus(disk) else { return Ok(()) };
-    let sandbox = sandbox_image(context).await;
-    let mounted = mounted(context, &containers).await?;
-    let used = used.into_iter().chain(mounted.iter().map(String::as_str)).collect();
-    let candidates = candidates(&images, &used, seen, sandbox.as_deref(), now);
+    let mut kept = mounted(context, &containers).await?;
+    kept.extend(context.runtime.images_labelled_pinned().await?);
+    kept.extend(sandbox_image(context).await);
+    let kept = used.into_iter().chain(kept.iter().map(String::as_str)).collect();
+    let candidates = candidates(&images, &kept, seen, now);
     let mut freed = 0;
     for image in candidates {
         if freed >= surplus {
@@ -122,24 +123,21 @@ fn surplus(disk: Disk) -> Option<u64> {
     is_high.then(|| disk.used.saturating_sub(usable / 100 * LOW_PERCENT))
 }
 
-fn is_used(image: &Image, used: &BTreeSet<&str>) -> bool {
+fn is_named(image: &Image, by: &BTreeSet<&str>) -> bool {
     let names = image.repo_tags.iter().chain(&image.repo_digests).chain([&image.id]);
-    names.into_iter().any(|name| used.contains(name.as_str()))
+    names.into_iter().any(|name| by.contains(name.as_str()))
 }
 
-/// What may go, the longest unused first.
+/// What may go, the longest unused first: nothing that is pinned, used, or named otherwise among what is `kept`.
 fn candidates<'a>(
     images: &'a [Image],
-    used: &BTreeSet<&str>,
+    kept: &BTreeSet<&str>,
     seen: &BTreeMap<String, Seen>,
-    sandbox: Option<&str>,
     now: Timestamp,
 ) -> Vec<&'a Image> {
-    let is_sandbox =
-        |image: &Image| sandbox.is_some_and(|name| image.repo_tags.iter().any(|tag| tag == name));
     let mut found: Vec<(&Image, Seen)> = images
         .iter()
-        .filter(|image| !image.pinned && !is_sandbox(image) && !is_used(image, used))
+        .filter(|image| !image.pinned && !is_named(image, kept))
         .filter_map(|image| Some((image, *seen.get(&image.id)?)))
         .filter(|(_, seen)| now.duration_since(seen.first) >= AGE_MIN)
         .collect();
@@ -194,7 +192,7 @@ mod tests {
             ("new", seen(950, 0)),
         ];
         let known = known.map(|(id, seen)| (id.to_owned(), seen)).into();
-        let found = candidates(&images, &["d:1"].into(), &known, Some("pause:1"), at(1000));
+        let found = candidates(&images, &["d:1", "pause:1"].into(), &known, at(1000));
         assert_eq!(found.iter().map(|image| image.id.as_str()).collect::<Vec<_>>(), ["b", "a"]);
     }
 }

@@ -12,6 +12,7 @@ use prost::Message;
 use tokio::sync::OnceCell;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
+use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tonic_prost::ProstCodec;
@@ -24,6 +25,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(120);
 const SANDBOX_TIMEOUT: Duration = Duration::from_secs(240);
 /// A pull is slow by nature; containerd itself gives up a pull without progress.
 const PULL_TIMEOUT: Duration = Duration::from_secs(3600);
+/// What containerd gives `pinned` images by (`pkg/cri/labels`).
+const PINNED_FILTER: &str = "labels.\"io.cri-containerd.pinned\"==pinned";
 /// As upstream's `maxMsgSize`: lists of many containers are larger than gRPC's usual 4 MiB.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
@@ -276,6 +279,19 @@ impl Runtime {
         Ok(answer.images)
     }
 
+    /// The names of images that are labelled as pinned. containerd before 1.7 knows the label and does not tell of it
+    /// over the CRI, so its own service is asked; where there is none, the CRI tells.
+    pub(crate) async fn images_labelled_pinned(&self) -> Result<Vec<String>, Error> {
+        let mut request = tonic::Request::new(ListByFilterRequest { filters: vec![PINNED_FILTER.into()] });
+        request.metadata_mut().insert("containerd-namespace", MetadataValue::from_static("k8s.io"));
+        let path = ("List", "/containerd.services.images.v1.Images/List");
+        match self.send::<_, ListByFilterResponse>(path, request, CALL_TIMEOUT).await {
+            Ok(answer) => Ok(answer.images.into_iter().map(|image| image.name).collect()),
+            Err(error) if error.is_unimplemented() => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The image that a name means here; `None` if it is not here.
     pub(crate) async fn image_status(&self, image: ImageSpec) -> Result<Option<Image>, Error> {
         let request = ImageStatusRequest { image: Some(image), verbose: false };
@@ -332,8 +348,21 @@ impl Runtime {
 
     async fn call<Q, A>(
         &self,
-        (name, path): (&'static str, &'static str),
+        path: (&'static str, &'static str),
         request: Q,
+        limit: Duration,
+    ) -> Result<A, Error>
+    where
+        Q: Message + Default + 'static,
+        A: Message + Default + 'static,
+    {
+        self.send(path, tonic::Request::new(request), limit).await
+    }
+
+    async fn send<Q, A>(
+        &self,
+        (name, path): (&'static str, &'static str),
+        request: tonic::Request<Q>,
         limit: Duration,
     ) -> Result<A, Error>
     where
@@ -347,7 +376,7 @@ impl Runtime {
             grpc.ready().await.map_err(|cause| unavailable(name, &cause))?;
             let path = PathAndQuery::from_static(path);
             let codec = ProstCodec::<Q, A>::default();
-            let answer = grpc.unary(tonic::Request::new(request), path, codec).await;
+            let answer = grpc.unary(request, path, codec).await;
             Ok(answer.map_err(|status| error(name, &status))?.into_inner())
         };
         tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {

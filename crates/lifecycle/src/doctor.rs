@@ -167,7 +167,7 @@ pub(crate) fn refuse(needs: &Needs) -> anyhow::Result<Vec<Check>> {
 }
 
 /// An error for anybody but root, before anything is tried that would only say "permission denied".
-pub(crate) fn refuse_others_than_root() -> anyhow::Result<()> {
+pub fn refuse_others_than_root() -> anyhow::Result<()> {
     let user = rustix::process::geteuid();
     anyhow::ensure!(user.is_root(), "this takes root, and you are user {}: run it with sudo", user.as_raw());
     Ok(())

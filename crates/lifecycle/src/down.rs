@@ -6,7 +6,6 @@
 
 use crate::cgroups::Cgroups;
 use crate::containerd::{Containerd, leftover_shims, running};
-use crate::doctor;
 use crate::layout::{Layout, MARKER_FILE};
 use crate::mounts;
 use crate::processes::{self, Identity, Process};
@@ -83,7 +82,7 @@ fn wait(
     }
 }
 
-/// Stops everything of the instance; state stays. `drain_patience` is the supervisor's, see
+/// Stops everything of the instance, if there is one; state stays. `drain_patience` is the supervisor's, see
 /// [`supervisor::Config::drain_patience`]. Works as well when the supervisor, or all of Corten, is dead.
 pub fn down(
     layout: &Layout,
@@ -91,7 +90,21 @@ pub fn down(
     hooks: &mut dyn Hooks,
     out: &mut dyn Write,
 ) -> Result<()> {
+    if is_absent(layout, "stop", out) {
+        return Ok(());
+    }
     stop(layout, drain_patience, hooks, out).map(drop)
+}
+
+/// Whether there is no root at all, which is told then.
+fn is_absent(layout: &Layout, what: &str, out: &mut dyn Write) -> bool {
+    let root = &layout.root;
+    let is_absent = std::fs::symlink_metadata(root).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    if is_absent {
+        let elsewhere = "a cluster elsewhere is named by --root DIR";
+        let _nobody_reads = writeln!(out, "nothing to {what} at {}; {elsewhere}", root.display());
+    }
+    is_absent
 }
 
 /// [`down`]; as long as the lock lives, nobody starts anything again.
@@ -102,7 +115,6 @@ fn stop(
     out: &mut dyn Write,
 ) -> Result<supervisor::Lock> {
     known(layout)?;
-    doctor::refuse_others_than_root()?;
     let mut told = Told { out, started: Instant::now() };
     if let Some(supervisor) = supervisor::holder(layout) {
         // The signal would end it in the midst of its work.
@@ -157,12 +169,10 @@ pub fn reset(
     hooks: &mut dyn Hooks,
     out: &mut dyn Write,
 ) -> Result<()> {
-    let root = &layout.root;
-    if std::fs::symlink_metadata(root).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
-        let elsewhere = "a cluster elsewhere is named by --root DIR";
-        let _nobody_reads = writeln!(out, "nothing to remove at {}; {elsewhere}", root.display());
+    if is_absent(layout, "remove", out) {
         return Ok(());
     }
+    let root = &layout.root;
     let _lock = stop(layout, drain_patience, hooks, out)?;
     hooks.refuse_state_in_use(layout)?;
     let mut directories = layout.owned_outside();
@@ -178,14 +188,12 @@ pub fn reset(
 
 /// Refuses a directory that no cluster is in.
 fn known(layout: &Layout) -> Result<()> {
-    let root = layout.root.display();
     match std::fs::symlink_metadata(&layout.marker) {
         Ok(marker) if marker.is_file() => Ok(()),
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => doctor::refuse_others_than_root(),
-        _ if std::fs::symlink_metadata(&layout.root).is_err() => {
-            bail!("there is nothing at {root}; a cluster elsewhere is named by --root DIR")
-        }
-        _ => bail!("{root} is no Corten root (it has no {MARKER_FILE}); nothing was stopped or removed"),
+        _ => bail!(
+            "{} is no Corten root (it has no {MARKER_FILE}); nothing was stopped or removed",
+            layout.root.display()
+        ),
     }
 }
 
@@ -382,14 +390,13 @@ mod tests {
         let root = dir.path().canonicalize().unwrap().join("r");
         let layout = Layout::new(&root).unwrap();
         let mut told = Vec::new();
+        down(&layout, Duration::ZERO, &mut (), &mut told).unwrap();
         reset(&layout, Duration::ZERO, &mut (), &mut told).unwrap();
-        let nothing = format!("nothing to remove at {}; a cluster", root.display());
-        assert!(String::from_utf8(told).unwrap().starts_with(&nothing));
+        let elsewhere = format!("at {}; a cluster elsewhere is named by --root DIR\n", root.display());
+        let nothing = format!("nothing to stop {elsewhere}nothing to remove {elsewhere}");
+        assert_eq!(String::from_utf8(told).unwrap(), nothing);
         let reset = || reset(&layout, Duration::ZERO, &mut (), &mut Vec::new()).unwrap_err().to_string();
         let down = || down(&layout, Duration::ZERO, &mut (), &mut Vec::new()).unwrap_err().to_string();
-        let nothing =
-            format!("there is nothing at {}; a cluster elsewhere is named by --root DIR", root.display());
-        assert_eq!(down(), nothing);
         std::fs::create_dir(&root).unwrap();
         for said in [reset(), down()] {
             assert!(

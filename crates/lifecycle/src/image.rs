@@ -1,16 +1,34 @@
 //! Images from files into the runtime, without a registry: the sandbox image, and what users have as archives.
 
+mod archive;
+
 use crate::containerd::{Containerd, Options, Programs, running};
 use crate::doctor::size;
 use crate::layout::Layout;
 use crate::pause;
 use anyhow::{Context, Result, bail, ensure};
-use std::io::Write;
+use archive::Archive;
+use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// How the kernel says that a disk is full (`strerror(ENOSPC)`), as Go and so containerd prints it.
 const NO_SPACE: &str = "no space left on device";
+/// What containerd's client says of tar archives that it cannot import, and what that means.
+const REFUSALS: [(&str, &str); 3] = [
+    (
+        "unrecognized image format",
+        "it is a tar archive without index.json and manifest.json, so neither an OCI layout nor what `docker save` \
+         writes; what `docker export` writes is a file system, no image",
+    ),
+    ("unexpected EOF", "it is cut short"),
+    ("invalid tar header", "it is damaged"),
+];
+/// What the CRI shows as `pinned`: the kubelet's image collection leaves such an image alone, for nobody could pull it
+/// again (containerd: `pkg/cri/labels`).
+const PINNED: &str = "io.cri-containerd.pinned=pinned";
+/// How much of an archive is held between its reading and the runtime's.
+const PIECE_BYTES: usize = 256 << 10;
 
 /// Imports the sandbox image if the runtime does not have it. Says whether it was imported.
 pub fn ensure_sandbox_image(containerd: &Containerd, layout: &Layout) -> Result<bool> {
@@ -20,26 +38,28 @@ pub fn ensure_sandbox_image(containerd: &Containerd, layout: &Layout) -> Result<
         return Ok(false);
     }
     let import = import_command(&containerd.programs, &containerd.snapshotter, layout);
-    run(import, Some(&pause::archive()?))
+    run(import, Some(&mut pause::archive()?.as_slice()))
         .map_err(|error| full(error, layout))
         .context("cannot import the sandbox image")?;
     make_durable(layout)?;
     Ok(true)
 }
 
-/// Imports OCI and Docker archives (`docker save`, `podman save`, `skopeo copy`). Returns a line per image.
+/// Imports OCI and Docker archives (`docker save`, `podman save`, `skopeo copy`), gzipped or not, `-` from standard
+/// input, and pins their images. Returns a line per image.
 pub fn import(options: &Options, layout: &Layout, files: &[impl AsRef<Path>]) -> Result<Vec<String>> {
     let programs = programs(options, layout)?;
     let snapshotter = programs.settings(options, layout)?.snapshotter;
     let mut images = Vec::new();
     for file in files.iter().map(AsRef::as_ref) {
-        // Opened here, so that a missing file is told from a bad one.
-        std::fs::File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
-        let mut command = import_command(&programs, snapshotter.name(), layout);
-        command.arg(std::path::absolute(file).with_context(|| format!("cannot resolve {}", file.display()))?);
-        let output = run(command, None).map_err(|error| match error.to_string() {
-            text if text.contains(NO_SPACE) => full(error, layout),
-            _ => error.context("is it an OCI or Docker archive?"),
+        let mut archive = Archive::open(file)?;
+        let command = import_command(&programs, snapshotter.name(), layout);
+        let output = run(command, Some(&mut archive)).map_err(|error| {
+            let text = error.to_string();
+            match REFUSALS.iter().find(|(said, _)| text.contains(said)) {
+                Some((_, meaning)) => error.context(*meaning),
+                None => full(error, layout),
+            }
         });
         let output = output.with_context(|| format!("cannot import {}", file.display()))?;
         let before = images.len();
@@ -49,6 +69,11 @@ pub fn import(options: &Options, layout: &Layout, files: &[impl AsRef<Path>]) ->
             "{} holds no image for this machine that has a name; save it with a name (docker save NAME:TAG)",
             file.display()
         );
+    }
+    for image in &images {
+        let mut pin = Containerd::ctr(&programs, layout);
+        pin.args(["images", "label", image, PINNED]);
+        run(pin, None).with_context(|| format!("cannot keep {image} from being collected"))?;
     }
     make_durable(layout)?;
     Ok(images)
@@ -141,7 +166,7 @@ fn import_command(programs: &Programs, snapshotter: &str, layout: &Layout) -> Co
 }
 
 /// Runs to the end; with input, `-` is the file that ctr reads.
-fn run(mut command: Command, input: Option<&[u8]>) -> Result<String> {
+fn run(mut command: Command, input: Option<&mut (dyn Read + Send)>) -> Result<String> {
     if input.is_some() {
         command.arg("-").stdin(Stdio::piped());
     }
@@ -150,15 +175,36 @@ fn run(mut command: Command, input: Option<&[u8]>) -> Result<String> {
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot run {}", command.get_program().to_string_lossy()))?;
-    if let (Some(bytes), Some(mut stdin)) = (input, child.stdin.take()) {
-        // If it ended early, its exit status and message say why.
-        let _broken_pipe = stdin.write_all(bytes);
-    }
-    let output = child.wait_with_output().context("cannot wait for ctr")?;
+    let stdin = child.stdin.take();
+    // Beside the reading of what it says: it would wait for somebody to read that, and nobody for its input.
+    let (fed, output) = std::thread::scope(|scope| {
+        let feeding = scope.spawn(move || input.zip(stdin).map_or(Ok(()), |(from, to)| feed(from, to)));
+        let output = child.wait_with_output();
+        (feeding.join(), output)
+    });
+    fed.map_err(|_| anyhow::anyhow!("the reading of the archive ended badly"))?.context("cannot read it")?;
+    let output = output.context("cannot wait for ctr")?;
     if !output.status.success() {
         bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Passes everything on. An error is of the reading: if the one who is fed ended early, its exit status and message
+/// say why.
+fn feed(from: &mut dyn Read, mut to: impl Write) -> std::io::Result<()> {
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let length = match from.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(length) => length,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        if to.write_all(&piece[..length]).is_err() {
+            return Ok(());
+        }
+    }
 }
 
 #[cfg(test)]

@@ -148,12 +148,17 @@ pub fn wait_all(identities: &[Identity], patience: Duration) -> Vec<Identity> {
     left.into_iter().map(|(identity, _)| identity).collect()
 }
 
-/// Asks the processes to end, waits, then kills those that are left. Returns how many had to be killed.
-pub fn end_all(identities: &[Identity], patience: Duration) -> usize {
+/// Asks the processes to end and waits; returns those that still run.
+pub fn end_within(identities: &[Identity], patience: Duration) -> Vec<Identity> {
     for identity in identities {
         let _gone_is_fine = identity.signal(Signal::TERM);
     }
-    let left = wait_all(identities, patience);
+    wait_all(identities, patience)
+}
+
+/// [`end_within`], then kills those that are left. Returns how many had to be killed.
+pub fn end_all(identities: &[Identity], patience: Duration) -> usize {
+    let left = end_within(identities, patience);
     for identity in &left {
         let _gone_is_fine = identity.signal(Signal::KILL);
     }

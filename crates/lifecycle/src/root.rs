@@ -5,7 +5,7 @@ use crate::layout::Layout;
 use crate::mounts;
 use anyhow::{Context, Result, bail};
 use std::fs::{DirBuilder, File};
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
@@ -26,7 +26,6 @@ const KNOWN_NAMES: [&str; 9] = [
 
 /// [`prepare`]; but nothing is made for a new instance on a machine that is not fit for it.
 pub(crate) fn prepare_checked(needs: &Needs) -> Result<()> {
-    doctor::refuse_others_than_root()?;
     if !needs.layout.marker.is_file() {
         doctor::refuse(needs)?;
     }
@@ -98,11 +97,7 @@ pub(crate) fn show_recovery_key(layout: &Layout, out: &mut dyn Write) {
 
 fn make(directory: &Path, mode: u32) -> Result<()> {
     let make = DirBuilder::new().recursive(true).mode(mode).create(directory);
-    let hint = match &make {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => "; this takes root (sudo)",
-        _ => "",
-    };
-    make.with_context(|| format!("cannot make the directory {}{hint}", directory.display()))
+    make.with_context(|| format!("cannot make the directory {}", directory.display()))
 }
 
 #[cfg(test)]

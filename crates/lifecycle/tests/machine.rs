@@ -5,7 +5,7 @@
 
 use lifecycle::containerd::{Containerd, Options, Origin, Programs, leftover_shims, running};
 use lifecycle::notify::Notifier;
-use lifecycle::{Layout, doctor, image, mounts, pause, supervisor};
+use lifecycle::{Layout, doctor, image, mounts, pause, processes, supervisor};
 use rustix::fs::inotify;
 use rustix::process::Signal;
 use signal_hook::consts::{SIGTERM, SIGUSR1};
@@ -59,7 +59,7 @@ impl Drop for Root {
     fn drop(&mut self) {
         let layout = self.layout();
         Containerd::stop(&layout);
-        lifecycle::processes::end_all(&leftover_shims(&layout), std::time::Duration::from_secs(10));
+        processes::end_all(&leftover_shims(&layout), std::time::Duration::from_secs(10));
         mounts::unmount_below(&[&layout.root]).unwrap();
         if let Some(cgroups) = lifecycle::cgroups::Cgroups::own().unwrap() {
             assert_eq!(cgroups.remove(&layout.own_cgroup), Vec::<std::path::PathBuf>::new());
@@ -135,10 +135,27 @@ fn archives_are_imported_by_their_names() {
     assert!(format!("{error:#}").contains("start the cluster first"), "{error:#}");
     let containerd = Containerd::ensure(&Options::default(), &layout).unwrap();
     assert_eq!(image::import(&Options::default(), &layout, &[&file]).unwrap(), [pause::IMAGE]);
-    assert!(ctr(&containerd, &layout, &["images", "list", "-q"]).contains(pause::IMAGE));
-    std::fs::write(&file, "no archive").unwrap();
-    let error = image::import(&Options::default(), &layout, &[&file]).unwrap_err();
-    assert!(format!("{error:#}").contains("is it an OCI or Docker archive?"), "{error:#}");
+    let pinned = "labels.\"io.cri-containerd.pinned\"==pinned";
+    assert!(ctr(&containerd, &layout, &["images", "list", "-q", pinned]).contains(pause::IMAGE));
+    assert!(Command::new("gzip").arg("-k").arg(&file).status().unwrap().success());
+    let gzipped = file.with_extension("tar.gz");
+    assert_eq!(image::import(&Options::default(), &layout, &[&gzipped]).unwrap(), [pause::IMAGE]);
+    let refused = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).unwrap();
+        format!("{:#}", image::import(&Options::default(), &layout, &[&file]).unwrap_err())
+    };
+    let archive = pause::archive().unwrap();
+    for (bytes, why) in [
+        (&b"no archive"[..], "it is no tar archive"),
+        (&archive[..archive.len() / 2], "it is cut short"),
+        (&std::fs::read(&gzipped).unwrap()[..600], "cannot read it"),
+    ] {
+        let error = refused(bytes);
+        assert!(error.contains(why), "{error}");
+    }
+    let tar = Command::new("tar").args(["-C", "/etc", "-c", "hostname"]).output().unwrap().stdout;
+    let error = refused(&tar);
+    assert!(error.contains("neither an OCI layout nor what `docker save` writes"), "{error}");
 }
 
 // A cluster of pretended processes: this binary again, as the supervisor and as its children. The role is a
@@ -288,14 +305,34 @@ fn what_does_not_come_up_says_why() {
 
 fn up(layout: &Layout) -> String {
     let mut out = Vec::new();
-    lifecycle::up::detached(
-        &config(layout.clone()).needs,
-        &std::env::current_exe().unwrap(),
-        &arguments("role_supervisor"),
-        &mut out,
-    )
-    .unwrap();
+    up_telling(layout, &mut out);
     String::from_utf8(out).unwrap()
+}
+
+fn up_telling(layout: &Layout, out: &mut dyn Write) {
+    let executable = std::env::current_exe().unwrap();
+    let needs = config(layout.clone()).needs;
+    lifecycle::up::detached(&needs, &executable, &arguments("role_supervisor"), out).unwrap();
+}
+
+/// Lets a process that stands still go on once it is told that somebody waits for it.
+struct Reader {
+    told: Vec<u8>,
+    slow: processes::Identity,
+}
+
+impl Write for Reader {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.told.extend_from_slice(bytes);
+        if self.told.windows(7).any(|window| window == b"waiting") {
+            self.slow.signal(Signal::CONT).unwrap();
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 fn down(layout: &Layout) {
@@ -352,6 +389,19 @@ fn what_survives_what() {
     heard[2..4].sort();
     let starts = ["server starts", "node starts"];
     assert_eq!(heard, [&starts[..], &["node ends", "server ends"], &starts].concat());
+
+    // One that does not end at once is waited for, and that is told.
+    let state = supervisor::State::read(&layout).unwrap();
+    let slow = state.processes.iter().find(|p| p.name == "node").unwrap().identity.unwrap();
+    slow.signal(Signal::STOP).unwrap();
+    let supervisor = supervisor::holder(&layout).unwrap();
+    supervisor.signal(Signal::KILL).unwrap();
+    assert!(supervisor.wait(Duration::from_secs(60)));
+    let mut reader = Reader { told: Vec::new(), slow };
+    up_telling(&layout, &mut reader);
+    let told = String::from_utf8(reader.told).unwrap();
+    assert!(told.contains(&format!("a supervisor that was killed left: node (process {})", slow.pid)), "{told}");
+    std::fs::write(layout.root.join("said"), heard.join("\n") + "\n").unwrap();
 
     // A child that is killed is started again.
     let state = supervisor::State::read(&layout).unwrap();

@@ -24,7 +24,9 @@ pub struct Elector {
     pub lease_duration: Duration,
     /// How long one goes on leading without being able to renew.
     pub renew_deadline: Duration,
-    /// How often one tries.
+    /// How often one who leads renews.
+    pub renew_period: Duration,
+    /// How often one who does not, or could not, tries.
     pub retry_period: Duration,
 }
 
@@ -37,6 +39,7 @@ impl Elector {
             identity: identity.into(),
             lease_duration: Duration::from_secs(15),
             renew_deadline: Duration::from_secs(10),
+            renew_period: Duration::from_secs(2),
             retry_period: Duration::from_secs(2),
         }
     }
@@ -62,15 +65,18 @@ pub enum Step {
     Wait,
 }
 
+fn holder(lease: &Lease) -> &str {
+    lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default()
+}
+
 /// What to do at `now`.
 pub fn step(identity: &str, observed: Option<&Observed>, now: Timestamp) -> Step {
     let Some(Observed { lease, changed }) = observed else { return Step::Create };
-    let spec = lease.spec.as_ref();
-    let holder = spec.and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default();
+    let holder = holder(lease);
     if holder == identity {
         return Step::Renew;
     }
-    let seconds = spec.and_then(|spec| spec.lease_duration_seconds).unwrap_or_default();
+    let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds).unwrap_or_default();
     let lapsed = now.duration_since(*changed) > SignedDuration::from_secs(seconds.into());
     if holder.is_empty() || lapsed { Step::Take } else { Step::Wait }
 }
@@ -87,19 +93,30 @@ impl Elector {
     ) {
         let mut observed = None;
         let mut renewed = clock.now();
+        let deadline = SignedDuration::try_from(self.renew_deadline).unwrap_or(SignedDuration::MAX);
         loop {
-            match self.attempt(client, clock, &mut observed).await {
-                Ok(true) => {
+            let left = deadline.saturating_sub(clock.now().duration_since(renewed));
+            let patience =
+                if *leading.borrow() { left.try_into().unwrap_or_default() } else { self.renew_deadline };
+            let attempt = self.attempt(client, clock, &mut observed);
+            // Who waits for an answer longer than it may lead would not notice that it leads no more.
+            let attempt = tokio::time::timeout(patience, attempt).await;
+            let mut pause = self.retry_period;
+            match attempt {
+                Ok(Ok(true)) => {
                     renewed = clock.now();
-                    leading.send_if_modified(|leading| !std::mem::replace(leading, true));
+                    pause = self.renew_period;
+                    if leading.send_if_modified(|leading| !std::mem::replace(leading, true)) {
+                        tracing::info!(lease = self.name, "leading");
+                    }
                 }
-                Ok(false) => {
+                Ok(Ok(false)) => {
                     leading.send_if_modified(|leading| std::mem::replace(leading, false));
                 }
-                Err(error) => tracing::warn!(lease = self.name, %error, "cannot get or renew the lease"),
+                Ok(Err(error)) => tracing::warn!(lease = self.name, %error, "cannot get or renew the lease"),
+                Err(_late) => tracing::warn!(lease = self.name, "no answer about the lease in {patience:?}"),
             }
-            let deadline = SignedDuration::try_from(self.renew_deadline).unwrap_or(SignedDuration::MAX);
-            if *leading.borrow() && clock.now().duration_since(renewed) > deadline {
+            if *leading.borrow() && clock.now().duration_since(renewed) >= deadline {
                 tracing::error!(
                     lease = self.name,
                     "the lease could not be renewed in time; no longer leading"
@@ -107,7 +124,7 @@ impl Elector {
                 leading.send_replace(false);
             }
             tokio::select! {
-                () = tokio::time::sleep(self.retry_period) => {}
+                () = tokio::time::sleep(pause) => {}
                 _ = stop.wait_for(|stop| *stop) => break,
             }
         }
@@ -122,18 +139,39 @@ impl Elector {
         clock: &Clock,
         observed: &mut Option<Observed>,
     ) -> Result<bool, Error> {
+        // One's own Lease is as one left it, as a rule: without asking for it a renewal is one request.
+        if observed.as_ref().is_some_and(|seen| holder(&seen.lease) == self.identity) {
+            match self.advance(client, clock, observed).await {
+                Err(error) if error.is_conflict() || error.is_not_found() => {}
+                done => return done,
+            }
+        }
         match client.get::<Lease>(&self.namespace, &self.name).await {
             Ok(lease) => {
                 let same = observed.as_ref().is_some_and(|seen| {
                     seen.lease.metadata.resource_version == lease.metadata.resource_version
                 });
                 if !same {
+                    let (before, now) = (observed.as_ref().map(|seen| holder(&seen.lease)), holder(&lease));
+                    if before != Some(now) && now != self.identity && !now.is_empty() {
+                        tracing::info!(lease = self.name, holder = now, "another one leads; waiting");
+                    }
                     *observed = Some(Observed { lease, changed: clock.now() });
                 }
             }
             Err(error) if error.is_not_found() => *observed = None,
             Err(error) => return Err(error),
         }
+        self.advance(client, clock, observed).await
+    }
+
+    /// Does what is to be done about what was seen; says whether that makes one lead.
+    async fn advance(
+        &self,
+        client: &Client,
+        clock: &Clock,
+        observed: &mut Option<Observed>,
+    ) -> Result<bool, Error> {
         let now = clock.now();
         match step(&self.identity, observed.as_ref(), now) {
             Step::Wait => return Ok(false),
@@ -208,6 +246,13 @@ impl Elector {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
+    use client::{ByteBody, Transport};
+    use futures_util::future::BoxFuture;
+    use http::{Method, Request, Response};
+    use parking_lot::Mutex;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     fn observed(holder: &str, changed: i64) -> Observed {
         let spec = LeaseSpec {
@@ -231,6 +276,61 @@ mod tests {
         ];
         for (seen, expected) in cases {
             assert_eq!(step("me", seen.as_ref(), now), expected, "{seen:?}");
+        }
+    }
+
+    /// A server that keeps one Lease, and answers nobody while it hangs: then the lease's time passes.
+    #[derive(Default)]
+    struct Server {
+        lease: Mutex<Option<Bytes>>,
+        methods: Mutex<Vec<Method>>,
+        hangs: AtomicBool,
+        clock: Clock,
+    }
+
+    impl Transport for Server {
+        fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<ByteBody>, Error>> {
+            let (parts, body) = request.into_parts();
+            Box::pin(async move {
+                self.methods.lock().push(parts.method.clone());
+                if self.hangs.load(Ordering::Relaxed) {
+                    self.clock.advance(SignedDuration::from_secs(10));
+                    std::future::pending::<()>().await;
+                }
+                let mut lease = self.lease.lock();
+                if parts.method != Method::GET {
+                    *lease = Some(body);
+                }
+                let missing = r#"{"kind":"Status","reason":"NotFound","code":404}"#;
+                let code = if lease.is_some() { 200 } else { 404 };
+                let answer = lease.clone().unwrap_or_else(|| Bytes::from_static(missing.as_bytes()));
+                let body: ByteBody = Box::pin(futures_util::stream::iter([Ok(answer)]));
+                Ok(Response::builder().status(code).body(body).expect("a response"))
+            })
+        }
+    }
+
+    /// A renewal is one request, and who gets no answer leads no longer than others wait.
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_renews_until_nobody_answers() {
+        let clock = Clock::simulated(Timestamp::from_second(100).expect("a time"));
+        let server = Arc::new(Server { clock: clock.clone(), ..Server::default() });
+        let client = Client::new(server.clone(), "test");
+        let (leading, mut leads) = watch::channel(false);
+        let (_stop, stopped) = watch::channel(false);
+        let elector = Elector::new("a", "me");
+        let running = elector.run(&client, &clock, &leading, stopped);
+        let watching = async {
+            leads.wait_for(|leads| *leads).await.expect("it leads");
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let methods = server.methods.lock().clone();
+            assert_eq!(methods, [Method::GET, Method::POST, Method::PUT, Method::PUT]);
+            server.hangs.store(true, Ordering::Relaxed);
+            leads.wait_for(|leads| !*leads).await.expect("it leads no more");
+        };
+        tokio::select! {
+            () = running => unreachable!("nobody stops it"),
+            () = watching => {}
         }
     }
 }

@@ -9,12 +9,17 @@ use controllers::Clients;
 use reconcile::Clock;
 use reconcile::lease::Elector;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Upstream's names of the two components.
 const CONTROLLER_MANAGER: &str = "kube-controller-manager";
 const SCHEDULER: &str = "kube-scheduler";
+/// How often a server with a store of its own renews its leases. Each renewal is a durable write, and there is hardly
+/// ever somebody who watches; upstream's 2 s would be a write a second.
+const OWN_STORE_RENEW_PERIOD: Duration = Duration::from_secs(5);
 
 /// What controllers and scheduler need.
 pub(crate) struct Managers {
@@ -25,8 +30,7 @@ pub(crate) struct Managers {
     informers: Informers,
     config: controllers::Config,
     without: Vec<String>,
-    /// Whether others may want to lead: not so where the store is this process's own.
-    has_rivals: bool,
+    candidate: Candidate,
 }
 
 impl Managers {
@@ -51,7 +55,10 @@ impl Managers {
             root,
             config,
             without: crate::controllers::without(&args.options.controllers),
-            has_rivals: args.options.store != StoreKind::Embedded,
+            candidate: match args.options.store {
+                StoreKind::Embedded => Candidate::owner(&args.root),
+                StoreKind::Etcd(_) => Candidate::one_of_many(),
+            },
         })
     }
 
@@ -88,7 +95,7 @@ impl Managers {
             root,
             config,
             without: crate::controllers::without(&args.options.controllers),
-            has_rivals: true,
+            candidate: Candidate::one_of_many(),
         })
     }
 
@@ -97,9 +104,8 @@ impl Managers {
     /// # Errors
     /// If a part cannot go on, or no longer leads: then another one does, and this process must end.
     pub(crate) async fn run(self, only: Option<Part>, stop: watch::Receiver<bool>) -> Result<()> {
-        let identity = identity();
-        let controlling = self.control(&identity, stop.clone());
-        let scheduling = self.schedule(&identity, stop.clone());
+        let controlling = self.control(stop.clone());
+        let scheduling = self.schedule(stop.clone());
         match only {
             Some(Part::Scheduler) => scheduling.await,
             Some(Part::Controllers) => controlling.await,
@@ -107,17 +113,15 @@ impl Managers {
         }
     }
 
-    async fn schedule(&self, identity: &str, stop: watch::Receiver<bool>) -> Result<()> {
-        let mut config = scheduler::Config::new(identity);
-        if !self.has_rivals {
-            config.leader_election = None;
-        }
+    async fn schedule(&self, stop: watch::Receiver<bool>) -> Result<()> {
+        let mut config = scheduler::Config::new(&self.candidate.identity);
+        config.leader_election = Some(self.candidate.elector(SCHEDULER));
         config.seed = u64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or_default();
         scheduler::run(config, self.scheduler.clone(), self.informers.clone(), stop).await?;
         Ok(())
     }
 
-    async fn control(&self, identity: &str, mut stop: watch::Receiver<bool>) -> Result<()> {
+    async fn control(&self, mut stop: watch::Receiver<bool>) -> Result<()> {
         let clock = Clock::system();
         let context = controllers::Context {
             clients: self.clients.clone(),
@@ -126,11 +130,7 @@ impl Managers {
             config: Arc::new(self.config.clone()),
             stop: stop.clone(),
         };
-        if !self.has_rivals {
-            controllers::run(context, &self.without).await;
-            return Ok(());
-        }
-        let elector = Elector::new(CONTROLLER_MANAGER, identity);
+        let elector = self.candidate.elector(CONTROLLER_MANAGER);
         let (leading, mut leads) = watch::channel(false);
         // The lease is given back once nothing is done under it any more.
         let (done, is_done) = watch::channel(false);
@@ -157,10 +157,39 @@ impl Managers {
     }
 }
 
-/// Who this process is among those that want to lead: host and a number of its own, as upstream.
-fn identity() -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("{host}_{:x}", jiff::Timestamp::now().as_nanosecond())
+/// This process among those that want to lead.
+struct Candidate {
+    identity: String,
+    has_own_store: bool,
+}
+
+impl Candidate {
+    /// One among others like it: host and a number of its own, as upstream.
+    fn one_of_many() -> Self {
+        let identity = format!("{}_{:x}", host(), jiff::Timestamp::now().as_nanosecond());
+        Self { identity, has_own_store: false }
+    }
+
+    /// The process that has the store of this root open: the only one. It is the same after a crash, so that it goes
+    /// on leading at once instead of waiting until its own lease lapses.
+    fn owner(root: &Path) -> Self {
+        let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+        Self { identity: format!("{}_{}", host(), root.display()), has_own_store: true }
+    }
+
+    fn elector(&self, lease: &str) -> Elector {
+        let usual = Elector::new(lease, &self.identity);
+        if !self.has_own_store {
+            return usual;
+        }
+        // While the store takes no writes, nobody else can take the lease either: controllers whose deletes make room
+        // on a full disk go on.
+        Elector { renew_deadline: Duration::MAX, renew_period: OWN_STORE_RENEW_PERIOD, ..usual }
+    }
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn cluster_cidrs(args: &ServerArgs) -> Vec<(IpAddr, u8)> {

@@ -76,3 +76,50 @@ async fn controllers_make_pods_and_the_scheduler_binds_them() {
     controllers.end();
     assert_eq!(holder("kube-controller-manager").await, "");
 }
+
+/// What runs with the store leads before what runs beside it, and goes on leading after a crash without waiting for its
+/// own leases to lapse.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_the_store_leads() {
+    let root = tempfile::tempdir().unwrap();
+    let start = || Api {
+        process: Process::server(root.path(), "server", &["--bind", "127.0.0.1:0"]),
+        kubeconfig: root.path().join("admin.kubeconfig"),
+    };
+    let names = ["kube-controller-manager", "kube-scheduler"];
+    let spec = async |client: &Client, name: &str| {
+        let path = format!("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/{name}");
+        get(client, &path).await["spec"].clone()
+    };
+    let server = start();
+    let client = server.client();
+    let mut before = Vec::new();
+    for name in names {
+        until("a leader", async || spec(&client, name).await["holderIdentity"].is_string()).await;
+        before.push(spec(&client, name).await);
+    }
+    let own = format!("_{}", root.path().canonicalize().unwrap().display());
+    assert!(before.iter().all(|spec| spec["holderIdentity"].as_str().unwrap().ends_with(&own)), "{before:?}");
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    for (part, component) in
+        [("controllers", pki::Client::ControllerManager), ("scheduler", pki::Client::Scheduler)]
+    {
+        let path = kubeconfig(root.path(), &component, &server);
+        let rival = Process::server(elsewhere.path(), part, &["--only", part, "--kubeconfig", &path]);
+        until("one who waits", async || rival.log().contains("another one leads; waiting")).await;
+        rival.end();
+    }
+
+    server.process.kill();
+    let server = start();
+    let client = server.client();
+    for (name, before) in names.iter().zip(before) {
+        let renewed = |spec: &Value| spec["renewTime"].as_str().unwrap_or_default().to_owned();
+        until("a renewal", async || renewed(&spec(&client, name).await) > renewed(&before)).await;
+        let after = spec(&client, name).await;
+        for field in ["holderIdentity", "acquireTime", "leaseTransitions"] {
+            assert_eq!(after[field], before[field], "{name}");
+        }
+    }
+}

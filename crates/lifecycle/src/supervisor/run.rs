@@ -24,6 +24,8 @@ use std::time::{Duration, Instant};
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// For the children of a supervisor that was killed: they got SIGTERM from the kernel.
 const ORPHAN_PATIENCE: Duration = Duration::from_secs(20);
+/// How long that is waited for without a word.
+const SILENCE_MAX: Duration = Duration::from_secs(1);
 /// For a supervisor that is replaced: it ends its children in turn.
 const REPLACED_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -58,7 +60,7 @@ fn prepare_and_supervise(
         doctor::refuse(&config.needs)?;
     }
     let Some(_lock) = lock_or_replace(&config, &fingerprint, report)? else { return Ok(()) };
-    end_orphans(&config);
+    end_orphans(&config, report);
     for warning in doctor::refuse(&config.needs)? {
         report(&Report::Warning(format!("{}: {}; {}", warning.name, warning.found, warning.advice)));
     }
@@ -126,14 +128,27 @@ fn lock_or_replace(
 }
 
 /// Ends what a killed supervisor left of its children; containerd is not one of them.
-fn end_orphans(config: &Config) {
+fn end_orphans(config: &Config, report: &mut dyn FnMut(&Report)) {
     let left = State::read(&config.needs.layout).map(|s| s.processes).unwrap_or_default();
-    let orphans: Vec<Identity> = left
-        .iter()
+    let orphans: Vec<(Identity, String)> = left
+        .into_iter()
         .filter(|p| !p.outlives)
-        .filter_map(|p| p.identity?.process().map(|p| p.identity))
+        .filter_map(|p| Some((p.identity?.process()?.identity, p.name)))
         .collect();
-    processes::end_all(&orphans, ORPHAN_PATIENCE);
+    let identities: Vec<Identity> = orphans.iter().map(|(identity, _)| *identity).collect();
+    let slow = processes::end_within(&identities, SILENCE_MAX);
+    if slow.is_empty() {
+        return;
+    }
+    let is_slow = |(identity, _): &&(Identity, String)| slow.contains(identity);
+    let name = |(identity, name): &(Identity, String)| format!("{name} (process {})", identity.pid);
+    let names: Vec<String> = orphans.iter().filter(is_slow).map(name).collect();
+    report(&Report::Warning(format!(
+        "waiting up to {} s for what a supervisor that was killed left: {}",
+        ORPHAN_PATIENCE.as_secs(),
+        names.join(", ")
+    )));
+    processes::end_all(&slow, ORPHAN_PATIENCE);
 }
 
 fn fingerprint(config: &Config) -> Result<String> {

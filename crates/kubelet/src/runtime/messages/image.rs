@@ -56,6 +56,27 @@ pub(crate) struct ListImagesResponse {
     pub(crate) images: Vec<Image>,
 }
 
+/// `ListImagesRequest` of containerd's own service (`containerd.services.images.v1`).
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct ListByFilterRequest {
+    #[prost(string, repeated, tag = "1")]
+    pub(crate) filters: Vec<String>,
+}
+
+/// `ListImagesResponse` of the same, as far as anybody here reads it.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct ListByFilterResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) images: Vec<NamedImage>,
+}
+
+/// `Image` of the same, likewise.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct NamedImage {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+}
+
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct ImageStatusRequest {
     #[prost(message, optional, tag = "1")]
