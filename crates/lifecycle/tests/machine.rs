@@ -400,7 +400,10 @@ fn what_survives_what() {
     let mut reader = Reader { told: Vec::new(), slow };
     up_telling(&layout, &mut reader);
     let told = String::from_utf8(reader.told).unwrap();
-    assert!(told.contains(&format!("a supervisor that was killed left: node (process {})", slow.pid)), "{told}");
+    assert!(
+        told.contains(&format!("a supervisor that was killed left: node (process {})", slow.pid)),
+        "{told}"
+    );
     std::fs::write(layout.root.join("said"), heard.join("\n") + "\n").unwrap();
 
     // A child that is killed is started again.

@@ -73,8 +73,11 @@ impl Read for Archive {
     }
 }
 
+/// An input of which the beginning was read, as if it was not.
+type Peeked<R> = Chain<Cursor<Vec<u8>>, R>;
+
 /// How the input begins, and the whole input.
-fn peek<R: Read>(mut input: R) -> Result<(Vec<u8>, Chain<Cursor<Vec<u8>>, R>)> {
+fn peek<R: Read>(mut input: R) -> Result<(Vec<u8>, Peeked<R>)> {
     let mut head = Vec::with_capacity(HEADER_BYTES);
     match input.by_ref().take(HEADER_BYTES as u64).read_to_end(&mut head) {
         // Of gzip; what came before that may be too short for a header, and is refused.
