@@ -208,6 +208,9 @@ fn role_supervisor() {
     std::process::exit(i32::from(result.is_err()));
 }
 
+/// A file in the root that makes the node end late: not when it is asked, but at the next SIGUSR1.
+const STUBBORN: &str = "stubborn";
+
 /// A child: says that it is ready, and what it is asked to do.
 fn role_child(name: &str) {
     let Some(layout) = role_root() else { return };
@@ -219,6 +222,9 @@ fn role_child(name: &str) {
     let signal = signals.forever().next().unwrap();
     if signal == SIGUSR1 && layout.root.join("slow").exists() {
         signals.forever().next();
+    }
+    if signal == SIGTERM && layout.root.join(STUBBORN).exists() && name == "node" {
+        signals.forever().find(|signal| *signal == SIGUSR1);
     }
     say(&layout, &format!("{name} {}", if signal == SIGUSR1 { "drains" } else { "ends" }));
     std::process::exit(0);
@@ -315,7 +321,7 @@ fn up_telling(layout: &Layout, out: &mut dyn Write) {
     lifecycle::up::detached(&needs, &executable, &arguments("role_supervisor"), out).unwrap();
 }
 
-/// Lets a process that stands still go on once it is told that somebody waits for it.
+/// Lets a process that ends late end once it is told that somebody waits for it.
 struct Reader {
     told: Vec<u8>,
     slow: processes::Identity,
@@ -325,7 +331,7 @@ impl Write for Reader {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.told.extend_from_slice(bytes);
         if self.told.windows(7).any(|window| window == b"waiting") {
-            self.slow.signal(Signal::CONT).unwrap();
+            self.slow.signal(Signal::USR1).unwrap();
         }
         Ok(bytes.len())
     }
@@ -393,12 +399,13 @@ fn what_survives_what() {
     // One that does not end at once is waited for, and that is told.
     let state = supervisor::State::read(&layout).unwrap();
     let slow = state.processes.iter().find(|p| p.name == "node").unwrap().identity.unwrap();
-    slow.signal(Signal::STOP).unwrap();
+    std::fs::write(layout.root.join(STUBBORN), "").unwrap();
     let supervisor = supervisor::holder(&layout).unwrap();
     supervisor.signal(Signal::KILL).unwrap();
     assert!(supervisor.wait(Duration::from_secs(60)));
     let mut reader = Reader { told: Vec::new(), slow };
     up_telling(&layout, &mut reader);
+    std::fs::remove_file(layout.root.join(STUBBORN)).unwrap();
     let told = String::from_utf8(reader.told).unwrap();
     assert!(
         told.contains(&format!("a supervisor that was killed left: node (process {})", slow.pid)),
