@@ -2,6 +2,7 @@
 
 mod http2;
 mod lanes;
+mod pace;
 mod turn;
 mod wire;
 
@@ -168,6 +169,7 @@ async fn http1(
     shutdown: tokio::sync::watch::Receiver<bool>,
 ) -> Result<(), BoxError> {
     let service = service_fn(move |request: Request<Incoming>| {
+        pace::works();
         let request = request.map(RequestBody::Http1);
         let answer = Answering::Here(handler.clone().handle(about.clone(), request));
         async move { Ok::<_, Infallible>(answer.await) }

@@ -4,7 +4,7 @@
 //! it sends it. Here an answer that is at hand is sent where its request is accepted, and a piece of a watch is given
 //! away without asking.
 
-use super::lanes;
+use super::pace;
 use super::turn::{Answering, Signal};
 use super::wire::Wire;
 use super::{Connection, HEADER_BYTES_MAX, Handler, STREAM_SEND_BUFFER_BYTES, STREAMS_MAX};
@@ -126,6 +126,7 @@ impl Future for Http2 {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        pace::wakes();
         this.exchange(cx);
         let mut begun = 0;
         loop {
@@ -160,7 +161,7 @@ impl Future for Exchange {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        lanes::works();
+        pace::works();
         if let Self::Answering { answering, respond } = &mut *self {
             let Poll::Ready(response) = Pin::new(answering).poll(cx) else {
                 // A client that wants the answer no more ends its making.
@@ -191,7 +192,7 @@ impl Future for Exchange {
                 }
                 None => (Bytes::new(), true),
             };
-            lanes::sends();
+            pace::sends();
             let sent = stream.send_data(Piece::counted(bytes, unsent), is_last);
             if sent.is_err() || is_last {
                 return Poll::Ready(());

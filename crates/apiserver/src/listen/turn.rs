@@ -6,7 +6,6 @@
 //! processors has one for all its connections, since each thread that is woken for a few requests costs more than
 //! they do.
 
-use super::lanes;
 use super::wire::Wire;
 use crate::api::Api;
 use crate::body::ResponseBody;
@@ -90,7 +89,6 @@ where
         let cx = &mut Context::from_waker(&waker);
         signal.task.register(task.waker());
         signal.in_turn.store(true, Ordering::SeqCst);
-        lanes::wakes();
         this.wire.begin_turn();
         let mut result;
         let mut end = None;
