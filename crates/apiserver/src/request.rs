@@ -101,16 +101,12 @@ impl RequestInfo {
     pub fn parse(method: &Method, path: &str, watch: bool, field_name: Option<&str>) -> Self {
         let mut info = Self::default();
         let mut segments = Vec::with_capacity(SEGMENTS);
-        let mut rest = Some(path.trim_matches('/')).filter(|path| !path.is_empty());
-        while let Some(path) = rest {
-            // Segments are short: looking at each byte is quicker than to search.
-            let end = path.bytes().position(|byte| byte == b'/');
-            let segment = end.map_or(path, |end| &path[..end]);
-            rest = end.map(|end| &path[end + 1..]);
-            if segment.is_empty() {
-                info.has_gap = true;
-            } else {
+        let path = path.trim_matches('/');
+        for segment in path.split('/') {
+            if !segment.is_empty() {
                 segments.push(segment);
+            } else if !path.is_empty() {
+                info.has_gap = true;
             }
         }
         let other = || Str::from(method.as_str().to_ascii_lowercase());

@@ -11,6 +11,7 @@ use kinds::Row;
 use kinds::table::Subresource;
 use meta::gvk::{GroupKind, GroupResource};
 use meta::status::Status;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use value::{Str, Value};
@@ -37,16 +38,16 @@ impl Hub {
 
     /// The cache's key of an object.
     pub fn cache_key(&self, namespace: &str, name: &str) -> Str {
+        Str::from(&*self.key_text(namespace, name))
+    }
+
+    fn key_text<'a>(&self, namespace: &str, name: &'a str) -> Cow<'a, str> {
         if self.row.namespaced { [namespace, "/", name].concat().into() } else { name.into() }
     }
 
     /// An object in the cache.
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<Entry>> {
-        if self.row.namespaced {
-            self.cache.get(&[namespace, "/", name].concat())
-        } else {
-            self.cache.get(name)
-        }
+        self.cache.get(&self.key_text(namespace, name))
     }
 
     /// Lays on the defaults of the stored version, as upstream does with whatever it reads.
