@@ -232,7 +232,7 @@ pub fn name_errors(rule: NameRule, name: &str, usage: NameUse) -> Vec<String> {
         NameRule::LongName if usage == NameUse::Prefix => Vec::new(),
         NameRule::LongName => names::content::dns1123_subdomain(name),
         NameRule::PathSegment => names::name_is_path_segment(name, usage),
-        NameRule::Own => Vec::new(),
+        NameRule::PathSegmentLast | NameRule::Own => Vec::new(),
     }
 }
 
@@ -273,7 +273,15 @@ pub fn validate_create(
         }
         custom.validate_create(object, &mut errors, &mut Vec::new());
     }
-    refuse(served, object, errors)
+    refuse(served, object, errors)?;
+    match row.hooks.name {
+        NameRule::PathSegmentLast => {
+            let errors =
+                object_meta::validate(object.at("metadata"), scope(row), names::name_is_path_segment, &path);
+            refuse(served, object, errors)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The custom kind in whose version objects are validated: the one they came in, unless a webhook has

@@ -104,6 +104,41 @@ pub struct Schema {
     pub map_type: Option<Str>,
     /// `x-kubernetes-validations`
     pub rules: Vec<Rule>,
+    /// What was given without anything in it.
+    pub empty: Empties,
+}
+
+/// Lists and maps that are given and empty, which upstream tells from those that are not given where it refuses or
+/// shows a schema: a bit for each of [`Empties::NAMES`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Empties(u16);
+
+impl Empties {
+    const NAMES: [&str; 10] = [
+        "enum",
+        "required",
+        "allOf",
+        "oneOf",
+        "anyOf",
+        "properties",
+        "patternProperties",
+        "definitions",
+        "x-kubernetes-list-map-keys",
+        "x-kubernetes-validations",
+    ];
+
+    fn read(v: &Value) -> Self {
+        let is_given = |name: &str| !v.at(name).is_null() && v.at(name).is_empty();
+        let bits = Self::NAMES.iter().enumerate().filter(|(_, name)| is_given(name));
+        Self(bits.fold(0, |all, (i, _)| all | 1 << i))
+    }
+}
+
+/// An empty list is as good as none.
+impl PartialEq for Empties {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// `items`: one schema, or (never valid) several.
@@ -236,7 +271,13 @@ impl Schema {
             list_type: opt_text("x-kubernetes-list-type"),
             map_type: opt_text("x-kubernetes-map-type"),
             rules: v.at("x-kubernetes-validations").items().iter().map(Rule::read).collect(),
+            empty: Empties::read(v),
         }
+    }
+
+    /// Whether the list or map of this name is given without anything in it.
+    pub(crate) fn has_empty(&self, name: &str) -> bool {
+        Empties::NAMES.iter().position(|n| *n == name).is_some_and(|i| self.empty.0 & 1 << i != 0)
     }
 
     /// Whether unknown fields are kept.

@@ -2,7 +2,7 @@
 //! JSON names.
 
 use crate::schema::{Items, OrBool, Rule, Schema};
-use meta::quote::{go_float, go_json, json_string};
+use meta::quote::{go_json, json_string};
 use std::collections::BTreeMap;
 use value::{Str, Value};
 
@@ -14,15 +14,15 @@ fn opt<T>(v: Option<T>, show: impl FnOnce(T) -> String) -> String {
     v.map_or_else(|| "null".into(), show)
 }
 
-fn list<T>(v: &[T], show: impl Fn(&T) -> String) -> String {
-    if v.is_empty() {
+fn list<T>(v: &[T], is_given: bool, show: impl Fn(&T) -> String) -> String {
+    if v.is_empty() && !is_given {
         return "null".into();
     }
     format!("[{}]", v.iter().map(show).collect::<Vec<_>>().join(","))
 }
 
-fn map<T>(v: &BTreeMap<Str, T>, show: impl Fn(&T) -> String) -> String {
-    if v.is_empty() {
+fn map<T>(v: &BTreeMap<Str, T>, is_given: bool, show: impl Fn(&T) -> String) -> String {
+    if v.is_empty() && !is_given {
         return "null".into();
     }
     let entries: Vec<String> = v.iter().map(|(k, v)| format!("{}:{}", text(k), show(v))).collect();
@@ -39,7 +39,6 @@ pub(crate) fn schema(s: &Schema) -> String {
     let int = |x: Option<i64>| opt(x, |x| x.to_string());
     let json = |x: &Option<Value>| opt(x.as_ref(), |x| go_json(x).to_string());
     let string = |x: &Option<Str>| opt(x.as_ref(), |x| text(x));
-    let _ = go_float;
     let fields = [
         ("ID", text(&s.id)),
         ("Schema", text(&s.url)),
@@ -61,35 +60,38 @@ pub(crate) fn schema(s: &Schema) -> String {
         ("MinItems", int(s.min_items)),
         ("UniqueItems", s.unique_items.to_string()),
         ("MultipleOf", float(s.multiple_of)),
-        ("Enum", list(&s.enumeration, |x| go_json(x).to_string())),
+        ("Enum", list(&s.enumeration, s.has_empty("enum"), |x| go_json(x).to_string())),
         ("MaxProperties", int(s.max_properties)),
         ("MinProperties", int(s.min_properties)),
-        ("Required", list(&s.required, |x| text(x))),
+        ("Required", list(&s.required, s.has_empty("required"), |x| text(x))),
         (
             "Items",
             opt(s.items.as_ref(), |items| match items {
                 Items::One(s) => format!("{{\"Schema\":{},\"JSONSchemas\":null}}", schema(s)),
-                Items::Many(l) => format!("{{\"Schema\":null,\"JSONSchemas\":{}}}", list(l, schema)),
+                Items::Many(l) => format!("{{\"Schema\":null,\"JSONSchemas\":{}}}", list(l, true, schema)),
             }),
         ),
-        ("AllOf", list(&s.all_of, schema)),
-        ("OneOf", list(&s.one_of, schema)),
-        ("AnyOf", list(&s.any_of, schema)),
+        ("AllOf", list(&s.all_of, s.has_empty("allOf"), schema)),
+        ("OneOf", list(&s.one_of, s.has_empty("oneOf"), schema)),
+        ("AnyOf", list(&s.any_of, s.has_empty("anyOf"), schema)),
         ("Not", opt(s.not.as_deref(), schema)),
-        ("Properties", map(&s.properties, |s| schema(s))),
+        ("Properties", map(&s.properties, s.has_empty("properties"), |s| schema(s))),
         ("AdditionalProperties", opt(s.additional_properties.as_ref(), or_bool)),
-        ("PatternProperties", map(&s.pattern_properties, |s| schema(s))),
+        ("PatternProperties", map(&s.pattern_properties, s.has_empty("patternProperties"), |s| schema(s))),
         (
             "Dependencies",
             opt(s.dependencies.as_ref(), |d| {
-                map(d, |d| {
+                map(d, true, |d| {
                     let schema = opt(d.schema.as_deref(), schema);
-                    format!("{{\"Schema\":{schema},\"Property\":{}}}", list(&d.properties, |p| text(p)))
+                    format!(
+                        "{{\"Schema\":{schema},\"Property\":{}}}",
+                        list(&d.properties, false, |p| text(p))
+                    )
                 })
             }),
         ),
         ("AdditionalItems", opt(s.additional_items.as_ref(), or_bool)),
-        ("Definitions", map(&s.definitions, |s| schema(s))),
+        ("Definitions", map(&s.definitions, s.has_empty("definitions"), |s| schema(s))),
         (
             "ExternalDocs",
             opt(s.external_docs.as_ref(), |(description, url)| {
@@ -100,10 +102,10 @@ pub(crate) fn schema(s: &Schema) -> String {
         ("XPreserveUnknownFields", opt(s.preserve_unknown, |b| b.to_string())),
         ("XEmbeddedResource", s.embedded_resource.to_string()),
         ("XIntOrString", s.int_or_string.to_string()),
-        ("XListMapKeys", list(&s.list_map_keys, |x| text(x))),
+        ("XListMapKeys", list(&s.list_map_keys, s.has_empty("x-kubernetes-list-map-keys"), |x| text(x))),
         ("XListType", string(&s.list_type)),
         ("XMapType", string(&s.map_type)),
-        ("XValidations", list(&s.rules, rule)),
+        ("XValidations", list(&s.rules, s.has_empty("x-kubernetes-validations"), rule)),
     ];
     object(&fields)
 }

@@ -62,21 +62,35 @@ pub(crate) fn invalid_selector(path: &Path<'_>, selector: &Value, text: &str) ->
     Error::invalid(path, selector.clone(), text).shown_as(selector_text(selector))
 }
 
-/// A LabelSelector as Go prints it: `matchLabels` first.
+/// A LabelSelector as Go prints it: `matchLabels` first, nothing that is empty.
 pub(crate) fn selector_text(selector: &Value) -> String {
     if selector.is_null() {
         return "null".into();
     }
     let mut parts = Vec::new();
-    for name in ["matchLabels", "matchExpressions"] {
-        if !selector.at(name).is_empty() {
-            parts.push(format!("\"{name}\":{}", json(selector.at(name))));
-        }
+    if !selector.at("matchLabels").is_empty() {
+        parts.push(("matchLabels", json(selector.at("matchLabels"))));
     }
-    format!("{{{}}}", parts.join(","))
+    let requirements: Vec<String> =
+        selector.at("matchExpressions").items().iter().map(requirement_text).collect();
+    if !requirements.is_empty() {
+        parts.push(("matchExpressions", format!("[{}]", requirements.join(","))));
+    }
+    go_struct(&parts)
 }
 
-/// A Go struct without JSON names, of the texts of its fields.
+fn requirement_text(requirement: &Value) -> String {
+    let mut parts = vec![
+        ("key", json_string(requirement.at("key").str())),
+        ("operator", json_string(requirement.at("operator").str())),
+    ];
+    if !requirement.at("values").is_empty() {
+        parts.push(("values", json(requirement.at("values"))));
+    }
+    go_struct(&parts)
+}
+
+/// A Go struct, of the texts of its fields.
 pub(crate) fn go_struct(fields: &[(&str, String)]) -> String {
     let parts: Vec<String> = fields.iter().map(|(k, v)| format!("\"{k}\":{v}")).collect();
     format!("{{{}}}", parts.join(","))

@@ -43,6 +43,7 @@ const HOOKS: Hooks = Hooks {
         warnings
     },
     warn_update,
+    generation_first: true,
     ..Hooks::NONE
 };
 

@@ -71,6 +71,8 @@ pub struct Hooks {
     /// Whether a new object's metadata is looked at once its own validation has found nothing: where the kind's
     /// strategy leaves that to what all kinds have in common, or looks at it at a place of its own.
     pub metadata_last: bool,
+    /// Whether an update's generation is counted before it is prepared: what is dropped then counts as well.
+    pub generation_first: bool,
 }
 
 /// What `metadata.generateName` becomes.
@@ -94,6 +96,8 @@ pub enum NameRule {
     LongName,
     /// A path segment: anything without `/` and `%` that is not `.` or `..` (RBAC kinds).
     PathSegment,
+    /// The same, looked at once there is nothing else to be said (`rest.BeforeCreate`).
+    PathSegmentLast,
     /// The kind's `validate_create` checks it, and `generateName`.
     Own,
 }
@@ -114,5 +118,6 @@ impl Hooks {
         name: NameRule::DnsSubdomain,
         generated: Generated::Random,
         metadata_last: false,
+        generation_first: false,
     };
 }

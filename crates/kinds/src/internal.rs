@@ -63,7 +63,9 @@ pub(crate) fn invalid(path: &Path<'_>, kind: &str, v: &Value, detail: &str) -> E
 
 /// That a struct does not change; `kind` is empty for what prints as it is.
 pub(crate) fn immutable(kind: &str, new: &Value, old: &Value, path: &Path<'_>, errors: &mut ErrorList) {
-    if semantic_equal(new, old) {
+    // A struct that is pointed to is not the same as none.
+    let is_struct = TYPES.contains_key(kind);
+    if semantic_equal(new, old) && !(is_struct && new.is_null() != old.is_null()) {
         return;
     }
     let error = Error::invalid(path, new.clone(), "field is immutable");

@@ -39,6 +39,21 @@ pub fn apply(original: Value, patch: Value, ty: schema::TypeId) -> Result<Value,
     merge_maps(original, patch, Facts::of(ty), DEPTH_MAX).map(Value::Object)
 }
 
+/// The patch as it is once it has been laid on an object, which is how upstream shows it: what the object does not
+/// have is put there as it stands, without nulls.
+pub fn laid_on(original: &Value, patch: Value) -> Value {
+    let Value::Object(mut patch) = patch else { return patch };
+    for (key, patch) in patch.iter_mut() {
+        let old = original.at(key);
+        if !same_type(old, patch) {
+            discard_nulls(patch, DEPTH_MAX);
+        } else if patch.as_object().is_some() {
+            *patch = laid_on(old, std::mem::take(patch));
+        }
+    }
+    Value::Object(patch)
+}
+
 fn object(v: Value) -> Result<Map, Error> {
     match v {
         Value::Object(m) => Ok(m),

@@ -9,6 +9,8 @@ use super::{AsyncPlugin, Attributes, Operation, objects};
 use crate::call::Call;
 use futures_util::future::BoxFuture;
 use meta::gvk::GroupResource;
+use meta::names;
+use meta::quote::Quoted;
 use meta::status::Status;
 use std::time::Duration;
 use value::Value;
@@ -124,6 +126,12 @@ async fn account(call: &Call, a: &Attributes, pod: &Value) -> Result<Value, Stat
             return Ok(found);
         }
     }
-    let why = Status::not_found(&GroupResource::new("", "serviceaccount"), name);
-    Err(a.forbidden(format!("error looking up service account {}/{name}: {}", a.namespace, why.message)))
+    // client-go asks for no such name.
+    let why = match names::content::path_segment_name(name) {
+        wrong if !wrong.is_empty() => {
+            format!("invalid resource name {}: [{}]", Quoted(name), wrong.join(" "))
+        }
+        _ => Status::not_found(&GroupResource::new("", "serviceaccount"), name).message,
+    };
+    Err(a.forbidden(format!("error looking up service account {}/{name}: {why}", a.namespace)))
 }

@@ -49,7 +49,7 @@ impl Codec {
         let mut object = patched.clone();
         let refuse = |why: String| {
             let shown = match via {
-                Via::Tree(patch) => merge::order::plain(patch),
+                Via::Tree(patch) => merge::order::plain(&merge::strategic::laid_on(live, patch.clone())),
                 Via::Document | Via::Merged(_) | Via::Applied => {
                     let mut out = Vec::new();
                     let patch = if let Via::Merged(patch) = via { patch } else { &Value::Null };
@@ -185,7 +185,7 @@ impl Codec {
 }
 
 /// Writes a patched document as upstream shows it: what the patch left alone in Go's field order, and the keys of
-/// what it touched in theirs. A merge patch touches the objects that it is about even where it changes nothing.
+/// what it touched in theirs. A merge patch touches what it is about even where it changes nothing.
 /// `within_lists` is whether it can leave items of a list alone.
 fn shown(
     ty: Option<TypeId>,
@@ -197,9 +197,7 @@ fn shown(
 ) {
     let types = Types::builtin();
     match (ty, patched) {
-        (Some(ty), _) if live == patched && patch.as_object().is_none() => {
-            schema::encode_json(types, ty, patched, out)
-        }
+        (Some(ty), _) if live == patched && patch.is_null() => schema::encode_json(types, ty, patched, out),
         (_, Value::Object(map)) => {
             out.push(b'{');
             for (i, (key, value)) in map.iter().enumerate() {

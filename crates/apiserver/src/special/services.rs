@@ -109,24 +109,6 @@ fn invalid(service: &Value, errors: &ErrorList) -> Status {
     Status::invalid(&GroupKind::new("", "Service"), service.at("metadata").at("name").str(), errors)
 }
 
-fn needs_cluster_ip(service: &Value) -> bool {
-    matches!(service.at("spec").at("type").str(), "ClusterIP" | "NodePort" | "LoadBalancer")
-}
-
-fn needs_node_port(service: &Value) -> bool {
-    let spec = service.at("spec");
-    match spec.at("type").str() {
-        "NodePort" => true,
-        "LoadBalancer" => spec.at("allocateLoadBalancerNodePorts").as_bool() != Some(false),
-        _ => false,
-    }
-}
-
-fn needs_health_port(service: &Value) -> bool {
-    let spec = service.at("spec");
-    spec.at("type").str() == "LoadBalancer" && spec.at("externalTrafficPolicy").str() == "Local"
-}
-
 /// The addresses that a Service holds.
 fn addresses(service: &Value) -> impl Iterator<Item = &str> {
     let list = service.at("spec").at("clusterIPs").items();
@@ -147,7 +129,7 @@ fn cluster_ips(
     let headless = given.first().is_some_and(|ip| ip == "None");
     let kept = kept_addresses(service, old);
     let mut now: Vec<String> = Vec::new();
-    if needs_cluster_ip(service) && !headless {
+    if service_ips::has_cluster_ip(service.at("spec")) && !headless {
         let families: Vec<Family> = service
             .at("spec")
             .at("ipFamilies")
@@ -201,7 +183,7 @@ fn cluster_ips(
 /// How many of its first addresses a Service keeps whatever it asks for: validation has the words for those that
 /// change (`updateClusterIPs`).
 fn kept_addresses(service: &Value, old: Option<&Value>) -> usize {
-    let Some(old) = old.filter(|old| needs_cluster_ip(old)) else { return 0 };
+    let Some(old) = old.filter(|old| service_ips::has_cluster_ip(old.at("spec"))) else { return 0 };
     let families = |service: &Value| service.at("spec").at("ipFamilies").items().len();
     match (families(old), families(service)) {
         (1, 2) => 1,

@@ -101,12 +101,14 @@ pub(crate) async fn watch(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> 
         published: call.api.published.clone(),
         ends: now + Duration::from_secs(seconds),
         bookmark_at: options.bookmarks.then(|| now + BOOKMARK_INTERVAL),
-        sleep: Seldom::new(tokio::time::sleep(Duration::from_secs(seconds).min(BOOKMARK_INTERVAL))),
+        alarm: Seldom::new(Alarm {
+            shutdown: call.api.shutdown_signal(),
+            sleep: Box::pin(tokio::time::sleep(Duration::from_secs(seconds).min(BOOKMARK_INTERVAL))),
+        }),
         items: Vec::new(),
         // Less than no time is over before it begins.
         finished: seconds == 0,
         is_waiting: false,
-        shutdown: Seldom::new(call.api.shutdown_signal()),
         lasting: crate::metrics::Lasting::begin(call),
         outflow: match &call.origin {
             Origin::Wire(connection) => Some(connection.outflow.clone()),
@@ -181,6 +183,31 @@ fn expired(revision: u64, old: TooOld) -> Status {
     Status::expired(format!("too old resource version: {revision} ({})", old.oldest))
 }
 
+/// What a watch waits for besides events.
+struct Alarm {
+    shutdown: Pin<Box<dyn Future<Output = ()> + Send>>,
+    sleep: Pin<Box<Sleep>>,
+}
+
+/// Why an alarm rings.
+enum Ring {
+    /// The server is to stop.
+    Shutdown,
+    /// It is time for a bookmark, or for the end.
+    Time,
+}
+
+impl Future for Alarm {
+    type Output = Ring;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ring> {
+        if self.shutdown.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ring::Shutdown);
+        }
+        self.sleep.as_mut().poll(cx).map(|()| Ring::Time)
+    }
+}
+
 /// The body of a watch: gathers what is there into one chunk, waits for more.
 struct WatchBody {
     start: Start,
@@ -194,12 +221,11 @@ struct WatchBody {
     published: Arc<Published>,
     ends: Instant,
     bookmark_at: Option<Instant>,
-    sleep: Seldom<Sleep>,
+    alarm: Seldom<Alarm>,
     items: Vec<Item>,
     finished: bool,
     /// Everything has been shown, and the task is woken when there is more.
     is_waiting: bool,
-    shutdown: Seldom<Pin<Box<dyn Future<Output = ()> + Send>>>,
     lasting: crate::metrics::Lasting,
     /// `None` for a watch of this process.
     outflow: Option<Arc<Outflow>>,
@@ -320,12 +346,13 @@ impl WatchBody {
 
     /// Ready when it is time for something: with the time, or with `None` for the end.
     fn alarm(&mut self, cx: &mut Context<'_>) -> Poll<Option<Instant>> {
-        if Pin::new(&mut self.shutdown).poll(cx).is_ready() {
-            return Poll::Ready(None);
+        match ready!(Pin::new(&mut self.alarm).poll(cx)) {
+            Ring::Shutdown => Poll::Ready(None),
+            Ring::Time => {
+                let now = Instant::now();
+                Poll::Ready((now < self.ends).then_some(now))
+            }
         }
-        ready!(Pin::new(&mut self.sleep).poll(cx));
-        let now = Instant::now();
-        Poll::Ready((now < self.ends).then_some(now))
     }
 
     /// Sets the alarm anew; whether it was one for a bookmark.
@@ -333,7 +360,7 @@ impl WatchBody {
         let due = self.bookmark_at.as_mut().filter(|at| now >= **at);
         let is_due = due.map(|at| *at = now + BOOKMARK_INTERVAL).is_some();
         let next = self.bookmark_at.map_or(self.ends, |at| at.min(self.ends));
-        self.sleep.change().reset(next);
+        self.alarm.change().sleep.as_mut().reset(next);
         is_due
     }
 

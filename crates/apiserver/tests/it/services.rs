@@ -100,3 +100,28 @@ async fn an_address_that_may_not_change_is_not_looked_for() {
         assert_eq!((code, refused.at("message").str()), (422, why.as_str()));
     }
 }
+
+/// Node ports that a load balancer has stay when it is to get none, unless the writer leaves them out
+/// (`patchAllocatedValues`).
+#[tokio::test]
+async fn node_ports_stay_where_no_new_ones_are_allocated() {
+    let server = Server::start(apiserver::api::Options::default()).await;
+    bootstrap::run_with(&server.api, &bootstrap::Options::default()).await;
+    let path = format!("{SERVICES}/a");
+    let service = |more: &str| {
+        format!(
+            r#"{{"apiVersion":"v1","kind":"Service","metadata":{{"name":"a"}},"spec":{{"type":"LoadBalancer","ports":[{{"port":80{more}}}]}}}}"#
+        )
+    };
+    let (code, made) = server.call(Method::POST, SERVICES, &service("")).await;
+    assert_eq!(code, 201, "{made:?}");
+    let port = |service: &value::Value| service.at("spec").at("ports").items()[0].at("nodePort").as_i64();
+    let given = port(&made).expect("it has one");
+
+    let none = json::parse(br#"{"spec":{"allocateLoadBalancerNodePorts":false}}"#).unwrap();
+    let kept = bootstrap::call(&server.api, Method::PATCH, &path, Some(&none)).await.unwrap();
+    assert_eq!((kept.0, port(&kept.1)), (200, Some(given)));
+    let without = service("").replace(r#""type""#, r#""allocateLoadBalancerNodePorts":false,"type""#);
+    let (code, gone) = server.call(Method::PUT, &path, &without).await;
+    assert_eq!((code, port(&gone)), (200, None), "{gone:?}");
+}

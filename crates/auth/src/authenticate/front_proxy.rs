@@ -73,29 +73,28 @@ impl FrontProxy {
         })
     }
 
-    /// Takes its headers out.
-    pub(super) fn strip(&self, headers: &mut HeaderMap) {
-        let names = || self.username_headers.iter().chain(&self.uid_headers).chain(&self.group_headers);
-        let is_extra =
-            |name: &str| self.extra_prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()));
-        strip_where(headers, |name| names().any(|ours| ours == name) || is_extra(name));
+    /// Whether a header, by its name in lower case, is one that this proxy names users by.
+    fn takes(&self, name: &str) -> bool {
+        let mut names = self.username_headers.iter().chain(&self.uid_headers).chain(&self.group_headers);
+        names.any(|ours| ours == name)
+            || self.extra_prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()))
     }
 }
 
-/// Takes the usual front proxy's headers out, whoever sent them.
-pub(super) fn strip_standard(headers: &mut HeaderMap) {
-    strip_where(headers, |name| {
-        name.strip_prefix("x-remote-")
-            .is_some_and(|rest| matches!(rest, "user" | "uid" | "group") || rest.starts_with("extra-"))
-    });
-}
-
-/// Nearly no request has such a header: looking at the few it has costs less than looking for each of these.
-fn strip_where(headers: &mut HeaderMap, ours: impl Fn(&str) -> bool) {
-    let names: Vec<HeaderName> = headers.keys().filter(|name| ours(name.as_str())).cloned().collect();
+/// Takes the headers of the usual front proxy out, whoever sent them, and those of this one.
+pub(super) fn strip(headers: &mut HeaderMap, proxy: Option<&FrontProxy>) {
+    let ours =
+        |name: &&HeaderName| is_standard(name.as_str()) || proxy.is_some_and(|p| p.takes(name.as_str()));
+    // Nearly no request has such a header: looking at the few it has costs less than looking for each of these.
+    let names: Vec<HeaderName> = headers.keys().filter(ours).cloned().collect();
     for name in names {
         headers.remove(name);
     }
+}
+
+fn is_standard(name: &str) -> bool {
+    name.strip_prefix("x-remote-")
+        .is_some_and(|rest| matches!(rest, "user" | "uid" | "group") || rest.starts_with("extra-"))
 }
 
 /// A header's value; bytes that are no UTF-8 are replaced.

@@ -41,9 +41,9 @@ pub(crate) fn headers(headers: &HeaderMap) {
     let mut left = headers.clone();
     if let Some(user) = PROXY.user(&left) {
         assert!(!user.name.is_empty() && user.groups.iter().all(|group| !group.is_empty()));
-        PROXY.strip(&mut left);
+        front_proxy::strip(&mut left, Some(&PROXY));
         assert!(PROXY.user(&left).is_none(), "nothing is left of it");
     }
-    front_proxy::strip_standard(&mut left);
+    front_proxy::strip(&mut left, None);
     assert!(left.keys().all(|name| !name.as_str().starts_with("x-remote-extra-")));
 }

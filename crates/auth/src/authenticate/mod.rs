@@ -163,10 +163,7 @@ impl Authenticator {
             },
         };
         headers.remove(http::header::AUTHORIZATION);
-        front_proxy::strip_standard(headers);
-        if let Some(proxy) = &config.front_proxy {
-            proxy.strip(headers);
-        }
+        front_proxy::strip(headers, config.front_proxy.as_ref());
         Ok(response)
     }
 

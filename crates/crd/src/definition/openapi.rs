@@ -19,6 +19,10 @@ const REASONS: [&str; 4] =
     ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
 const ROOT_FIELDS: &str = "[Description Type Format Title Maximum ExclusiveMaximum Minimum ExclusiveMinimum MaxLength MinLength Pattern MaxItems MinItems UniqueItems MultipleOf Required Items Properties ExternalDocs Example XPreserveUnknownFields XValidations]";
 
+/// Lists and maps that are not among them, which are refused even when they are empty.
+const ROOT_REFUSED: [&str; 7] =
+    ["enum", "allOf", "oneOf", "anyOf", "patternProperties", "definitions", "x-kubernetes-list-map-keys"];
+
 /// Whether a type is one of OpenAPI's.
 pub(super) fn is_type(ty: &str) -> bool {
     ty.is_empty() || TYPES.contains(&ty)
@@ -112,7 +116,8 @@ fn root(s: &Schema, path: &Path<'_>, at: &Path<'_>, errors: &mut ErrorList) {
         || s.int_or_string
         || !s.list_map_keys.is_empty()
         || s.list_type.is_some()
-        || s.map_type.is_some();
+        || s.map_type.is_some()
+        || ROOT_REFUSED.iter().any(|name| s.has_empty(name));
     if other {
         refused(errors);
     }

@@ -303,7 +303,10 @@ fn spec(definition: &Definition, spec: &Value, options: &Options, errors: &mut E
     if !definition.selectable.is_empty() {
         let at = path.child("selectableFields");
         match &definition.schema {
-            Some(Some(s)) => selectable(&definition.selectable, s, &at, &options, "", errors),
+            Some(Some(s)) => {
+                structural(s, &path, errors);
+                selectable(&definition.selectable, s, &at, &options, "", errors);
+            }
             _ => errors.push(Error::invalid(&at, "", "may only be set when validations.schema is included")),
         }
     }
@@ -355,9 +358,7 @@ fn version(v: &Version, status_enabled: bool, options: &Options, path: &Path<'_>
     let at = path.child("selectableFields");
     match &v.schema {
         Some(Some(s)) => {
-            if let Some(why) = s.unsupported() {
-                errors.push(Error::invalid(&path.child("schema.openAPIV3Schema"), "", why));
-            }
+            structural(s, path, errors);
             selectable(&v.selectable, s, &at, options, &v.name, errors);
         }
         _ => {
@@ -385,6 +386,13 @@ fn deprecation(v: &Version) -> Vec<String> {
         ));
     }
     wrong
+}
+
+/// What has selectable fields must have a structural schema.
+fn structural(schema: &Schema, path: &Path<'_>, errors: &mut ErrorList) {
+    if let Some(why) = schema.unsupported() {
+        errors.push(Error::invalid(&path.child("schema.openAPIV3Schema"), "", why));
+    }
 }
 
 fn selectable(

@@ -72,10 +72,12 @@ fn default(ds: &mut Value) {
     let Some(spec) = ds.object_at("spec") else { return };
     if let Some(strategy) = spec.object_at("updateStrategy") {
         check::default_text(strategy, "type", "RollingUpdate");
-        if strategy.at("type").str() == "RollingUpdate"
+        let rolls = strategy.at("type").str() == "RollingUpdate";
+        if (rolls || !strategy.at("rollingUpdate").is_null())
             && let Some(rolling) = strategy.object_at("rollingUpdate")
         {
-            check::default(rolling, "maxUnavailable", 1);
+            // Without rolling updates there is no default, but upstream's internal type has no pointers either.
+            check::default(rolling, "maxUnavailable", i64::from(rolls));
             check::default(rolling, "maxSurge", 0);
         }
     }

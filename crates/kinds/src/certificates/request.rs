@@ -24,7 +24,7 @@ pub(super) const HOOKS: Hooks = Hooks {
         let approval = context.subresource == "approval";
         validate_update(new, old, Allowed { approval, certificate: !approval })
     },
-    name: NameRule::PathSegment,
+    name: NameRule::PathSegmentLast,
     ..Hooks::NONE
 };
 

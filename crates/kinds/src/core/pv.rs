@@ -279,7 +279,10 @@ pub(super) fn validate_spec(spec: &Value, scope: &Scope<'_>, path: &Path<'_>, er
         let text = "may not specify volumeMode other than Filesystem in the context of inline volumes";
         errors.push(Error::forbidden(&mode_path, text));
     }
-    if let Some(class) = spec.at("volumeAttributesClassName").as_str() {
+    // Upstream looks at no class of an inline volume.
+    if let Some(class) = spec.at("volumeAttributesClassName").as_str()
+        && !scope.inline
+    {
         let class_path = path.child("volumeAttributesClassName");
         if class.is_empty() {
             errors.push(Error::required(&class_path, "an empty string is disallowed"));

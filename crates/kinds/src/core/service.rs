@@ -3,8 +3,9 @@
 //! Upstream: `pkg/registry/core/service/strategy.go`, `SetDefaults_Service` in
 //! `pkg/apis/core/v1/defaults.go`, `pkg/api/service`.
 
+use super::service_ips::{self, needs_health_port};
+use super::service_rules;
 use super::util::{each, finalizer_names, is_set, object, strings};
-use super::{service_ips, service_rules};
 use crate::check::{default, default_text};
 use crate::hooks::{Hooks, NameRule};
 use crate::prepare;
@@ -67,11 +68,6 @@ pub(super) fn is_external(spec: &Value) -> bool {
         "ClusterIP" => !spec.at("externalIPs").items().is_empty(),
         _ => false,
     }
-}
-
-/// Whether a load balancer asks nodes for the health of a service.
-pub(super) fn needs_health_check(spec: &Value) -> bool {
-    spec.at("type").str() == "LoadBalancer" && spec.at("externalTrafficPolicy").str() == "Local"
 }
 
 fn default_service(service: &mut Value) {
@@ -151,7 +147,7 @@ fn drop_dependent(new: &mut Value, old: &Value) {
             each(spec, "ports", |port| drop(port.remove("nodePort")));
         }
     }
-    if needs_health_check(before) && !needs_health_check(spec) && same(spec, "healthCheckNodePort") {
+    if needs_health_port(before) && !needs_health_port(spec) && same(spec, "healthCheckNodePort") {
         spec.remove("healthCheckNodePort");
     }
     if was == "LoadBalancer" && kind != "LoadBalancer" {

@@ -20,7 +20,8 @@ pub(super) fn is_headless(spec: &Value) -> bool {
     strings(spec.at("clusterIPs")) == ["None"]
 }
 
-fn has_cluster_ip(spec: &Value) -> bool {
+/// Whether a Service with this `spec` gets addresses.
+pub fn has_cluster_ip(spec: &Value) -> bool {
     spec.at("type").str() != "ExternalName"
 }
 
@@ -192,6 +193,20 @@ pub fn normalize(new: &mut Value, old: Option<&Value>) {
     }
 }
 
+/// Whether the ports of a Service with this `spec` get node ports, where none are asked for.
+pub fn needs_node_port(spec: &Value) -> bool {
+    match spec.at("type").str() {
+        "NodePort" => true,
+        "LoadBalancer" => spec.at("allocateLoadBalancerNodePorts").as_bool() != Some(false),
+        _ => false,
+    }
+}
+
+/// Whether a load balancer asks nodes for the health of a Service with this `spec`.
+pub fn needs_health_port(spec: &Value) -> bool {
+    spec.at("type").str() == "LoadBalancer" && spec.at("externalTrafficPolicy").str() == "Local"
+}
+
 /// Puts back values that were allocated and that the writer of an update left out. Upstream:
 /// `patchAllocatedValues`.
 pub fn patch_allocated(new: &mut Value, old: &Value) {
@@ -205,8 +220,7 @@ pub fn patch_allocated(new: &mut Value, old: &Value) {
             super::util::keep(spec, before, "clusterIPs");
         }
     }
-    let has_node_ports = |spec: &Value| matches!(spec.at("type").str(), "NodePort" | "LoadBalancer");
-    if has_node_ports(before) && has_node_ports(spec) {
+    if needs_node_port(before) && needs_node_port(spec) {
         let used = |spec: &Value| -> HashSet<i64> {
             spec.at("ports").items().iter().map(|p| p.at("nodePort").int()).filter(|n| *n != 0).collect()
         };
@@ -220,8 +234,7 @@ pub fn patch_allocated(new: &mut Value, old: &Value) {
             }
         });
     }
-    let checked = super::service::needs_health_check;
-    if checked(before) && checked(spec) && spec.at("healthCheckNodePort").int() == 0 {
+    if needs_health_port(before) && needs_health_port(spec) && spec.at("healthCheckNodePort").int() == 0 {
         super::util::keep(spec, before, "healthCheckNodePort");
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Upstream: `validateService`, `ValidateLoadBalancerStatus` in `pkg/apis/core/validation/validation.go`.
 
-use super::service::{is_external, needs_health_check};
+use super::service::is_external;
+use super::service_ips::needs_health_port;
 use super::service_ips::{self, is_headless};
 use super::util::{
     endpoint_ip, invalid_named, invalid_number, is_set, legacy_cidr, legacy_ip, object, one_of,
@@ -239,7 +240,7 @@ fn policies(spec: &Value, path: &Path<'_>, errors: &mut ErrorList) {
         errors.push(invalid_named(&policy_path, policy.str(), text));
     }
     let (number, number_path) = (spec.at("healthCheckNodePort").int(), path.child("healthCheckNodePort"));
-    if !needs_health_check(spec) {
+    if !needs_health_port(spec) {
         if number != 0 {
             let text = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
             errors.push(Error::invalid(&number_path, number, text));
@@ -276,7 +277,7 @@ pub(super) fn validate_change(new: &Value, old: &Value, errors: &mut ErrorList) 
     }
     balancer_class(spec, &path, errors);
     let number = |spec: &Value| spec.at("healthCheckNodePort").int();
-    if needs_health_check(before) && needs_health_check(spec) && number(before) != number(spec) {
+    if needs_health_port(before) && needs_health_port(spec) && number(before) != number(spec) {
         errors.push(Error::forbidden(&path.child("healthCheckNodePort"), "field is immutable"));
     }
 }

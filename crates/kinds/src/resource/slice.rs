@@ -22,6 +22,7 @@ pub(super) const HOOKS: Hooks = Hooks {
     validate_update: |_, new, old| validate(new.at("spec"), Some(old.at("spec"))),
     warn_create: |_, slice| warnings(slice),
     warn_update: |_, new, _| warnings(new),
+    generation_first: true,
     ..Hooks::NONE
 };
 

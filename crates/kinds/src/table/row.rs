@@ -278,11 +278,16 @@ impl Row {
         self.generation.create(object);
     }
 
-    /// Prepares an update of the main resource: the kind's hook, then the generation. The door has copied
-    /// the old generation into `new` before.
+    /// Prepares an update of the main resource: the kind's hook and the generation, as a rule in this order. The
+    /// door has copied the old generation into `new` before.
     pub fn prepare_update(&self, context: &Context, new: &mut Value, old: &Value) {
+        if self.hooks.generation_first {
+            self.generation.update(new, old);
+        }
         (self.hooks.prepare_update)(context, new, old);
-        self.generation.update(new, old);
+        if !self.hooks.generation_first {
+            self.generation.update(new, old);
+        }
     }
 
     /// Whether what an update changes counts as a new generation.

@@ -286,3 +286,30 @@ fn volume_attachments() {
         ],
     );
 }
+
+#[test]
+fn what_is_empty_is_no_change_and_what_points_to_an_empty_struct_is() {
+    let pod = |more: &str| {
+        format!(
+            r#"{{"metadata":{{"namespace":"ns"}},"spec":{{"containers":[{{"name":"c","image":"i"}}]{more}}}}}"#
+        )
+    };
+    check(
+        "v1/pods",
+        &pod(""),
+        &pod(r#","nodeSelector":{},"overhead":{},"tolerations":[]"#),
+        expect![[r#""#]],
+    );
+    let event = |more: &str| {
+        format!(
+            r#"{{"eventTime":"2024-01-02T03:04:05.000006Z","reportingController":"c.example/x","reportingInstance":"i","action":"A","reason":"R","type":"Warning","regarding":{{"namespace":"ns"}}{more},"metadata":{{"namespace":"ns","resourceVersion":"1"}}}}"#
+        )
+    };
+    check(
+        "events.k8s.io/v1/events",
+        &event(""),
+        &event(r#","related":{}"#),
+        expect![[r#"
+            related: Invalid value: {"Kind":"","Namespace":"","Name":"","UID":"","APIVersion":"","ResourceVersion":"","FieldPath":""}: field is immutable"#]],
+    );
+}

@@ -304,3 +304,13 @@ fn hostile_patches() {
     let merged = apply(long(0), long(10_000), go_type("Pod")).unwrap();
     assert_eq!(merged.path(&["spec", "containers"]).items().len(), 30_000);
 }
+
+#[test]
+fn what_is_put_has_no_nulls() {
+    let shown =
+        |original: &str, patch: &str| crate::order::plain(&super::laid_on(&tree(original), tree(patch)));
+    expect!["map[a:map[b:<nil> c:map[]] d:map[e:[<nil> map[]]]]"].assert_eq(&shown(
+        r#"{"a":{"b":1}}"#,
+        r#"{"a":{"b":null,"c":{"x":null}},"d":{"e":[null,{"y":null}],"f":null}}"#,
+    ));
+}

@@ -1,8 +1,9 @@
 //! Node ports: one bitmap for the cluster, in a RangeAllocation object as upstream's.
 
-use super::{needs_health_port, needs_node_port, push};
+use super::push;
 use crate::call::Call;
 use bytes::Bytes;
+use kinds::core::service_ips::{needs_health_port, needs_node_port};
 use meta::field::{Error, Path};
 use meta::status::Status;
 use schema::protobuf::wrap_message;
@@ -35,11 +36,9 @@ pub(super) async fn node_ports(
     txn: &mut Option<Txn>,
 ) -> Result<(), Status> {
     let before = old.map(held).unwrap_or_default();
-    if !needs_node_port(service) && old.is_some_and(needs_node_port) {
-        clear_unchanged(service, &before);
-    }
     let open = |service: &Value| matches!(service.at("spec").at("type").str(), "NodePort" | "LoadBalancer");
-    let health = needs_health_port(service) && !old.is_some_and(needs_health_port);
+    let spec = service.at("spec");
+    let health = needs_health_port(spec) && !old.is_some_and(|old| needs_health_port(old.at("spec")));
     if before.is_empty() && held(service).is_empty() && !open(service) && !health {
         return Ok(());
     }
@@ -78,16 +77,6 @@ pub(super) async fn release_all(call: &Call, service: &Value, txn: &mut Option<T
     Ok(())
 }
 
-/// A Service that no longer has node ports loses those that the writer only sent back.
-fn clear_unchanged(service: &mut Value, before: &BTreeSet<i64>) {
-    let Some(spec) = service.object_at("spec") else { return };
-    for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
-        if before.contains(&port.at("nodePort").int()) {
-            port.remove("nodePort");
-        }
-    }
-}
-
 /// What one write takes, as upstream's `PortAllocationOperation`.
 struct Operation<'a> {
     call: &'a Call,
@@ -114,7 +103,7 @@ impl Operation<'_> {
     /// Takes a free port; in a dry run one that no Service can have.
     fn next(&mut self) -> Result<i64, String> {
         let port = if self.dry_run {
-            self.allocated.iter().max().copied().unwrap_or(LAST + 1) + 1
+            self.allocated.iter().max().map_or(LAST + 1, |last| (*last).max(0)) + 1
         } else {
             let port = free(self.call, &self.taken)?;
             self.taken.insert(port);
@@ -151,7 +140,7 @@ fn fill_new(operation: &mut Operation<'_>, service: &mut Value) -> Result<(), St
     let mut given: BTreeMap<i64, i64> = BTreeMap::new();
     for (i, port) in ports.iter().enumerate() {
         let (number, own) = (port.at("port").int(), port.at("nodePort").int());
-        if own == 0 && !needs_node_port(service) {
+        if own == 0 && !needs_node_port(service.at("spec")) {
             continue;
         }
         let Some(shared) = given.get(&number).copied() else {
@@ -191,7 +180,7 @@ fn fill_changed(
             return Err(Status::plain_error(format!("duplicate nodePort: {{{protocol} {own}}}")));
         }
         if own == 0 {
-            if needs_node_port(service) {
+            if needs_node_port(service.at("spec")) {
                 let node = operation.next_or_fail()?;
                 set_node_port(service, i, node);
             }
