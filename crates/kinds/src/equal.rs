@@ -48,7 +48,12 @@ static HOLDERS: LazyLock<HashMap<&str, Vec<Holder>>> = LazyLock::new(|| {
     let mut holders: HashMap<&str, Vec<Holder>> = HashMap::new();
     for structure in types.iter().filter_map(|(id, _)| types.structure(id)) {
         for field in &structure.fields {
-            let as_map = matches!(types.shape(field.ty), Shape::Map { .. });
+            let as_map = match types.shape(field.ty) {
+                Shape::Map { .. } => true,
+                Shape::Struct(_) | Shape::RawExtension | Shape::FieldsV1 | Shape::Json => false,
+                // Their values are no objects.
+                _ => continue,
+            };
             let fields = structure.fields.iter().map(|field| field.json).collect();
             holders.entry(field.json).or_default().push(Holder { as_map, fields });
         }
@@ -84,6 +89,8 @@ mod tests {
             // A pod's, and a resource slice's.
             (r#"{"containers":null,"nodeSelector":{},"overhead":{}}"#, r#"{"containers":null}"#, true),
             (r#"{"driver":"d","nodeSelector":{}}"#, r#"{"driver":"d"}"#, false),
+            // A container's, and the list of a range of limits.
+            (r#"{"limits":{}}"#, "{}", true),
             // A service's, and a deployment's.
             (r#"{"selector":{},"sessionAffinity":"None"}"#, r#"{"sessionAffinity":"None"}"#, true),
             (r#"{"selector":{},"strategy":{}}"#, r#"{"strategy":{}}"#, false),
