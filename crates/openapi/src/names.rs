@@ -21,9 +21,22 @@ pub(crate) fn group_tag(group: &str) -> String {
     if group.is_empty() {
         return "core".to_owned();
     }
-    let mut labels = group.strip_suffix(".k8s.io").unwrap_or(group).split('.');
-    let mut out = labels.next().unwrap_or_default().to_owned();
-    out.extend(labels.map(capital));
+    identifier(group.strip_suffix(".k8s.io").unwrap_or(group), false)
+}
+
+/// The letters and digits of a text, with an upper-case letter behind whatever is left out; it does not begin with a
+/// digit.
+pub(crate) fn identifier(text: &str, mut is_upper: bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (i, c) in text.char_indices() {
+        if !(c.is_alphabetic() || c == '_' || i > 0 && c.is_numeric()) {
+            is_upper = true;
+        } else if std::mem::take(&mut is_upper) {
+            out.extend(c.to_uppercase());
+        } else {
+            out.push(c);
+        }
+    }
     out
 }
 

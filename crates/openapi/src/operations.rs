@@ -2,7 +2,7 @@
 
 use crate::definitions::{Definitions, PATCH};
 use crate::document::Kind;
-use crate::names::{capital, group_tag, group_version_id};
+use crate::names::{capital, group_tag, group_version_id, identifier};
 use crate::parameters::{of_meta, of_options, of_path, of_query, sorted};
 use crate::phrases::{of_operation, of_variable};
 use crate::tree::{array, gvk, object, of_type, set_text};
@@ -100,7 +100,8 @@ impl Subject<'_> {
         let group_version = group_version_id(&row.group, &row.version);
         let namespaced = if namespaced { "Namespaced" } else { "" };
         let sub = self.sub.map(|s| capital(&s.name)).unwrap_or_default();
-        format!("{verb}{group_version}{middle}{namespaced}{}{sub}{end}", row.kind)
+        let rest = identifier(&format!("{middle}{namespaced}{}{sub}{end}", row.kind), true);
+        format!("{verb}{group_version}{rest}")
     }
 
     /// The options of a connection, and of logs.

@@ -33,6 +33,49 @@ fn names_of_definitions() {
     );
 }
 
+/// As a real server names the operations of such kinds.
+#[test]
+fn names_of_operations() {
+    let names = |group: &str, version: &str, kind: &str, namespaced: bool| {
+        let mut row = kinds::Row::custom(group, version, kind, "plurals");
+        row.namespaced = namespaced;
+        let kinds = [Kind { row: &row, schema: None, preserves_unknown: false }];
+        let document = v3(&kinds, &format!("apis/{group}/{version}")).expect("is served");
+        let mut names = Vec::new();
+        for (_, item) in document.at("paths").entries() {
+            for operation in ["get", "delete"].into_iter().filter_map(|method| item.get(method)) {
+                names.push(format!(
+                    "{} {}",
+                    operation.at("tags").items()[0].str(),
+                    operation.at("operationId").str()
+                ));
+            }
+        }
+        names.sort_unstable();
+        names.join("\n")
+    };
+    expect![[r#"
+        acmeCertManagerIo_v1 deleteAcmeCertManagerIoV1CollectionNamespacedChallenge
+        acmeCertManagerIo_v1 deleteAcmeCertManagerIoV1NamespacedChallenge
+        acmeCertManagerIo_v1 listAcmeCertManagerIoV1ChallengeForAllNamespaces
+        acmeCertManagerIo_v1 listAcmeCertManagerIoV1NamespacedChallenge
+        acmeCertManagerIo_v1 readAcmeCertManagerIoV1NamespacedChallenge"#]]
+    .assert_eq(&names("acme.cert-manager.io", "v1", "Challenge", true));
+    expect![[r#"
+        acidZalanDo_v1 deleteAcidZalanDoV1CollectionNamespacedpostgresql
+        acidZalanDo_v1 deleteAcidZalanDoV1Namespacedpostgresql
+        acidZalanDo_v1 listAcidZalanDoV1Namespacedpostgresql
+        acidZalanDo_v1 listAcidZalanDoV1PostgresqlForAllNamespaces
+        acidZalanDo_v1 readAcidZalanDoV1Namespacedpostgresql"#]]
+    .assert_eq(&names("acid.zalan.do", "v1", "postgresql", true));
+    expect![[r#"
+        AB23cK8sXIo_v1beta1 deleteAB23cK8sXIoV1beta1CollectionthingA2
+        AB23cK8sXIo_v1beta1 deleteAB23cK8sXIoV1beta1ThingA2
+        AB23cK8sXIo_v1beta1 listAB23cK8sXIoV1beta1ThingA2
+        AB23cK8sXIo_v1beta1 readAB23cK8sXIoV1beta1ThingA2"#]]
+    .assert_eq(&names("1-a.b2-3c.k8s-x.io", "v1beta1", "thing-a2", false));
+}
+
 #[test]
 fn every_document_is_there_and_whole() {
     let kinds = kinds();
