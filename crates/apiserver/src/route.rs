@@ -6,7 +6,7 @@ use crate::door::read_body;
 use crate::negotiate::route_accepts;
 use crate::reply::Reply;
 use crate::request::RequestInfo;
-use crate::resource::{Hub, Target};
+use crate::resource::{Hub, Served, Target};
 use crate::special;
 use crate::verbs::{create, delete, get, list, patch, update, watch};
 use http::Method;
@@ -35,7 +35,7 @@ pub(crate) fn method_not_allowed() -> Status {
 }
 
 /// Finds the kind behind the path.
-pub(crate) fn target(call: &Call) -> Result<Option<Target>, Status> {
+fn find(call: &Call) -> Result<Option<Arc<Served>>, Status> {
     let info = &call.info;
     let registry = call.api.registry.load();
     let served = registry.find(&info.group, &info.version, &info.resource).filter(|_| !info.has_gap);
@@ -49,22 +49,34 @@ pub(crate) fn target(call: &Call) -> Result<Option<Target>, Status> {
     if !fits {
         return if custom { Ok(None) } else { Err(not_found()) };
     }
-    let sub = match info.subresource.as_str() {
+    Ok(Some(served.clone()))
+}
+
+/// Finds what of the kind the path is about.
+fn target(call: &Call, served: Arc<Served>) -> Result<Target, Status> {
+    let sub = match call.info.subresource.as_str() {
         "" => None,
-        name => match row.subresource(name) {
+        name => match served.row.subresource(name) {
             Some(sub) => Some(sub.clone()),
-            None if custom => return Err(Status::not_found(&served.group_resource(), &info.name)),
+            None if served.codec.custom().is_some() => {
+                return Err(Status::not_found(&served.group_resource(), &call.info.name));
+            }
             None => return Err(not_found()),
         },
     };
-    Ok(Some(Target { served: served.clone(), sub }))
+    Ok(Target { served, sub })
 }
 
 /// Answers a resource request.
 pub(crate) async fn answer(call: &Call, body: RequestBody) -> Result<Reply, Status> {
-    let Some(target) = target(call)? else {
+    let Some(served) = find(call)? else {
         return Ok(Reply::no_such_path());
     };
+    if served.codec.custom().is_some() {
+        // Their handler says so of every path and method.
+        warn_of_deprecation(call, &served);
+    }
+    let target = target(call, served)?;
     check_legacy(call, &target)?;
     let writes = matches!(call.info.verb.as_str(), "create" | "update" | "patch");
     // Conversions are waited for where they are met, and rules may take long.
@@ -92,6 +104,12 @@ fn check_legacy(call: &Call, target: &Target) -> Result<(), Status> {
         (false, _) => Err(not_found()),
         (true, &Method::GET) => Ok(()),
         (true, _) => Err(method_not_allowed()),
+    }
+}
+
+fn warn_of_deprecation(call: &Call, served: &Served) {
+    if let Some(text) = &served.row.deprecation {
+        call.warn(text.clone());
     }
 }
 
@@ -137,8 +155,8 @@ async fn main_resource(call: &Call, target: &Target, body: RequestBody) -> Resul
         }
         route_accepts(call.accept(), matches!(verb, "list" | "watch"))?;
     }
-    if let Some(text) = &row.deprecation {
-        call.warn(text.clone());
+    if !custom {
+        warn_of_deprecation(call, &target.served);
     }
     let Some(hub) = hub(target) else {
         return Box::pin(special::virtual_kind(call, target, verb, body)).await;

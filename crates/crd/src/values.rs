@@ -252,7 +252,7 @@ impl Check {
             out.merge(self.check_type(value, at));
             applied += 1;
         }
-        out.merge(self.alternatives(value, at, old));
+        out.merge(self.alternatives(value, at));
         match value {
             Value::String(s) => {
                 self.check_string(s, at, &mut out);
@@ -325,13 +325,15 @@ impl Check {
         out
     }
 
-    fn alternatives(&self, value: &Value, at: At<'_>, old: Option<Pair<'_>>) -> Outcome {
+    /// Upstream hands what it knows of the old value to properties and items, and not to alternatives: within them
+    /// nothing is let pass for being unchanged.
+    fn alternatives(&self, value: &Value, at: At<'_>) -> Outcome {
         let mut out = Outcome::default();
         if !self.any_of.is_empty() {
             let mut best: Option<Outcome> = None;
             let mut success = None;
             for check in &self.any_of {
-                let result = check.check(value, at, old);
+                let result = check.check(value, at, None);
                 if result.is_valid() {
                     success = Some(result);
                     break;
@@ -356,7 +358,7 @@ impl Check {
             let mut success = None;
             let mut valid = 0;
             for check in &self.one_of {
-                let result = check.check(value, at, old);
+                let result = check.check(value, at, None);
                 if result.is_valid() {
                     valid += 1;
                     best = None;
@@ -382,7 +384,7 @@ impl Check {
         if !self.all_of.is_empty() {
             let mut valid = 0;
             for check in &self.all_of {
-                let result = check.check(value, at, old);
+                let result = check.check(value, at, None);
                 valid += usize::from(result.is_valid());
                 out.merge(result);
             }
@@ -392,7 +394,7 @@ impl Check {
             }
         }
         if let Some(not) = &self.not
-            && not.check(value, at, old).is_valid()
+            && not.check(value, at, None).is_valid()
         {
             out.plain(format!("{} must not validate the schema (not)", quote(&at.to_string())));
         }

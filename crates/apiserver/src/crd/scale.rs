@@ -20,6 +20,9 @@ fn at<'v>(object: &'v Value, path: &str) -> Result<Option<&'v Value>, String> {
     let mut value = object;
     let steps = steps(path);
     for (i, step) in steps.iter().enumerate() {
+        if value.is_null() {
+            return Ok(None);
+        }
         let Some(map) = value.as_object() else {
             let upto = steps.iter().take(i + 1).copied().collect::<Vec<_>>().join(".");
             let shown = merge::order::plain(value);

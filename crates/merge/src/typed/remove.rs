@@ -1,7 +1,7 @@
 //! A value without, or with nothing but, the items of a set.
 //!
-//! Upstream: structured-merge-diff `typed/remove.go`. Known oddities are kept: a container of which
-//! everything was removed becomes null.
+//! Upstream: structured-merge-diff `typed/remove.go`. Known oddities are kept: a container of which everything was
+//! removed becomes null where it is the whole value, and stays as an empty one where it is in another.
 
 use super::to_set::to_field_set;
 use super::{Form, item};
@@ -27,7 +27,7 @@ fn remove(schema: &Schema, ty: TypeId, v: &Value, items: &Set, depth: usize) -> 
                 let found = item::path_element(schema, list, v).ok();
                 match found.as_ref().and_then(|e| items.node(e)) {
                     Some(node) if node.member => {}
-                    Some(node) => out.push(remove(schema, list.element, v, &node.below, depth - 1)),
+                    Some(node) => out.push(remove_within(schema, list.element, v, &node.below, depth - 1)),
                     None => out.push(v.clone()),
                 }
             }
@@ -41,7 +41,7 @@ fn remove(schema: &Schema, ty: TypeId, v: &Value, items: &Set, depth: usize) -> 
                     Some(node) if node.member => {}
                     Some(node) => {
                         let kept = match map.type_of(key) {
-                            Some(entry) => remove(schema, entry, v, &node.below, depth - 1),
+                            Some(entry) => remove_within(schema, entry, v, &node.below, depth - 1),
                             None => Value::Null,
                         };
                         out.push((key.clone(), kept));
@@ -52,6 +52,15 @@ fn remove(schema: &Schema, ty: TypeId, v: &Value, items: &Set, depth: usize) -> 
             if out.is_empty() { Value::Null } else { Value::Object(Map::from_entries(out, |_| {})) }
         }
         (Form::List(_) | Form::Map(_), _) => Value::Null,
+    }
+}
+
+/// What stays of a part of which items are removed: an empty container if nothing does.
+fn remove_within(schema: &Schema, ty: TypeId, v: &Value, items: &Set, depth: usize) -> Value {
+    match (remove(schema, ty, v, items, depth), v) {
+        (Value::Null, Value::Object(_)) => Value::object(),
+        (Value::Null, Value::Array(_)) => Value::Array(Vec::new()),
+        (kept, _) => kept,
     }
 }
 
