@@ -66,16 +66,17 @@ fn set_selectable(kind: &Kind<'_>, schema: &mut Value) {
 /// `apiVersion`, `kind` and `metadata` of the object, and of objects embedded in it.
 fn with_native(schema: Value, everywhere: bool) -> Value {
     let mut schema = embedded(schema, everywhere, 0);
-    add_native(&mut schema);
+    add_native(&mut schema, |_, text| text);
     schema
 }
 
-fn add_native(schema: &mut Value) {
+/// `text` makes the text of a field from that of all kinds.
+fn add_native(schema: &mut Value, text: impl Fn(&str, String) -> String) {
     let mut properties = schema.remove("properties").filter(|p| p.as_object().is_some());
     let properties = properties.get_or_insert_with(Value::object);
     for key in ["apiVersion", "kind"] {
         let mut property = of_type("string");
-        set_text(&mut property, "description", explain::of_field(TYPICAL, key));
+        set_text(&mut property, "description", text(key, explain::of_field(TYPICAL, key)));
         properties.set(key, property);
     }
     properties.set("metadata", metadata(OBJECT_META, explain::of_field(TYPICAL, "metadata")));
@@ -94,7 +95,7 @@ fn embedded(schema: Value, everywhere: bool, depth: u8) -> Value {
     let mut schema = inside(schema, depth, &|s, d| embedded(s, everywhere, d));
     let keeps = schema.at("x-kubernetes-preserve-unknown-fields").bool();
     if schema.at("x-kubernetes-embedded-resource").bool() && (everywhere || !keeps) {
-        add_native(&mut schema);
+        add_native(&mut schema, |key, text| texts::of_embedded(key, &text));
         let mut required: Vec<Value> = schema.at("required").items().to_vec();
         for key in ["kind", "apiVersion"] {
             if !required.iter().any(|r| r.str() == key) {

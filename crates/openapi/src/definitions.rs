@@ -183,6 +183,9 @@ impl<'a> Definitions<'a> {
             // Lists say of these what all kinds say.
             text = texts::of_field("io.k8s.apimachinery.pkg.apis.meta.v1.Status", field.json);
         }
+        if !text.is_empty() {
+            text.push_str(&texts::of_values(schema.at("enum").items()));
+        }
         set_text(&mut more, "description", text);
         for (key, text) in [
             ("x-kubernetes-patch-strategy", field.patch_strategy),

@@ -191,6 +191,38 @@ fn values_of_enums() {
     }
 }
 
+/// What `kubectl explain` shows of them.
+#[test]
+fn texts_of_enums() {
+    let document = v3(&kinds(), "api/v1").expect("is served");
+    let older = v2(&kinds());
+    let check = |schema: &str, field: &str, expect: Expect| {
+        let place = ["components", "schemas", schema, "properties", field];
+        let text = document.path(&place).at("description").str();
+        assert_eq!(older.path(&["definitions", schema, "properties", field]).at("description").str(), text);
+        expect.assert_eq(text.split_once("\n\nPossible enum values:\n").map_or("", |(_, values)| values));
+    };
+    check(
+        "io.k8s.api.core.v1.PodSpec",
+        "restartPolicy",
+        expect![[r#"
+             - `"Always"`
+             - `"Never"`
+             - `"OnFailure"`"#]],
+    );
+    check(
+        "io.k8s.api.core.v1.Container",
+        "imagePullPolicy",
+        expect![[r#"
+             - `"Always"`
+             - `"IfNotPresent"`
+             - `"Never"`"#]],
+    );
+    // The values of these are those of their elements, and of none.
+    check("io.k8s.api.core.v1.PersistentVolumeClaimSpec", "accessModes", expect![""]);
+    check("io.k8s.api.core.v1.PodSpec", "nodeName", expect![""]);
+}
+
 /// A row and schema of a custom resource.
 fn custom(schema: &str) -> (kinds::Row, &[u8]) {
     let row = kinds::Row::custom("stable.example.com", "v1", "CronTab", "crontabs");
@@ -217,6 +249,35 @@ fn custom_resources() {
     let document = v2(&kinds);
     expect![[r##"{"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"$ref":"#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"},"spec":{"properties":{"any":{"x-kubernetes-preserve-unknown-fields":true},"maybe":{},"port":{"x-kubernetes-int-or-string":true},"whole":{"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"$ref":"#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}},"required":["kind","apiVersion"],"type":"object","x-kubernetes-embedded-resource":true}},"type":"object"}},"required":["spec"],"type":"object","x-kubernetes-group-version-kind":[{"group":"stable.example.com","kind":"CronTab","version":"v1"}]}"##]]
     .assert_eq(&json::to_string(&bare(document.path(&["definitions", name]))));
+}
+
+/// The texts of an object in an object are the server's, whatever the author says of them.
+#[test]
+fn texts_of_embedded_objects() {
+    let (row, schema) = custom(
+        r#"{"type":"object","properties":{"apiVersion":{"description":"mine"},"items":{"type":"array","items":{
+            "type":"object","x-kubernetes-embedded-resource":true,"properties":{
+                "apiVersion":{"type":"string","description":"mine","maxLength":3},
+                "kind":{"type":"string","description":"mine","enum":["A"]},
+                "metadata":{"type":"object","description":"mine"}}}}}}"#,
+    );
+    let kinds = [Kind { row: &row, schema: Some(schema), preserves_unknown: false }];
+    let document = v2(&kinds);
+    let own = document.path(&["definitions", "com.example.stable.v1.CronTab", "properties"]);
+    let embedded = own.path(&["items", "items", "properties"]);
+    let text = |of: &Value, key: &str| of.at(key).at("description").str().to_owned();
+    let version = text(embedded, "apiVersion");
+    assert!(version.starts_with("apiVersion defines ") && !version.contains("Servers"), "{version}");
+    assert!(version.contains(" of an object. More info: https://"), "{version}");
+    let kind = text(embedded, "kind");
+    let begin =
+        "kind is a string value representing the type of this object. In CamelCase. More info: https://";
+    assert!(kind.starts_with(begin), "{kind}");
+    assert!(
+        text(own, "apiVersion").starts_with("APIVersion ") && text(own, "apiVersion").contains("Servers")
+    );
+    assert_eq!(own.at("metadata"), embedded.at("metadata"));
+    expect![[r#"{"type":"string"}"#]].assert_eq(&json::to_string(&bare(embedded.at("kind"))));
 }
 
 /// What a real server says of a custom resource beside one's own built-in kinds.

@@ -4,6 +4,7 @@
 //! missing there stands here once for all that share a name.
 
 use crate::definitions::{PATCH, VERSION_INFO};
+use value::{Value, json};
 
 const WATCH_EVENT: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent";
 
@@ -43,6 +44,37 @@ pub(crate) fn of_field(definition: &str, field: &str) -> String {
         _ => "",
     };
     own.to_owned()
+}
+
+/// What the text of a field says of the values that it can have; nothing if it can have any.
+///
+/// Upstream goes on with what each of them means: comments of Go constants, of which no crate has the text.
+pub(crate) fn of_values(values: &[Value]) -> String {
+    if values.is_empty() {
+        return String::new();
+    }
+    let lines = values.iter().map(|value| format!("\n - `{}`", json::to_string(value)));
+    format!("\n\nPossible enum values:{}", lines.collect::<String>())
+}
+
+/// What `apiVersion` and `kind` are in objects that lie in others: what they are everywhere, but for what a server does
+/// about them.
+pub(crate) fn of_embedded(field: &str, everywhere: &str) -> String {
+    let (begin, end, instead) = match field {
+        "apiVersion" => ("Servers should", "More info:", ""),
+        _ => ("the REST resource", "In CamelCase.", "the type of this object. "),
+    };
+    let mut text = everywhere.to_owned();
+    if let (Some(begin), Some(end)) = (text.find(begin), text.find(end))
+        && begin <= end
+    {
+        text.replace_range(begin..end, instead);
+    }
+    // It begins with the field's name: here that of JSON, not that of Go.
+    if text.get(..field.len()).is_some_and(|first| first.eq_ignore_ascii_case(field)) {
+        text.replace_range(..field.len(), field);
+    }
+    text
 }
 
 /// What a list of a kind is.
