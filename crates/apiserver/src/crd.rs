@@ -13,12 +13,14 @@
 mod convert;
 pub(crate) mod fuzz;
 mod install;
+mod judged;
 mod kind;
 mod names;
 mod rows;
 mod scale;
 mod worker;
 
+pub(crate) use judged::{Judged, is_judged};
 pub(crate) use kind::{Asking, Custom, Strays, Unwritable};
 pub(crate) use rows::compare_versions;
 pub(crate) use scale::paths as scale_paths;

@@ -136,7 +136,13 @@ impl Render {
         let object = match convert {
             Convert::Table { beta } => {
                 let mut table = table::table(&self.served, beta, self.headers);
-                let rows = entries.iter().map(|e| self.row(&self.hub.tree(e), beta)).collect::<Vec<_>>();
+                let ranked = entries.iter().map(|entry| {
+                    let tree = self.hub.tree(entry);
+                    (kinds::columns::rank(&self.served.row, &tree), self.row(&tree, beta))
+                });
+                let mut ranked: Vec<(i64, Value)> = ranked.collect();
+                ranked.sort_by_key(|(rank, _)| *rank);
+                let rows: Vec<Value> = ranked.into_iter().map(|(_, row)| row).collect();
                 let own = !self.served.codec.is_typed() || kinds::columns::are_own(&self.served.row);
                 table.set("rows", if rows.is_empty() && !own { Value::Null } else { Value::Array(rows) });
                 table.set("metadata", meta);

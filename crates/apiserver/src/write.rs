@@ -265,12 +265,12 @@ pub fn validate_create(
             _ => 2,
         });
     }
+    if served.codec.custom().is_some_and(crate::crd::Custom::is_terminating) {
+        let text = "create not allowed while custom resource definition is terminating";
+        let name = object.at("metadata").at("name").str();
+        return Err(Status::forbidden(&served.group_resource(), name, text));
+    }
     if let Some(custom) = custom_of(served) {
-        if custom.is_terminating() {
-            let text = "create not allowed while custom resource definition is terminating";
-            let name = object.at("metadata").at("name").str();
-            return Err(Status::forbidden(&served.group_resource(), name, text));
-        }
         custom.validate_create(object, &mut errors, &mut Vec::new());
     }
     refuse(served, object, errors)?;
@@ -284,11 +284,38 @@ pub fn validate_create(
     }
 }
 
-/// The custom kind in whose version objects are validated: the one they came in, unless a webhook has
-/// converted them.
+/// The custom kind by whose schema objects are validated, unless that has been done before they were converted.
 fn custom_of(served: &Served) -> Option<&crate::crd::Custom> {
-    let own = served.codec.custom()?;
-    if own.has_own_conversion() { served.hub.as_ref()?.codec.custom() } else { Some(own) }
+    served.codec.custom().filter(|_| !crate::crd::is_judged(served))
+}
+
+/// What is wrong with a new object of a custom kind in the version of its request.
+pub fn custom_errors(served: &Served, object: &Value) -> ErrorList {
+    let Some(custom) = served.codec.custom() else { return ErrorList::new() };
+    let rule = |name: &str, usage: NameUse| name_errors(served.row.hooks.name, name, usage);
+    let metadata = object.at("metadata");
+    let mut errors = object_meta::validate(metadata, scope(&served.row), rule, &Path::new("metadata"));
+    // It is generated later.
+    if !metadata.at("generateName").str().is_empty() {
+        errors.retain(|error| error.field != "metadata.name");
+    }
+    custom.validate_create(object, &mut errors, &mut Vec::new());
+    errors
+}
+
+/// The same of a changed object, or of its status.
+pub fn custom_update_errors(
+    served: &Served,
+    subresource: &str,
+    new: &Value,
+    old: &Value,
+    warnings: &mut Vec<String>,
+) -> ErrorList {
+    match (served.codec.custom(), subresource) {
+        (None, _) => ErrorList::new(),
+        (Some(custom), "status") => custom.validate_status(new, old, warnings),
+        (Some(custom), _) => custom.validate_update(new, old, warnings),
+    }
 }
 
 /// Texts for `Warning` headers about a custom object that is written.
@@ -342,11 +369,8 @@ pub fn validate_update(
     if checks.update == UpdateCheck::Last {
         errors.extend(update());
     }
-    if let Some(custom) = custom_of(served) {
-        errors.extend(match context.subresource.as_str() {
-            "status" => custom.validate_status(new, old, warnings),
-            _ => custom.validate_update(new, old, warnings),
-        });
+    if custom_of(served).is_some() {
+        errors.extend(custom_update_errors(served, &context.subresource, new, old, warnings));
     }
     refuse(served, new, errors)
 }
@@ -382,7 +406,11 @@ const fn scope(row: &kinds::Row) -> Scope {
     if row.namespaced { Scope::Namespaced } else { Scope::Cluster }
 }
 
-fn refuse(served: &Served, object: &Value, errors: ErrorList) -> Result<(), Status> {
+/// The errors of an object as an answer, if there are any.
+///
+/// # Errors
+/// 422.
+pub fn refuse(served: &Served, object: &Value, errors: ErrorList) -> Result<(), Status> {
     if errors.is_empty() {
         return Ok(());
     }

@@ -97,6 +97,13 @@ pub fn conditions(row: &Row, object: &Value) -> Option<Value> {
     (row.group.is_empty() && row.plural == "pods").then(|| pod::conditions(object)).flatten()
 }
 
+/// Where the row of an object stands among those of a list: the lower the higher up, and rows of one rank in the order of
+/// their list. Flow schemas are shown in the order in which they are tried.
+pub fn rank(row: &Row, object: &Value) -> i64 {
+    let is_ranked = row.plural == "flowschemas" && row.group == "flowcontrol.apiserver.k8s.io";
+    if is_ranked { object.at("spec").at("matchingPrecedence").int() } else { 0 }
+}
+
 /// The cells of an object, one for each column.
 pub fn cells(row: &Row, object: &Value, now: Time) -> Vec<Value> {
     let o = object;

@@ -2,6 +2,7 @@
 
 use crate::admission::{Attributes, Operation};
 use crate::call::Call;
+use crate::crd::Judged;
 use crate::reply::Reply;
 use crate::resource::{Hub, Served, Target};
 use crate::write::{self, Committed, Given, OptionsKind, WriteOptions, Written};
@@ -53,10 +54,14 @@ pub(crate) async fn create_object(
 ) -> Result<Written, Status> {
     let served = &target.served;
     let Given { mut object, labels_of_template, .. } = given;
-    served.to_hub(&mut object)?;
+    let mut judge = |object: &Value| write::custom_errors(served, object);
+    let judged = Judged::convert(served, &mut object, &mut judge)?;
     let name = object.at("metadata").at("name").str().to_owned();
     let mut attributes = Attributes::new(call, target, Operation::Create, &name, options.dry_run);
     call.api.admission.admit(call, &mut attributes, &mut object, None).await?;
+    if let Some(judged) = judged {
+        judged.tell(served, &object, &mut judge)?;
+    }
     write::dedup_owner_references(call, &mut object, true);
     let generate = object.at("metadata").at("generateName").str().to_owned();
     let generated =

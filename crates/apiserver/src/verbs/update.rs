@@ -6,6 +6,7 @@
 use crate::admission::{Attributes, Operation};
 use crate::cache::Entry;
 use crate::call::Call;
+use crate::crd::Judged;
 use crate::door::BYTES_HERE_MAX;
 use crate::reply::Reply;
 use crate::resource::{Hub, Served, Target};
@@ -218,16 +219,28 @@ async fn change_once(
     let admission = &call.api.admission;
     let mut attributes = Attributes::new(call, target, Operation::Update, &call.info.name, options.dry_run);
     let scale = special::Scales::of(target);
-    if let Some(scale) = &scale {
+    // It is the whole object that is written through a scale.
+    let subresource = target.sub.as_ref().filter(|_| scale.is_none()).map_or("", |sub| sub.name.as_str());
+    let mut warnings = Vec::new();
+    let mut judge = |new: &Value| {
+        warnings.clear();
+        write::custom_update_errors(served, subresource, new, &live, &mut warnings)
+    };
+    let judged = if let Some(scale) = &scale {
         let old = scale.with_owners(&live)?;
         admission.admit(call, &mut attributes, &mut new, Some(&old)).await?;
         new = scale.write(call, &live, &new)?;
-        served.to_hub(&mut new)?;
+        Judged::convert(served, &mut new, &mut judge)?
     } else {
-        served.to_hub(&mut new)?;
+        let judged = Judged::convert(served, &mut new, &mut judge)?;
         admission.admit(call, &mut attributes, &mut new, Some(&old)).await?;
+        judged
+    };
+    if let Some(judged) = judged {
+        judged.tell(served, &new, &mut judge)?;
     }
-    // It is the whole object that is written through a scale, by the main resource's rules.
+    warnings.into_iter().for_each(|text| call.warn(text));
+    // By the main resource's rules.
     let target = scale.as_ref().map_or(target, |scale| &scale.whole);
     write::dedup_owner_references(call, &mut new, true);
     let given = write::given_revision(&new)?;

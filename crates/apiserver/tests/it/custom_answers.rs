@@ -191,3 +191,66 @@ async fn scalars_of_yaml() {
         assert_eq!(json::to_string(answer.at("metadata").at("generation")), "1", "{method}");
     }
 }
+
+/// What a webhook is to convert is judged in the version that it came in, before anybody is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_webhook_converts_is_judged_before() {
+    const HOOKS: &str = "/apis/h.example.com/v1beta1/hooks";
+    let server = started().await;
+    let schema = r#""schema":{"openAPIV3Schema":{"type":"object","properties":{"spec":{"type":"object","required":["n"],"properties":{"n":{"type":"integer"}}}}}}"#;
+    let definition = format!(
+        r#"{{"metadata":{{"name":"hooks.h.example.com"}},"spec":{{"group":"h.example.com","scope":"Cluster","names":{{"plural":"hooks","kind":"Hook"}},"conversion":{{"strategy":"Webhook","webhook":{{"conversionReviewVersions":["v1"],"clientConfig":{{"service":{{"name":"a","namespace":"b"}}}}}}}},"versions":[{{"name":"v1","served":true,"storage":true,{schema}}},{{"name":"v1beta1","served":true,"storage":false,{schema}}}]}}}}"#
+    );
+    assert_eq!(send(&server, "POST", DEFINITIONS, JSON, &definition).await.0, 201);
+    until(async || send(&server, "GET", HOOKS, JSON, "").await.0 == 200).await;
+    let wrong =
+        r#"{"apiVersion":"h.example.com/v1beta1","kind":"Hook","metadata":{"name":"a"},"spec":{"n":"x"}}"#;
+    let missing =
+        r#"{"apiVersion":"h.example.com/v1beta1","kind":"Hook","metadata":{"generateName":"a"},"spec":{}}"#;
+    let right =
+        r#"{"apiVersion":"h.example.com/v1beta1","kind":"Hook","metadata":{"name":"a"},"spec":{"n":1}}"#;
+    check(
+        &server,
+        &[
+            ("POST", HOOKS, JSON, wrong, 422, "/details/causes/0/field", r#""spec.n""#),
+            ("POST", HOOKS, JSON, missing, 422, "/details/causes/0/field", r#""spec.n""#),
+            ("POST", HOOKS, JSON, right, 500, "/details", ""),
+        ],
+    )
+    .await;
+}
+
+/// A deprecated version says so on every path of its objects.
+#[tokio::test(flavor = "multi_thread")]
+async fn deprecation_is_told_of_subresources_too() {
+    let versions = r#"[{"name":"v1","served":true,"storage":true,"deprecated":true,"deprecationWarning":"old","subresources":{"status":{}},"schema":{"openAPIV3Schema":{"type":"object"}}}]"#;
+    let server = serving("pasts", "Past", versions).await;
+    for path in ["a/status", "a/scale", "a", ""] {
+        let path = format!("/apis/g.example.com/v1/pasts/{path}");
+        let request = http::Request::get(path.as_str()).body(bytes::Bytes::new()).unwrap();
+        let response = server.api.call(apiserver::bootstrap::loopback(), request).await;
+        let warnings: Vec<_> = response.headers().get_all(http::header::WARNING).into_iter().collect();
+        assert_eq!(warnings, ["299 - \"old\""], "{path}");
+    }
+}
+
+/// Null for what the same manager applied before takes its items away, and leaves it empty.
+#[tokio::test(flavor = "multi_thread")]
+async fn applied_nulls() {
+    const A: &str = "/apis/g.example.com/v1/nulls/a?fieldManager=m";
+    let versions = r#"[{"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object","properties":{"spec":{"type":"object","properties":{"sub":{"type":"object","properties":{"a":{"type":"string"}}},"map":{"type":"object","additionalProperties":{"type":"string"}}}}}}}}]"#;
+    let server = serving("nulls", "Null", versions).await;
+    let object = |spec: &str| {
+        format!(
+            r#"{{"apiVersion":"g.example.com/v1","kind":"Null","metadata":{{"name":"a"}},"spec":{spec}}}"#
+        )
+    };
+    for (spec, want) in [
+        (r#"{"sub":{"a":"1"},"map":{"x":"y"}}"#, r#"{"map":{"x":"y"},"sub":{"a":"1"}}"#),
+        (r#"{"sub":null,"map":{"x":"y"}}"#, r#"{"map":{"x":"y"},"sub":{}}"#),
+        ("null", "{}"),
+    ] {
+        let (_, answer) = send(&server, "PATCH", A, APPLY, &object(spec)).await;
+        assert_eq!(json::to_string(answer.at("spec")), want, "{spec}: {answer:?}");
+    }
+}

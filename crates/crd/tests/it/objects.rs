@@ -182,6 +182,25 @@ fn ratcheting() {
     );
 }
 
+/// Within alternatives nothing is let pass for being unchanged, and nothing seems valid for it.
+#[test]
+fn alternatives_do_not_ratchet() {
+    let not = r#"{"type":"object","properties":{"n":{"type":"integer"},"host":{"type":"string"}},"not":{"properties":{"host":{"maxLength":0}}}}"#;
+    check_update(not, r#"{"host":"h","n":2}"#, r#"{"host":"h","n":1}"#, expect![""]);
+    let all = r#"{"type":"object","properties":{"n":{"type":"integer"},"host":{"type":"string"}},"allOf":[{"properties":{"host":{"maxLength":0}}}]}"#;
+    check_update(
+        all,
+        r#"{"host":"h","n":2}"#,
+        r#"{"host":"h","n":1}"#,
+        expect![[r#"
+            host: Too long: may not be more than 0 bytes
+            <nil>: Invalid value: "": "" must validate all the schemas (allOf). None validated
+        "#]],
+    );
+    // But the whole is.
+    check_update(all, r#"{"host":"h","n":1}"#, r#"{"host":"h","n":1}"#, expect![""]);
+}
+
 #[test]
 fn rules() {
     let s = r#"{"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"integer"}},"x-kubernetes-validations":[
