@@ -301,7 +301,8 @@ impl Api {
     }
 }
 
-fn now() -> Time {
+/// The time.
+pub(crate) fn now() -> Time {
     let now = jiff::Timestamp::now();
     Time::from_unix(now.as_second(), now.subsec_nanosecond().unsigned_abs())
 }

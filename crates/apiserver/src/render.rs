@@ -335,6 +335,8 @@ impl Render {
             }
             (None, _) => frame(kind.as_str(), &self.served.json(&self.hub, entry), out),
             (Some(_), _) => {
+                // A watch lasts: its ages are those of the event.
+                self.now = crate::api::now();
                 let tree = self.served.tree(&self.hub, entry);
                 self.tree_event(kind.as_str(), &tree, out);
             }

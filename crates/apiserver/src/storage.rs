@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 use store::{Event, KeyRange, Range, Store, WatchRequest};
 use value::Str;
 
@@ -121,25 +122,52 @@ impl Prepared {
 /// Told what has changed: the kind and the key.
 pub type Changed = Arc<dyn Fn(&Hub, &str) + Send + Sync>;
 
-/// The feed: follows the store from `revision` on and applies every change to its cache. Ends with the
-/// store's error.
+/// How long the feed waits before it follows the store again, at first and at most.
+const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// Follows the store after a revision. A store in another process may be away for a while: reads from the caches show
+/// what was there before, and those that must be current wait.
+async fn follow(store: &dyn Store, revision: u64) -> Result<store::Watch, store::Error> {
+    let mut pause = RETRY_PAUSES.0;
+    loop {
+        let request = WatchRequest::after(KeyRange::prefix(&b"/registry/"[..]), revision);
+        match store.watch(request).await {
+            Err(error @ store::Error::Unavailable { .. }) => {
+                tracing::warn!(%error, revision, "cannot follow the store; trying again");
+                tokio::time::sleep(pause).await;
+                pause = RETRY_PAUSES.1.min(pause * 2);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// The feed: follows the store from `revision` on and applies every change to its cache. Ends with an error of the
+/// store that does not pass, or once the store has forgotten what comes next.
 pub async fn feed(
     store: Arc<dyn Store>,
     registry: Arc<ArcSwap<Registry>>,
     published: Arc<Published>,
     prepared: Arc<Prepared>,
     changed: Changed,
-    revision: u64,
+    mut revision: u64,
 ) -> store::Error {
-    let mut watch =
-        match store.watch(WatchRequest::after(KeyRange::prefix(&b"/registry/"[..]), revision)).await {
-            Ok(watch) => watch,
-            Err(error) => return error,
-        };
+    let mut watch = match follow(&*store, revision).await {
+        Ok(watch) => watch,
+        Err(error) => return error,
+    };
     let mut routes = Routes::default();
     loop {
         let batch = match watch.next().await {
             Ok(batch) => batch,
+            Err(error @ store::Error::Unavailable { .. }) => {
+                tracing::warn!(%error, revision, "the store's feed broke; following it again");
+                match follow(&*store, revision).await {
+                    Ok(again) => watch = again,
+                    Err(error) => return error,
+                }
+                continue;
+            }
             Err(error) => return error,
         };
         let _applying = prepared.applying.lock();
@@ -170,6 +198,7 @@ pub async fn feed(
             hub.cache.apply(change);
             changed(&hub, key);
         }
+        revision = revision.max(batch.revision);
         published.advance(batch.revision);
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::etcd::EtcdOptions;
 use store::migrate::Moving;
-use store::{EmbeddedStore, EtcdStore, KeyRange, Store, SystemClock};
+use store::{EmbeddedStore, EtcdStore, KeyRange, Range, Store, SystemClock};
 
 /// All that upstream's API server keeps (`--etcd-prefix`).
 const KEYS: &str = "/registry/";
@@ -23,12 +23,7 @@ const LAPSING: [(&str, Duration); 2] =
 /// It cannot be opened or reached.
 pub(crate) async fn open(kind: &StoreKind, root: &Path, etcd: &EtcdArgs) -> Result<Arc<dyn Store>> {
     match kind {
-        StoreKind::Embedded => {
-            let directory = root.join("store");
-            let store = EmbeddedStore::open(&directory)
-                .with_context(|| format!("cannot open the store in {}", directory.display()))?;
-            Ok(Arc::new(store))
-        }
+        StoreKind::Embedded => Ok(Arc::new(open_embedded(root)?)),
         StoreKind::Etcd(endpoints) => {
             let options = EtcdOptions {
                 ca_file: etcd.etcd_cafile.clone(),
@@ -41,6 +36,51 @@ pub(crate) async fn open(kind: &StoreKind, root: &Path, etcd: &EtcdArgs) -> Resu
             Ok(Arc::new(store))
         }
     }
+}
+
+fn open_embedded(root: &Path) -> Result<EmbeddedStore> {
+    let directory = root.join("store");
+    EmbeddedStore::open(&directory)
+        .with_context(|| format!("cannot open the store in {}", directory.display()))
+}
+
+/// What encrypted values begin with.
+const ENCRYPTED: &[u8] = b"k8s:enc:";
+
+/// That the server may make a key of its own: it has one, or nothing needs the one that it had.
+///
+/// # Errors
+/// The key is lost, or the store cannot be read.
+pub(crate) async fn check_own_key(store: &dyn Store, root: &Path) -> Result<()> {
+    let file = apiserver::encryption::own_file(root);
+    if file.exists() {
+        return Ok(());
+    }
+    let secrets = store.range(Range::prefix("/registry/secrets/")).await;
+    let secrets = secrets.context("cannot look whether secrets are encrypted")?;
+    if secrets.kvs.iter().any(|secret| secret.value().starts_with(ENCRYPTED)) {
+        bail!(
+            "secrets in the store are encrypted, and their key is missing: put {} back, or make it again from the \
+             recovery key by `corten store restore-key --root {}`",
+            file.display(),
+            root.display()
+        );
+    }
+    Ok(())
+}
+
+/// [`check_own_key`] for the embedded store of a root whose server does not run.
+///
+/// # Errors
+/// As there, or the store cannot be opened.
+pub(crate) fn check_own_key_below(root: &Path) -> Result<()> {
+    if apiserver::encryption::own_file(root).exists() || !root.join("store").exists() {
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime
+        .context("cannot start a runtime")?
+        .block_on(async { check_own_key(&open_embedded(root)?, root).await })
 }
 
 /// How much is read of what may be a recovery key.
@@ -89,6 +129,13 @@ pub(crate) async fn migrate(args: &MigrateArgs, out: &mut dyn Write) -> Result<(
             own.display()
         )?;
     }
+    if args.to == StoreKind::Embedded && args.from != StoreKind::Embedded {
+        writeln!(
+            out,
+            "secrets that are not encrypted yet are with their next change; to change all of them at once: kubectl get \
+             secrets --all-namespaces -o json | kubectl replace -f -"
+        )?;
+    }
     Ok(())
 }
 
@@ -96,6 +143,22 @@ pub(crate) async fn migrate(args: &MigrateArgs, out: &mut dyn Write) -> Result<(
 mod tests {
     use super::*;
     use apiserver::encryption::{Encryption, own_file};
+
+    #[tokio::test]
+    async fn a_lost_key_is_not_made_anew() {
+        let root = tempfile::tempdir().unwrap();
+        let store = store::MemoryStore::new();
+        let put = async |value: &'static str| {
+            store.txn(store::Txn::put("/registry/secrets/default/a", value)).await.unwrap();
+        };
+        put("k8s\0plain").await;
+        assert!(check_own_key(&store, root.path()).await.is_ok());
+        put("k8s:enc:secretbox:v1:corten-1:x").await;
+        let error = check_own_key(&store, root.path()).await.unwrap_err().to_string();
+        assert!(error.contains("corten store restore-key --root"), "{error}");
+        Encryption::own(root.path()).unwrap();
+        assert!(check_own_key(&store, root.path()).await.is_ok());
+    }
 
     #[test]
     fn a_key_comes_back_from_what_was_shown() {

@@ -132,6 +132,9 @@ pub(crate) fn install(args: &InstallArgs, out: &mut dyn Write) -> Result<()> {
 
 /// Keys and kubeconfigs: the children find them where they look for them.
 fn make_state(args: &Up, layout: &Layout) -> Result<()> {
+    if args.server.has_own_key() {
+        crate::store::check_own_key_below(&layout.root)?;
+    }
     if args.server.has_own_key()
         && let (_, Some(key)) = Encryption::own(&layout.root)?
         && let Err(error) = pki::write_private(&layout.recovery_key, recovery_text(&key).as_bytes())

@@ -1,9 +1,10 @@
 //! What a watch shows of the state in which it began.
 
 use crate::selectable::Watch;
-use crate::server::Server;
+use crate::server::{Server, until};
 use apiserver::api::Options;
 use http::Method;
+use std::sync::Arc;
 
 const PATH: &str = "/api/v1/namespaces/default/configmaps";
 /// More than a watch holds of the beginning at once.
@@ -76,4 +77,24 @@ async fn who_reads_after_it_was_forgotten_is_told() {
     let (kind, status) = (last.at("type").str(), last.at("object"));
     assert_eq!((kind, status.at("code").int(), status.at("reason").str()), ("ERROR", 410, "Expired"));
     assert!(status.at("message").str().starts_with("too old resource version: "), "{last:?}");
+}
+
+/// A store that ends watches now and then, as etcd does when a member goes: what was written meanwhile is followed up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_that_breaks_is_followed_again() {
+    const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+    let faults = store::Faults { watch_ends: 300, ..store::Faults::default() };
+    let store = store::FaultyStore::new(Arc::new(store::MemoryStore::new()), 7, faults);
+    let server = Server::on(Arc::new(store), Options::default()).await.unwrap();
+    apiserver::bootstrap::run(&server.api).await;
+    for i in 0..60 {
+        let body = format!(r#"{{"metadata":{{"name":"m{i}"}}}}"#);
+        assert_eq!(server.call(Method::POST, MAPS, &body).await.0, 201);
+    }
+    let shown = async || {
+        let (_, list) = server.call(Method::GET, &format!("{MAPS}?resourceVersion=0"), "").await;
+        list.at("items").items().len()
+    };
+    until(async || shown().await == 60).await;
+    assert!(!*server.api.stopping.borrow(), "the server goes on");
 }

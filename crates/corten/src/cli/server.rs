@@ -58,8 +58,8 @@ pub(crate) struct ServerOptions {
     pub(crate) store: StoreKind,
     #[command(flatten)]
     pub(crate) etcd: EtcdArgs,
-    /// Which resources are encrypted at rest, and with which keys; secrets with a key of this server's own if
-    /// unset
+    /// Which resources are encrypted at rest, and with which keys; if unset, secrets are with a key of this server's
+    /// own in the embedded store, and nothing is in etcd
     #[arg(long)]
     pub(crate) encryption_provider_config: Option<PathBuf>,
     /// Settings of admission plugins: credentials for webhooks

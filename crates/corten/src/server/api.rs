@@ -86,6 +86,9 @@ pub(crate) async fn start(
         service_ranges: args.cluster.service_cluster_ip_range.iter().map(ToString::to_string).collect(),
         issuer,
     };
+    if args.options.has_own_key() {
+        crate::store::check_own_key(&*store, &args.root).await?;
+    }
     let mut options = options(&args.options, &args.root)?;
     options.lanes = Some(lanes.clone());
     options.flags = flags;
@@ -136,7 +139,13 @@ fn options(args: &ServerOptions, root: &Path) -> Result<Options> {
             }
             Some(encryption)
         }
-        None => None,
+        None => {
+            tracing::warn!(
+                "secrets are stored as they are: other servers on this etcd would not have a key of this one's own. Give \
+                 all of them the same by --encryption-provider-config"
+            );
+            None
+        }
     };
     let audit = match (&args.audit.audit_policy_file, &args.audit.audit_log_path) {
         (Some(policy), Some(path)) => {
