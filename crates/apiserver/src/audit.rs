@@ -199,7 +199,7 @@ impl Audit {
             record.0.noted.lock().finished = true;
             let text = meta::quote::quote(call.uri.path());
             let text = format!("Internal Server Error: {text}: failed to store audit event");
-            return Err(Reply::text(500, text));
+            return Err(Reply::text_only(500, text));
         }
         Ok(Some(record))
     }

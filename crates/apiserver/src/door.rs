@@ -16,6 +16,7 @@ use auth::UserInfo;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use http::{Method, Request, Response, header};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use meta::status::Status;
 use parking_lot::Mutex;
@@ -123,9 +124,17 @@ async fn answer(api: Arc<Api>, origin: Origin, mut request: Request<RequestBody>
         response = gzip::compress(response);
     }
     if head {
-        *response.body_mut() = ResponseBody::empty();
+        without_body(&mut response);
     }
     response
+}
+
+/// Takes the body away, and says how long it were.
+fn without_body(response: &mut Response<ResponseBody>) {
+    let body = std::mem::replace(response.body_mut(), ResponseBody::empty());
+    if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
+        response.headers_mut().entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
 }
 
 /// A request's way from its headers to its answer.

@@ -32,7 +32,9 @@ pub(crate) fn compress(response: Response<ResponseBody>) -> Response<ResponseBod
         ResponseBody::Pieces(_) => true,
         body => body.size_hint().exact().is_some_and(|length| length > LENGTH_MIN),
     };
-    if !long || response.headers().contains_key(header::CONTENT_ENCODING) {
+    // A range is one of the bytes as they are.
+    let is_final = [header::CONTENT_ENCODING, header::CONTENT_RANGE];
+    if !long || is_final.iter().any(|name| response.headers().contains_key(name)) {
         return response;
     }
     let (mut parts, body) = response.into_parts();
@@ -43,7 +45,10 @@ pub(crate) fn compress(response: Response<ResponseBody>) -> Response<ResponseBod
         other => return Response::from_parts(parts, other),
     };
     parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    parts.headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    let varies = HeaderValue::from_static("Accept-Encoding");
+    if !parts.headers.get_all(header::VARY).iter().any(|value| *value == varies) {
+        parts.headers.append(header::VARY, varies);
+    }
     let encoder = Some(GzEncoder::new(Vec::with_capacity(PIECE_BYTES / 4), Compression::new(1)));
     Response::from_parts(parts, ResponseBody::Stream(Box::new(Gzip { pieces, first: Bytes::new(), encoder })))
 }

@@ -45,9 +45,10 @@ impl Hook {
     const COUNT: usize = Self::ApiServices as usize + 1;
 }
 
-/// Upstream's hooks after the start. Those of none are done before the first request is answered: caches are read and
-/// followed, what works on them runs, and documents are made when they are asked for.
-const HOOKS: [(&str, Option<Hook>); 29] = [
+/// Upstream's hooks after the start. Those of none are done before the first request is answered, or there is nothing to
+/// do: caches are read and followed, what works on them runs, documents are made when they are asked for, addresses and
+/// ports are given out by what is stored, and there is no other server whose peer this one were.
+const HOOKS: [(&str, Option<Hook>); 33] = [
     ("poststarthook/start-apiserver-admission-initializer", None),
     ("poststarthook/generic-apiserver-start-informers", None),
     (FLOW_CONSUMER, None),
@@ -58,11 +59,13 @@ const HOOKS: [(&str, Option<Hook>); 29] = [
     ("poststarthook/start-apiextensions-controllers", None),
     ("poststarthook/crd-informer-synced", None),
     ("poststarthook/start-system-namespaces-controller", Some(Hook::Namespaces)),
+    ("poststarthook/peer-endpoint-reconciler-controller", None),
     ("poststarthook/start-cluster-authentication-info-controller", Some(Hook::Authorities)),
     ("poststarthook/start-kube-apiserver-identity-lease-controller", None),
     ("poststarthook/start-kube-apiserver-identity-lease-garbage-collector", None),
     ("poststarthook/storage-readiness", None),
     ("poststarthook/start-legacy-token-tracking-controller", Some(Hook::Authorities)),
+    ("poststarthook/start-service-ip-repair-controllers", None),
     ("poststarthook/rbac/bootstrap-roles", Some(Hook::Policy)),
     ("poststarthook/scheduling/bootstrap-system-priority-classes", Some(Hook::PriorityClasses)),
     ("poststarthook/priority-and-fairness-config-producer", Some(Hook::Flow)),
@@ -73,6 +76,8 @@ const HOOKS: [(&str, Option<Hook>); 29] = [
     ("poststarthook/apiservice-status-local-available-controller", None),
     ("poststarthook/apiservice-status-remote-available-controller", None),
     ("poststarthook/apiservice-registration-controller", Some(Hook::ApiServices)),
+    ("poststarthook/apiservice-wait-for-first-sync", Some(Hook::ApiServices)),
+    ("poststarthook/apiservice-discovery-controller", Some(Hook::ApiServices)),
     ("poststarthook/kube-apiserver-autoregistration", None),
     ("autoregister-completion", Some(Hook::ApiServices)),
     ("poststarthook/apiservice-openapi-controller", None),
@@ -200,6 +205,8 @@ enum Check {
     Ping,
     /// It can say what it does: lines are written at once, and a server that cannot write hangs.
     Log,
+    /// Requests of this process are answered: they need no certificate that could expire.
+    Loopback,
     /// The store answers.
     Store,
     /// The store takes writes.
@@ -225,7 +232,7 @@ impl Check {
         let mut all = vec![Self::Ping, Self::Log];
         match is_readiness {
             true => all.extend([Self::StoreReadiness, Self::Caches]),
-            false => all.push(Self::Store),
+            false => all.extend([Self::Loopback, Self::Store]),
         }
         let hooks = HOOKS.into_iter().filter(|(name, _)| is_there(name));
         all.extend(hooks.map(|(name, hook)| Self::Hook(name, hook)));
@@ -237,6 +244,7 @@ impl Check {
         match self {
             Self::Ping => "ping",
             Self::Log => "log",
+            Self::Loopback => "loopback-serving-certificate",
             Self::Store => "etcd",
             Self::StoreReadiness => "etcd-readiness",
             Self::Caches => "informer-sync",
@@ -248,7 +256,7 @@ impl Check {
     async fn run(self, api: &Api) -> Result<(), String> {
         let reading = |error| format!("error getting data from etcd: {error}");
         match self {
-            Self::Ping | Self::Log => Ok(()),
+            Self::Ping | Self::Log | Self::Loopback => Ok(()),
             Self::Store => match api.health.store(api).await {
                 // It reads and deletes; a new start would not help.
                 Err(store::Error::NoSpace) => Ok(()),
@@ -294,7 +302,7 @@ pub(crate) async fn answer(call: &Call, kind: &'static str, path: &str) -> Reply
         Some(rest) => match checks.into_iter().find(|check| rest.strip_prefix('/') == Some(check.name())) {
             Some(check) => match check.run(&call.api).await {
                 Ok(()) => Reply::text(200, "ok"),
-                Err(error) => Reply::text(500, format!("internal server error: {error}\n")),
+                Err(error) => Reply::text_only(500, format!("internal server error: {error}\n")),
             },
             None => Reply::no_such_path(),
         },
@@ -336,10 +344,10 @@ async fn all(call: &Call, kind: &'static str, checks: &[Check]) -> Reply {
     }
     if !failed.is_empty() {
         tracing::info!(failed = failed.join("; "), "{kind} check failed");
-        return Reply::text(500, format!("{text}{kind} check failed\n"));
+        return Reply::text_only(500, format!("{text}{kind} check failed\n"));
     }
     if !call.query.has("verbose") {
-        return Reply::text(200, "ok");
+        return Reply::text_only(200, "ok");
     }
-    Reply::text(200, format!("{text}{kind} check passed\n"))
+    Reply::text_only(200, format!("{text}{kind} check passed\n"))
 }

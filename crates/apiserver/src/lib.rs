@@ -20,6 +20,7 @@ pub mod cache;
 pub mod call;
 pub mod codec;
 mod compaction;
+mod content;
 pub mod crd;
 mod discovery;
 pub mod door;

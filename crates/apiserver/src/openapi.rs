@@ -1,18 +1,20 @@
 //! `/openapi/v2` and `/openapi/v3`: documents about what is served.
 //!
 //! A document is made when it is first asked for, and its bytes are dropped some minutes after the last
-//! request, since idle memory counts. What stays are the hashes, by which clients know that theirs are still
-//! good.
+//! request, since idle memory counts. What stays are the hashes and since when they hold, by which clients know that
+//! theirs are still good.
 //!
 //! Upstream: `k8s.io/kube-openapi/pkg/handler` and `handler3`, `k8s.io/kube-aggregator/pkg/controllers/openapiv3`.
 
 use crate::aggregation::Merged;
 use crate::body::ResponseBody;
 use crate::call::Call;
+use crate::content::{Content, add, date};
 use crate::reply::Reply;
 use crate::resource::Registry;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, header};
+use http::header;
+use jiff::Timestamp;
 use meta::status::Status;
 use openapi::{Kind, gnostic};
 use std::collections::HashMap;
@@ -43,9 +45,32 @@ enum Form {
 #[derive(Default)]
 struct State {
     registry: Weak<Registry>,
-    hashes: HashMap<String, String>,
+    versions: HashMap<String, Version>,
     documents: HashMap<(String, Form), Document>,
     sweeping: bool,
+}
+
+/// By what clients know a document again.
+#[derive(Clone, Debug)]
+struct Version {
+    hash: String,
+    /// Since when the document is so, as far as is known.
+    since: Timestamp,
+}
+
+impl Version {
+    fn new(hash: String) -> Self {
+        Self { hash, since: Timestamp::now() }
+    }
+
+    /// The entity tag.
+    fn tag(&self) -> String {
+        format!("\"{}\"", self.hash)
+    }
+
+    fn content(self, media: &'static str, bytes: Bytes) -> Content {
+        Content { media, bytes, tag: self.tag(), modified: self.since }
+    }
 }
 
 struct Document {
@@ -69,7 +94,15 @@ pub(crate) async fn answer(call: &Call) -> Option<Result<Reply, Status>> {
 }
 
 async fn v2(call: &Call) -> Reply {
-    let Some(form) = negotiate(call.accept(), "v2") else { return not_acceptable() };
+    let mut reply = v2_document(call).await;
+    // Upstream compresses this one only.
+    add(&mut reply, header::VARY, "Accept-Encoding");
+    add(&mut reply, header::VARY, "Accept");
+    reply
+}
+
+async fn v2_document(call: &Call) -> Reply {
+    let Some(form) = negotiate(call.accept(), "v2") else { return empty(406) };
     let registry = call.api.registry.load_full();
     let others = Merged::of(&call.api).and_then(|merged| merged.openapi_v2());
     let made = run(registry, move |state, registry| {
@@ -81,33 +114,40 @@ async fn v2(call: &Call) -> Reply {
             Some(document)
         })
     });
-    let Some((bytes, hash)) = made.await else { return not_found() };
+    let Some((bytes, version)) = made.await else { return not_found() };
     let media = if form == Form::Json { JSON } else { V2_PROTOBUF };
-    served(call, media, bytes, &hash)
+    version.content(media, bytes).reply(call)
 }
 
 async fn v3(call: &Call, name: &str) -> Reply {
-    let Some(form) = negotiate(call.accept(), "v3") else { return not_acceptable() };
-    if name.starts_with(V2) {
-        return not_found();
-    }
-    let Some((bytes, hash)) = document(call, name, form).await else { return not_found() };
+    let mut reply = match negotiate(call.accept(), "v3") {
+        None => empty(406),
+        Some(_) if name.starts_with(V2) => return not_found(),
+        Some(form) => match document(call, name, form).await {
+            Some((bytes, version)) => v3_document(call, name, form, bytes, version),
+            None => return not_found(),
+        },
+    };
+    add(&mut reply, header::VARY, "Accept");
+    reply
+}
+
+fn v3_document(call: &Call, name: &str, form: Form, bytes: Bytes, version: Version) -> Reply {
+    let media = if form == Form::Json { JSON } else { V3_PROTOBUF };
     let asked = call.query.get("hash").unwrap_or_default();
-    if !asked.is_empty() && asked != hash {
-        let mut reply =
-            Reply { code: 301, content_type: "", body: ResponseBody::empty(), headers: Vec::new() };
-        add(&mut reply, header::LOCATION, &url(name, &hash));
-        add(&mut reply, header::ETAG, &format!("\"{hash}\""));
-        add(&mut reply, header::VARY, "Accept");
+    if !asked.is_empty() && asked != version.hash {
+        let mut reply = Reply { content_type: media, ..empty(301) };
+        add(&mut reply, header::LOCATION, &url(name, &version.hash));
+        add(&mut reply, header::ETAG, &version.tag());
         return reply;
     }
-    let media = if form == Form::Json { JSON } else { V3_PROTOBUF };
-    let mut reply = served(call, media, bytes, &hash);
+    let mut reply = version.content(media, bytes).reply(call);
     if !asked.is_empty() {
         add(&mut reply, header::CACHE_CONTROL, "public, immutable");
         let year = jiff::SignedDuration::from_hours(365 * 24);
-        if let Ok(expires) = jiff::Timestamp::now().checked_add(year) {
-            add(&mut reply, header::EXPIRES, &expires.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
+        if let Ok(expires) = Timestamp::now().checked_add(year) {
+            // Upstream's zone, which is not that of other dates in headers.
+            add(&mut reply, header::EXPIRES, &date(expires, "UTC"));
         }
     }
     reply
@@ -122,7 +162,8 @@ async fn index(call: &Call) -> Reply {
         for name in &names {
             state.hash(&kinds, name);
         }
-        names.into_iter().filter_map(|n| state.hashes.get(&n).map(|h| (n.clone(), h.clone()))).collect()
+        let hash_of = |name: String| state.versions.get(&name).map(|v| (name, v.hash.clone()));
+        names.into_iter().filter_map(hash_of).collect()
     });
     let hashes: Vec<(String, String)> = hashes.await;
     let own = hashes.into_iter().map(|(name, hash)| {
@@ -138,44 +179,22 @@ async fn index(call: &Call) -> Reply {
     }
     let mut out = Value::object();
     out.set("paths", paths);
-    let bytes = json::to_vec(&out);
-    let hash = digest(&bytes);
-    served(call, JSON, bytes.into(), &hash)
+    // Upstream does not say what it is, so that it is taken for text, and made anew.
+    let media = "text/plain; charset=utf-8";
+    let bytes = json::to_vec(&out).into();
+    Content { media, bytes, tag: String::new(), modified: Timestamp::now() }.reply(call)
 }
 
 fn url(name: &str, hash: &str) -> String {
     format!("/openapi/v3/{name}?hash={hash}")
 }
 
-/// A document with its validators, or word that the client's own is still good.
-fn served(call: &Call, media: &'static str, bytes: Bytes, hash: &str) -> Reply {
-    let tag = format!("\"{hash}\"");
-    let known = call.header(header::IF_NONE_MATCH).unwrap_or_default();
-    let same = known.split(',').map(str::trim).any(|t| t == "*" || t.trim_start_matches("W/") == tag);
-    let mut reply = if same {
-        Reply { code: 304, content_type: "", body: ResponseBody::empty(), headers: Vec::new() }
-    } else {
-        Reply::bytes(200, media, bytes)
-    };
-    add(&mut reply, header::ETAG, &tag);
-    add(&mut reply, header::VARY, "Accept");
-    reply
-}
-
-fn add(reply: &mut Reply, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        reply.headers.push((name, value));
-    }
-}
-
 fn not_found() -> Reply {
-    Reply { code: 404, content_type: "", body: ResponseBody::empty(), headers: Vec::new() }
+    empty(404)
 }
 
-fn not_acceptable() -> Reply {
-    let mut reply = Reply { code: 406, content_type: "", body: ResponseBody::empty(), headers: Vec::new() };
-    add(&mut reply, header::VARY, "Accept");
-    reply
+fn empty(code: u16) -> Reply {
+    Reply { code, content_type: "", body: ResponseBody::empty(), headers: Vec::new() }
 }
 
 /// The form that the client likes best of those there are.
@@ -219,8 +238,8 @@ fn kinds(registry: &Registry) -> Vec<Kind<'_>> {
     kind.collect()
 }
 
-/// The bytes of a document, and its hash.
-async fn document(call: &Call, name: &str, form: Form) -> Option<(Bytes, String)> {
+/// The bytes of a document, and their version.
+async fn document(call: &Call, name: &str, form: Form) -> Option<(Bytes, Version)> {
     let registry = call.api.registry.load_full();
     let name = name.to_owned();
     run(registry, move |state, registry| state.document(&kinds(registry), &name, form)).await
@@ -238,7 +257,7 @@ async fn run<T: Default + Send + 'static>(
         let built_in: Vec<Kind<'_>> =
             kinds(&registry).into_iter().filter(|k| !k.row.go_type.is_empty()).collect();
         let same = openapi::paths(&built_in);
-        state.hashes.retain(|name, _| same.contains(name));
+        state.versions.retain(|name, _| same.contains(name));
         state.documents.retain(|(name, _), _| same.contains(name));
     }
     let done = tokio::task::spawn_blocking(move || {
@@ -270,7 +289,7 @@ fn sweep(state: &mut State) {
 }
 
 impl State {
-    fn document(&mut self, kinds: &[Kind<'_>], name: &str, form: Form) -> Option<(Bytes, String)> {
+    fn document(&mut self, kinds: &[Kind<'_>], name: &str, form: Form) -> Option<(Bytes, Version)> {
         self.document_of(name, form, || tree(kinds, name))
     }
 
@@ -279,43 +298,44 @@ impl State {
         name: &str,
         form: Form,
         make: impl FnOnce() -> Option<Value>,
-    ) -> Option<(Bytes, String)> {
+    ) -> Option<(Bytes, Version)> {
         let key = (name.to_owned(), form);
         if let Some(document) = self.documents.get_mut(&key) {
             document.used = Instant::now();
-            return Some((document.bytes.clone(), self.hashes.get(name)?.clone()));
+            return Some((document.bytes.clone(), self.versions.get(name)?.clone()));
         }
         let tree = make()?;
         // What others said before is of no use any more.
         let is_merged = |name: &str| name.len() > V2.len() && name.starts_with(V2);
         if is_merged(name) {
-            self.hashes.retain(|other, _| other == name || !is_merged(other));
+            self.versions.retain(|other, _| other == name || !is_merged(other));
         }
         let bytes = match form {
             Form::Json => json::to_vec(&tree),
             Form::Protobuf if name.starts_with(V2) => gnostic::v2(&tree),
             Form::Protobuf => gnostic::v3(&tree),
         };
-        let hash = match self.hashes.get(name) {
-            Some(hash) => hash.clone(),
+        let version = match self.versions.get(name) {
+            Some(version) => version.clone(),
             None => {
                 // The hash is that of the JSON, whatever is asked for.
                 let hash = if form == Form::Json { digest(&bytes) } else { digest(&json::to_vec(&tree)) };
-                self.hashes.insert(name.to_owned(), hash.clone());
-                hash
+                let version = Version::new(hash);
+                self.versions.insert(name.to_owned(), version.clone());
+                version
             }
         };
         let bytes = Bytes::from(bytes);
         self.make_room(bytes.len());
         self.documents.insert(key, Document { bytes: bytes.clone(), used: Instant::now() });
-        Some((bytes, hash))
+        Some((bytes, version))
     }
 
     fn hash(&mut self, kinds: &[Kind<'_>], name: &str) {
-        if !self.hashes.contains_key(name)
+        if !self.versions.contains_key(name)
             && let Some(tree) = tree(kinds, name)
         {
-            self.hashes.insert(name.to_owned(), digest(&json::to_vec(&tree)));
+            self.versions.insert(name.to_owned(), Version::new(digest(&json::to_vec(&tree))));
         }
     }
 

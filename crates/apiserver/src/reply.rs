@@ -28,14 +28,21 @@ impl Reply {
         Self { code, content_type, body: ResponseBody::Full(body.into()), headers: Vec::new() }
     }
 
-    /// Plain text, as the health endpoints and unknown paths answer.
+    /// Plain text.
     pub fn text(code: u16, text: impl Into<String>) -> Self {
         Self::bytes(code, "text/plain; charset=utf-8", text.into().into_bytes())
     }
 
+    /// Plain text that no browser is to take for anything else: what Go's `http.Error` writes, and health as a whole.
+    pub fn text_only(code: u16, text: impl Into<String>) -> Self {
+        let mut reply = Self::text(code, text);
+        reply.headers.push((header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")));
+        reply
+    }
+
     /// What Go's mux says for a path that nothing serves.
     pub fn no_such_path() -> Self {
-        Self::text(404, "404 page not found\n")
+        Self::text_only(404, "404 page not found\n")
     }
 
     /// JSON bytes in the negotiated encoding. (Protobuf callers encode themselves.)

@@ -63,7 +63,7 @@ pub(crate) fn target(call: &Call) -> Option<Arc<Remote>> {
 }
 
 fn unavailable() -> Reply {
-    Reply::text(503, "service unavailable\n")
+    Reply::text_only(503, "service unavailable\n")
 }
 
 /// Passes a request on.
@@ -92,7 +92,7 @@ pub(crate) async fn answer(call: &Call, remote: &Remote, body: RequestBody) -> R
         Ok(response) => Ok(remote_reply(call, response)),
         Err(error) => {
             tracing::warn!(api = %remote.name, %error, "an API's server cannot be reached");
-            Ok(Reply::text(503, format!("error trying to reach service: {error}\n")))
+            Ok(Reply::text_only(503, format!("error trying to reach service: {error}\n")))
         }
     }
 }

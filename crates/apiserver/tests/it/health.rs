@@ -40,12 +40,20 @@ async fn checks_tell_what_is_so() {
     {
         assert_eq!(get(&server, path).await, (200, "ok".into()), "{path}");
     }
-    for path in ["/readyz/", "/readyz/foo", "/readyz/etcd", "/livez/shutdown", "/healthz/etcd-readiness"] {
+    for path in [
+        "/readyz/",
+        "/readyz/foo",
+        "/readyz/etcd",
+        "/readyz/loopback-serving-certificate",
+        "/livez/shutdown",
+        "/healthz/etcd-readiness",
+    ] {
         assert_eq!(get(&server, path).await, (404, "404 page not found\n".into()), "{path}");
     }
     expect![[r#"
         [+]ping ok
         [+]log ok
+        [+]loopback-serving-certificate ok
         [+]etcd ok
         [+]poststarthook/start-apiserver-admission-initializer ok
         [+]poststarthook/generic-apiserver-start-informers ok
@@ -56,11 +64,13 @@ async fn checks_tell_what_is_so() {
         [+]poststarthook/start-apiextensions-controllers ok
         [+]poststarthook/crd-informer-synced ok
         [+]poststarthook/start-system-namespaces-controller ok
+        [+]poststarthook/peer-endpoint-reconciler-controller ok
         [+]poststarthook/start-cluster-authentication-info-controller ok
         [+]poststarthook/start-kube-apiserver-identity-lease-controller ok
         [+]poststarthook/start-kube-apiserver-identity-lease-garbage-collector ok
         [+]poststarthook/storage-readiness ok
         [+]poststarthook/start-legacy-token-tracking-controller ok
+        [+]poststarthook/start-service-ip-repair-controllers ok
         [+]poststarthook/rbac/bootstrap-roles ok
         [+]poststarthook/scheduling/bootstrap-system-priority-classes ok
         [+]poststarthook/priority-and-fairness-config-producer ok
@@ -71,6 +81,8 @@ async fn checks_tell_what_is_so() {
         [+]poststarthook/apiservice-status-local-available-controller ok
         [+]poststarthook/apiservice-status-remote-available-controller ok
         [+]poststarthook/apiservice-registration-controller ok
+        [+]poststarthook/apiservice-wait-for-first-sync ok
+        [+]poststarthook/apiservice-discovery-controller ok
         [+]poststarthook/kube-apiserver-autoregistration ok
         [+]autoregister-completion ok
         [+]poststarthook/apiservice-openapi-controller ok
