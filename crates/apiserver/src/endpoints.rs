@@ -2,7 +2,7 @@
 
 mod issuer;
 mod pages;
-mod version;
+pub(crate) mod version;
 
 use crate::aggregation::Merged;
 use crate::body::RequestBody;
@@ -38,11 +38,7 @@ pub(crate) async fn answer(call: &Call, _body: RequestBody) -> Result<Reply, Sta
     match path {
         "/version" | "/version/" if call.method == Method::GET => {
             route_produces(call.accept(), &[Encoding::Json], false)?;
-            let mut out = json::to_vec(&version::document());
-            if call.pretty() {
-                out = crate::reply::indent(&out);
-            }
-            Ok(Reply::bytes(200, "application/json", out))
+            Ok(Reply::bytes(200, "application/json", version::document()))
         }
         "/version" | "/version/" => Err(method_not_allowed()),
         "/flagz" => pages::flagz(call),
@@ -53,11 +49,6 @@ pub(crate) async fn answer(call: &Call, _body: RequestBody) -> Result<Reply, Sta
         "/" | "/index.html" => Ok(index(call)),
         _ => Ok(Reply::no_such_path()),
     }
-}
-
-/// What `/version` answers.
-pub(crate) fn version_document() -> Value {
-    version::document()
 }
 
 /// `/`: where one can go.

@@ -478,7 +478,6 @@ fn cut(registry: &Registry, out: &mut String) {
 }
 
 fn build_info(out: &mut String) {
-    let version = crate::endpoints::version_document();
     let names = [
         ("build_date", "buildDate"),
         ("compiler", "compiler"),
@@ -490,7 +489,7 @@ fn build_info(out: &mut String) {
         ("minor", "minor"),
         ("platform", "platform"),
     ];
-    let labels = names.map(|(label, key)| format!("{label}=\"{}\"", version.at(key).str()));
+    let labels = names.map(|(label, key)| format!("{label}=\"{}\"", crate::endpoints::version::field(key)));
     let help = "[ALPHA] A metric with a constant '1' value labeled by major, minor, git version, git commit, git tree state, build date, Go version, and compiler from which Kubernetes was built, and platform on which it is running.";
     family(out, "kubernetes_build_info", "gauge", help);
     _ = writeln!(out, "kubernetes_build_info{{{}}} 1", labels.join(","));

@@ -40,13 +40,13 @@ pub(super) fn flagz(call: &Call) -> Result<Reply, Status> {
 
 /// Answers `/statusz`.
 pub(super) fn statusz(call: &Call) -> Result<Reply, Status> {
-    let document = version::document();
-    let release = format!("{}.{}", document.at("major").str(), document.at("minor").str());
+    let binary = meta::KUBERNETES_VERSION.trim_start_matches('v');
+    let emulated = format!("{}.{}", version::field("emulationMajor"), version::field("emulationMinor"));
     let (started, up) = (call.api.started, call.api.now().since(call.api.started).nanos() / 1_000_000_000);
-    let go = document.at("goVersion").str();
+    let go = version::field("goVersion");
     let date = jiff::Timestamp::from_second(started.unix_seconds()).unwrap_or_default();
     let text = format!(
-        "\nStarted: {}\nUp: {} hr {:02} min {:02} sec\nGo version: {go}\nBinary version: {release}\nEmulation version: {release}\nPaths: {}\n",
+        "\nStarted: {}\nUp: {} hr {:02} min {:02} sec\nGo version: {go}\nBinary version: {binary}\nEmulation version: {emulated}\nPaths: {}\n",
         date.strftime("%a %b %e %H:%M:%S UTC %Y"),
         up / 3_600,
         up / 60 % 60,
@@ -57,8 +57,8 @@ pub(super) fn statusz(call: &Call) -> Result<Reply, Status> {
         ("startTime", started.to_string().into()),
         ("uptimeSeconds", up.into()),
         ("goVersion", go.into()),
-        ("binaryVersion", release.clone().into()),
-        ("emulationVersion", release.into()),
+        ("binaryVersion", binary.into()),
+        ("emulationVersion", emulated.into()),
         ("paths", PATHS.to_vec().into()),
     ];
     page(call, "Statusz", &text, &fields)

@@ -69,7 +69,7 @@ async fn texts() {
             "/statusz",
             status,
             "application/yaml;g=config.k8s.io;v=v1alpha1;as=Statusz",
-            &["apiVersion: config.k8s.io/v1alpha1\nbinaryVersion: \"1.36\"\n"],
+            &["apiVersion: config.k8s.io/v1alpha1\nbinaryVersion: 1.36.2\n"],
         ),
         // Errors that no encoder fits are indented, and nothing that is indented ends with a newline.
         (&map, "text/html", JSON, &["{\n  \"kind\": \"Status\",\n", "\"code\": 406\n}"]),
