@@ -98,3 +98,30 @@ async fn requests_over_the_limit_are_refused() {
     // The first one's client has gone, so that there is room.
     assert_eq!(server.call_as(&visitor, Method::POST, namespaces, object).await.0, 403);
 }
+
+/// Schemas are shown in the order in which they are tried.
+#[tokio::test]
+async fn tables_of_schemas_are_sorted_by_precedence() {
+    let server = Server::start(Options::default()).await;
+    let path = format!("{GROUP}/flowschemas");
+    for (name, precedence) in [("a", 300), ("b", 200), ("c", 200), ("d", 100)] {
+        let schema = format!(
+            r#"{{"apiVersion":"flowcontrol.apiserver.k8s.io/v1","kind":"FlowSchema","metadata":{{"name":"{name}"}},"spec":{{"priorityLevelConfiguration":{{"name":"few"}},"matchingPrecedence":{precedence}}}}}"#
+        );
+        assert_eq!(server.call(Method::POST, &path, &schema).await.0, 201);
+    }
+    let rows = async |query: &str| {
+        let accept = "application/json;as=Table;v=v1;g=meta.k8s.io".parse().unwrap();
+        let headers = http::HeaderMap::from_iter([(http::header::ACCEPT, accept)]);
+        let table = server.get_with(&format!("{path}{query}"), headers).await;
+        let names = table.at("rows").items().iter().map(|row| row.at("cells").items()[0].str().to_owned());
+        names.collect::<Vec<_>>().join("")
+    };
+    assert_eq!(rows("").await, "dbca");
+    // Of a part, what it holds.
+    assert_eq!(rows("?limit=3").await, "bca");
+    let (_, list) = server.call(Method::GET, &path, "").await;
+    let names: Vec<&str> =
+        list.at("items").items().iter().map(|s| s.at("metadata").at("name").str()).collect();
+    assert_eq!(names, ["a", "b", "c", "d"]);
+}
