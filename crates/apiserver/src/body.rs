@@ -9,6 +9,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -21,12 +22,52 @@ pub enum RequestBody {
     /// From a stream of an HTTP/2 connection.
     Http2 {
         /// What brings it.
-        stream: RecvStream,
+        stream: Received,
         /// How many bytes are still to come, if the headers said how many there are.
         remaining: Option<u64>,
     },
     /// From this process; empty once it is read.
     Bytes(Bytes),
+}
+
+/// For how long a stream stays open whose request was answered before it was read.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// What a stream of an HTTP/2 connection brings. If it is given up before its end, it is reset a little later: clients
+/// that are still sending would otherwise learn of the end together with the answer, and curl shows no answer then.
+#[derive(Debug)]
+pub struct Received(Option<RecvStream>);
+
+impl Received {
+    pub(crate) const fn new(stream: RecvStream) -> Self {
+        Self(Some(stream))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(RecvStream::is_end_stream)
+    }
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
+        let Some(stream) = &mut self.0 else { return Poll::Ready(None) };
+        let data = ready!(stream.poll_data(cx));
+        if let Some(Ok(data)) = &data {
+            // There is always as much to give back as was taken.
+            let _ = stream.flow_control().release_capacity(data.len());
+        }
+        Poll::Ready(data)
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        let Some(stream) = self.0.take().filter(|stream| !stream.is_end_stream()) else { return };
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                tokio::time::sleep(LINGER).await;
+                drop(stream);
+            });
+        }
+    }
 }
 
 impl Body for RequestBody {
@@ -49,8 +90,6 @@ impl Body for RequestBody {
                     Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
                     None => return Poll::Ready(None),
                 };
-                // There is always as much to give back as was taken.
-                let _ = stream.flow_control().release_capacity(data.len());
                 *remaining = remaining.map(|bytes| bytes.saturating_sub(data.len() as u64));
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }

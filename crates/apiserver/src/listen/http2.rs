@@ -8,7 +8,7 @@ use super::pace;
 use super::turn::{Answering, Signal};
 use super::wire::Wire;
 use super::{Connection, HEADER_BYTES_MAX, Handler, STREAM_SEND_BUFFER_BYTES, STREAMS_MAX};
-use crate::body::{RequestBody, ResponseBody};
+use crate::body::{Received, RequestBody, ResponseBody};
 use crate::seldom::Seldom;
 use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
@@ -112,7 +112,7 @@ impl Http2 {
     fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<Piece>, cx: &mut Context<'_>) {
         let length = request.headers().get(header::CONTENT_LENGTH);
         let remaining = length.and_then(|length| length.to_str().ok()?.parse().ok());
-        let request = request.map(|stream| RequestBody::Http2 { stream, remaining });
+        let request = request.map(|stream| RequestBody::Http2 { stream: Received::new(stream), remaining });
         let answer = self.handler.clone().handle(self.about.clone(), request);
         let mut exchange = Exchange::Answering { answering: Answering::Here(answer), respond };
         if Pin::new(&mut exchange).poll(cx).is_pending() {
