@@ -39,10 +39,20 @@ pub fn apply(original: Value, patch: Value, ty: schema::TypeId) -> Result<Value,
     merge_maps(original, patch, Facts::of(ty), DEPTH_MAX).map(Value::Object)
 }
 
-/// The patch as it is once it has been laid on an object, which is how upstream shows it: what the object does not
-/// have is put there as it stands, without nulls.
+/// The patch as it is once it has been laid on an object, which is how upstream shows it: without the directives that
+/// were followed and the lists that were put in order, and what the object does not have without nulls.
 pub fn laid_on(original: &Value, patch: Value) -> Value {
     let Value::Object(mut patch) = patch else { return patch };
+    if patch.get(DIRECTIVE).and_then(Value::as_str) == Some(REPLACE) {
+        patch.remove(DIRECTIVE);
+        return Value::Object(patch);
+    }
+    patch.remove(RETAIN_KEYS);
+    let ordered = patch.keys().filter_map(|key| key.strip_prefix(SET_ORDER_PREFIX)?.strip_prefix('/'));
+    for list in ordered.map(str::to_owned).collect::<Vec<_>>() {
+        patch.remove(&format!("{SET_ORDER_PREFIX}/{list}"));
+        patch.remove(&list);
+    }
     for (key, patch) in patch.iter_mut() {
         let old = original.at(key);
         if !same_type(old, patch) {

@@ -67,7 +67,21 @@ pub(super) async fn release(call: &Call, service: &Value) -> Result<Option<Txn>,
         remove_address(call, ip, &mut txn);
     }
     ports::release_all(call, service, &mut txn).await?;
+    remove_endpoints(call, service, &mut txn);
     Ok(txn)
+}
+
+/// The Endpoints of a Service go with it: whoever makes one of the same name soon is not to find old ones.
+fn remove_endpoints(call: &Call, service: &Value, txn: &mut Option<Txn>) {
+    let metadata = service.at("metadata");
+    let (namespace, name) = (metadata.at("namespace").str(), metadata.at("name").str());
+    let Some(hub) = call.api.hub("", "endpoints") else { return };
+    let Some(endpoints) = hub.get(namespace, name) else { return };
+    // What holds them lets them go later.
+    if hub.tree(&endpoints).at("metadata").at("finalizers").items().is_empty() {
+        let key = hub.store_key(namespace, name);
+        push(txn, Txn::delete(key.as_bytes(), Expect::Any));
+    }
 }
 
 /// The ranges of the settings.
@@ -142,6 +156,7 @@ fn cluster_ips(
             match given.get(i).filter(|ip| !ip.is_empty()) {
                 Some(ip) if held.contains(ip) || i < kept => now.push(ip.clone()),
                 Some(ip) => {
+                    let claim = if dry_run { claim_dry } else { claim };
                     claim(call, *family, ip, &given).map_err(|errors| invalid(service, &errors))?;
                     now.push(ip.clone());
                 }
@@ -202,6 +217,20 @@ fn claim(call: &Call, family: Family, ip: &str, all: &[String]) -> Result<(), Er
         return refuse("provided IP is already allocated");
     }
     Ok(())
+}
+
+/// A dry run looks at one range only, and not at what is taken (`MetaAllocator.DryRun`).
+fn claim_dry(call: &Call, family: Family, ip: &str, all: &[String]) -> Result<(), ErrorList> {
+    let Ok(address) = ip.parse::<IpAddr>() else { return Ok(()) };
+    match usable(call, family).first() {
+        Some(range) if !range.contains(address) => {
+            let why = format!(
+                "the provided IP ({ip}) is not in the valid range. The range of valid IPs is {range}"
+            );
+            Err(refused(all, ip, &why))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn full(service: &Value) -> Status {

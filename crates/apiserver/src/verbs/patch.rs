@@ -233,6 +233,13 @@ impl Patch {
                     write::accept_decoded(call, &served.row, decoded, FieldValidation::Ignore)?
                 }
             };
+            let uid = given.object.at("metadata").at("uid").str();
+            if live.is_none() && !uid.is_empty() {
+                let why = format!(
+                    "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                );
+                return Err(Status::conflict(&served.group_resource(), &call.info.name, why));
+            }
             self.place(call, target, &mut given.object)?;
             return Ok(given);
         }

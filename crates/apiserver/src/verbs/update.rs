@@ -44,9 +44,7 @@ pub(crate) async fn update(
     write::check_name(call, &given.object)?;
     write::dedup_owner_references(call, &mut given.object, false);
     let mut make = |live: Option<&Value>| {
-        if let Some(live) = live {
-            check_uid(call, target, &given.object, live, options.dry_run)?;
-        }
+        check_uid(call, target, &given.object, live.unwrap_or(&Value::Null), options.dry_run)?;
         let mut new = given.clone();
         managed::update(call, target, live, &mut new, &options);
         Ok(new)
@@ -126,7 +124,12 @@ pub(crate) async fn change(
             if !allowed {
                 return Err(Status::not_found(&served.group_resource(), name));
             }
-            let given = make(None)?;
+            let mut given = make(None)?;
+            // It must make sense, and is of no consequence.
+            write::given_revision(&given.object)?;
+            if let Some(metadata) = given.object.object_at("metadata") {
+                metadata.remove("resourceVersion");
+            }
             crate::access::authorize_create(call, target)?;
             let written = create::create_object(call, target, hub, given, options).await?;
             return Ok((201, written));

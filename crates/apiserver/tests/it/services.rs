@@ -125,3 +125,31 @@ async fn node_ports_stay_where_no_new_ones_are_allocated() {
     let (code, gone) = server.call(Method::PUT, &path, &without).await;
     assert_eq!((code, port(&gone)), (200, None), "{gone:?}");
 }
+
+/// Endpoints go with the Service whose name they have; a dry run looks at one range, and not at what is taken.
+#[tokio::test]
+async fn deletions_and_dry_runs() {
+    let server = Server::start(apiserver::api::Options::default()).await;
+    bootstrap::run_with(&server.api, &bootstrap::Options::default()).await;
+    let endpoints = "/api/v1/namespaces/default/endpoints";
+    let service =
+        r#"{"apiVersion":"v1","kind":"Service","metadata":{"name":"a"},"spec":{"ports":[{"port":80}]}}"#;
+    assert_eq!(server.call(Method::POST, SERVICES, service).await.0, 201);
+    let own = r#"{"apiVersion":"v1","kind":"Endpoints","metadata":{"name":"a"}}"#;
+    assert_eq!(server.call(Method::POST, endpoints, own).await.0, 201);
+    settle(&server).await;
+    let path = format!("{SERVICES}/a");
+    assert_eq!(server.call(Method::DELETE, &format!("{path}?dryRun=All"), "").await.0, 200);
+    assert_eq!(server.call(Method::GET, &format!("{endpoints}/a"), "").await.0, 200);
+    assert_eq!(server.call(Method::DELETE, &path, "").await.0, 200);
+    assert_eq!(server.call(Method::GET, &format!("{endpoints}/a"), "").await.0, 404);
+
+    assert_eq!(address(&server, "10.96.0.9").await, Ok("10.96.0.9".into()));
+    settle(&server).await;
+    let asking = |ip: &str| service.replace(r#""ports""#, &format!(r#""clusterIP":"{ip}","ports""#));
+    let dry = format!("{SERVICES}?dryRun=All");
+    assert_eq!(server.call(Method::POST, &dry, &asking("10.96.0.9")).await.0, 201);
+    let (code, refused) = server.call(Method::POST, &dry, &asking("11.1.1.1")).await;
+    let text = "the provided IP (11.1.1.1) is not in the valid range. The range of valid IPs is 10.96.0.0/16";
+    assert!(code == 422 && refused.at("message").str().ends_with(text), "{refused:?}");
+}

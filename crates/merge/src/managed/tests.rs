@@ -257,7 +257,7 @@ fn applies() {
         r#"{"s":"a","map":{"x":"1","y":"1","z":"1"},"keyed":[{"name":"k","v":1,"inner":["i"]}]}"#,
     );
     story.apply("m", r#"{"map":{"x":"1"}}"#, Force::No).unwrap().check(expect![[r#"
-        {"keyed":null,"map":{"x":"1","z":"1"}}
+        {"map":{"x":"1","z":"1"}}
         m Apply 00:03: {"f:map":{"f:x":{}}}
         u Update 00:02: {"f:map":{"f:z":{}}}"#]]);
     let conflict = story.apply("n", r#"{"map":{"x":"2","z":"2"}}"#, Force::No).err().unwrap();
@@ -268,17 +268,17 @@ fn applies() {
         - .map.z"#]]
     .assert_eq(&conflict);
     story.apply("n", r#"{"map":{"x":"2"}}"#, Force::Yes).unwrap().check(expect![[r#"
-        {"keyed":null,"map":{"x":"2","z":"1"}}
+        {"map":{"x":"2","z":"1"}}
         n Apply 00:05: {"f:map":{"f:x":{}}}
         u Update 00:02: {"f:map":{"f:z":{}}}"#]]);
     // Both may own what both apply alike; a manager that joins without a change has no time.
     story.apply("m", r#"{"map":{"x":"2"}}"#, Force::No).unwrap().check(expect![[r#"
-        {"keyed":null,"map":{"x":"2","z":"1"}}
+        {"map":{"x":"2","z":"1"}}
         m Apply never: {"f:map":{"f:x":{}}}
         n Apply 00:05: {"f:map":{"f:x":{}}}
         u Update 00:02: {"f:map":{"f:z":{}}}"#]]);
     story.apply("n", "{}", Force::No).unwrap().apply("m", "{}", Force::No).unwrap().check(expect![[r#"
-        {"keyed":null,"map":{"z":"1"}}
+        {"map":{"z":"1"}}
         u Update 00:02: {"f:map":{"f:z":{}}}"#]]);
 }
 

@@ -306,11 +306,15 @@ fn hostile_patches() {
 }
 
 #[test]
-fn what_is_put_has_no_nulls() {
+fn a_patch_is_shown_as_it_is_once_it_has_been_followed() {
     let shown =
         |original: &str, patch: &str| crate::order::plain(&super::laid_on(&tree(original), tree(patch)));
     expect!["map[a:map[b:<nil> c:map[]] d:map[e:[<nil> map[]]]]"].assert_eq(&shown(
         r#"{"a":{"b":1}}"#,
         r#"{"a":{"b":null,"c":{"x":null}},"d":{"e":[null,{"y":null}],"f":null}}"#,
+    ));
+    expect!["map[foo:1 spec:map[] strategy:map[type:Recreate] u:map[v:1]]"].assert_eq(&shown(
+        r#"{"strategy":{"type":"A"},"spec":{"containers":[]},"u":{}}"#,
+        r#"{"foo":1,"strategy":{"$retainKeys":["type"],"type":"Recreate"},"spec":{"$setElementOrder/containers":[{"name":"c"}],"containers":[{"name":"c"}]},"u":{"$patch":"replace","v":1}}"#,
     ));
 }

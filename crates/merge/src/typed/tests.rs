@@ -338,11 +338,11 @@ fn removal() {
         r#"{"f:s":{},"f:map":{"f:a":{}},"f:keyed":{"k:{\"name\":\"b\"}":{},"k:{\"name\":\"a\"}":{"f:v":{}}},"f:set":{"v:\"x\"":{}}}"#,
         expect![[r#"{"atomicMap":{"a":"b"},"keyed":[{"name":"a"}],"map":{"b":"y"},"set":["y"]}"#]],
     );
-    // A container that is emptied becomes null, and what is atomic has no items.
+    // A container that is emptied stays, and what is atomic has no items.
     check_remove(
         all,
         r#"{"f:map":{"f:a":{},"f:b":{}},"f:set":{"v:\"x\"":{},"v:\"y\"":{}},"f:atomicMap":{"f:a":{}},"f:s":{},"f:keyed":{}}"#,
-        expect![[r#"{"atomicMap":null,"map":null,"set":null}"#]],
+        expect![[r#"{"atomicMap":{},"map":{},"set":[]}"#]],
     );
     let ty = everything();
     let got = extract_items(

@@ -1,5 +1,6 @@
 //! A network that Services take their addresses from.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// An address family.
@@ -36,6 +37,12 @@ pub(super) struct ServiceRange {
     pub(super) family: Family,
     base: u128,
     prefix: u32,
+}
+
+impl fmt::Display for ServiceRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.first(), self.prefix)
+    }
 }
 
 impl ServiceRange {

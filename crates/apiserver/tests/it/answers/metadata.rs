@@ -278,3 +278,64 @@ async fn generations_of_what_is_dropped() {
     )
     .await;
 }
+
+/// Objects that an update or an apply makes: versions are of no consequence, and a UID is that of another object.
+#[tokio::test]
+async fn objects_that_changes_make() {
+    const APPLY: &str = "application/apply-patch+yaml";
+    const MAP: &str = "/api/v1/namespaces/default/configmaps/a?fieldManager=m";
+    const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/default/leases/a";
+    let server = started().await;
+    check(
+        &server,
+        &[
+            (
+                "PATCH",
+                MAP,
+                APPLY,
+                r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","uid":"u"}}"#,
+                409,
+                "/message",
+                r#""Operation cannot be fulfilled on configmaps \"a\": uid mismatch: the provided object specified uid u, and no existing object was found""#,
+            ),
+            (
+                "PATCH",
+                MAP,
+                APPLY,
+                r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","resourceVersion":"5"}}"#,
+                201,
+                "/metadata/name",
+                r#""a""#,
+            ),
+            (
+                "PUT",
+                LEASE,
+                JSON,
+                r#"{"metadata":{"name":"a","uid":"u","resourceVersion":"5"}}"#,
+                409,
+                "/message",
+                r#""Operation cannot be fulfilled on leases.coordination.k8s.io \"a\": StorageError: invalid object, Code: 4, Key: /registry/leases/default/a, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: u, UID in object meta: ""#,
+            ),
+            (
+                "PUT",
+                LEASE,
+                JSON,
+                r#"{"metadata":{"name":"a","resourceVersion":"x"}}"#,
+                500,
+                "/message",
+                r#""strconv.ParseUint: parsing \"x\": invalid syntax""#,
+            ),
+            (
+                "PUT",
+                LEASE,
+                JSON,
+                r#"{"metadata":{"name":"a","resourceVersion":"5"}}"#,
+                201,
+                "/metadata/name",
+                r#""a""#,
+            ),
+            ("PUT", MAP, JSON, r#"{"metadata":{"name":"b","uid":"u"}}"#, 400, "/reason", r#""BadRequest""#),
+        ],
+    )
+    .await;
+}
