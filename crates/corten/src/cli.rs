@@ -112,7 +112,7 @@ pub(crate) fn run() -> Result<()> {
                 .and_then(|()| up.refuse_other_node(&layout))
                 .and_then(|()| crate::up::up(&up, layout, out));
             result.map_err(|error| match remembered {
-                Some(remembered) => anyhow!("{error:#}\n{remembered}"),
+                Some(remembered) => anyhow!("{}\n{remembered}", lifecycle::error::text(&error)),
                 None => error,
             })
         }

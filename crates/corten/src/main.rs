@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Where it cannot be written, the exit code says it.
-            let _nobody_reads = writeln!(std::io::stderr(), "error: {error:#}");
+            let _nobody_reads = writeln!(std::io::stderr(), "error: {}", lifecycle::error::text(&error));
             ExitCode::FAILURE
         }
     }

@@ -8,10 +8,13 @@ use crate::cli::{Part, ServerArgs};
 use anyhow::{Context, Result, bail};
 use apiserver::health::Component;
 use apiserver::listen::Lanes;
+use lifecycle::doctor::taken_port;
 use lifecycle::notify::Notifier;
 use managers::Managers;
 use std::collections::BTreeMap;
 use std::future::pending;
+use std::io::ErrorKind;
+use std::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -25,7 +28,10 @@ pub(crate) async fn run(
 ) -> Result<()> {
     let stop = watch::Sender::new(false);
     let api = match args.only {
-        None | Some(Part::Api) => Some(Box::pin(api::start(args, flags, lanes)).await?),
+        None | Some(Part::Api) => {
+            prepare(args)?;
+            Some(Box::pin(api::start(args, flags, lanes)).await?)
+        }
         Some(Part::Controllers | Part::Scheduler) => None,
     };
     let managers = match (&api, args.only) {
@@ -67,4 +73,18 @@ pub(crate) async fn run(
         Some(api) => api.stop().await,
         None => Ok(()),
     }
+}
+
+/// Before anything is opened: says who has the port, if somebody has, and makes the root.
+fn prepare(args: &ServerArgs) -> Result<()> {
+    let bind = args.options.bind;
+    // Who it is takes a look at all processes: only where it must be told.
+    if let Err(error) = TcpListener::bind(bind)
+        && error.kind() == ErrorKind::AddrInUse
+        && let Some(taken) = taken_port(&crate::up::api_port(bind))
+    {
+        bail!("cannot listen on {bind}: {taken}");
+    }
+    args.options.refuse_full_disk(&args.root)?;
+    lifecycle::root::prepare_for_server(&args.root)
 }

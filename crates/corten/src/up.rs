@@ -132,6 +132,7 @@ pub(crate) fn install(args: &InstallArgs, out: &mut dyn Write) -> Result<()> {
 
 /// Keys and kubeconfigs: the children find them where they look for them.
 fn make_state(args: &Up, layout: &Layout) -> Result<()> {
+    args.server.refuse_full_disk(&layout.root)?;
     if args.server.has_own_key() {
         crate::store::check_own_key_below(&layout.root)?;
     }
@@ -193,15 +194,18 @@ fn runtime(options: &NodeOptions) -> ContainerRuntime {
     }
 }
 
+fn port(address: IpAddr, port: u16, what: &str, option: &str) -> Port {
+    let advice = format!("stop it, or take another port by {option}");
+    Port { address, port, transport: Transport::Tcp, what: what.into(), advice }
+}
+
+/// Where the API is served.
+pub(crate) fn api_port(bind: SocketAddr) -> Port {
+    port(bind.ip(), bind.port(), "API server", "--bind")
+}
+
 fn ports(args: &UpArgs) -> Vec<Port> {
     let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    let port = |address, port, what: &str, option: &str| Port {
-        address,
-        port,
-        transport: Transport::Tcp,
-        what: what.into(),
-        advice: format!("stop it, or take another port by {option}"),
-    };
     let dns = |transport| {
         Port {
         address: IpAddr::V4(node::DNS_LISTEN),
@@ -214,7 +218,7 @@ fn ports(args: &UpArgs) -> Vec<Port> {
     }
     };
     let all = [
-        port(args.server.bind.ip(), args.server.bind.port(), "API server", "--bind"),
+        api_port(args.server.bind),
         port(any, args.node.kubelet_port, "kubelet", "--kubelet-port"),
         port(any, args.node.healthz_port, "health of Service rules", "--healthz-port"),
         dns(Transport::Udp),
@@ -252,7 +256,7 @@ struct Leftovers(Up);
 impl Leftovers {
     fn of(layout: &Layout) -> Self {
         Self(Up::last(layout).unwrap_or_else(|error| {
-            tracing::warn!(error = format!("{error:#}"), "going on with the usual options");
+            tracing::warn!(error = lifecycle::error::text(&error), "going on with the usual options");
             Up::usual()
         }))
     }

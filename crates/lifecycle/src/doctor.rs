@@ -327,6 +327,10 @@ fn taken(port: &Port, facts: &Facts) -> Option<Check> {
     if other.process.as_ref().is_some_and(|(pid, _)| facts.own_processes.contains(pid)) {
         return None;
     }
+    Some(bad(PORTS, taken_by(port, other), port.advice.clone()))
+}
+
+fn taken_by(port: &Port, other: &Listener) -> String {
     let who = match &other.process {
         Some((pid, name)) => format!("{name} (process {pid})"),
         None => "a process that /proc does not show".into(),
@@ -335,8 +339,16 @@ fn taken(port: &Port, facts: &Facts) -> Option<Check> {
         address if address.is_unspecified() => format!("port {}", port.port),
         address => SocketAddr::new(address, port.port).to_string(),
     };
-    let found = format!("{} {place} for the {} is taken by {who}", port.transport, port.what);
-    Some(bad(PORTS, found, port.advice.clone()))
+    format!("{} {place} for the {} is taken by {who}", port.transport, port.what)
+}
+
+/// By whom a port is taken, with what to do; for one that could not be had.
+pub fn taken_port(port: &Port) -> Option<String> {
+    let mut listeners = ports::listeners();
+    listeners.retain(|listener| listener.blocks(port.address, port.port, port.transport));
+    let mut other = listeners.into_iter().next()?;
+    ports::name_processes(&mut [&mut other]);
+    Some(format!("{}; {}", taken_by(port, &other), port.advice))
 }
 
 fn host_name(facts: &Facts) -> Check {

@@ -9,6 +9,8 @@ use crate::containerd::{Containerd, leftover_shims, running};
 use crate::layout::{Layout, MARKER_FILE};
 use crate::mounts;
 use crate::processes::{self, Identity, Process};
+use crate::root::LOST_AND_FOUND;
+use crate::servers;
 use crate::supervisor::{self, DRAIN, State};
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
@@ -93,7 +95,11 @@ pub fn down(
     if is_absent(layout, "stop", out) {
         return Ok(());
     }
-    stop(layout, drain_patience, hooks, out).map(drop)
+    let _lock = stop(layout, drain_patience, hooks, out)?;
+    for server in servers::by_hand(layout) {
+        let _nobody_reads = writeln!(out, "{} runs on", started_by_hand(&server));
+    }
+    Ok(())
 }
 
 /// Whether there is no root at all, which is told then.
@@ -137,7 +143,7 @@ fn stop(
         // Whatever it cannot stop, the next step does.
         if let Err(error) = hooks.stop_pods(layout) {
             tracing::warn!(
-                error = format!("{error:#}"),
+                error = crate::error::text(&error),
                 "pods cannot be stopped properly; killing what is left"
             );
         }
@@ -173,6 +179,15 @@ pub fn reset(
         return Ok(());
     }
     let root = &layout.root;
+    known(layout)?;
+    if let Some(server) = servers::by_hand(layout).first() {
+        bail!(
+            "nothing was stopped or removed: {} runs on {}; stop it (kill {}), then reset again",
+            started_by_hand(server),
+            root.display(),
+            server.identity.pid
+        );
+    }
     let _lock = stop(layout, drain_patience, hooks, out)?;
     hooks.refuse_state_in_use(layout)?;
     let mut directories = layout.owned_outside();
@@ -184,6 +199,10 @@ pub fn reset(
     }
     let _nobody_reads = writeln!(out, "{} removed", root.display());
     Ok(())
+}
+
+fn started_by_hand(server: &Process) -> String {
+    format!("a `corten server` that somebody started by hand (process {})", server.identity.pid)
 }
 
 /// Refuses a directory that no cluster is in.
@@ -328,6 +347,12 @@ fn remove_runtime_files(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
+/// What is to be removed of the top of a file system: not what mkfs made.
+fn but_lost_and_found(mut paths: Vec<PathBuf>) -> Vec<PathBuf> {
+    paths.retain(|path| !path.ends_with(LOST_AND_FOUND));
+    paths
+}
+
 /// A `reset` that was interrupted can be done again, for what has no mark is refused.
 fn mark_last(mut paths: Vec<PathBuf>) -> Vec<PathBuf> {
     paths.sort_by_key(|path| path.ends_with(MARKER_FILE));
@@ -345,12 +370,14 @@ fn remove_tree(directory: &Path) -> Result<()> {
     if let Some(mounted) = mounts::below(&mounts, &[&real]).first() {
         bail!("{} is mounted; nothing below {} was removed", mounted.display(), real.display());
     }
-    for path in mark_last(entries(&real)) {
+    let is_mount_point = mounts.iter().any(|m| m.point == real);
+    let entries = if is_mount_point { but_lost_and_found(entries(&real)) } else { entries(&real) };
+    for path in mark_last(entries) {
         let is_directory = std::fs::symlink_metadata(&path).is_ok_and(|m| m.is_dir());
         let removed = if is_directory { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
         removed.with_context(|| format!("cannot remove {}", path.display()))?;
     }
-    if real == directory && !mounts.iter().any(|m| m.point == real) {
+    if real == directory && !is_mount_point {
         return std::fs::remove_dir(&real).with_context(|| format!("cannot remove {}", real.display()));
     }
     Ok(())
@@ -420,6 +447,7 @@ mod tests {
     fn the_mark_goes_last() {
         let paths = |names: &[&str]| names.iter().map(|name| Path::new("/r").join(name)).collect::<Vec<_>>();
         assert_eq!(mark_last(paths(&["b", MARKER_FILE, "a"])), paths(&["b", "a", MARKER_FILE]));
+        assert_eq!(but_lost_and_found(paths(&["a", LOST_AND_FOUND, "b"])), paths(&["a", "b"]));
     }
 
     #[test]

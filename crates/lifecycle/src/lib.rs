@@ -7,6 +7,7 @@
 //! | a containerd of our own, the sandbox image, images from files | [`containerd`], [`pause`], [`image`] |
 //! | `down` and `reset` | [`down`] |
 //! | `status`, `doctor`, `install` | [`status`], [`doctor`], [`install`] |
+//! | what people read of an error | [`error`] |
 //! | what Linux shows of processes, cgroups, mounts | [`processes`], [`cgroups`], [`mounts`] |
 //!
 //! What survives what:
@@ -26,6 +27,7 @@ pub mod cgroups;
 pub mod containerd;
 pub mod doctor;
 pub mod down;
+pub mod error;
 pub mod image;
 pub mod install;
 pub mod layout;
@@ -34,6 +36,7 @@ pub mod notify;
 pub mod pause;
 pub mod processes;
 pub mod root;
+mod servers;
 mod spawn;
 pub mod status;
 pub mod supervisor;

@@ -1,18 +1,27 @@
 //! The root directory: made, marked as Corten's, told from directories that are not.
 
-use crate::doctor::{self, Needs};
-use crate::layout::Layout;
+use crate::doctor::{self, Needs, size};
+use crate::layout::{Layout, MARKER_FILE};
 use crate::mounts;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 use std::fs::{DirBuilder, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 /// Another text after each boot (random(4)).
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-/// What a server that ran without `up` may have left in a root; anything else is somebody's data.
-const KNOWN_NAMES: [&str; 9] = [
+/// The store's reserve and a quarter of it for puts, without which it takes none; keys and the first logs.
+const FIRST_START_BYTES: u64 = 24 << 20;
+/// Made and removed to see whether it can be.
+const PROBE_FILE: &str = ".corten-probe";
+/// What mkfs leaves at the top of a file system: nobody's data, and fsck(8) wants it.
+pub(crate) const LOST_AND_FOUND: &str = "lost+found";
+/// What a new disk has, and a server that ran without `up` may have left in a root; anything else is somebody's data.
+const KNOWN_NAMES: [&str; 10] = [
+    LOST_AND_FOUND,
     "pki",
     "store",
     "admin.conf",
@@ -36,26 +45,81 @@ pub(crate) fn prepare_checked(needs: &Needs) -> Result<()> {
 pub fn prepare(layout: &Layout) -> Result<()> {
     let root = &layout.root;
     make(root, 0o711)?;
-    if !layout.marker.exists() {
-        let entries = std::fs::read_dir(root).with_context(|| format!("cannot read {}", root.display()))?;
-        for entry in entries {
-            let name = entry.with_context(|| format!("cannot read {}", root.display()))?.file_name();
-            if !KNOWN_NAMES.iter().any(|known| name == *known) {
-                bail!(
-                    "{} is neither empty nor a Corten root: it holds {}; take another directory",
-                    root.display(),
-                    name.to_string_lossy()
-                );
-            }
-        }
-        let text = "The root of a Corten cluster. `corten reset` removes it, and refuses directories without this file.\n";
-        std::fs::write(&layout.marker, text)
-            .with_context(|| format!("cannot write {}", layout.marker.display()))?;
+    let held = mark(root).or_else(|error| {
+        // It says more, if that is why.
+        refuse_full_disk(root)?;
+        Err(error)
+    })?;
+    if let Some(name) = held {
+        bail!(
+            "{} is neither empty nor a Corten root: it holds {name}; take another directory",
+            root.display()
+        );
     }
     make(&layout.run_dir, 0o711)?;
     forget_last_boot(layout, BOOT_ID)?;
     make(&layout.log_dir, 0o755)?;
     make(&layout.notify_dir, 0o700)
+}
+
+/// Marks a directory as a Corten root, unless it holds somebody's data: then this is the name of some.
+fn mark(root: &Path) -> Result<Option<String>> {
+    let marker = root.join(MARKER_FILE);
+    if marker.exists() {
+        return Ok(None);
+    }
+    let entries = std::fs::read_dir(root).with_context(|| format!("cannot read {}", root.display()))?;
+    for entry in entries {
+        let name = entry.with_context(|| format!("cannot read {}", root.display()))?.file_name();
+        if !KNOWN_NAMES.iter().any(|known| name == *known) {
+            return Ok(Some(name.to_string_lossy().into_owned()));
+        }
+    }
+    let text = "The root of a Corten cluster. `corten reset` removes it, and refuses directories without this file.\n";
+    if let Err(error) = std::fs::write(&marker, text) {
+        let _was_not_made = std::fs::remove_file(&marker);
+        return Err(error).with_context(|| format!("cannot write {}", marker.display()));
+    }
+    Ok(None)
+}
+
+/// Makes the root of a server that runs without `up`, for `reset` to know it again. In a directory with somebody's
+/// data, and on a disk that is full by now, it runs all the same: then `reset` refuses.
+pub fn prepare_for_server(root: &Path) -> Result<()> {
+    make(root, 0o711)?;
+    let unmarked = match mark(root) {
+        Ok(held) => held.map(|name| format!("it holds {name}, too")),
+        Err(error) => Some(crate::error::text(&error)),
+    };
+    if let Some(why) = unmarked {
+        tracing::warn!(root = %root.display(), why, "`corten reset` will not remove the root");
+    }
+    Ok(())
+}
+
+/// Refuses a disk without room for a first start. To be asked before there is a store: on a full disk a
+/// cluster that is there must start, for objects to be deleted.
+pub fn refuse_full_disk(root: &Path) -> Result<()> {
+    make(root, 0o711)?;
+    let file = root.join(PROBE_FILE);
+    let write = || {
+        match fallocate(&File::create(&file)?, FallocateFlags::empty(), 0, FIRST_START_BYTES) {
+            // The file system cannot tell.
+            Err(Errno::OPNOTSUPP) => Ok(()),
+            tried => tried.map_err(std::io::Error::from),
+        }
+    };
+    let written = write();
+    let _was_not_made = std::fs::remove_file(&file);
+    written.map_err(|error| match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => anyhow!(
+            "the file system of {} has no room for the {} that a first start takes: {error}; make room, or take another \
+             directory by --root",
+            root.display(),
+            size(FIRST_START_BYTES)
+        ),
+        _ => anyhow!("cannot write in {}: {error}", root.display()),
+    })
 }
 
 /// Removes what a reboot would have removed from `/run`: a root elsewhere keeps its `run` over a power cut, and
@@ -146,10 +210,19 @@ mod tests {
         std::fs::create_dir_all(&server.pki_dir).unwrap();
         prepare(&server).unwrap();
 
+        let disk = Layout::open(dir.path().join("disk")).unwrap();
+        std::fs::create_dir_all(disk.root.join("lost+found")).unwrap();
+        prepare(&disk).unwrap();
+
+        let server = dir.path().join("c/d");
+        prepare_for_server(&server).unwrap();
+        assert!(server.join(MARKER_FILE).exists());
+
         let foreign = Layout::open(dir.path().join("foreign")).unwrap();
         std::fs::create_dir_all(foreign.root.join("photos")).unwrap();
         let error = prepare(&foreign).unwrap_err().to_string();
         assert!(error.ends_with("it holds photos; take another directory"), "{error}");
+        prepare_for_server(&foreign.root).unwrap();
         assert!(!foreign.marker.exists());
     }
 }

@@ -4,6 +4,7 @@ use crate::containerd::{leftover_shims, running};
 use crate::doctor::{self, Check, Outcome, Room, size};
 use crate::layout::Layout;
 use crate::processes::Identity;
+use crate::servers;
 use crate::supervisor::{self, Stage, State};
 use client::{Client, Kubeconfig};
 use pki::Certificate;
@@ -123,6 +124,9 @@ impl Status {
             processes.extend(process(CONTAINERD, identity, true, 0, ""));
         }
         let api = ask_api(&layout.admin_kubeconfig);
+        let by_hand = servers::by_hand(layout);
+        let is_ready = api.error.is_none();
+        processes.extend(by_hand.iter().filter_map(|p| process(SERVER, p.identity, is_ready, 0, BY_HAND)));
         Self {
             unregistered: unregistered(&processes, &api, own_node),
             root: layout.root.clone(),
@@ -138,15 +142,23 @@ impl Status {
 
     /// Whether everything that should run does.
     pub fn is_healthy(&self) -> bool {
-        self.version.is_some()
+        (self.version.is_some() || self.is_server_alone())
             && self.api.error.is_none()
             && self.unregistered.is_none()
             && self.disk.is_none()
             && self.api.nodes.iter().all(|n| n.ready && n.pressures.is_empty())
     }
+
+    /// Whether no supervisor runs, but a server that somebody started by hand.
+    fn is_server_alone(&self) -> bool {
+        self.version.is_none() && self.processes.iter().any(|process| process.name == SERVER)
+    }
 }
 
 const CONTAINERD: &str = "containerd";
+const SERVER: &str = "server";
+/// What is told of a server that no supervisor started.
+const BY_HAND: &str = "started by hand";
 /// The process of the kubelet.
 const NODE: &str = "node";
 
@@ -182,7 +194,9 @@ fn ask_api(kubeconfig: &Path) -> ApiStatus {
         let client = Client::from_kubeconfig(kubeconfig, "corten-status").map_err(|e| e.to_string())?;
         let get =
             async |path: &str| client.raw(http::Method::GET, path, None).await.map_err(|e| e.to_string());
-        get("/readyz").await?;
+        if let Err(error) = get("/readyz").await {
+            return Err(failed_checks(&client).await.unwrap_or(error));
+        }
         let json = |bytes: bytes::Bytes| serde_json::from_slice(&bytes).map_err(|e| e.to_string());
         let version: serde_json::Value = json(get("/version").await?)?;
         let nodes: serde_json::Value = json(get("/api/v1/nodes").await?)?;
@@ -197,6 +211,21 @@ fn ask_api(kubeconfig: &Path) -> ApiStatus {
         Err(error) => Err(format!("cannot start the async runtime: {error}")),
     };
     answer.unwrap_or_else(|error| ApiStatus { error: Some(error), ..ApiStatus::default() })
+}
+
+/// Which checks of readiness fail, and why. The answer to all of them withholds why, and names those that pass.
+async fn failed_checks(client: &Client) -> Option<String> {
+    let paths = client.raw(http::Method::GET, "/", None).await.ok()?;
+    let paths: serde_json::Value = serde_json::from_slice(&paths).ok()?;
+    let mut failed = Vec::new();
+    for path in paths["paths"].as_array()?.iter().filter_map(serde_json::Value::as_str) {
+        let Some(name) = path.strip_prefix("/readyz/") else { continue };
+        if let Err(error) = client.raw(http::Method::GET, path, None).await {
+            let text = error.to_string();
+            failed.push(format!("{name}: {}", text.strip_prefix("internal server error: ").unwrap_or(&text)));
+        }
+    }
+    (!failed.is_empty()).then(|| failed.join("; "))
 }
 
 fn parse_nodes(list: &serde_json::Value) -> Vec<NodeStatus> {
@@ -258,6 +287,7 @@ impl fmt::Display for Status {
         let root = self.root.display();
         match &self.version {
             Some(version) => writeln!(f, "Corten {version} on {root}")?,
+            None if self.is_server_alone() => writeln!(f, "Corten on {root}, only as `corten server`")?,
             None => writeln!(f, "Corten does not run on {root}")?,
         }
         for process in &self.processes {
@@ -433,6 +463,57 @@ mod tests {
             certificate   pki/c.crt lapses in 300 days
         "#]]
         .assert_eq(&status.to_string());
+
+        status.api = ApiStatus { version: Some("v1.36.0".into()), ..ApiStatus::default() };
+        assert!(!status.is_healthy(), "somebody else answers");
+        status.processes.push(ProcessStatus {
+            name: SERVER.into(),
+            pid: 7,
+            uptime_seconds: 1,
+            memory_bytes: None,
+            ready: true,
+            restarts: 0,
+            said: BY_HAND.into(),
+        });
+        assert!(status.is_healthy());
+        expect![[r#"
+            Corten on /var/lib/corten, only as `corten server`
+            server        process 7       up 1s                    ready, started by hand
+            API           ready, v1.36.0
+            certificate   pki/c.crt lapses in 300 days
+        "#]]
+        .assert_eq(&status.to_string());
+    }
+
+    /// Answers as a server whose checks fail but for `ping`.
+    struct Failing;
+
+    impl client::Transport for Failing {
+        fn send(
+            &self,
+            request: http::Request<bytes::Bytes>,
+        ) -> futures_util::future::BoxFuture<'_, Result<http::Response<client::ByteBody>, client::Error>>
+        {
+            let (code, text) = match request.uri().path() {
+                "/" => (
+                    200,
+                    r#"{"paths": ["/readyz", "/readyz/ping", "/readyz/etcd", "/readyz/a/b", "/livez/etcd"]}"#,
+                ),
+                "/readyz/ping" => (200, "ok"),
+                "/readyz/etcd" => (500, "internal server error: no room\n"),
+                _ => (500, "internal server error: not finished\n"),
+            };
+            let body: client::ByteBody = Box::pin(futures_util::stream::iter([Ok(text.into())]));
+            Box::pin(async move { Ok(http::Response::builder().status(code).body(body).unwrap()) })
+        }
+    }
+
+    #[test]
+    fn only_what_fails_is_told_with_its_reason() {
+        let client = Client::new(std::sync::Arc::new(Failing), "test");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let failed = runtime.block_on(failed_checks(&client));
+        assert_eq!(failed.as_deref(), Some("etcd: no room; a/b: not finished"));
     }
 
     #[test]

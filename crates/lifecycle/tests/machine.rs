@@ -309,6 +309,29 @@ fn what_does_not_come_up_says_why() {
     assert!(error.contains(&format!("(process {own})")) && error.contains("--bind"), "{error}");
 }
 
+/// A disk of its own as the root: what mkfs made of it stays, and a full one begins no cluster.
+#[test]
+fn a_disk_as_the_root() {
+    if !inside("a_disk_as_the_root") {
+        return;
+    }
+    let layout = Layout::open(Root.layout().root.join("disk")).unwrap();
+    std::fs::create_dir(&layout.root).unwrap();
+    let mount = ["-t", "tmpfs", "-o", "size=32m", "none"];
+    assert!(Command::new("mount").args(mount).arg(&layout.root).status().unwrap().success());
+    std::fs::create_dir(layout.root.join("lost+found")).unwrap();
+    lifecycle::root::prepare(&layout).unwrap();
+    lifecycle::root::refuse_full_disk(&layout.root).unwrap();
+    std::fs::write(layout.root.join("ballast"), vec![1; 16 << 20]).unwrap();
+    let error = lifecycle::error::text(&lifecycle::root::refuse_full_disk(&layout.root).unwrap_err());
+    assert!(error.contains("has no room for the 24.0 MiB that a first start takes"), "{error}");
+    assert!(error.contains(": No space left on device (os error 28); make room"), "{error}");
+
+    lifecycle::down::reset(&layout, Duration::ZERO, &mut (), &mut Vec::new()).unwrap();
+    let left: Vec<_> = std::fs::read_dir(&layout.root).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["lost+found"]);
+}
+
 fn up(layout: &Layout) -> String {
     let mut out = Vec::new();
     up_telling(layout, &mut out);

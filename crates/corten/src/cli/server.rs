@@ -9,7 +9,7 @@ use clap::builder::RangedU64ValueParser;
 use clap::{ArgAction, Args, ValueEnum};
 use lifecycle::layout::DEFAULT_ROOT;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Options of `corten server`.
 #[derive(Debug, Args)]
@@ -113,6 +113,14 @@ impl ServerOptions {
     pub(crate) fn admission(&self) -> Result<Admission> {
         Admission::without(&self.disable_admission_plugins)
             .map_err(|error| anyhow!("invalid --disable-admission-plugins: {error}"))
+    }
+
+    /// Refuses to begin a store on a disk that is full.
+    pub(crate) fn refuse_full_disk(&self, root: &Path) -> Result<()> {
+        if self.store != StoreKind::Embedded || store::embedded::file(&root.join("store")).exists() {
+            return Ok(());
+        }
+        lifecycle::root::refuse_full_disk(root)
     }
 
     /// Whether secrets are encrypted with a key that the server makes for itself. Other servers on an etcd would

@@ -55,6 +55,20 @@ fn flags_that_make_no_sense_are_refused() {
     assert!(told.contains("one must be more than 0"), "{told}");
 }
 
+/// Whoever has the port is named, and nothing is made.
+#[test]
+fn a_port_that_is_taken() {
+    let root = tempfile::tempdir().unwrap();
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap();
+    let told = Process::refused(root.path(), &["--only", "api", "--bind", &address.to_string()]);
+    let said = format!("error: cannot listen on {address}: TCP {address} for the API server is taken by ");
+    assert!(told.starts_with(&said), "{told}");
+    let advice = format!(" (process {}); stop it, or take another port by --bind\n", std::process::id());
+    assert!(told.ends_with(&advice), "{told}");
+    assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+}
+
 /// On a full disk the log is lost and nothing else: an error, and a warning on the way to one.
 #[test]
 fn logs_that_cannot_be_written_are_no_panic() {

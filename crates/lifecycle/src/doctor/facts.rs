@@ -79,7 +79,7 @@ impl Facts {
         let cgroups = Cgroups::own().ok().flatten();
         let probe = format!("{}/probe", needs.layout.own_cgroup);
         let cgroups_unwritable =
-            cgroups.as_ref().and_then(|c| c.enter(&probe).err()).map(|error| format!("{error:#}"));
+            cgroups.as_ref().and_then(|c| c.enter(&probe).err()).map(|error| crate::error::text(&error));
         if let Some(cgroups) = &cgroups {
             cgroups.remove(&probe);
             cgroups.remove_if_empty(&needs.layout.own_cgroup);
@@ -144,7 +144,7 @@ fn runtime(needs: &Needs) -> RuntimeFacts {
             RuntimeFacts::Endpoint { endpoint: endpoint.clone(), answers: UnixStream::connect(path).is_ok() }
         }
         Runtime::Own(options) => match Programs::find(options) {
-            Err(error) => RuntimeFacts::Missing(format!("{error:#}")),
+            Err(error) => RuntimeFacts::Missing(crate::error::text(&error)),
             Ok(programs) => {
                 let root = &needs.layout.containerd_root;
                 // Only where the root is there already: looking makes nothing.

@@ -1,13 +1,11 @@
 //! Who listens where: `/proc/net/tcp` and its kin, and the process that holds the socket.
 
 use crate::processes::Process;
+use crate::servers::{OWN_NAME, option};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-/// What Corten's processes are called.
-const OWN_NAME: &str = "corten";
 
 /// Transport protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -123,9 +121,9 @@ pub(crate) fn name_processes(listeners: &mut [&mut Listener]) {
 
 /// What a process is called; of Corten's own it is told which cluster they are of.
 fn name(process: &Process) -> String {
-    let root = process.arguments().into_iter().find(|argument| argument.starts_with("--root="));
-    match root.filter(|_| process.name == OWN_NAME) {
-        Some(root) => format!("{} {root}", process.name),
+    let arguments = process.arguments();
+    match option(&arguments, "--root").filter(|_| process.name == OWN_NAME) {
+        Some(root) => format!("{} --root={root}", process.name),
         None => process.name.clone(),
     }
 }

@@ -42,7 +42,7 @@ pub fn run(
     let started = Instant::now();
     let result = prepare_and_supervise(config, started, make, report);
     if let Err(error) = &result {
-        report(&Report::Failed(format!("{error:#}")));
+        report(&Report::Failed(crate::error::text(error)));
     }
     result
 }
@@ -343,7 +343,7 @@ impl Supervisor {
                 None
             }
             Err(error) => {
-                self.slots[unit].ended = format!("{error:#}");
+                self.slots[unit].ended = crate::error::text(&error);
                 Some(Event::Ended(unit))
             }
         }
@@ -467,7 +467,7 @@ impl Supervisor {
                 Event::Ready(unit)
             }
             Err(error) => {
-                self.slots[unit].ended = format!("{error:#}");
+                self.slots[unit].ended = crate::error::text(&error);
                 tracing::error!(error = self.slots[unit].ended, "the container runtime does not start");
                 Event::Ended(unit)
             }
@@ -482,7 +482,7 @@ impl Supervisor {
         let names = self.slots.iter().map(|s| s.name.as_str()).chain(["containerd", "supervisor"]);
         for name in names {
             if let Err(error) = logs::rotate(&self.config.needs.layout.log_file(name), logs::LOG_BYTES_MAX) {
-                tracing::warn!(name, error = format!("{error:#}"), "the log grows on");
+                tracing::warn!(name, error = crate::error::text(&error), "the log grows on");
             }
         }
     }
@@ -506,7 +506,10 @@ impl Supervisor {
         }
         self.state.processes = processes;
         if let Err(error) = self.state.write(&self.config.needs.layout) {
-            tracing::warn!(error = format!("{error:#}"), "status and the next supervisor see an older state");
+            tracing::warn!(
+                error = crate::error::text(&error),
+                "status and the next supervisor see an older state"
+            );
         }
     }
 
