@@ -3,6 +3,7 @@
 //! Upstream: `pkg/controlplane/controller`, `pkg/registry/rbac/rest`, `pkg/registry/flowcontrol/rest`, and what
 //! kubeadm adds.
 
+mod addresses;
 mod approver;
 mod configmaps;
 mod endpoints;
@@ -128,6 +129,7 @@ pub async fn keep(api: Arc<Api>, options: Options) {
         if round.is_multiple_of(ROUNDS_A_MINUTE) {
             namespaces(&api).await;
             flow(&api).await;
+            addresses::repair(&api, &options.host_name).await;
         }
         if is_reachable && let Err(error) = endpoints::reconcile(&api, endpoints::Here::Yes).await {
             tracing::warn!(error, "cannot reconcile the endpoints of the Service kubernetes");

@@ -15,6 +15,7 @@ mod services;
 mod token;
 
 pub(crate) use scale::Scales;
+pub(crate) use services::service_address;
 
 use crate::body::RequestBody;
 use crate::call::Call;

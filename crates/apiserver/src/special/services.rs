@@ -320,18 +320,26 @@ fn owned(call: &Call) -> Value {
     entry
 }
 
-/// The IPAddress of a Service's address.
+/// The IPAddress of a Service's address, as it is stored with the Service.
 fn address_object(call: &Call, service: &Value, ip: &str) -> Value {
+    let mut object = service_address(service, ip);
+    if let Some(metadata) = object.object_at("metadata") {
+        metadata.set("uid", call.api.new_uid());
+        metadata.set("creationTimestamp", call.api.now().to_string());
+        metadata.set("managedFields", vec![owned(call)]);
+    }
+    object
+}
+
+/// What an IPAddress of a Service says.
+pub(crate) fn service_address(service: &Value, ip: &str) -> Value {
     let family = ip.parse::<IpAddr>().map_or(Family::V4, Family::of);
     let mut labels = Map::new();
     labels.insert("ipaddress.kubernetes.io/ip-family", family.as_str());
     labels.insert("ipaddress.kubernetes.io/managed-by", "ipallocator.k8s.io");
     let mut metadata = Value::object();
     metadata.set("name", ip);
-    metadata.set("uid", call.api.new_uid());
-    metadata.set("creationTimestamp", call.api.now().to_string());
     metadata.set("labels", labels);
-    metadata.set("managedFields", vec![owned(call)]);
     let mut parent = Value::object();
     parent.set("group", "");
     parent.set("resource", "services");

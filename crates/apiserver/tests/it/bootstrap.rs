@@ -109,3 +109,31 @@ async fn endpoints_come_and_go_with_the_server() {
     let (_, slice) = server.call(Method::GET, SLICE, "").await;
     assert!(endpoints.at("subsets").items().is_empty() && slice.at("endpoints").items().is_empty());
 }
+
+/// Who deletes the address of a Service by hand has it taken again, and is told.
+#[tokio::test(start_paused = true)]
+async fn addresses_of_services_are_repaired() {
+    const ADDRESS: &str = "/apis/networking.k8s.io/v1/ipaddresses/10.96.0.1";
+    let server = Server::start(apiserver::api::Options::default()).await;
+    bootstrap::run_with(&server.api, &options()).await;
+    settle(&server).await;
+    assert_eq!(server.call(Method::DELETE, ADDRESS, "").await.0, 200);
+    settle(&server).await;
+    assert_eq!(code(&server, ADDRESS).await, 404);
+    let keeping = tokio::spawn(bootstrap::keep(server.api.clone(), options()));
+    let told = async {
+        loop {
+            let path = "/apis/events.k8s.io/v1/namespaces/default/events?fieldSelector=reason%3DClusterIPNotAllocated";
+            let (_, events) = server.call(Method::GET, path, "").await;
+            if let Some(event) = events.at("items").items().first() {
+                return event.at("note").str().to_owned();
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let note = tokio::time::timeout(Duration::from_secs(600), told).await.unwrap();
+    assert_eq!(note, "Cluster IP [IPv4]: 10.96.0.1 is not allocated; repairing");
+    let (_, address) = server.call(Method::GET, ADDRESS, "").await;
+    assert_eq!(address.at("spec").at("parentRef").at("name").str(), "kubernetes");
+    keeping.abort();
+}
