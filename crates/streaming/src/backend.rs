@@ -91,3 +91,33 @@ impl Backend {
         Ok(sender.send_request(request).await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use bytes::Bytes;
+    use http_body_util::Empty;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    /// What is told depends on who reads the answer, in Go: its client, or `http.ReadResponse`.
+    #[tokio::test]
+    async fn a_backend_that_goes_before_it_answers() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let backend = Backend { host: "127.0.0.1".into(), port, tls: None };
+        let answering = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+        };
+        let request = Request::get("/").header("host", "x").body(Empty::<Bytes>::new()).unwrap();
+        let (answer, ()) = tokio::join!(backend.send(request), answering);
+        let error = answer.unwrap_err();
+        assert_eq!(error.to_string(), "EOF");
+        assert_eq!(error.of_upgrade().to_string(), "unexpected EOF");
+    }
+}

@@ -25,7 +25,7 @@ pub enum Error {
     #[error("{0} is no name of a server")]
     Name(String),
     /// HTTP went wrong.
-    #[error("{0}")]
+    #[error("{}", http_text(.0))]
     Http(#[from] hyper::Error),
     /// The request makes no sense.
     #[error("{0}")]
@@ -54,7 +54,38 @@ fn go_text(error: &io::Error) -> String {
         io::ErrorKind::HostUnreachable => "connect: no route to host".into(),
         io::ErrorKind::NetworkUnreachable => "connect: network is unreachable".into(),
         io::ErrorKind::ConnectionReset => "connection reset by peer".into(),
+        // rustls says more of it: that TLS was not ended either.
+        io::ErrorKind::UnexpectedEof => "unexpected EOF".into(),
         _ => error.to_string(),
+    }
+}
+
+/// Of an answer that does not come: the connection is of one request, and ends before its first byte.
+fn http_text(error: &hyper::Error) -> String {
+    match io_error(error) {
+        _ if is_end(error) => "EOF".into(),
+        Some(source) => go_text(source),
+        None => error.to_string(),
+    }
+}
+
+fn io_error(error: &hyper::Error) -> Option<&io::Error> {
+    std::error::Error::source(error)?.downcast_ref()
+}
+
+/// Whether the connection ended before the answer, with or without an end of TLS.
+fn is_end(error: &hyper::Error) -> bool {
+    let is_end = |source: &io::Error| source.kind() == io::ErrorKind::UnexpectedEof;
+    error.is_incomplete_message() || io_error(error).is_some_and(is_end)
+}
+
+impl Error {
+    /// Of the answer to an upgrade: Go's client of those reads it with `http.ReadResponse`, which tells another end.
+    pub(crate) fn of_upgrade(self) -> Self {
+        match self {
+            Self::Http(error) if is_end(&error) => Self::Io(io::ErrorKind::UnexpectedEof.into()),
+            other => other,
+        }
     }
 }
 
@@ -82,6 +113,8 @@ fn tls_text(error: &io::Error) -> String {
             format!("tls: failed to verify certificate: x509: {}", x509_text(why))
         }
         Some(other) => format!("tls: {other}"),
+        // Between two records, Go's `crypto/tls` takes the end for an end.
+        None if error.kind() == io::ErrorKind::UnexpectedEof => "EOF".into(),
         None => go_text(error),
     }
 }
@@ -96,6 +129,10 @@ mod tests {
             |kind: io::ErrorKind| Error::Dial { address: "h:1".into(), source: kind.into() }.to_string();
         assert_eq!(dial(io::ErrorKind::ConnectionRefused), "dial tcp h:1: connect: connection refused");
         assert_eq!(dial(io::ErrorKind::TimedOut), "dial tcp h:1: i/o timeout");
+        let end =
+            || io::Error::new(io::ErrorKind::UnexpectedEof, "peer closed connection without close_notify");
+        assert_eq!(Error::from(end()).to_string(), "unexpected EOF");
+        assert_eq!(Error::Tls { address: "h:1".into(), source: end() }.to_string(), "EOF");
         let tls = |why: rustls::CertificateError| {
             let source = io::Error::other(rustls::Error::InvalidCertificate(why));
             Error::Tls { address: "h:1".into(), source }.to_string()

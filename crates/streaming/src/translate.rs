@@ -102,8 +102,10 @@ async fn connect(
     backend: &Backend,
     request: Request<Empty<Bytes>>,
 ) -> Result<TokioIo<hyper::upgrade::Upgraded>, Bytes> {
-    let mut answer =
-        backend.send(request).await.map_err(|e| internal_error(&format!("error dialing backend: {e}")))?;
+    let url = format!("https://{}{}", backend.authority(), request.uri());
+    let mut answer = backend.send(request).await.map_err(|error| {
+        internal_error(&format!("error sending request: Post \"{url}\": {}", error.of_upgrade()))
+    })?;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         let upgraded = hyper::upgrade::on(&mut answer).await;
         return upgraded.map(TokioIo::new).map_err(|e| internal_error(&e.to_string()));

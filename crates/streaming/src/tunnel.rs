@@ -61,7 +61,7 @@ pub async fn pass(
     if protocols.is_empty() {
         return Err(Error::Upgrade("unable to upgrade: no tunneling spdy protocols provided"));
     }
-    let mut answer = backend.send(spdy_request(request, &protocols)).await?;
+    let mut answer = backend.send(spdy_request(request, &protocols)).await.map_err(Error::of_upgrade)?;
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(Outcome::Refused(answer));
     }

@@ -38,7 +38,7 @@ pub async fn pass(
     request: Request<Empty<Bytes>>,
 ) -> Result<Outcome, Error> {
     let permit = streams.permit()?;
-    let mut answer = backend.send(request).await?;
+    let mut answer = backend.send(request).await.map_err(Error::of_upgrade)?;
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         if answer.status().as_u16() < 400 {
             return Err(Error::NotUpgraded(answer.status().as_u16()));
