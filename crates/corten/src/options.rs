@@ -68,10 +68,19 @@ impl Up {
         [arguments::<NodeOptions>(&self.matches), self.server_arguments()].concat()
     }
 
+    /// Those that somebody gave, to this `up` or an earlier one: the others are what later versions make them. What a
+    /// cluster cannot change counts as given.
+    pub(crate) fn given(&self) -> Vec<String> {
+        let lasting = arguments::<ClusterArgs>(&self.matches);
+        let mut given = self.arguments();
+        given.retain(|argument| is_given(&self.matches, argument) || lasting.contains(argument));
+        given
+    }
+
     /// Writes them down for the next `up`, and for `down`, `reset` and `doctor`, which are to look where this one
     /// acted.
     pub(crate) fn remember(&self, layout: &Layout) -> Result<()> {
-        let text = serde_json::to_vec_pretty(&self.arguments()).context("cannot encode the options")?;
+        let text = serde_json::to_vec_pretty(&self.given()).context("cannot encode the options")?;
         // Whole or not at all: a full disk must not lose what the last `up` was told.
         Ok(pki::write_private(&layout.up_options, &text)?)
     }
@@ -99,12 +108,9 @@ impl Up {
     /// The options of the last `up`, and over them those that this command line gives: `args`, which is of `given`.
     pub(crate) fn with_last(layout: &Layout, args: UpArgs, given: &ArgMatches) -> Result<Self> {
         let usual = Self::usual().arguments();
-        let is_given = |argument: &String| {
-            let name = argument.trim_start_matches("--").split('=').next().unwrap_or_default();
-            given.value_source(&name.replace('-', "_")) == Some(ValueSource::CommandLine)
-        };
+        let is_given = |argument: &String| is_given(given, argument);
         let this = Self { args, matches: given.clone(), remembered: Vec::new() };
-        let mut arguments = Self::last(layout)?.arguments();
+        let mut arguments = Self::last(layout)?.given();
         arguments.retain(|argument| !is_given(argument));
         let remembered = arguments.iter().filter(|argument| !usual.contains(argument)).cloned().collect();
         arguments.extend(this.arguments().into_iter().filter(is_given));
@@ -199,6 +205,12 @@ pub(crate) fn flags(given: &ArgMatches) -> BTreeMap<String, String> {
     arguments::<ServerArgs>(given).into_iter().map(flag).collect()
 }
 
+/// Whether an argument was on the command line, and is no default.
+fn is_given(matches: &ArgMatches, argument: &str) -> bool {
+    let name = argument.trim_start_matches("--").split('=').next().unwrap_or_default();
+    matches.value_source(&name.replace('-', "_")) == Some(ValueSource::CommandLine)
+}
+
 /// The options of a group as a command line gives them, defaults too; paths are absolute, since who reads them may
 /// run elsewhere.
 fn arguments<A: Args>(matches: &ArgMatches) -> Vec<String> {
@@ -271,11 +283,25 @@ mod tests {
         assert_eq!(again.server.audit.audit_log_path, Some("-".into()));
         assert_eq!(again.server.store, last.server.store);
 
+        let written: Vec<String> =
+            serde_json::from_slice(&std::fs::read(&layout.up_options).unwrap()).unwrap();
+        assert!(written.contains(&"--bind=127.0.0.1:1".to_owned()), "{written:?}");
+        assert!(
+            written.contains(&"--cluster-domain=cluster.local".to_owned()),
+            "it cannot change: {written:?}"
+        );
+        assert!(!written.iter().any(|option| option.starts_with("--kubelet-port")), "{written:?}");
+
         let words = ["--detach", "--kubelet-port=1", "--store=embedded", "--controllers=*"];
         let both = up(&layout, &words);
         assert!(both.detach && both.server.audit.audit_log_compress);
         assert_eq!((both.node.kubelet_port, both.server.bind), (1, last.server.bind));
         assert_eq!(both.server.controllers, ["*"]);
+        let given = both.given();
+        for option in ["--kubelet-port=1", "--controllers=*", "--bind=127.0.0.1:1"] {
+            assert!(given.contains(&option.to_owned()), "{option}: {given:?}");
+        }
+        assert!(!given.iter().any(|option| option.starts_with("--threads")), "{given:?}");
         let note = both.other_store(&layout).unwrap().unwrap();
         assert!(
             note.starts_with("objects are in embedded from now on; what is in etcd=https://a:1"),

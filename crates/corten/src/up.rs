@@ -39,7 +39,7 @@ pub(crate) fn up(args: &Up, layout: Layout, out: &mut dyn Write) -> Result<()> {
         let executable = std::env::current_exe().context("cannot find this program's own file")?;
         let mut arguments: Vec<OsString> = vec!["up".into(), "--supervise".into()];
         arguments.push(format!("--root={}", layout.root.display()).into());
-        arguments.extend(args.arguments().into_iter().map(OsString::from));
+        arguments.extend(args.given().into_iter().map(OsString::from));
         return lifecycle::up::detached(&needs(args, layout), &executable, &arguments, out);
     }
     let config = supervisor_config(args, layout.clone())?;
