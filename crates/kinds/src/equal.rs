@@ -1,6 +1,6 @@
 //! Equality of trees as Go's `apiequality.Semantic.DeepEqual` sees typed objects.
 
-use schema::{Shape, Types};
+use schema::{Field, Shape, Types};
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 use value::{Map, Value};
@@ -42,23 +42,28 @@ struct Holder {
     fields: HashSet<&'static str>,
 }
 
-/// By the field's name.
+/// By the field's name, for names that are a map's anywhere.
 static HOLDERS: LazyLock<HashMap<&str, Vec<Holder>>> = LazyLock::new(|| {
     let types = Types::builtin();
-    let mut holders: HashMap<&str, Vec<Holder>> = HashMap::new();
-    for structure in types.iter().filter_map(|(id, _)| types.structure(id)) {
+    let structures = || types.iter().filter_map(|(id, _)| types.structure(id));
+    let is_map = |field: &Field| matches!(types.shape(field.ty), Shape::Map { .. });
+    let of_maps = structures().flat_map(|structure| &structure.fields).filter(|field| is_map(field));
+    let mut holders: HashMap<&str, Vec<Holder>> = of_maps.map(|field| (field.json, Vec::new())).collect();
+    for structure in structures() {
         for field in &structure.fields {
-            let as_map = match types.shape(field.ty) {
-                Shape::Map { .. } => true,
-                Shape::Struct(_) | Shape::RawExtension | Shape::FieldsV1 | Shape::Json => false,
-                // Their values are no objects.
-                _ => continue,
-            };
-            let fields = structure.fields.iter().map(|field| field.json).collect();
-            holders.entry(field.json).or_default().push(Holder { as_map, fields });
+            let is_object = matches!(
+                types.shape(field.ty),
+                Shape::Struct(_) | Shape::RawExtension | Shape::FieldsV1 | Shape::Json
+            );
+            let as_map = is_map(field);
+            if (as_map || is_object)
+                && let Some(holders) = holders.get_mut(field.json)
+            {
+                let fields = structure.fields.iter().map(|field| field.json).collect();
+                holders.push(Holder { as_map, fields });
+            }
         }
     }
-    holders.retain(|_, holders| holders.iter().any(|holder| holder.as_map));
     holders
 });
 

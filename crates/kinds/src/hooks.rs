@@ -55,6 +55,8 @@ pub struct Hooks {
     pub validate_update: ValidateUpdate,
     /// Warnings on create.
     pub warn_create: WarnCreate,
+    /// Warnings about a new object as it was prepared, told even if it is refused.
+    pub warn_prepared: WarnCreate,
     /// Warnings on update.
     pub warn_update: WarnUpdate,
     /// Before validation on update of a subresource that writes the whole object (`status` and such);
@@ -111,6 +113,7 @@ impl Hooks {
         validate_create: |_, _| Vec::new(),
         validate_update: |_, _, _| Vec::new(),
         warn_create: |_, _| Vec::new(),
+        warn_prepared: |_, _| Vec::new(),
         warn_update: |_, _, _| Vec::new(),
         prepare_subresource: |_, _, _| {},
         validate_subresource: |_, _, _| Vec::new(),

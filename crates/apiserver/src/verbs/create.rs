@@ -149,6 +149,9 @@ pub(crate) fn begin_create(
     let row = &served.row;
     row.prepare_create(context, object);
     hub.codec.normalize(object);
+    for warning in (row.hooks.warn_prepared)(context, object) {
+        call.warn(warning);
+    }
     let first = special::errors(call, hub, "", object, None);
     write::validate_create(served, context, object, first)?;
     write::custom_warnings(served, object, &Value::Null).into_iter().for_each(|text| call.warn(text));

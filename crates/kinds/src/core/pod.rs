@@ -37,6 +37,7 @@ pub(super) const HOOKS: Hooks = Hooks {
     validate_create: |_, pod| validate_create(pod),
     validate_update: |_, new, old| pod_update::validate(new, old),
     warn_create,
+    warn_prepared: |_, pod| app_armor_warnings(pod),
     prepare_subresource,
     validate_subresource: |context, new, old| match context.subresource.as_str() {
         "ephemeralcontainers" => pod_update::validate_ephemeral(new, old),
@@ -202,7 +203,7 @@ fn validate_create(pod: &Value) -> ErrorList {
 }
 
 fn warn_create(_: &Context, pod: &Value) -> Vec<String> {
-    let mut warnings = app_armor_warnings(pod);
+    let mut warnings = Vec::new();
     let messages = names::dns1123_label(pod.at("metadata").at("name").str());
     if !messages.is_empty() {
         warnings.push(format!(

@@ -44,7 +44,8 @@ fn create(kind: &str, body: &str, want: Expect) {
     row.prepare_create(&context, &mut new);
     normalize(row, &mut new);
     let errors = (row.hooks.validate_create)(&context, &new);
-    let warnings = (row.hooks.warn_create)(&context, &new);
+    let warnings =
+        [(row.hooks.warn_prepared)(&context, &new), (row.hooks.warn_create)(&context, &new)].concat();
     want.assert_eq(&show(&errors, &warnings));
 }
 

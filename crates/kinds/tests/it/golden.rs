@@ -243,7 +243,10 @@ fn one(target: &Target<'_>, body: Value, stored: Option<&Value>, response: &Valu
         None => {
             row.prepare_create(&context, &mut new);
             normalize(row, &mut new);
-            ((hooks.validate_create)(&context, &new), (hooks.warn_create)(&context, &new))
+            (
+                (hooks.validate_create)(&context, &new),
+                [(hooks.warn_prepared)(&context, &new), (hooks.warn_create)(&context, &new)].concat(),
+            )
         }
         Some(old) => {
             let mut old = decode(row, old)?;

@@ -299,3 +299,21 @@ async fn what_is_seldom_given() {
     )
     .await;
 }
+
+/// What is told of a pod as it was prepared is told of one that is refused, too.
+#[tokio::test]
+async fn a_refused_pod_is_warned_of() {
+    let server = started().await;
+    let pod = r#"{"metadata":{"name":"a","annotations":{"container.apparmor.security.beta.kubernetes.io/c":"unconfined"}},"spec":{"automountServiceAccountToken":false,"restartPolicy":"zz","containers":[{"name":"c","image":"i"}]}}"#;
+    let account = r#"{"metadata":{"name":"default"}}"#;
+    assert_eq!(
+        send(&server, "POST", "/api/v1/namespaces/default/serviceaccounts", JSON, account).await.0,
+        201
+    );
+    let request = Request::post("/api/v1/namespaces/default/pods").header(header::CONTENT_TYPE, JSON);
+    let request = request.body(Bytes::from(pod)).unwrap();
+    let response = server.api.call(apiserver::bootstrap::loopback(), request).await;
+    assert_eq!(response.status(), 422);
+    let warning = response.headers()[header::WARNING].to_str().unwrap();
+    assert!(warning.contains("deprecated since v1.30"), "{warning}");
+}
