@@ -173,8 +173,6 @@ impl FlowControl {
 fn too_many(retry_after: i64) -> Reply {
     let mut reply = Reply::text_only(429, "Too many requests, please try again later.\n");
     reply.headers.push((header::RETRY_AFTER, HeaderValue::from(retry_after)));
-    let nosniff = HeaderValue::from_static("nosniff");
-    reply.headers.push((header::X_CONTENT_TYPE_OPTIONS, nosniff));
     reply
 }
 

@@ -89,6 +89,7 @@ async fn requests_over_the_limit_are_refused() {
         let (code, headers, body) = server.call_as(&visitor, Method::POST, namespaces, object).await;
         assert_eq!((code, &*body), (429, &b"Too many requests, please try again later.\n"[..]));
         assert_eq!(headers["retry-after"], "1");
+        assert_eq!(headers.get_all("x-content-type-options").iter().collect::<Vec<_>>(), ["nosniff"]);
         // Whoever reads, and a superuser, gets an answer all the same.
         assert_eq!(server.call_as(&visitor, Method::GET, namespaces, "").await.0, 403);
         let dry_run = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"}}"#;
