@@ -129,7 +129,7 @@ async fn answer(api: Arc<Api>, origin: Origin, mut request: Request<RequestBody>
     response
 }
 
-/// Takes the body away, and says how long it were.
+/// Takes the body away, and says how long it would have been.
 fn without_body(response: &mut Response<ResponseBody>) {
     let body = std::mem::replace(response.body_mut(), ResponseBody::empty());
     if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {

@@ -27,7 +27,7 @@ pub(crate) fn is_wanted(headers: &HeaderMap) -> bool {
 
 /// The answer, compressed if it is long enough.
 pub(crate) fn compress(response: Response<ResponseBody>) -> Response<ResponseBody> {
-    // What is made piece by piece is long, else it were not.
+    // Only what is long is made piece by piece.
     let long = match response.body() {
         ResponseBody::Pieces(_) => true,
         body => body.size_hint().exact().is_some_and(|length| length > LENGTH_MIN),

@@ -45,9 +45,10 @@ impl Hook {
     const COUNT: usize = Self::ApiServices as usize + 1;
 }
 
-/// Upstream's hooks after the start. Those of none are done before the first request is answered, or there is nothing to
-/// do: caches are read and followed, what works on them runs, documents are made when they are asked for, addresses and
-/// ports are given out by what is stored, and there is no other server whose peer this one were.
+/// Upstream's hooks after the start. Those of none are done before the first request is answered, or nothing has to be
+/// done before it: caches are read and followed, what works on them runs, documents are made when they are asked for,
+/// addresses and ports are given out by what is stored (what is missing there is mended once a minute), and no other
+/// server has this one for its peer.
 const HOOKS: [(&str, Option<Hook>); 33] = [
     ("poststarthook/start-apiserver-admission-initializer", None),
     ("poststarthook/generic-apiserver-start-informers", None),

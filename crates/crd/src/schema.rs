@@ -9,8 +9,8 @@ use value::{Number, Str, Value};
 /// How deep schemas are followed; the typed decoder admits less.
 pub const DEPTH_MAX: usize = 500;
 
-/// Schemas by name. Boxed: a map makes room for eleven at a time, most objects have fewer fields, and a schema is 840
-/// bytes.
+/// Schemas by name. Boxed: a map makes room for eleven at a time, most objects have fewer fields, and a schema is
+/// most of a kilobyte.
 pub type Properties = BTreeMap<Str, Box<Schema>>;
 
 /// A schema node.
