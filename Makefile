@@ -10,7 +10,7 @@ CORTEN = target/release/corten
 # Building need not be root's, running must.
 SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help up down reset status build fmt lint layers test test-cluster test-guest golden test-clients bench conformance ci generate
+.PHONY: help up down reset status build fmt lint layers test test-cluster test-guest golden test-clients profile bench conformance ci generate
 
 help:      ## this text
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -35,7 +35,7 @@ status:    ## what runs, and how it fares
 	@$(SUDO) $(CORTEN) status --root $(ROOT)
 
 build:     ## the binary, optimised: target/release/corten
-	$(CARGO) build --release -p corten
+	@./scripts/build-release
 
 fmt:       ## check the format
 	$(CARGO) fmt --all --check
@@ -67,6 +67,9 @@ golden:    ## replays the recorded requests of a real server against --only api
 
 test-clients: ## client-go and the Python client against --only api; needs Go
 	./scripts/test-clients
+
+profile:   ## a record of what is hot, for the compiler at hand: release builds use it
+	@./scripts/profile
 
 bench:     ## figures of the release build; LOADGEN=PATH for operations per CPU-second
 	@./scripts/bench
