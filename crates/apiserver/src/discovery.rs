@@ -89,7 +89,7 @@ fn versions(call: &Call) -> Value {
 /// The groups but core, with their versions, in the order of discovery.
 fn groups(registry: &Registry, merged: Option<&Merged>, ties: Ties) -> Vec<(Str, Vec<Str>)> {
     let mut places: Vec<Place> = Vec::new();
-    let own = registry.iter().filter_map(|served| {
+    let own = registry.discoverable().filter_map(|served| {
         let (group, version) = (served.row.group.clone(), served.row.version.clone());
         let (group_priority, version_priority) =
             aggregation::priorities(&group, &version, served.codec.custom().is_some())?;
@@ -138,7 +138,7 @@ fn version_list(call: &Call, registry: &Registry, group: &str, version: &str) ->
     if registry.has_builtin_group(group) {
         route_accepts(call.accept(), false)?;
     }
-    let rows = registry.iter().map(|s| &s.row).filter(|r| r.group == group && r.version == version);
+    let rows = registry.discoverable().map(|s| &s.row).filter(|r| r.group == group && r.version == version);
     let mut resources = Vec::new();
     for row in rows {
         if !row.verbs.is_empty() {
@@ -228,7 +228,7 @@ fn aggregated_reply(
             if let Some(remote) = merged.and_then(|m| m.version(group, version)) {
                 return remote;
             }
-            let rows = registry.iter().map(|s| &s.row);
+            let rows = registry.discoverable().map(|s| &s.row);
             let mut rows: Vec<_> = rows.filter(|r| r.group == *group && r.version == *version).collect();
             rows.sort_by(|a, b| a.plural.cmp(&b.plural));
             let mut entry = Value::object();

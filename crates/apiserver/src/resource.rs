@@ -338,9 +338,15 @@ impl Registry {
         self.order.iter().any(|s| s.row.group == group && s.codec.custom().is_none())
     }
 
-    /// Whether the group is served in this version.
+    /// What discovery tells of: all but custom kinds whose definition is not yet said to be established. Those can be
+    /// reached before, so that whoever sees that does not come too early.
+    pub fn discoverable(&self) -> impl Iterator<Item = &Arc<Served>> {
+        self.order.iter().filter(|s| s.codec.custom().is_none_or(|custom| custom.is_established()))
+    }
+
+    /// Whether discovery tells of the group in this version.
     pub fn has_version(&self, group: &str, version: &str) -> bool {
-        self.order.iter().any(|s| s.row.group == group && s.row.version == version)
+        self.discoverable().any(|s| s.row.group == group && s.row.version == version)
     }
 }
 

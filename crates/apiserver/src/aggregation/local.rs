@@ -81,9 +81,9 @@ pub(super) enum Action {
     Delete(Str),
 }
 
-/// What is served now: group, version, whether it is custom.
+/// What discovery tells of now: group, version, whether it is custom.
 pub(super) fn served(registry: &Registry) -> BTreeMap<(Str, Str), bool> {
-    let rows = registry.iter().filter(|s| s.row.group != GROUP);
+    let rows = registry.discoverable().filter(|s| s.row.group != GROUP);
     rows.map(|s| ((s.row.group.clone(), s.row.version.clone()), s.codec.custom().is_some())).collect()
 }
 

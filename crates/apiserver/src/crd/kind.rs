@@ -41,6 +41,8 @@ pub(crate) struct Kind {
     pub(crate) converter: Converter,
     /// Whether its definition is being deleted: nothing new may be made.
     pub(crate) terminating: AtomicBool,
+    /// Whether its definition says that it is served.
+    pub(crate) established: AtomicBool,
 }
 
 /// One version.
@@ -186,6 +188,11 @@ impl Custom {
     /// Whether new objects are refused.
     pub(crate) fn is_terminating(&self) -> bool {
         self.all.terminating.load(Ordering::Relaxed)
+    }
+
+    /// Whether discovery tells of it.
+    pub(crate) fn is_established(&self) -> bool {
+        self.all.established.load(Ordering::Relaxed)
     }
 
     /// Brings what a client sent into form: metadata, unknown fields, nulls, defaults.

@@ -31,6 +31,7 @@ pub(super) fn kind_of(api: &Arc<Api>, definition: &Value) -> Kind {
         preserve_unknown,
         converter: Converter::new(api, spec.at("conversion")),
         terminating: crd::definition::is_condition_true(definition, "Terminating").into(),
+        established: crd::definition::is_condition_true(definition, "Established").into(),
     }
 }
 

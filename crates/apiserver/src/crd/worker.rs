@@ -124,6 +124,7 @@ impl Worker {
         }
         if let Some(new) = new {
             if update_status(&self.api, name, &new).await {
+                self.tell_of(name, &new);
                 let held = Held::by(&new);
                 self.reconsider(name, &held.group);
                 self.held.insert(name.clone(), held);
@@ -150,6 +151,7 @@ impl Worker {
         if let Some(installed) = self.installed.get(name) {
             let terminating = is_condition_true(definition, "Terminating");
             installed.kind().terminating.store(terminating, Ordering::Relaxed);
+            self.tell_of(name, definition);
             if installed.is_current(definition) {
                 return;
             }
@@ -163,6 +165,16 @@ impl Worker {
                 tracing::error!(%name, %error, "cannot serve a custom resource");
                 retry(&self.api, name);
             }
+        }
+    }
+
+    /// Shows a kind in discovery once its definition, as it is stored, says that it is established: whoever finds it
+    /// there may change the definition at once, and would meet with a conflict if that were still to be written.
+    fn tell_of(&self, name: &str, definition: &Value) {
+        let Some(installed) = self.installed.get(name) else { return };
+        let is_established = is_condition_true(definition, "Established");
+        if installed.kind().established.swap(is_established, Ordering::Relaxed) != is_established {
+            self.api.aggregation.changed.notify_one();
         }
     }
 

@@ -45,6 +45,22 @@ async fn whoever_sees_it_established_finds_it_served() {
     }
 }
 
+/// Upstream's tests find a kind in discovery and change its definition at once: what is written afterwards would be a
+/// conflict for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_finds_it_in_discovery_sees_it_established() {
+    let server = Server::start(Options::default()).await;
+    for i in 0..20 {
+        let group = format!("d{i}.example.com");
+        let (code, _) = server.call(Method::POST, DEFINITIONS, &definition(&group, "{}")).await;
+        assert_eq!(code, 201);
+        let version = format!("/apis/{group}/v1");
+        until(|| async { server.call(Method::GET, &version, "").await.0 == 200 }).await;
+        let (_, definition) = server.call(Method::GET, &format!("{DEFINITIONS}/things.{group}"), "").await;
+        assert_eq!(condition(&definition, "Established").at("status").str(), "True", "{group}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn groups_of_the_project_tell_of_their_approval() {
     const APPROVAL: &str = "KubernetesAPIApprovalPolicyConformant";
