@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 
 use value::Str;
 
+use crate::checker::Checked;
 use crate::decl::DeclType;
 use crate::decls::{self, Function};
 use crate::issues::Issues;
@@ -218,10 +219,23 @@ impl Env {
     /// # Errors
     /// What is wrong with it, in upstream's words.
     pub fn compile(&self, source: &str) -> Result<Program, CompileError> {
+        Program::new(self.checked(source)?, self).map_err(CompileError::Plan)
+    }
+
+    /// The type of an expression, which is not made a program: it may have constant parts that fail.
+    ///
+    /// # Errors
+    /// What is wrong with its grammar and types, in upstream's words.
+    pub fn type_of(&self, source: &str) -> Result<Type, Issues> {
+        let checked = self.checked(source)?;
+        Ok(checked.type_of(&checked.expr).clone())
+    }
+
+    fn checked(&self, source: &str) -> Result<Checked, Issues> {
         let parsed = parser::parse(source, self.base.macros)?;
         let checked = checker::check(source, parsed, self)?;
         validators::validate(source, &checked, self.base.validates_constants)?;
-        Program::new(checked, self).map_err(CompileError::Plan)
+        Ok(checked)
     }
 }
 

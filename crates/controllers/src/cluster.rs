@@ -22,6 +22,7 @@ mod service_cidr;
 mod service_pods;
 mod taint_eviction;
 mod ttl;
+mod validating_admission_policy_status;
 mod volume_protection;
 
 use crate::context::Row;
@@ -54,5 +55,9 @@ pub const fn controllers() -> &'static [Row] {
         Row { name: "service-cidr-controller", start: service_cidr::start },
         Row { name: "ttl-controller", start: ttl::start },
         Row { name: "clusterrole-aggregation-controller", start: cluster_role_aggregation::start },
+        Row {
+            name: "validatingadmissionpolicy-status-controller",
+            start: validating_admission_policy_status::start,
+        },
     ]
 }

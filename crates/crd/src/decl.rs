@@ -17,6 +17,12 @@ pub fn decl_type(s: &Schema, is_root: bool) -> Option<Arc<DeclType>> {
     build(s, is_root, ROOT_NAME).map(Arc::new)
 }
 
+/// The type of whole objects that are not named `self`: it is called `name`, as which messages show it, and what
+/// lies within begins with that. Names are to differ within an environment. `None` as with [`decl_type`].
+pub fn object_type(s: &Schema, name: &str) -> Option<Arc<DeclType>> {
+    build(s, true, name).map(Arc::new)
+}
+
 fn build(s: &Schema, is_root: bool, name: &str) -> Option<DeclType> {
     let nullable = s.nullable;
     if s.int_or_string {
@@ -61,10 +67,12 @@ fn build(s: &Schema, is_root: bool, name: &str) -> Option<DeclType> {
 fn object(s: &Schema, is_root: bool, name: &str) -> DeclType {
     let mut properties: BTreeMap<Str, Arc<DeclType>> = BTreeMap::new();
     for (k, p) in &s.properties {
-        let ty = build(p, p.embedded_resource, &format!("{name}.{k}")).unwrap_or_else(DeclType::hidden);
+        let field = cel::escape(k);
+        let path = format!("{name}.{}", field.as_ref().unwrap_or(k));
+        let ty = build(p, p.embedded_resource, &path).unwrap_or_else(DeclType::hidden);
         properties.insert(k.clone(), Arc::new(ty));
     }
-    if is_root {
+    if is_root && !tells_names(s) {
         let string = || Arc::new(DeclType::string(None, None));
         let names = BTreeMap::from([("name".into(), string()), ("generateName".into(), string())]);
         let metadata = DeclType::object(&format!("{name}.metadata"), names, |_| false);
@@ -76,6 +84,17 @@ fn object(s: &Schema, is_root: bool, name: &str) -> DeclType {
         let has_default = s.property(k).is_some_and(|p| p.default.is_some());
         !has_default && s.required.iter().any(|r| r == k)
     })
+}
+
+/// Whether a schema tells itself what all objects have, of which it then may tell more: upstream's
+/// `WithTypeAndObjectMeta`.
+fn tells_names(s: &Schema) -> bool {
+    let is = |s: &Schema, name: &str, ty: &str| s.property(name).is_some_and(|p| p.ty == ty);
+    let has_names = |metadata: &Schema| ["name", "generateName"].iter().all(|n| is(metadata, n, "string"));
+    is(s, "kind", "string")
+        && is(s, "apiVersion", "string")
+        && is(s, "metadata", "object")
+        && s.property("metadata").is_some_and(has_names)
 }
 
 /// How often data of at least this size can stand in one request.

@@ -12,6 +12,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 use value::Str;
 
+mod typed;
+
+pub use typed::Typed;
+
 /// Upstream's `CELSelectorExpressionMaxCost`.
 pub const DEVICE_SELECTOR_COST_MAX: u64 = 1_000_000;
 

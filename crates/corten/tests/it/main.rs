@@ -4,6 +4,7 @@
 mod flags;
 mod kills;
 mod parts;
+mod policies;
 mod process;
 mod store;
 mod watchers;

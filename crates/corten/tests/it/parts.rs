@@ -10,12 +10,12 @@ use std::path::Path;
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
 
-async fn get(client: &Client, path: &str) -> Value {
+pub async fn get(client: &Client, path: &str) -> Value {
     let answer = client.raw(Method::GET, path, None).await;
     answer.map_or(Value::Null, |body| serde_json::from_slice(&body).unwrap())
 }
 
-async fn send(client: &Client, method: Method, path: &str, media: &str, body: Value) {
+pub async fn send(client: &Client, method: Method, path: &str, media: &str, body: Value) {
     client.raw(method, path, Some((media, body.to_string().into()))).await.unwrap();
 }
 
