@@ -64,7 +64,9 @@ pub(crate) fn start(context: &Context, tasks: &mut Tasks) {
             Change::Updated(old, new) => (old, new),
         };
         // A pod that gets its node uses what it did.
-        if pods::is_terminal(old) != pods::is_terminal(pod) || resources(old) != resources(pod) {
+        let has_changed =
+            is_limited_in_time(old) != is_limited_in_time(pod) || resources(old) != resources(pod);
+        if has_changed || pods::is_terminal(old) != pods::is_terminal(pod) {
             given_back.namespace(pod.namespace(), Duration::ZERO);
         }
         if pods::is_terminating(pod) && !pods::is_terminating(old) {
@@ -127,12 +129,22 @@ fn given_back_by<K: Object, T: PartialEq + 'static>(lister: &Lister<K>, wake: &W
     });
 }
 
-/// What a pod asks for; it may change in place.
+/// What a pod asks for and has; both may change in place.
 fn resources(pod: &Pod) -> Vec<Option<&ResourceRequirements>> {
-    let Some(spec) = &pod.spec else { return Vec::new() };
-    let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
-    let own = containers.map(|container| container.resources.as_ref());
-    own.chain(std::iter::once(spec.resources.as_ref())).collect()
+    let spec = pod.spec.iter().flat_map(|spec| {
+        let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+        containers.map(|container| container.resources.as_ref()).chain([spec.resources.as_ref()])
+    });
+    let status = pod.status.iter().flat_map(|status| {
+        let containers = status.container_statuses.iter().chain(&status.init_container_statuses).flatten();
+        containers.map(|container| container.resources.as_ref())
+    });
+    spec.chain(status).collect()
+}
+
+/// Which of the scopes `Terminating` and `NotTerminating` a pod is in; a running one may be given a deadline.
+fn is_limited_in_time(pod: &Pod) -> bool {
+    pod.spec.as_ref().and_then(|spec| spec.active_deadline_seconds).is_some_and(|seconds| seconds >= 0)
 }
 
 struct ResourceQuotaController {

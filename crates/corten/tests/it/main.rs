@@ -6,6 +6,7 @@ mod kills;
 mod parts;
 mod policies;
 mod process;
+mod quotas;
 mod store;
 mod watchers;
 mod wire;
