@@ -6,7 +6,7 @@ use bytes::Bytes;
 use client::{Https, Kubeconfig, Transport};
 use futures_util::future::try_join_all;
 use futures_util::stream::StreamExt;
-use http::{Method, Request, header};
+use http::{Method, Request, StatusCode, header};
 use serde_json::{Value, json};
 use std::error::Error;
 use std::path::Path;
@@ -25,6 +25,8 @@ const TIME_MAX: Duration = Duration::from_secs(900);
 
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+const MERGE: &str = "application/merge-patch+json";
+const APPLY: &str = "application/apply-patch+yaml";
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 const CORE: &str = "/api/v1/namespaces/default";
 
@@ -78,9 +80,9 @@ async fn main() -> Result<(), Failure> {
 
 async fn load(kubeconfig: &Path, count: usize) -> Result<(), Failure> {
     let config = Kubeconfig::read(kubeconfig)?;
-    let connect = |_| Ok(Arc::new(Caller { https: Https::new(&config)? }));
+    let connect = |_| Ok(Arc::new(Https::new(&config)?));
     let callers = (0..CONNECTIONS).map(connect).collect::<Result<Vec<_>, Failure>>()?;
-    callers[0].prepare().await?;
+    prepare(&callers[0]).await?;
     for kind in &KINDS {
         write(&callers, kind, count * kind.share).await?;
     }
@@ -89,8 +91,8 @@ async fn load(kubeconfig: &Path, count: usize) -> Result<(), Failure> {
     }
     watch(&callers).await?;
     for kind in &KINDS {
-        let delete = |caller: Arc<Caller>, i| async move {
-            caller.ask(Method::DELETE, &kind.path(i), JSON, "", Bytes::new()).await.map(drop)
+        let delete = |caller: Arc<Https>, i| async move {
+            ask(&caller, request(Method::DELETE, &kind.path(i), JSON, None)?).await.map(drop)
         };
         each(&callers, count * kind.share / 2, delete).await?;
     }
@@ -98,28 +100,28 @@ async fn load(kubeconfig: &Path, count: usize) -> Result<(), Failure> {
 }
 
 /// Creates, and what changes objects.
-async fn write(callers: &[Arc<Caller>], kind: &'static Kind, count: usize) -> Result<(), Failure> {
-    let create = |caller: Arc<Caller>, i| async move {
+async fn write(callers: &[Arc<Https>], kind: &'static Kind, count: usize) -> Result<(), Failure> {
+    let create = |caller: Arc<Https>, i| async move {
         let mut object = (kind.body)();
         object["metadata"] =
             json!({"name": name(i), "labels": {"app": "load", "part": format!("{}", i % 10)}});
         let body = object.to_string().into();
-        caller.ask(Method::POST, kind.collection, JSON, JSON, body).await.map(drop)
+        ask(&caller, request(Method::POST, kind.collection, JSON, Some((JSON, body)))?).await.map(drop)
     };
     each(callers, count, create).await?;
-    let replace = |caller: Arc<Caller>, i| async move {
+    let replace = |caller: Arc<Https>, i| async move {
         let form = if kind.is_custom { JSON } else { PROTOBUF };
-        let object = caller.ask(Method::GET, &kind.path(i), form, "", Bytes::new()).await?;
+        let object = ask(&caller, to_get(&kind.path(i), form)?).await?;
         // Of a pod that is taken by the scheduler meanwhile, an older form is refused.
-        caller.try_ask(Method::PUT, &kind.path(i), form, form, object).await.map(drop)
+        answer(&caller, request(Method::PUT, &kind.path(i), form, Some((form, object)))?).await.map(drop)
     };
     each(callers, count / 2, replace).await?;
-    let merge = |caller: Arc<Caller>, i| async move {
+    let merge = |caller: Arc<Https>, i| async move {
         let patch = json!({"metadata": {"annotations": {"load": format!("{i}")}}}).to_string().into();
-        caller.ask(Method::PATCH, &kind.path(i), JSON, "application/merge-patch+json", patch).await.map(drop)
+        ask(&caller, request(Method::PATCH, &kind.path(i), JSON, Some((MERGE, patch)))?).await.map(drop)
     };
     each(callers, count / 2, merge).await?;
-    let apply = |caller: Arc<Caller>, i| async move {
+    let apply = |caller: Arc<Https>, i| async move {
         let mut object = json!({"metadata": {"name": name(i), "labels": {"applied": "yes"}}});
         let of_kind = (kind.body)();
         for field in ["apiVersion", "kind"] {
@@ -127,52 +129,48 @@ async fn write(callers: &[Arc<Caller>], kind: &'static Kind, count: usize) -> Re
         }
         let path = kind.path(i) + "?fieldManager=load&force=true";
         let body = object.to_string().into();
-        caller.ask(Method::PATCH, &path, JSON, "application/apply-patch+yaml", body).await.map(drop)
+        ask(&caller, request(Method::PATCH, &path, JSON, Some((APPLY, body)))?).await.map(drop)
     };
     each(callers, count / 2, apply).await
 }
 
 /// Gets, lists, and what a client asks before it knows the server.
-async fn read(callers: &[Arc<Caller>], kind: &'static Kind, count: usize) -> Result<(), Failure> {
-    let get = |caller: Arc<Caller>, i| async move {
+async fn read(callers: &[Arc<Https>], kind: &'static Kind, count: usize) -> Result<(), Failure> {
+    let get = |caller: Arc<Https>, i| async move {
         let form = if i % 3 == 2 && !kind.is_custom { PROTOBUF } else { JSON };
-        caller.ask(Method::GET, &kind.path(i % count), form, "", Bytes::new()).await.map(drop)
+        ask(&caller, to_get(&kind.path(i % count), form)?).await.map(drop)
     };
     each(callers, count * 8, get).await?;
-    let list = |caller: Arc<Caller>, i: usize| async move {
+    let list = |caller: Arc<Https>, i: usize| async move {
         let form = [JSON, TABLE, if kind.is_custom { JSON } else { PROTOBUF }][i % 3];
         let query =
             ["", "?limit=500", "?labelSelector=part%3D3", "?fieldSelector=metadata.name%3Dload-000007"]
                 [i % 4];
-        caller
-            .ask(Method::GET, &format!("{}{query}", kind.collection), form, "", Bytes::new())
-            .await
-            .map(drop)
+        ask(&caller, to_get(&format!("{}{query}", kind.collection), form)?).await.map(drop)
     };
     each(callers, 24, list).await?;
-    let discover = |caller: Arc<Caller>, i| async move {
+    let discover = |caller: Arc<Https>, i| async move {
         let path = ["/api", "/apis", "/api/v1", "/apis/apps/v1", "/openapi/v3", "/version", "/readyz"][i % 7];
-        caller.ask(Method::GET, path, JSON, "", Bytes::new()).await.map(drop)
+        ask(&caller, to_get(path, JSON)?).await.map(drop)
     };
     each(callers, 70, discover).await
 }
 
 /// Many watches that share connections, and updates that go to all of them.
-async fn watch(callers: &[Arc<Caller>]) -> Result<(), Failure> {
+async fn watch(callers: &[Arc<Https>]) -> Result<(), Failure> {
     let object = format!("{CORE}/configmaps/{}", name(1));
     let path = format!("{CORE}/configmaps?watch=true&fieldSelector=metadata.name%3D{}", name(1));
     let mut watches = Vec::new();
     for caller in callers {
         for i in 0..WATCHES {
             let form = if i % 4 == 3 { "application/vnd.kubernetes.protobuf;stream=watch" } else { JSON };
-            let request = request(Method::GET, &path, form, "", Bytes::new())?;
-            let body = caller.https.send(request).await?.into_body();
+            let body = caller.send(to_get(&path, form)?).await?.into_body();
             watches.push(tokio::spawn(async move { body.take(UPDATES).for_each(|_| async {}).await }));
         }
     }
     for i in 0..=UPDATES {
         let patch = json!({"data": {"stamp": format!("{i}")}}).to_string().into();
-        callers[0].ask(Method::PATCH, &object, JSON, "application/merge-patch+json", patch).await?;
+        ask(&callers[0], request(Method::PATCH, &object, JSON, Some((MERGE, patch)))?).await?;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     try_join_all(watches).await?;
@@ -181,9 +179,9 @@ async fn watch(callers: &[Arc<Caller>]) -> Result<(), Failure> {
 
 /// Does it `count` times, on all connections at once.
 async fn each<F>(
-    callers: &[Arc<Caller>],
+    callers: &[Arc<Https>],
     count: usize,
-    act: impl Fn(Arc<Caller>, usize) -> F,
+    act: impl Fn(Arc<Https>, usize) -> F,
 ) -> Result<(), Failure>
 where
     F: Future<Output = Result<(), Failure>>,
@@ -201,82 +199,65 @@ where
     try_join_all(take_turns).await.map(drop)
 }
 
-/// A client with a connection of its own.
-struct Caller {
-    https: Https,
+/// Makes a custom kind.
+async fn prepare(caller: &Https) -> Result<(), Failure> {
+    let schema = json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {
+        "size": {"type": "integer", "minimum": 0, "default": 1},
+        "parts": {"type": "array", "items": {"type": "object", "properties": {
+            "name": {"type": "string", "maxLength": 63}, "weight": {"type": "integer"}}}},
+        "text": {"type": "string"}}, "x-kubernetes-validations": [{"rule": "self.size < 100"}]}}});
+    let version =
+        json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}});
+    let object = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.example.com"},
+        "spec": {"group": "example.com", "scope": "Namespaced", "versions": [version],
+            "names": {"plural": "widgets", "singular": "widget", "kind": "Widget"}}});
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    ask(caller, request(Method::POST, path, JSON, Some((JSON, object.to_string().into())))?).await?;
+    while !answer(caller, to_get("/apis/example.com/v1", JSON)?).await?.0.is_success() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
 }
 
-impl Caller {
-    /// A custom kind.
-    async fn prepare(&self) -> Result<(), Failure> {
-        let schema = json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {
-            "size": {"type": "integer", "minimum": 0, "default": 1},
-            "parts": {"type": "array", "items": {"type": "object", "properties": {
-                "name": {"type": "string", "maxLength": 63}, "weight": {"type": "integer"}}}},
-            "text": {"type": "string"}}, "x-kubernetes-validations": [{"rule": "self.size < 100"}]}}});
-        let version =
-            json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}});
-        let object = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-            "metadata": {"name": "widgets.example.com"},
-            "spec": {"group": "example.com", "scope": "Namespaced", "versions": [version],
-                "names": {"plural": "widgets", "singular": "widget", "kind": "Widget"}}});
-        let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-        self.ask(Method::POST, path, JSON, JSON, object.to_string().into()).await?;
-        while !self.try_ask(Method::GET, "/apis/example.com/v1", JSON, "", Bytes::new()).await?.0.is_success()
-        {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        Ok(())
+/// The answer's body. An answer that is no success is a failure.
+async fn ask(caller: &Https, request: Request<Bytes>) -> Result<Bytes, Failure> {
+    let what = format!("{} {}", request.method(), request.uri());
+    let (status, answer) = answer(caller, request).await?;
+    if status.is_success() {
+        return Ok(answer);
     }
-
-    /// The answer's body. An answer that is no success is a failure.
-    async fn ask(
-        &self,
-        method: Method,
-        path: &str,
-        accept: &str,
-        content_type: &str,
-        body: Bytes,
-    ) -> Result<Bytes, Failure> {
-        let (status, answer) = self.try_ask(method.clone(), path, accept, content_type, body).await?;
-        if status.is_success() {
-            return Ok(answer);
-        }
-        Err(format!("{method} {path}: {status}: {}", String::from_utf8_lossy(&answer)).into())
-    }
-
-    async fn try_ask(
-        &self,
-        method: Method,
-        path: &str,
-        accept: &str,
-        content_type: &str,
-        body: Bytes,
-    ) -> Result<(http::StatusCode, Bytes), Failure> {
-        let response = self.https.send(request(method, path, accept, content_type, body)?).await?;
-        let status = response.status();
-        let mut pieces = response.into_body();
-        let mut answer = Vec::new();
-        while let Some(piece) = pieces.next().await {
-            answer.extend_from_slice(&piece?);
-        }
-        Ok((status, answer.into()))
-    }
+    Err(format!("{what}: {status}: {}", String::from_utf8_lossy(&answer)).into())
 }
 
+async fn answer(caller: &Https, request: Request<Bytes>) -> Result<(StatusCode, Bytes), Failure> {
+    let response = caller.send(request).await?;
+    let status = response.status();
+    let mut pieces = response.into_body();
+    let mut answer = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        answer.extend_from_slice(&piece?);
+    }
+    Ok((status, answer.into()))
+}
+
+fn to_get(path: &str, accept: &str) -> Result<Request<Bytes>, Failure> {
+    request(Method::GET, path, accept, None)
+}
+
+/// With a body of a media type, or without one.
 fn request(
     method: Method,
     path: &str,
     accept: &str,
-    content_type: &str,
-    body: Bytes,
+    body: Option<(&str, Bytes)>,
 ) -> Result<Request<Bytes>, Failure> {
-    let mut request = Request::builder().method(method).uri(path).header(header::ACCEPT, accept);
-    request = request.header(header::USER_AGENT, "load/1 (linux/amd64)");
-    if !content_type.is_empty() {
-        request = request.header(header::CONTENT_TYPE, content_type);
-    }
-    Ok(request.body(body)?)
+    let request = Request::builder().method(method).uri(path).header(header::ACCEPT, accept);
+    let request = request.header(header::USER_AGENT, "load/1 (linux/amd64)");
+    Ok(match body {
+        Some((media_type, body)) => request.header(header::CONTENT_TYPE, media_type).body(body)?,
+        None => request.body(Bytes::new())?,
+    })
 }
 
 impl Kind {

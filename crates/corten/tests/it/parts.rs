@@ -82,10 +82,7 @@ async fn controllers_make_pods_and_the_scheduler_binds_them() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_has_the_store_leads() {
     let root = tempfile::tempdir().unwrap();
-    let start = || Api {
-        process: Process::server(root.path(), "server", &["--bind", "127.0.0.1:0"]),
-        kubeconfig: root.path().join("admin.kubeconfig"),
-    };
+    let start = || Api::whole(root.path());
     let names = ["kube-controller-manager", "kube-scheduler"];
     let spec = async |client: &Client, name: &str| {
         let path = format!("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/{name}");

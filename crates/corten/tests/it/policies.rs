@@ -1,7 +1,7 @@
 //! What is told of the types in policies, by a whole control plane: the schemas are those that it serves.
 
 use crate::parts::{get, send};
-use crate::process::{Api, Process, until};
+use crate::process::{Api, until};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -25,10 +25,7 @@ fn policy(name: &str, resource: [&str; 3], validations: &[Value]) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn types_of_policies_are_checked() {
     let root = tempfile::tempdir().unwrap();
-    let server = Api {
-        process: Process::server(root.path(), "server", &["--bind", "127.0.0.1:0"]),
-        kubeconfig: root.path().join("admin.kubeconfig"),
-    };
+    let server = Api::whole(root.path());
     let client = server.client();
     let post = async |path: &str, object: Value| send(&client, Method::POST, path, JSON, object).await;
     // The status once the check of a generation is done.

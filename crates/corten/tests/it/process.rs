@@ -107,13 +107,20 @@ pub async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
     assert!(in_time.is_ok(), "no {what} in {READY_TIMEOUT:?}");
 }
 
-/// `corten server --only api` on a root, at a port that the system chose.
+/// A server of the API on a root, at a port that the system chose.
 pub struct Api {
     pub process: Process,
     pub kubeconfig: PathBuf,
 }
 
 impl Api {
+    /// With controllers and scheduler.
+    pub fn whole(root: &Path) -> Self {
+        let process = Process::server(root, "server", &["--bind", "127.0.0.1:0"]);
+        Self { process, kubeconfig: root.join("admin.kubeconfig") }
+    }
+
+    /// `--only api`.
     pub fn start(root: &Path, arguments: &[&str]) -> Self {
         let all = [&["--only", "api", "--bind", "127.0.0.1:0"], arguments].concat();
         let process = Process::server(root, "api", &all);

@@ -1,7 +1,7 @@
 //! What quotas count, by a whole control plane.
 
 use crate::parts::{get, send};
-use crate::process::{Api, Process, until};
+use crate::process::{Api, until};
 use http::Method;
 use serde_json::json;
 
@@ -11,10 +11,7 @@ const NAMESPACE: &str = "/api/v1/namespaces/default";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pod_that_gets_a_deadline_leaves_a_quota_of_pods_without() {
     let root = tempfile::tempdir().unwrap();
-    let server = Api {
-        process: Process::server(root.path(), "server", &["--bind", "127.0.0.1:0"]),
-        kubeconfig: root.path().join("admin.kubeconfig"),
-    };
+    let server = Api::whole(root.path());
     let client = server.client();
     let used = async |name: &str| {
         get(&client, &format!("{NAMESPACE}/resourcequotas/{name}")).await["status"]["used"]["pods"].clone()
