@@ -12,6 +12,7 @@ use crate::health::Health;
 use crate::listen::Lanes;
 use crate::managed::Tracking;
 use crate::resource::{Hub, Registry, Served};
+use crate::settings::Settings;
 use crate::storage::{self, HubLoader, Prepared};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
@@ -56,6 +57,8 @@ pub struct Options {
     pub webhook_credentials: Option<Arc<crate::webhook::Credentials>>,
     /// The options of the command line that it was started by, by name, for `/flagz` to tell.
     pub flags: BTreeMap<String, String>,
+    /// What an operator may set besides.
+    pub settings: Settings,
     /// The threads that serve connections; `None` for the runtime that starts the server, where all else is done.
     pub lanes: Option<Lanes>,
 }
@@ -125,6 +128,8 @@ pub struct Api {
     pub webhook_credentials: Option<Arc<crate::webhook::Credentials>>,
     /// The options of the command line that it was started by.
     pub flags: BTreeMap<String, String>,
+    /// What an operator has set besides.
+    pub settings: Settings,
     /// Definitions of custom resources that have changed.
     pub definitions: crate::crd::Queue,
     /// The way to kubelets.
@@ -186,6 +191,7 @@ impl Api {
             aggregation: Aggregation::default(),
             webhook_credentials: options.webhook_credentials,
             flags: options.flags,
+            settings: options.settings,
             flow: match options.fairness {
                 Fairness::Off(_) => None,
                 Fairness::On(seats) => Some(FlowControl::new(seats)),

@@ -31,8 +31,6 @@ use std::time::Duration;
 pub const BODY_BYTES_MAX: usize = 3 << 20;
 /// Objects larger than this are not worked at in their connection's task: 64 KiB take about a millisecond.
 pub(crate) const BYTES_HERE_MAX: usize = 64 << 10;
-/// How long a request that is not long-running may take, as upstream (`--request-timeout`).
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Where a request comes from.
 #[derive(Clone, Debug)]
@@ -197,13 +195,14 @@ async fn pass(call: &mut Call, body: RequestBody) -> Result<Reply, Status> {
 
 /// How long a request may take: what it asks for, up to the server's limit (`WithRequestDeadline`).
 fn timeout(call: &Call) -> Result<Duration, Status> {
+    let limit = call.api.settings.request_timeout;
     let Some(text) = call.query.get("timeout").filter(|t| !t.is_empty() && !call.is_long_running()) else {
-        return Ok(REQUEST_TIMEOUT);
+        return Ok(limit);
     };
     let asked = meta::time::Duration::parse(text)
         .map_err(|e| Status::bad_request(format!("invalid timeout specified in the request URL - {e}")))?;
     let asked = u64::try_from(asked.nanos()).ok().filter(|nanos| *nanos > 0).map(Duration::from_nanos);
-    Ok(asked.map_or(REQUEST_TIMEOUT, |asked| asked.min(REQUEST_TIMEOUT)))
+    Ok(asked.map_or(limit, |asked| asked.min(limit)))
 }
 
 /// Reads a body up to the limit.

@@ -44,6 +44,7 @@ pub mod request;
 pub mod resource;
 mod route;
 mod seldom;
+pub mod settings;
 pub mod special;
 pub mod storage;
 pub mod table;

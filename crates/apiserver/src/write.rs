@@ -20,7 +20,6 @@ use meta::object_meta::{self, Scope};
 use meta::options::{self, PatchUse};
 use meta::status::Status;
 use std::sync::Arc;
-use std::time::Duration;
 use store::{Expect, Op, Outcome, Txn};
 use value::{Str, Value};
 
@@ -511,7 +510,7 @@ pub async fn commit(
     let sealed = hub.transform.seal(&store_key, plain).map_err(Status::internal_error)?;
     let template = Arc::new(hub.codec.template(object));
     call.api.prepared.leave(&sealed, hub.clone(), entry.twin(0), template.clone());
-    let ttl = hub.row.ttl_seconds.map(|s| Duration::from_secs(s.into()));
+    let ttl = Some(call.api.settings.event_ttl).filter(|ttl| hub.row.lapses && !ttl.is_zero());
     let action = store::Action::Put { value: sealed.clone(), ttl };
     let mut txn = Txn::new(Op { key: store_key.as_bytes().into(), expect, action });
     if let Some(more) = more {

@@ -1,5 +1,6 @@
 //! The command line. Each file below has the options of a command, or of what several have in common.
 
+mod api;
 mod cluster;
 mod image;
 mod instance;
@@ -7,6 +8,7 @@ mod node;
 mod server;
 mod store;
 
+pub(crate) use api::ApiArgs;
 pub(crate) use cluster::ClusterArgs;
 pub(crate) use instance::{InstallArgs, ReportArgs, UpArgs};
 pub(crate) use node::{NodeArgs, NodeOptions};
@@ -137,6 +139,7 @@ pub(crate) fn run() -> Result<()> {
         Command::Server(args) => {
             open_files();
             args.cluster.check()?;
+            args.options.check()?;
             crate::controllers::check(&args.options.controllers)?;
             let threads = match args.options.threads {
                 0 => std::thread::available_parallelism().map_or(1, NonZero::get),

@@ -1,4 +1,4 @@
-//! Pods bear an unreachable or unready node for five minutes, unless they say otherwise.
+//! Pods bear an unreachable or unready node for some time (as a rule five minutes), unless they say otherwise.
 //!
 //! Upstream: `plugin/pkg/admission/defaulttolerationseconds`.
 
@@ -7,9 +7,7 @@ use crate::call::Call;
 use meta::status::Status;
 use value::Value;
 
-const TAINTS: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
 const EFFECT: &str = "NoExecute";
-const SECONDS: i64 = 300;
 
 pub(super) struct DefaultTolerationSeconds;
 
@@ -20,13 +18,17 @@ impl Plugin for DefaultTolerationSeconds {
 
     fn admit(
         &self,
-        _call: &Call,
+        call: &Call,
         _a: &mut Attributes,
         pod: &mut Value,
         _old: Option<&Value>,
     ) -> Result<(), Status> {
         let Some(spec) = pod.object_at("spec") else { return Ok(()) };
-        for taint in TAINTS {
+        let settings = &call.api.settings;
+        for (taint, seconds) in [
+            ("node.kubernetes.io/not-ready", settings.not_ready_toleration_seconds),
+            ("node.kubernetes.io/unreachable", settings.unreachable_toleration_seconds),
+        ] {
             let bears = |t: &Value| {
                 let (key, effect) = (t.at("key").str(), t.at("effect").str());
                 (key.is_empty() || key == taint) && (effect.is_empty() || effect == EFFECT)
@@ -39,7 +41,7 @@ impl Plugin for DefaultTolerationSeconds {
             toleration.set("key", taint);
             toleration.set("operator", "Exists");
             toleration.set("effect", EFFECT);
-            toleration.set("tolerationSeconds", SECONDS);
+            toleration.set("tolerationSeconds", seconds);
             objects::push(spec, "tolerations", toleration);
         }
         Ok(())

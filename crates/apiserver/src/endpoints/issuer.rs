@@ -18,7 +18,8 @@ pub(super) fn answer(call: &Call) -> Result<Reply, Status> {
         Reply::bytes(200, "application/jwk-set+json", keys.jwks())
     } else {
         let address = std::net::SocketAddr::new(config.advertise_address, config.port);
-        let uri = format!("https://{address}{}", pki::JWKS_PATH);
+        let own = || format!("https://{address}{}", pki::JWKS_PATH);
+        let uri = call.api.settings.jwks_uri.clone().unwrap_or_else(own);
         Reply::bytes(200, "application/json", keys.openid_configuration(&config.issuer, &uri))
     };
     let kept = format!("public, max-age={}", pki::JWKS_MAX_AGE_SECONDS);

@@ -45,8 +45,8 @@ pub(super) async fn create(call: &Call, target: &Target, body: RequestBody) -> R
         keys: &api.access.keys,
         name: &api.config.issuer,
         audiences: &audiences,
-        max_expiration_seconds: None,
-        extend_expiration: true,
+        max_expiration_seconds: api.settings.token_expiration_max_seconds,
+        extend_expiration: api.settings.extends_token_expiration,
     };
     let now = api.now().unix_seconds();
     // The account and what the token is bound to may have been made just now, and the cache not know yet.

@@ -18,6 +18,7 @@ mod resize;
 mod selectable;
 mod server;
 mod services;
+mod settings;
 mod watch;
 mod webhook;
 mod webhooks;

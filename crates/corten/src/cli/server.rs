@@ -1,5 +1,6 @@
 //! Options of `corten server`.
 
+use super::api::ApiArgs;
 use super::cluster::{ClusterArgs, is_nowhere};
 use super::store::{EtcdArgs, StoreKind, parse_store};
 use anyhow::{Context, Result, anyhow, bail};
@@ -69,6 +70,8 @@ pub(crate) struct ServerOptions {
     #[arg(long, value_delimiter = ',')]
     pub(crate) disable_admission_plugins: Vec<String>,
     #[command(flatten)]
+    pub(crate) api: ApiArgs,
+    #[command(flatten)]
     pub(crate) audit: AuditArgs,
     #[command(flatten)]
     pub(crate) in_flight: InFlightArgs,
@@ -106,6 +109,7 @@ impl ServerOptions {
                     .with_context(|| format!("cannot read {}, the {option}", file.display()))?;
             }
         }
+        self.api.check()?;
         self.admission().map(drop)
     }
 

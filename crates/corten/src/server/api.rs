@@ -1,6 +1,6 @@
 //! The API server in this process: keys, store, listener.
 
-use crate::cli::{InFlightArgs, ServerArgs, ServerOptions};
+use crate::cli::{ApiArgs, InFlightArgs, ServerArgs, ServerOptions};
 use anyhow::{Context, Result, anyhow, bail};
 use apiserver::access::Access;
 use apiserver::api::{Api, Config, Fairness, Options};
@@ -9,7 +9,7 @@ use apiserver::encryption::Encryption;
 use apiserver::flowcontrol::Limits;
 use apiserver::listen::Lanes;
 use apiserver::webhook::Credentials as WebhookCredentials;
-use auth::{Anonymous, Authenticator, FrontProxy};
+use auth::{Authenticator, FrontProxy};
 use pki::{AnyClientCertificate, ClientAuthorities, HotCertificate, Leaf, Pki, ServiceAccountKeys};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
@@ -75,16 +75,17 @@ pub(crate) async fn start(
     let tls = pki::server_config(certificate.clone(), AnyClientCertificate::new(&authorities))
         .context("cannot set up TLS")?;
     let keys = Arc::new(pki.service_account_keys().clone());
-    let issuer = args.cluster.issuer();
+    let issuers = args.options.api.issuers(args.cluster.issuer());
     let access = Access::new(
-        authenticator(&pki, keys.clone(), &issuer).context("cannot set up authentication")?,
+        authenticator(&pki, keys.clone(), &issuers, &args.options.api)
+            .context("cannot set up authentication")?,
         keys,
     );
     let config = Config {
         advertise_address: advertise,
         port,
         service_ranges: args.cluster.service_cluster_ip_range.iter().map(ToString::to_string).collect(),
-        issuer,
+        issuer: issuers.into_iter().next().unwrap_or_default(),
     };
     if args.options.has_own_key() {
         crate::store::check_own_key(&*store, &args.root).await?;
@@ -180,6 +181,7 @@ fn options(args: &ServerOptions, root: &Path) -> Result<Options> {
         admission: Arc::new(args.admission()?),
         webhook_credentials,
         fairness: fairness(&args.in_flight)?,
+        settings: args.api.settings(),
         ..Options::default()
     })
 }
@@ -241,7 +243,8 @@ async fn renew(api: Arc<Api>, mut pki: Pki, certificate: Arc<HotCertificate>) {
 fn authenticator(
     pki: &Pki,
     keys: Arc<ServiceAccountKeys>,
-    issuer: &str,
+    issuers: &[String],
+    args: &ApiArgs,
 ) -> Result<Authenticator, pki::Error> {
     let client_authorities = ClientAuthorities::new(&[pki.authority().certificate()])?;
     let lower = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
@@ -257,9 +260,9 @@ fn authenticator(
         client_authorities,
         front_proxy: Some(front_proxy),
         service_account_keys: keys,
-        issuers: vec![issuer.to_owned()],
-        audiences: vec![issuer.to_owned()],
+        issuers: issuers.to_vec(),
+        audiences: args.audiences(issuers),
         bootstrap_tokens: true,
-        anonymous: Anonymous::Everywhere,
+        anonymous: args.anonymous(),
     })
 }

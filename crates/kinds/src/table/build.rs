@@ -65,7 +65,7 @@ fn row(f: &Facts) -> Row {
         reset_fields: paths(rule.resets),
         generation: rule.generation,
         update_meta: rules::update_meta(f.group, f.plural, ""),
-        ttl_seconds: rule.ttl_seconds,
+        lapses: rule.lapses,
         deprecation: rules::deprecation(f.group, f.plural).map(Str::from),
         group_priority,
         version_priority,
@@ -121,7 +121,7 @@ impl Row {
             reset_fields: Vec::new(),
             generation: Generation::AllBut(paths(&["metadata"])),
             update_meta: MetaChecks::USUAL,
-            ttl_seconds: None,
+            lapses: false,
             deprecation: None,
             // Upstream's crdregistration controller registers all custom groups with these.
             group_priority: 1000,

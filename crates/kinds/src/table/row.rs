@@ -64,8 +64,8 @@ pub struct Row {
     pub generation: Generation,
     /// What an update checks of the metadata besides what every update does.
     pub update_meta: MetaChecks,
-    /// Seconds that an object lives; `None` for ever. (Events; the flag `--event-ttl` overrides.)
-    pub ttl_seconds: Option<u32>,
+    /// Whether an object is gone after a time (Events, by `--event-ttl`).
+    pub lapses: bool,
     /// A `Warning` for every request to the kind, when upstream has declared it deprecated.
     pub deprecation: Option<Str>,
     /// Place of the group among groups, higher first (`APIService.spec.groupPriorityMinimum`).

@@ -18,11 +18,8 @@ pub(super) struct Rule {
     pub(super) resets: &'static [&'static str],
     pub(super) status_resets: &'static [&'static str],
     pub(super) generation: Generation,
-    pub(super) ttl_seconds: Option<u32>,
+    pub(super) lapses: bool,
 }
-
-/// Default of upstream's `--event-ttl`.
-const EVENT_TTL_SECONDS: u32 = 3600;
 
 /// Place of a group and of a version in it (`pkg/controlplane/apiserver/aggregator.go`).
 pub(super) fn priority(group: &str, version: &str) -> (i32, i32) {
@@ -70,7 +67,7 @@ pub(super) fn rule(group: &str, plural: &str) -> Rule {
         resets,
         status_resets,
         generation: generation(group, plural),
-        ttl_seconds: (plural == "events").then_some(EVENT_TTL_SECONDS),
+        lapses: plural == "events",
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::push;
 use crate::call::Call;
+use crate::settings::PortRange;
 use bytes::Bytes;
 use kinds::core::service_ips::{needs_health_port, needs_node_port};
 use meta::field::{Error, Path};
@@ -12,13 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use store::{Action, Expect, Op, Range, Txn};
 use value::Value;
 
-/// `--service-node-port-range`.
-const FIRST: i64 = 30_000;
-const LAST: i64 = 32_767;
 const KEY: &str = "/registry/ranges/servicenodeports";
 const RANGE_ALLOCATION: &str = "k8s.io/api/core/v1.RangeAllocation";
-/// Ports that are left for people to choose from (KEP-3668): the server takes them last.
-const STATIC_PORTS: i64 = 86;
+/// In a dry run ports are counted up from here, whatever the range: no Service can have them
+/// (`portallocator/operation.go`).
+const DRY_RUN: i64 = 32_768;
 
 /// The node ports that a Service holds.
 fn held(service: &Value) -> BTreeSet<i64> {
@@ -58,7 +57,7 @@ pub(super) async fn node_ports(
     }
     taken.extend(held(service));
     if !dry_run && held(service) != before {
-        push(txn, write(&taken, revision));
+        push(txn, write(&taken, call.api.settings.node_ports, revision));
     }
     Ok(())
 }
@@ -73,7 +72,7 @@ pub(super) async fn release_all(call: &Call, service: &Value, txn: &mut Option<T
     for port in &ports {
         taken.remove(port);
     }
-    push(txn, write(&taken, revision));
+    push(txn, write(&taken, call.api.settings.node_ports, revision));
     Ok(())
 }
 
@@ -89,9 +88,11 @@ struct Operation<'a> {
 impl Operation<'_> {
     /// Takes a port that was asked for. What is outside the range is left to validation in a dry run.
     fn allocate(&mut self, port: i64) -> Result<(), String> {
-        if !self.dry_run && !(FIRST..=LAST).contains(&port) {
-            let range = format!("The range of valid ports is {FIRST}-{LAST}");
-            return Err(format!("provided port is not in the valid range. {range}"));
+        let range = self.call.api.settings.node_ports;
+        if !self.dry_run && !range.contains(port) {
+            return Err(format!(
+                "provided port is not in the valid range. The range of valid ports is {range}"
+            ));
         }
         if !self.taken.insert(port) {
             return Err("provided port is already allocated".to_owned());
@@ -103,7 +104,7 @@ impl Operation<'_> {
     /// Takes a free port; in a dry run one that no Service can have.
     fn next(&mut self) -> Result<i64, String> {
         let port = if self.dry_run {
-            self.allocated.iter().max().map_or(LAST + 1, |last| (*last).max(0)) + 1
+            self.allocated.iter().max().map_or(DRY_RUN, |last| (*last).max(0)) + 1
         } else {
             let port = free(self.call, &self.taken)?;
             self.taken.insert(port);
@@ -209,11 +210,13 @@ fn health_port(operation: &mut Operation<'_>, service: &mut Value) -> Result<(),
 }
 
 fn free(call: &Call, taken: &BTreeSet<i64>) -> Result<i64, String> {
-    let dynamic = FIRST + STATIC_PORTS;
-    let span = LAST - dynamic + 1;
+    let range = call.api.settings.node_ports;
+    let dynamic = range.first() + range.static_ports();
+    let span = range.last() - dynamic + 1;
     let start = i64::try_from(call.api.dice(span.unsigned_abs())).unwrap_or(0);
     let upper = (0..span).map(|i| dynamic + (start + i) % span);
-    upper.chain(FIRST..dynamic).find(|port| !taken.contains(port)).ok_or_else(|| "range is full".to_owned())
+    let mut all = upper.chain(range.first()..dynamic);
+    all.find(|port| !taken.contains(port)).ok_or_else(|| "range is full".to_owned())
 }
 
 /// The ports in use and the revision at which they were read; 0 if nothing is stored.
@@ -226,14 +229,17 @@ async fn read(call: &Call) -> Result<(BTreeSet<i64>, u64), Status> {
     let ty = types.by_go_name(RANGE_ALLOCATION).ok_or_else(|| broken("no such type".into()))?;
     let object = decode_protobuf(types, ty, kv.value()).map_err(|e| broken(e.to_string()))?;
     let bits = base64_decode(object.at("data").str()).map_err(broken)?;
-    Ok((from_bits(&bits), kv.mod_revision()))
+    // The server may have been given another range since it was written.
+    let range = PortRange::parse(object.at("range").str()).map_err(broken)?;
+    Ok((from_bits(&bits, range), kv.mod_revision()))
 }
 
-fn write(taken: &BTreeSet<i64>, revision: u64) -> Txn {
+/// Ports outside `range`, which Services have from another one, are not in it.
+fn write(taken: &BTreeSet<i64>, range: PortRange, revision: u64) -> Txn {
     let mut object = Value::object();
     object.set("metadata", Value::object());
-    object.set("range", format!("{FIRST}-{LAST}"));
-    object.set("data", base64_encode(&to_bits(taken)));
+    object.set("range", range.to_string());
+    object.set("data", base64_encode(&to_bits(taken, range)));
     let types = Types::builtin();
     let mut message = Vec::new();
     if let Some(ty) = types.by_go_name(RANGE_ALLOCATION) {
@@ -245,11 +251,11 @@ fn write(taken: &BTreeSet<i64>, revision: u64) -> Txn {
     Txn::new(Op { key: KEY.as_bytes().into(), expect: Expect::mod_revision(revision), action })
 }
 
-/// A big integer, most significant byte first, whose bit i is port `FIRST + i`: Go's `big.Int.Bytes`.
-fn to_bits(taken: &BTreeSet<i64>) -> Vec<u8> {
-    let mut little = vec![0_u8; usize::try_from((LAST - FIRST) / 8 + 1).unwrap_or(0)];
-    for port in taken.iter().filter(|p| (FIRST..=LAST).contains(*p)) {
-        let bit = usize::try_from(port - FIRST).unwrap_or(0);
+/// A big integer, most significant byte first, whose bit i is the range's port i: Go's `big.Int.Bytes`.
+fn to_bits(taken: &BTreeSet<i64>, range: PortRange) -> Vec<u8> {
+    let mut little = vec![0_u8; usize::try_from((range.last() - range.first()) / 8 + 1).unwrap_or(0)];
+    for port in taken.iter().filter(|port| range.contains(**port)) {
+        let bit = usize::try_from(port - range.first()).unwrap_or(0);
         if let Some(byte) = little.get_mut(bit / 8) {
             *byte |= 1 << (bit % 8);
         }
@@ -261,11 +267,11 @@ fn to_bits(taken: &BTreeSet<i64>) -> Vec<u8> {
     little
 }
 
-fn from_bits(big: &[u8]) -> BTreeSet<i64> {
+fn from_bits(big: &[u8], range: PortRange) -> BTreeSet<i64> {
     let mut taken = BTreeSet::new();
     for (i, byte) in big.iter().rev().enumerate() {
         for bit in (0..8).filter(|bit| byte & (1 << bit) != 0) {
-            taken.insert(FIRST + i64::try_from(i * 8 + bit).unwrap_or(0));
+            taken.insert(range.first() + i64::try_from(i * 8 + bit).unwrap_or(0));
         }
     }
     taken
@@ -287,10 +293,12 @@ mod tests {
 
     #[test]
     fn bits_round_trip() {
+        let usual = PortRange::parse("30000-32767").unwrap();
         for ports in [vec![], vec![30_000], vec![30_001, 30_017, 32_767]] {
             let taken: BTreeSet<i64> = ports.into_iter().collect();
-            assert_eq!(from_bits(&to_bits(&taken)), taken);
+            assert_eq!(from_bits(&to_bits(&taken, usual), usual), taken);
         }
-        assert_eq!(to_bits(&BTreeSet::from([30_000, 30_008])), [1, 1]);
+        assert_eq!(to_bits(&BTreeSet::from([30_000, 30_008]), usual), [1, 1]);
+        assert_eq!(to_bits(&BTreeSet::from([79, 80, 88, 90]), PortRange::parse("80-89").unwrap()), [1, 1]);
     }
 }
