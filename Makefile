@@ -8,7 +8,11 @@ ROOT := $(or $(ROOT),/var/lib/corten)
 UP_OPTIONS ?=
 CORTEN = target/release/corten
 # Building need not be root's, running must.
-SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
+define as_root
+if [ "$$(id -u)" = 0 ]; then $(CORTEN) $(1); \
+elif command -v sudo >/dev/null; then sudo $(CORTEN) $(1); \
+else echo "this takes root: containers, networks and cgroups need it" >&2; exit 1; fi
+endef
 
 .PHONY: help up down reset status build fmt lint layers test test-cluster test-guest golden test-clients profile bench conformance ci generate
 
@@ -16,13 +20,13 @@ help:      ## this text
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 up:        ## a cluster on this machine, from a fresh Debian 12: installs what is missing, kubectl too, builds, starts; ROOT=DIR
-	@./scripts/up --root $(ROOT) $(UP_OPTIONS)
+	@./scripts/up --root "$(ROOT)" $(UP_OPTIONS)
 
 # Without a binary and without a root nothing was ever started.
 define end_with
-@if [ ! -e $(CORTEN) ] && [ ! -e $(ROOT) ]; then echo "no cluster at $(ROOT)"; \
+@if [ ! -e $(CORTEN) ] && [ ! -e "$(ROOT)" ]; then echo "no cluster at $(ROOT)"; \
 elif [ ! -e $(CORTEN) ]; then echo "there is no $(CORTEN), which ends what $(ROOT) has: run make build" >&2; exit 1; \
-else $(SUDO) $(CORTEN) $(1) --root $(ROOT); fi
+else $(call as_root,$(1) --root "$(ROOT)"); fi
 endef
 
 down:      ## stops everything that `make up` started; state stays
@@ -32,7 +36,7 @@ reset:     ## stops everything and removes its state
 	$(call end_with,reset)
 
 status:    ## what runs, and how it fares
-	@$(SUDO) $(CORTEN) status --root $(ROOT)
+	@$(call as_root,status --root "$(ROOT)")
 
 build:     ## the binary, optimised: target/release/corten
 	@./scripts/build-release

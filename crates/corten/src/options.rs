@@ -174,10 +174,12 @@ impl Up {
         Ok(())
     }
 
-    /// What to tell somebody who moves a cluster to another store: its objects do not come along.
-    pub(crate) fn other_store(&self, layout: &Layout) -> Result<Option<String>> {
+    /// Where the cluster's objects were, and where they are to be, if that is another store.
+    pub(crate) fn other_store(&self, layout: &Layout) -> Result<Option<OtherStore>> {
         let last = Self::last(layout)?;
-        let is_other = layout.up_options.exists() && last.server.store != self.server.store;
+        if !layout.up_options.exists() || last.server.store == self.server.store {
+            return Ok(None);
+        }
         let [before, now] = [&last, self].map(|up| {
             let arguments = up.server_arguments();
             arguments
@@ -186,12 +188,32 @@ impl Up {
                 .unwrap_or_default()
                 .to_owned()
         });
-        Ok(is_other.then(|| {
-            format!(
-                "objects are in {now} from now on; what is in {before} stays there (corten store migrate --from {before} \
-                 --to {now})"
-            )
-        }))
+        Ok(Some(OtherStore { before, now }))
+    }
+}
+
+/// A move of a cluster to another store: its objects do not come along.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct OtherStore {
+    before: String,
+    now: String,
+}
+
+impl OtherStore {
+    /// What is done about it where the new store `is_empty`, or is not: a note.
+    ///
+    /// # Errors
+    /// It is empty: the cluster would be, too.
+    pub(crate) fn judge(&self, is_empty: bool, root: &Path) -> Result<String> {
+        let (Self { before, now }, root) = (self, root.display());
+        if is_empty {
+            bail!(
+                "the cluster on {root} keeps its objects in {before}, and there are none in {now}: it would be an empty \
+                 cluster. Move them first, by `corten down --root {root}` and `corten store migrate --root {root} --from \
+                 {before} --to {now}`; for a new cluster take another root, or `corten reset --root {root}`"
+            );
+        }
+        Ok(format!("objects are in {now} from now on; what is in {before} stays there"))
     }
 }
 
@@ -302,10 +324,17 @@ mod tests {
             assert!(given.contains(&option.to_owned()), "{option}: {given:?}");
         }
         assert!(!given.iter().any(|option| option.starts_with("--threads")), "{given:?}");
-        let note = both.other_store(&layout).unwrap().unwrap();
+        let moved = both.other_store(&layout).unwrap().unwrap();
+        let note = moved.judge(false, &layout.root).unwrap();
+        assert_eq!(
+            note,
+            "objects are in embedded from now on; what is in etcd=https://a:1,https://b:2 stays there"
+        );
+        let error = moved.judge(true, Path::new("/r")).unwrap_err().to_string();
+        let way = "`corten store migrate --root /r --from etcd=https://a:1,https://b:2 --to embedded`";
         assert!(
-            note.starts_with("objects are in embedded from now on; what is in etcd=https://a:1"),
-            "{note}"
+            error.starts_with("the cluster on /r keeps its objects in etcd=") && error.contains(way),
+            "{error}"
         );
         assert_eq!(again.other_store(&layout).unwrap(), None);
 

@@ -38,6 +38,28 @@ pub(crate) async fn open(kind: &StoreKind, root: &Path, etcd: &EtcdArgs) -> Resu
     }
 }
 
+/// Whether a store has no objects: that of a server that does not run, or an etcd.
+///
+/// # Errors
+/// It cannot be looked at.
+pub(crate) fn is_empty(kind: &StoreKind, root: &Path, etcd: &EtcdArgs) -> Result<bool> {
+    // Looking makes nothing.
+    if *kind == StoreKind::Embedded && !store::embedded::file(&root.join("store")).exists() {
+        return Ok(true);
+    }
+    block_on(async { Ok(!has_objects(&*open(kind, root, etcd).await?).await?) })
+}
+
+async fn has_objects(store: &dyn Store) -> Result<bool> {
+    let some = store.range(Range::prefix(KEYS).limit(1)).await;
+    Ok(!some.context("cannot look whether there are objects in the store")?.kvs.is_empty())
+}
+
+fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("cannot start a runtime")?.block_on(future)
+}
+
 fn open_embedded(root: &Path) -> Result<EmbeddedStore> {
     let directory = root.join("store");
     EmbeddedStore::open(&directory)
@@ -77,10 +99,7 @@ pub(crate) fn check_own_key_below(root: &Path) -> Result<()> {
     if apiserver::encryption::own_file(root).exists() || !root.join("store").exists() {
         return Ok(());
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime
-        .context("cannot start a runtime")?
-        .block_on(async { check_own_key(&open_embedded(root)?, root).await })
+    block_on(async { check_own_key(&open_embedded(root)?, root).await })
 }
 
 /// How much is read of what may be a recovery key.
@@ -118,6 +137,13 @@ pub(crate) async fn migrate(args: &MigrateArgs, out: &mut dyn Write) -> Result<(
     let ttls = LAPSING.map(|(prefix, ttl)| (KeyRange::prefix(prefix), ttl));
     let keys = KeyRange::prefix(KEYS);
     let how = Moving { keys: &keys, ttls: &ttls, clock: &SystemClock };
+    if args.to == StoreKind::Embedded && has_objects(&*to).await? {
+        let store = args.root.join("store");
+        bail!(
+            "{} has objects already: if they may be lost, move it away and run this again",
+            store.display()
+        );
+    }
     let moved = store::migrate::copy(&*from, &*to, how).await.context("cannot move the objects")?;
     writeln!(out, "{} objects, {} bytes, as of revision {}", moved.keys, moved.bytes, moved.revision)?;
     let own = apiserver::encryption::own_file(&args.root);

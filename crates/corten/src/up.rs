@@ -10,7 +10,7 @@ use lifecycle::doctor::{Needs, Network, Outcome, OwnAddress, Port, Range, Room, 
 use lifecycle::down::Hooks;
 use lifecycle::install::{EXECUTABLE, UNIT_DIRECTORY};
 use lifecycle::status::Status;
-use lifecycle::supervisor::{Child, Config, RUNTIME, Runtime as ContainerRuntime};
+use lifecycle::supervisor::{Child, Config, RUNTIME, Report, Runtime as ContainerRuntime};
 use network::Cidr;
 use pki::Pki;
 use std::collections::BTreeSet;
@@ -31,8 +31,10 @@ const NODE: &str = "node";
 /// Starts everything.
 pub(crate) fn up(args: &Up, layout: Layout, out: &mut dyn Write) -> Result<()> {
     if !args.supervise
-        && let Some(note) = args.other_store(&layout)?
+        && let Some(moved) = args.other_store(&layout)?
     {
+        let is_empty = crate::store::is_empty(&args.server.store, &layout.root, &args.server.etcd)?;
+        let note = moved.judge(is_empty, &layout.root)?;
         let _nobody_reads = writeln!(out, "warning: {note}");
     }
     if args.detach {
@@ -43,7 +45,7 @@ pub(crate) fn up(args: &Up, layout: Layout, out: &mut dyn Write) -> Result<()> {
         return lifecycle::up::detached(&needs(args, layout), &executable, &arguments, out);
     }
     let config = supervisor_config(args, layout.clone())?;
-    let make = &mut || make_state(args, &layout);
+    let make = &mut |report: &mut dyn FnMut(&Report)| make_state(args, &layout, report);
     if args.supervise {
         lifecycle::up::supervise_for_waiting_parent(config, make)
     } else {
@@ -131,7 +133,9 @@ pub(crate) fn install(args: &InstallArgs, out: &mut dyn Write) -> Result<()> {
 }
 
 /// Keys and kubeconfigs: the children find them where they look for them.
-fn make_state(args: &Up, layout: &Layout) -> Result<()> {
+fn make_state(args: &Up, layout: &Layout, report: &mut dyn FnMut(&Report)) -> Result<()> {
+    let had_keys = layout.pki_dir.join("ca.key").exists();
+    let was_up = layout.up_options.exists();
     args.server.refuse_full_disk(&layout.root)?;
     if args.server.has_own_key() {
         crate::store::check_own_key_below(&layout.root)?;
@@ -149,6 +153,13 @@ fn make_state(args: &Up, layout: &Layout) -> Result<()> {
     let advertise = args.server.advertised();
     let pki = Pki::open(&layout.root, args.cluster.pki_config(advertise), now)
         .with_context(|| format!("cannot open the keys in {}", layout.pki_dir.display()))?;
+    if was_up && !had_keys {
+        report(&Report::Warning(format!(
+            "the keys in {} were gone, and new ones are made: kubeconfigs, certificates and tokens of the old ones are \
+             refused from now on, and pods that hold such tokens have to be made anew",
+            layout.pki_dir.display()
+        )));
+    }
     let server = format!("https://{}", SocketAddr::new(advertise, args.server.bind.port()));
     let name = node::node_name(&args.node)?;
     for client in [pki::Client::SuperAdmin, pki::Client::Kubelet(&name), pki::Client::KubeProxy] {

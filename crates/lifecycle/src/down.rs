@@ -197,6 +197,9 @@ pub fn reset(
     for directory in directories {
         remove_tree(directory)?;
     }
+    for directory in layout.shared_outside() {
+        let _somebody_uses_it = std::fs::remove_dir(directory);
+    }
     let _nobody_reads = writeln!(out, "{} removed", root.display());
     Ok(())
 }

@@ -193,6 +193,16 @@ impl Layout {
             .collect()
     }
 
+    /// Directories outside the root that this instance makes and that others may use too, each before the one that it
+    /// is in. `reset` removes those that are empty.
+    pub fn shared_outside(&self) -> Vec<&Path> {
+        [&self.cni_conf_dir, &self.cni_bin_dir]
+            .into_iter()
+            .flat_map(|path| path.ancestors().take(2))
+            .filter(|path| !path.starts_with(&self.root))
+            .collect()
+    }
+
     fn default_root() -> Self {
         let base = |path: &str| PathBuf::from(path);
         let run = base("/run/corten");
@@ -435,6 +445,11 @@ mod tests {
             Layout::new(DEFAULT_ROOT).unwrap().owned_outside(),
             ["/run/corten", "/var/log/corten", "/var/lib/kubelet", "/var/log/pods", "/var/log/containers"]
                 .map(Path::new)
+        );
+        assert_eq!(Layout::new("/srv/two").unwrap().shared_outside(), Vec::<&Path>::new());
+        assert_eq!(
+            Layout::new(DEFAULT_ROOT).unwrap().shared_outside(),
+            ["/etc/cni/net.d", "/etc/cni", "/opt/cni/bin", "/opt/cni"].map(Path::new)
         );
     }
 

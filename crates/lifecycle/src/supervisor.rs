@@ -18,7 +18,7 @@ mod state;
 pub use lock::holder;
 pub(crate) use lock::{Lock, is_ending, take, told};
 pub use report::Report;
-pub use run::run;
+pub use run::{Make, run};
 pub use state::{Process, Stage, State};
 
 use crate::containerd;

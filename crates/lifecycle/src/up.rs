@@ -4,7 +4,7 @@ use crate::doctor::Needs;
 use crate::layout::Layout;
 use crate::root;
 use crate::spawn::{Ties, tie};
-use crate::supervisor::{self, Config, PATIENCE, Report, State, logs};
+use crate::supervisor::{self, Config, Make, PATIENCE, Report, State, logs};
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::ffi::OsString;
@@ -17,7 +17,7 @@ use std::time::Instant;
 const REPORT_BYTES_MAX: usize = 64 << 10;
 
 /// Runs the supervisor in this process, telling people on `out`; `make` as in [`supervisor::run`].
-pub fn foreground(config: Config, make: &mut dyn FnMut() -> Result<()>, out: &mut dyn Write) -> Result<()> {
+pub fn foreground(config: Config, make: &mut Make<'_>, out: &mut dyn Write) -> Result<()> {
     let layout = config.needs.layout.clone();
     let is_journal = config.systemd.is_heard();
     supervisor::run(config, make, &mut |report| {
@@ -32,7 +32,7 @@ pub fn foreground(config: Config, make: &mut dyn FnMut() -> Result<()>, out: &mu
 }
 
 /// Runs the supervisor in this process, which [`detached`] started, telling it on standard output.
-pub fn supervise_for_waiting_parent(config: Config, make: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+pub fn supervise_for_waiting_parent(config: Config, make: &mut Make<'_>) -> Result<()> {
     supervisor::run(config, make, &mut |report| {
         let mut line = serde_json::to_vec(report).unwrap_or_default();
         line.push(b'\n');

@@ -5,6 +5,7 @@
 
 use lifecycle::containerd::{Containerd, Options, Origin, Programs, leftover_shims, running};
 use lifecycle::notify::Notifier;
+use lifecycle::supervisor::Report;
 use lifecycle::{Layout, doctor, image, mounts, pause, processes, supervisor};
 use rustix::fs::inotify;
 use rustix::process::Signal;
@@ -204,7 +205,9 @@ fn role_supervisor() {
     let Some(layout) = role_root() else { return };
     // The test harness has begun a line.
     println!();
-    let result = lifecycle::up::supervise_for_waiting_parent(config(layout), &mut || Ok(()));
+    let kubeconfig = layout.admin_kubeconfig.clone();
+    let make = &mut |_: &mut dyn FnMut(&Report)| Ok(std::fs::write(&kubeconfig, "")?);
+    let result = lifecycle::up::supervise_for_waiting_parent(config(layout), make);
     std::process::exit(i32::from(result.is_err()));
 }
 
@@ -257,7 +260,7 @@ fn role_supervisor_of_failing() {
     config.needs.runtime = supervisor::Runtime::None;
     config.children.truncate(1);
     config.children[0].arguments = arguments("role_failing");
-    let result = lifecycle::up::supervise_for_waiting_parent(config, &mut || Ok(()));
+    let result = lifecycle::up::supervise_for_waiting_parent(config, &mut |_| Ok(()));
     std::process::exit(i32::from(result.is_err()));
 }
 
@@ -275,7 +278,7 @@ fn role_supervisor_of_taken_port() {
         what: "API server".into(),
         advice: "stop it, or take another port by --bind".into(),
     }];
-    let result = lifecycle::up::supervise_for_waiting_parent(config, &mut || Ok(()));
+    let result = lifecycle::up::supervise_for_waiting_parent(config, &mut |_| Ok(()));
     std::process::exit(i32::from(result.is_err()));
 }
 

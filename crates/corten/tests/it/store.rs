@@ -67,4 +67,8 @@ async fn to_etcd_and_back() {
     let here = secrets(&server.client()).await;
     assert_eq!(here["items"][0]["data"], before["items"][0]["data"]);
     assert!(revision(&here) > revision(&there));
+    server.process.end();
+    let again = migrate(new_root.path(), &store, "embedded");
+    let why = String::from_utf8(again.stderr).unwrap();
+    assert!(why.contains("/store has objects already: if they may be lost, move it away"), "{why}");
 }

@@ -5,6 +5,7 @@ use super::machine::{Action, Event, Goal, Machine, State as UnitState, Unit};
 use super::report::Report;
 use super::state::{Process, Stage, State};
 use super::{Config, DRAIN, PATIENCE, RUNTIME, Runtime, lock, logs};
+use crate::Layout;
 use crate::doctor;
 use crate::notify::{self, Message};
 use crate::processes::{self, Identity};
@@ -29,16 +30,15 @@ const SILENCE_MAX: Duration = Duration::from_secs(1);
 /// For a supervisor that is replaced: it ends its children in turn.
 const REPLACED_PATIENCE: Duration = Duration::from_secs(60);
 
+/// Makes what the children need in the root, and reports what people should know of that.
+pub type Make<'a> = dyn FnMut(&mut dyn FnMut(&Report)) -> Result<()> + 'a;
+
 /// Runs the supervisor until it is told to end. Returns an error if something does not come up. `make` makes what the
 /// children need in the root, once the machine was found fit and nobody else runs there.
 ///
 /// To be called by a thread that lives as long as the process: the children end with the thread that started
 /// them.
-pub fn run(
-    config: Config,
-    make: &mut dyn FnMut() -> Result<()>,
-    report: &mut dyn FnMut(&Report),
-) -> Result<()> {
+pub fn run(config: Config, make: &mut Make<'_>, report: &mut dyn FnMut(&Report)) -> Result<()> {
     let started = Instant::now();
     let result = prepare_and_supervise(config, started, make, report);
     if let Err(error) = &result {
@@ -50,7 +50,7 @@ pub fn run(
 fn prepare_and_supervise(
     config: Config,
     started: Instant,
-    make: &mut dyn FnMut() -> Result<()>,
+    make: &mut Make<'_>,
     report: &mut dyn FnMut(&Report),
 ) -> Result<()> {
     root::prepare_checked(&config.needs)?;
@@ -59,12 +59,12 @@ fn prepare_and_supervise(
     if lock::holder(&config.needs.layout).is_some() {
         doctor::refuse(&config.needs)?;
     }
-    let Some(_lock) = lock_or_replace(&config, &fingerprint, report)? else { return Ok(()) };
+    let Some(_lock) = lock_or_replace(&config, &fingerprint, make, report)? else { return Ok(()) };
     end_orphans(&config, report);
     for warning in doctor::refuse(&config.needs)? {
         report(&Report::Warning(format!("{}: {}; {}", warning.name, warning.found, warning.advice)));
     }
-    make()?;
+    make(report)?;
     let mut supervisor = Supervisor::new(config, started, fingerprint)?;
     // With the wait for an earlier supervisor and its children, if there were any.
     let seconds = started.elapsed().as_secs_f64();
@@ -76,6 +76,7 @@ fn prepare_and_supervise(
 fn lock_or_replace(
     config: &Config,
     fingerprint: &str,
+    make: &mut Make<'_>,
     report: &mut dyn FnMut(&Report),
 ) -> Result<Option<lock::Lock>> {
     let layout = &config.needs.layout;
@@ -108,6 +109,10 @@ fn lock_or_replace(
                 layout.log_dir.display()
             );
         }
+        if !layout.admin_kubeconfig.exists() {
+            refuse_lost_keys(layout)?;
+            make(report)?;
+        }
         report(&Report::AlreadyUp { pid: holder.pid, kubeconfig: layout.admin_kubeconfig.clone() });
         return Ok(None);
     }
@@ -125,6 +130,19 @@ fn lock_or_replace(
         Ok(lock) => Ok(Some(lock)),
         Err(holder) => bail!(lock::told(layout, holder)),
     }
+}
+
+/// What runs goes by its keys, and would know nothing of others that were made in their place.
+fn refuse_lost_keys(layout: &Layout) -> Result<()> {
+    if layout.pki_dir.join("ca.key").exists() {
+        return Ok(());
+    }
+    let (keys, root) = (layout.pki_dir.display(), layout.root.display());
+    bail!(
+        "the keys in {keys} are gone, and what runs still goes by them: put them back and run this again; or have new \
+         ones made by `corten down --root {root}` and then this, after which kubeconfigs and tokens of the old ones \
+         are refused"
+    )
 }
 
 /// Ends what a killed supervisor left of its children; containerd is not one of them.
@@ -551,7 +569,8 @@ mod tests {
         };
         let attempt = || {
             let mut told = Vec::new();
-            let result = lock_or_replace(&config, "same", &mut |report| told.push(report.clone()));
+            let mut make = |_: &mut dyn FnMut(&Report)| Ok(std::fs::write(&layout.admin_kubeconfig, "")?);
+            let result = lock_or_replace(&config, "same", &mut make, &mut |report| told.push(report.clone()));
             result.map(|lock| (lock.is_some(), told)).map_err(|error| error.to_string())
         };
         let own = Identity::own();
@@ -576,7 +595,15 @@ mod tests {
         state.ready_after_seconds = Some(1.0);
         state.write(&layout).unwrap();
         let kubeconfig = layout.admin_kubeconfig.clone();
-        assert_eq!(attempt(), Ok((false, vec![Report::AlreadyUp { pid: own.pid, kubeconfig }])));
+        // A kubeconfig that somebody lost is written again, while there are the keys for it.
+        let error = attempt().unwrap_err();
+        assert!(error.contains("are gone, and what runs still goes by them: put them back"), "{error}");
+        assert!(!kubeconfig.exists());
+        std::fs::create_dir_all(&layout.pki_dir).unwrap();
+        std::fs::write(layout.pki_dir.join("ca.key"), "").unwrap();
+        let already = vec![Report::AlreadyUp { pid: own.pid, kubeconfig: kubeconfig.clone() }];
+        assert_eq!(attempt(), Ok((false, already)));
+        assert!(kubeconfig.exists());
         state.ending = true;
         state.write(&layout).unwrap();
         let error = attempt().unwrap_err();
