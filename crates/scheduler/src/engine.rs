@@ -25,6 +25,9 @@ use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+/// What is said of a pod that has no devices to give back before others are evicted for it
+/// (`plugins/dynamicresources`, `PostFilter`).
+const NO_CLAIMS: &str = "no new claims to deallocate";
 /// What no node at all is told as.
 const NO_NODES: &str = "no nodes available to schedule pods";
 
@@ -188,6 +191,9 @@ impl Engine {
         let Some(profile) = self.profiles.get(&pod.class.scheduler) else { return };
         let Rejection { mut diagnosis, asks } = rejection;
         let mut nomination = None;
+        if profile.filters.has(Plugin::DynamicResources) && !pod.class.claims_devices {
+            diagnosis.post_filter.push(NO_CLAIMS.to_owned());
+        }
         if profile.filters.has(Plugin::DefaultPreemption) {
             let budgets = self.budgets.values().collect();
             let (cluster, nominated) = (&self.cluster, &self.nominated);
@@ -199,10 +205,11 @@ impl Engine {
                 Outcome::Evict { node, victims } => {
                     let node = self.cluster.slot(node).name.clone();
                     nomination = Some(node.clone());
+                    diagnosis.post_filter.clear();
                     self.evict(pod, node, &victims);
                 }
                 Outcome::Helpless { message, clears_nomination } => {
-                    diagnosis.post_filter = message;
+                    diagnosis.post_filter.push(message);
                     nomination = clears_nomination.then(Arc::default);
                 }
             }

@@ -217,8 +217,8 @@ pub struct Diagnosis {
     pub pre_filter: Option<String>,
     /// Who rejected: their events may help.
     pub plugins: PluginSet,
-    /// What came of preemption.
-    pub post_filter: String,
+    /// What came of attempts to make room: of each that was made, in order.
+    pub post_filter: Vec<String>,
 }
 
 impl Diagnosis {
@@ -264,7 +264,7 @@ impl Diagnosis {
             }
         }
         if !self.post_filter.is_empty() {
-            text += &format!(" {}", self.post_filter);
+            text += &format!(" {}", self.post_filter.join(", "));
         }
         text
     }
@@ -282,11 +282,11 @@ mod tests {
         let both = Reasons::Many(vec![cpu.clone(), Reason::Text("Insufficient example.com/gpu".into())]);
         diagnosis.add(1, Status { plugin: Plugin::NodeResourcesFit, resolvable: true, reasons: both });
         diagnosis.add(2, Status::unschedulable(Plugin::NodeResourcesFit, "Insufficient cpu"));
-        diagnosis.post_filter = "preemption: no".into();
+        diagnosis.post_filter = vec!["no claims".into(), "preemption: no".into()];
         assert_eq!(
             diagnosis.message(3),
             "0/3 nodes are available: 1 Insufficient example.com/gpu, 1 node(s) had untolerated taint(s), \
-             2 Insufficient cpu. preemption: no"
+             2 Insufficient cpu. no claims, preemption: no"
         );
         diagnosis.absent = Some(Reason::Fixed("node(s) didn't satisfy plugin(s) [NodeAffinity]"));
         assert!(diagnosis.message(5).contains("2 node(s) didn't satisfy plugin(s) [NodeAffinity]"));

@@ -165,20 +165,20 @@ fn lesser_pods_are_evicted_and_their_place_is_kept() {
 fn eviction_does_not_help_everybody() {
     let mut run = Run::new(&["n1"]);
     run.bound_pod("high", 4, "n1", 100);
-    let none = "preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.";
+    let none = "no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.";
     run.pod("a", 2, json!({}));
     assert_eq!(
         run.actions(),
         [format!("Unschedulable a: 0/1 nodes are available: 1 Insufficient cpu. {none}")]
     );
     run.pod("b", 5, json!({"spec": {"priority": 1000}}));
-    let helpless = "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
+    let helpless = "no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
     assert_eq!(
         run.actions(),
         [format!("Unschedulable b: 0/1 nodes are available: 1 Insufficient cpu. {helpless}")]
     );
     run.pod("c", 2, json!({"spec": {"priority": 1000, "preemptionPolicy": "Never"}}));
-    let never = "preemption: not eligible due to preemptionPolicy=Never.";
+    let never = "no new claims to deallocate, preemption: not eligible due to preemptionPolicy=Never.";
     assert_eq!(
         run.actions(),
         [format!("Unschedulable c: 0/1 nodes are available: 1 Insufficient cpu. {never}")]

@@ -5,6 +5,7 @@ use crate::workloads::scale;
 use api::autoscaling::v2::{CrossVersionObjectReference, MetricIdentifier};
 use api::{Quantity, Selector, milli_amount};
 use client::{Client, Error};
+use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -93,11 +94,28 @@ impl Metrics<'_> {
 
     async fn read(&self, path: &str, api: &str) -> Result<Value, String> {
         let failed = |why: &str| format!("unable to fetch metrics from {api}: {why}");
-        match scale::read(self.client, path).await {
-            Ok(Some(found)) => Ok(found),
-            Ok(None) => Err(failed("the server could not find the requested resource")),
-            Err(error) => Err(failed(&error.to_string())),
+        match self.client.raw(Method::GET, path, None).await {
+            Ok(found) => serde_json::from_slice(&found).map_err(|error| failed(&error.to_string())),
+            Err(error) => match error.to_string() {
+                why if why == NOT_SERVED || why == NO_PAGE => Err(failed(&not_served(path))),
+                why => Err(failed(&why)),
+            },
         }
+    }
+}
+
+/// What a server says of a group that it does not have.
+const NO_PAGE: &str = "404 page not found";
+/// What it says of a resource, and upstream's clients of either.
+const NOT_SERVED: &str = "the server could not find the requested resource";
+
+/// What upstream's clients make of that.
+fn not_served(path: &str) -> String {
+    let mut parts = path.split(['/', '?']).skip(2);
+    let (group, resource) = (parts.next().unwrap_or_default(), parts.nth(3).unwrap_or_default());
+    match group {
+        "custom.metrics.k8s.io" => format!("no custom metrics API ({group}) registered"),
+        _ => format!("{NOT_SERVED} (get {resource}.{group})"),
     }
 }
 
@@ -189,5 +207,25 @@ mod tests {
     #[test]
     fn queries_are_escaped() {
         assert_eq!(escape("app=web,tier in (a)"), "app%3Dweb%2Ctier%20in%20%28a%29");
+    }
+
+    #[test]
+    fn what_is_not_served() {
+        for (path, told) in [
+            (
+                "/apis/metrics.k8s.io/v1beta1/namespaces/a/pods?labelSelector=b",
+                "the server could not find the requested resource (get pods.metrics.k8s.io)",
+            ),
+            (
+                "/apis/external.metrics.k8s.io/v1beta1/namespaces/a/queue?labelSelector=b",
+                "the server could not find the requested resource (get queue.external.metrics.k8s.io)",
+            ),
+            (
+                "/apis/custom.metrics.k8s.io/v1beta1/namespaces/a/pods/*/b?",
+                "no custom metrics API (custom.metrics.k8s.io) registered",
+            ),
+        ] {
+            assert_eq!(not_served(path), told);
+        }
     }
 }
