@@ -16,6 +16,7 @@ use crate::settings::Settings;
 use crate::storage::{self, HubLoader, Prepared};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
+use kinds::certificates::X509;
 use kinds::{Row, Table};
 use meta::time::Time;
 use parking_lot::Mutex;
@@ -171,6 +172,11 @@ impl Api {
         access: Access,
         options: Options,
     ) -> Result<Arc<Self>, StartError> {
+        kinds::certificates::install(X509 {
+            request: pki::checks::request,
+            certificate: pki::checks::certificate,
+            key_pair: pki::checks::key_pair,
+        });
         let encryption = options.encryption.unwrap_or_else(Encryption::none);
         let revision = store.revision().await?;
         let published = Arc::new(Published::default());

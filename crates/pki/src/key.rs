@@ -172,6 +172,14 @@ impl PrivateKey {
     }
 }
 
+/// The uncompressed point of the public half of an ECDSA key (PKCS #8 or SEC 1).
+pub(crate) fn ecdsa_point(der: &[u8]) -> Option<Vec<u8>> {
+    let read = |(_, asn1, _): &(Algorithm, &'static sig::EcdsaSigningAlgorithm, _)| {
+        EcdsaKeyPair::from_private_key_der(asn1, der).ok()
+    };
+    CURVES.iter().find_map(read).map(|pair| pair.public_key().as_ref().to_vec())
+}
+
 fn sign_ecdsa(pair: &EcdsaKeyPair, message: &[u8]) -> Result<Vec<u8>, Error> {
     let signature = pair.sign(&SystemRandom::new(), message).map_err(|_| Error::Key("signing failed"))?;
     Ok(signature.as_ref().to_vec())

@@ -13,6 +13,7 @@
 
 mod authority;
 mod certificate;
+pub mod checks;
 mod csr;
 mod der;
 mod digest;

@@ -24,6 +24,17 @@ pub(crate) const ECDSA_SHA256: &[u64] = &[1, 2, 840, 10045, 4, 3, 2];
 pub(crate) const ECDSA_SHA384: &[u64] = &[1, 2, 840, 10045, 4, 3, 3];
 pub(crate) const ECDSA_SHA512: &[u64] = &[1, 2, 840, 10045, 4, 3, 4];
 pub(crate) const RSA_SHA256: &[u64] = &[1, 2, 840, 113_549, 1, 1, 11];
+pub(crate) const RSA_SHA384: &[u64] = &[1, 2, 840, 113_549, 1, 1, 12];
+pub(crate) const RSA_SHA512: &[u64] = &[1, 2, 840, 113_549, 1, 1, 13];
+
+/// Kinds of keys, and curves.
+pub(crate) const RSA: &[u64] = &[1, 2, 840, 113_549, 1, 1, 1];
+pub(crate) const EC: &[u64] = &[1, 2, 840, 10045, 2, 1];
+pub(crate) const ED25519: &[u64] = &[1, 3, 101, 112];
+pub(crate) const P224: &[u64] = &[1, 3, 132, 0, 33];
+pub(crate) const P256: &[u64] = &[1, 2, 840, 10045, 3, 1, 7];
+pub(crate) const P384: &[u64] = &[1, 3, 132, 0, 34];
+pub(crate) const P521: &[u64] = &[1, 3, 132, 0, 35];
 
 /// The attribute of a request that holds the extensions it asks for (PKCS #9, RFC 2985 5.4.2).
 pub(crate) const EXTENSION_REQUEST: &[u64] = &[1, 2, 840, 113_549, 1, 9, 14];

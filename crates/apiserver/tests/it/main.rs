@@ -6,6 +6,7 @@ mod answers;
 mod audit;
 mod binding;
 mod bootstrap;
+mod certificates;
 mod connect;
 mod custom;
 mod custom_answers;

@@ -5,6 +5,8 @@
 mod pem;
 mod request;
 
+pub(crate) use pem::Block;
+
 use crate::hooks::Hooks;
 use std::sync::OnceLock;
 
@@ -18,8 +20,10 @@ pub(crate) fn hooks(plural: &str) -> Hooks {
 pub struct X509 {
     /// A PKCS #10 request, with its signature.
     pub request: fn(&[u8]) -> Result<(), String>,
-    /// A certificate.
+    /// A certificate, or several one after the other.
     pub certificate: fn(&[u8]) -> Result<(), String>,
+    /// A certificate and its private key.
+    pub key_pair: fn(&[u8], &[u8]) -> Result<(), String>,
 }
 
 static CHECKS: OnceLock<X509> = OnceLock::new();
@@ -29,17 +33,18 @@ pub fn install(checks: X509) {
     let _ = CHECKS.set(checks);
 }
 
-fn checks() -> X509 {
-    CHECKS.get().copied().unwrap_or(X509 { request: |_| Ok(()), certificate: |_| Ok(()) })
+pub(crate) fn checks() -> X509 {
+    let none = X509 { request: |_| Ok(()), certificate: |_| Ok(()), key_pair: |_, _| Ok(()) };
+    CHECKS.get().copied().unwrap_or(none)
 }
 
-/// The kinds of the PEM blocks of a text, in their order.
-pub(crate) fn pem_kinds(text: &str) -> Vec<String> {
-    let mut kinds = Vec::new();
+/// The PEM blocks of a text, in their order.
+pub(crate) fn pem_blocks(text: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
     let mut rest = text;
     while let Some((block, after)) = pem::decode(rest) {
-        kinds.push(block.kind);
+        blocks.push(block);
         rest = after;
     }
-    kinds
+    blocks
 }

@@ -4,6 +4,7 @@
 //! `pkg/registry/core/{configmap,secret}/strategy.go`.
 
 use super::util::{finalizer_names, metadata_again};
+use crate::certificates::{Block, checks, pem_blocks};
 use crate::check::{self, default_text};
 use crate::equal::semantic_equal;
 use crate::hooks::Hooks;
@@ -179,21 +180,24 @@ fn json_object(data: &Value, key: &str, path: &Path<'_>, errors: &mut ErrorList)
     errors.push(Error::invalid(&path, "<secret contents redacted>", problem));
 }
 
-/// What Go's `tls.X509KeyPair` says of a certificate and key, as far as their PEM goes.
+/// What Go's `tls.X509KeyPair` says of a certificate and key.
 fn tls_warnings(secret: &Value) -> Vec<String> {
     if secret.at("type").str() != "kubernetes.io/tls" {
         return Vec::new();
     }
     let data = secret.at("data");
-    let blocks = |key: &str| {
-        let text = String::from_utf8_lossy(&decoded(data, key)).into_owned();
-        crate::certificates::pem_kinds(&text)
-    };
-    let (certificates, keys) = (blocks("tls.crt"), blocks("tls.key"));
-    let problem = if !certificates.iter().any(|k| k == "CERTIFICATE") {
-        match certificates.as_slice() {
+    let blocks = |key: &str| pem_blocks(&String::from_utf8_lossy(&decoded(data, key)));
+    let result = key_pair(&blocks("tls.crt"), &blocks("tls.key"));
+    result.err().into_iter().collect()
+}
+
+fn key_pair(certificates: &[Block], keys: &[Block]) -> Result<(), String> {
+    let kinds =
+        |blocks: &[Block]| blocks.iter().map(|block| block.kind.clone()).collect::<Vec<_>>().join(" ");
+    let Some(certificate) = certificates.iter().find(|block| block.kind == "CERTIFICATE") else {
+        return Err(match certificates {
             [] => "tls: failed to find any PEM data in certificate input".to_owned(),
-            [one] if one.ends_with("PRIVATE KEY") => {
+            [one] if one.kind.ends_with("PRIVATE KEY") => {
                 "tls: failed to find certificate PEM data in certificate input, but did find a private key; PEM \
                  inputs may have been switched"
                     .to_owned()
@@ -201,23 +205,23 @@ fn tls_warnings(secret: &Value) -> Vec<String> {
             skipped => format!(
                 "tls: failed to find \"CERTIFICATE\" PEM block in certificate input after skipping PEM blocks of \
                  the following types: [{}]",
-                skipped.join(" ")
+                kinds(skipped)
             ),
-        }
-    } else if !keys.iter().any(|k| k == "PRIVATE KEY" || k.ends_with(" PRIVATE KEY")) {
-        match keys.as_slice() {
+        });
+    };
+    let is_key = |block: &&Block| block.kind == "PRIVATE KEY" || block.kind.ends_with(" PRIVATE KEY");
+    let Some(key) = keys.iter().find(is_key) else {
+        return Err(match keys {
             [] => "tls: failed to find any PEM data in key input".to_owned(),
-            [one] if one == "CERTIFICATE" => {
+            [one] if one.kind == "CERTIFICATE" => {
                 "tls: found a certificate rather than a key in the PEM for the private key".to_owned()
             }
             skipped => format!(
                 "tls: failed to find PEM block with type ending in \"PRIVATE KEY\" in key input after skipping PEM \
                  blocks of the following types: [{}]",
-                skipped.join(" ")
+                kinds(skipped)
             ),
-        }
-    } else {
-        return Vec::new();
+        });
     };
-    vec![problem]
+    (checks().key_pair)(&certificate.bytes, &key.bytes)
 }
