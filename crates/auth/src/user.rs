@@ -87,11 +87,6 @@ impl UserInfo {
         }
     }
 
-    /// The first value of an extra key; empty if there is none.
-    pub fn extra_value(&self, key: &str) -> &str {
-        self.extra.get(key).and_then(|v| v.first()).map_or("", Str::as_str)
-    }
-
     /// The JSON form (`username, uid, groups, extra`, empty ones left out).
     pub fn to_value(&self) -> Value {
         let mut out = Value::object();

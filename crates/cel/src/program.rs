@@ -54,20 +54,6 @@ impl Program {
     pub fn eval<'a>(&self, variables: &Activation<'a>, budget: Budget<'_>) -> (Eval<Val<'a>>, u64) {
         evaluate(&self.plan.root, self.plan.slots, variables, budget)
     }
-
-    /// Field names selected from the variable `name` (`variables.x`), each once.
-    pub fn selections_of(&self, name: &str) -> Vec<Str> {
-        let mut out = Vec::new();
-        walk(&self.checked.expr, &mut |e| {
-            if let Kind::Select { operand, field, .. } = &e.kind
-                && matches!(&operand.kind, Kind::Ident(n) if n == name)
-                && !out.contains(field)
-            {
-                out.push(field.clone());
-            }
-        });
-        out
-    }
 }
 
 /// Visits every node, parents first.

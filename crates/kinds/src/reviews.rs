@@ -35,25 +35,6 @@ pub fn default_token_request(request: &mut Value) {
     }
 }
 
-/// Upstream's bounds.
-const TOKEN_MIN_SECONDS: i64 = 600;
-const TOKEN_MAX_SECONDS: i64 = 1 << 32;
-
-/// All errors of a TokenRequest.
-pub fn validate_token_request(request: &Value) -> ErrorList {
-    let mut errors = ErrorList::new();
-    let path = Path::new("spec");
-    let path = path.child("expirationSeconds");
-    let seconds = request.at("spec").at("expirationSeconds").int();
-    if seconds < TOKEN_MIN_SECONDS {
-        errors.push(Error::invalid(&path, seconds, "may not specify a duration less than 10 minutes"));
-    }
-    if seconds > TOKEN_MAX_SECONDS {
-        errors.push(Error::invalid(&path, seconds, "may not specify a duration larger than 2^32 seconds"));
-    }
-    errors
-}
-
 fn validate(review: &Value, kind: Kind) -> ErrorList {
     let mut errors = ErrorList::new();
     let (spec, path) = (review.at("spec"), Path::new("spec"));

@@ -264,17 +264,6 @@ impl Error {
         Self::new(ErrorType::TooLong, path, Value::Null, format!("may not be more than {max} {unit}"))
     }
 
-    /// A string is longer than a bound that is not known here.
-    pub fn too_long_unbounded(path: &Path<'_>) -> Self {
-        Self::new(ErrorType::TooLong, path, Value::Null, "value is too long")
-    }
-
-    /// A string has fewer than `min` characters.
-    pub fn too_short(path: &Path<'_>, value: impl Into<Value>, min: usize) -> Self {
-        let unit = if min == 1 { "character" } else { "characters" };
-        Self::new(ErrorType::TooShort, path, value.into(), format!("must be at least {min} {unit}"))
-    }
-
     /// A list has `actual` elements where `max` are allowed.
     pub fn too_many(path: &Path<'_>, actual: usize, max: usize) -> Self {
         let items = if max == 1 { "item" } else { "items" };

@@ -78,15 +78,6 @@ impl GroupVersion {
     pub fn with_kind(&self, kind: impl Into<Str>) -> GroupVersionKind {
         GroupVersionKind { group: self.group.clone(), version: self.version.clone(), kind: kind.into() }
     }
-
-    /// The resource of this name here.
-    pub fn with_resource(&self, resource: impl Into<Str>) -> GroupVersionResource {
-        GroupVersionResource {
-            group: self.group.clone(),
-            version: self.version.clone(),
-            resource: resource.into(),
-        }
-    }
 }
 
 impl fmt::Display for GroupVersion {

@@ -58,32 +58,6 @@ pub fn validate(
     errors
 }
 
-/// [`validate`] for kinds whose names are checked as a field of their own, and `generateName` not at all
-/// (`ValidateObjectMetaWithOpts`).
-pub fn validate_with_name_errors(
-    meta: &Value,
-    scope: Scope,
-    rule: impl Fn(&Path<'_>, &str) -> ErrorList,
-    path: &Path<'_>,
-) -> ErrorList {
-    let mut errors = ErrorList::new();
-    let name = meta.at("name").str();
-    let prefix = meta.at("generateName").str();
-    let name_path = path.child("name");
-    if name.is_empty() {
-        if !prefix.is_empty() {
-            let quoted = crate::quote::Quoted(prefix);
-            let text = format!("generateName was specified ({quoted}), but no name was generated");
-            errors.push(Error::internal(&name_path, text));
-        }
-        errors.push(Error::required(&name_path, "name or generateName is required"));
-    } else {
-        errors.extend(rule(&name_path, name));
-    }
-    errors.extend(validate_common(meta, scope, path));
-    errors
-}
-
 fn validate_common(meta: &Value, scope: Scope, path: &Path<'_>) -> ErrorList {
     let mut errors = ErrorList::new();
     let namespace = meta.at("namespace").str();

@@ -145,16 +145,6 @@ impl Status {
         Self::about(409, reason::ALREADY_EXISTS, message, Details::of(resource, name))
     }
 
-    /// 409: all names tried for a `generateName` are taken.
-    pub fn generate_name_conflict(resource: &GroupResource, name: &str, retry_after_seconds: i32) -> Self {
-        let message = format!(
-            "{resource} {} already exists, the server was not able to generate a unique name for the object",
-            Quoted(name)
-        );
-        let details = Box::new(Details { retry_after_seconds, ..*Details::of(resource, name) });
-        Self::about(409, reason::ALREADY_EXISTS, message, details)
-    }
-
     /// 401: we do not know who asks. An empty text becomes `not authorized`.
     pub fn unauthorized(text: &str) -> Self {
         Self::failure(401, reason::UNAUTHORIZED, if text.is_empty() { "not authorized" } else { text })
@@ -218,11 +208,6 @@ impl Status {
     /// 429: try again later.
     pub fn too_many_requests(message: impl Into<String>, retry_after_seconds: i32) -> Self {
         Self::about(429, reason::TOO_MANY_REQUESTS, message.into(), Details::retry(retry_after_seconds))
-    }
-
-    /// 429: the server is overloaded; without details.
-    pub fn too_many_requests_error(message: impl fmt::Display) -> Self {
-        Self::failure(429, reason::TOO_MANY_REQUESTS, format!("Too many requests: {message}"))
     }
 
     /// 503.
@@ -340,11 +325,6 @@ impl Status {
     pub fn with_cause(mut self, cause: Cause) -> Self {
         self.details.get_or_insert_default().causes.push(cause);
         self
-    }
-
-    /// Whether a cause has this reason.
-    pub fn has_cause(&self, reason: &str) -> bool {
-        self.details.as_ref().is_some_and(|d| d.causes.iter().any(|c| c.reason == reason))
     }
 
     /// The `Retry-After` to be sent, if any.

@@ -72,11 +72,6 @@ impl Pki {
         &self.authorities[1]
     }
 
-    /// The authority of etcd.
-    pub const fn etcd_authority(&self) -> &Authority {
-        &self.authorities[2]
-    }
-
     /// A certificate with its key.
     pub fn leaf(&self, leaf: Leaf) -> &Identity {
         let found = self.leaves.iter().find(|(l, _)| *l == leaf);
@@ -86,11 +81,6 @@ impl Pki {
     /// The keys of service-account tokens.
     pub const fn service_account_keys(&self) -> &ServiceAccountKeys {
         &self.service_account_keys
-    }
-
-    /// The keys alone, for who needs nothing else of it; others clone [`Self::service_account_keys`].
-    pub fn into_service_account_keys(self) -> ServiceAccountKeys {
-        self.service_account_keys
     }
 
     /// The path of a file in `pki/`, e.g. `ca.crt`.

@@ -282,11 +282,6 @@ impl Cluster {
         self.images.get(name)
     }
 
-    /// All pods that are counted on nodes.
-    pub fn pods_on_nodes(&self) -> impl Iterator<Item = &Arc<Pod>> {
-        self.slots.iter().flat_map(|slot| &slot.pods)
-    }
-
     fn count(&mut self, pod: Arc<Pod>, node: NodeId, assumed: bool) {
         self.tally_pod(&pod, node, 1);
         self.volumes.count_claims(&pod.class, 1);

@@ -173,11 +173,6 @@ impl Facts {
     pub fn is_tolerated(self) -> bool {
         self.failures & TAINTS == 0
     }
-
-    /// Whether the node takes the pod for being cordoned or not.
-    pub fn is_schedulable(self) -> bool {
-        self.failures & UNSCHEDULABLE == 0
-    }
 }
 
 impl Placement {

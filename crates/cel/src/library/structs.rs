@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::decls::Library;
 use crate::library::string;
 use crate::types::Type;
-use crate::val::{Eval, List, Map, StructVal, Val, fail};
+use crate::val::{Eval, StructVal, Val, fail};
 
 pub(crate) const JSON_PATCH: &str = "JSONPatch";
 const OBJECT: &str = "Object";
@@ -54,43 +54,4 @@ pub(crate) fn make(made: StructVal<'_>) -> Eval<Val<'_>> {
         }
     }
     Ok(Val::Struct(Rc::new(made)))
-}
-
-impl StructVal<'_> {
-    /// Checks that the type names of the objects within follow the fields that hold them, as an apply
-    /// configuration must.
-    ///
-    /// # Errors
-    /// All that do not, one on each line.
-    pub fn check_type_names(&self) -> Result<(), String> {
-        let mut problems = Vec::new();
-        check_struct(self, &mut vec![self.type_name.to_string()], &mut problems);
-        if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
-    }
-}
-
-fn check_struct(s: &StructVal<'_>, path: &mut Vec<String>, problems: &mut Vec<String>) {
-    let expected = path.join(".");
-    if s.type_name != expected {
-        problems.push(format!(
-            "unexpected type name {:?}, expected {expected:?}, which matches field name path from root Object type",
-            s.type_name.as_str()
-        ));
-    }
-    for (name, v) in &s.fields {
-        path.push(name.to_string());
-        check_value(v, path, problems);
-        path.pop();
-    }
-}
-
-fn check_value(v: &Val<'_>, path: &mut Vec<String>, problems: &mut Vec<String>) {
-    match v {
-        Val::Struct(s) => check_struct(s, path, problems),
-        Val::List(l @ (List::Values(..) | List::Joined(..))) => {
-            l.iter().flatten().for_each(|v| check_value(&v, path, problems));
-        }
-        Val::Map(Map::Entries(e)) => e.iter().for_each(|(_, v)| check_value(v, path, problems)),
-        _ => {}
-    }
 }

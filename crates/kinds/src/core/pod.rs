@@ -50,13 +50,6 @@ pub(super) const HOOKS: Hooks = Hooks {
     ..Hooks::NONE
 };
 
-/// All errors of a changed pod template where only the template itself may not change.
-pub fn validate_pod_template_update(new: &Value, old: &Value, path: &Path<'_>, errors: &mut ErrorList) {
-    if !semantic_equal(new, old) {
-        errors.push(crate::internal::invalid(path, "core.PodTemplateSpec", new, "field is immutable"));
-    }
-}
-
 fn prepare_create(context: &Context, pod: &mut Value) {
     let mut status = object([
         ("phase", "Pending".into()),

@@ -16,16 +16,6 @@ pub fn max_len_error(max: usize) -> String {
     format!("must be no more than {max} bytes")
 }
 
-/// `must be greater than or equal to {min}`.
-pub fn min_error(min: i64) -> String {
-    format!("must be greater than or equal to {min}")
-}
-
-/// `must be less than or equal to {max}`.
-pub fn max_error(max: i64) -> String {
-    format!("must be less than or equal to {max}")
-}
-
 /// What is said about an empty string.
 pub const EMPTY_ERROR: &str = "must be non-empty";
 

@@ -1,43 +1,8 @@
 //! Rules that are known by a name: the formats of CEL and of declarative validation.
 
-use super::{NameUse, content, invalid};
+use super::{content, invalid};
 use crate::field::{Error, ErrorList, Path};
 use crate::quote::Quoted;
-
-/// A format of CEL's `format` library that is a rule for names: `dns1123Label`, `labelValue` and so on. (Not
-/// here: `uri`, `uuid`, `byte`, `date` and `datetime`, which are those of OpenAPI.)
-pub fn cel_format(name: &str) -> Option<fn(&str) -> Vec<String>> {
-    Some(match name {
-        "dns1123Label" => super::dns1123_label,
-        "dns1123Subdomain" => super::dns1123_subdomain,
-        "dns1035Label" => super::dns1035_label,
-        "qualifiedName" => super::qualified_name,
-        "dns1123LabelPrefix" => |s| super::name_is_dns_label(s, NameUse::Prefix),
-        "dns1123SubdomainPrefix" => |s| super::name_is_dns_subdomain(s, NameUse::Prefix),
-        "dns1035LabelPrefix" => |s| super::name_is_dns1035_label(s, NameUse::Prefix),
-        "labelValue" => super::label_value,
-        _ => return None,
-    })
-}
-
-/// A rule of declarative validation's tag `+k8s:format`. Source: `apimachinery/pkg/api/validate/strfmt.go`.
-pub fn declarative_format(name: &str) -> Option<fn(&Path<'_>, &str) -> ErrorList> {
-    Some(match name {
-        "k8s-short-name" => |path, value| invalid(path, value, content::dns1123_label(value)),
-        "k8s-long-name" => long_name,
-        "k8s-long-name-caseless" => {
-            |path, value| invalid(path, value, content::dns1123_subdomain_caseless(value))
-        }
-        "k8s-label-key" => |path, value| invalid(path, value, content::label_key(value)),
-        "k8s-label-value" => |path, value| invalid(path, value, content::label_value(value)),
-        "k8s-path-segment-name" => |path, value| invalid(path, value, content::path_segment_name(value)),
-        "k8s-uuid" => |path, value| invalid(path, value, content::uuid(value)),
-        "k8s-resource-pool-name" => resource_pool_name,
-        "k8s-extended-resource-name" => extended_resource_name,
-        "k8s-resource-fully-qualified-name" => resource_fully_qualified_name,
-        _ => return None,
-    })
-}
 
 fn long_name(path: &Path<'_>, value: &str) -> ErrorList {
     invalid(path, value, content::dns1123_subdomain(value))
