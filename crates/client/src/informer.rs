@@ -11,6 +11,7 @@ use api::{Key, Object};
 use futures_util::StreamExt;
 use std::collections::BTreeSet;
 use std::time::Duration;
+use tracing::Level;
 
 /// How long the server may keep one watch, in seconds; asked for at random below twice this, as client-go.
 const WATCH_SECONDS: u64 = 300;
@@ -41,6 +42,7 @@ pub(crate) async fn follow<K: Object>(client: Client, source: Source, lister: Li
 async fn run<K: Object>(client: &Client, source: &Source, lister: &Lister<K>) {
     let mut state = State { version: None, seen: BTreeSet::new(), lister };
     let mut wait = BACKOFF_FIRST;
+    let mut is_told = false;
     loop {
         let before = state.version.clone();
         let result = state.watch(client, source).await;
@@ -55,10 +57,31 @@ async fn run<K: Object>(client: &Client, source: &Source, lister: &Lister<K>) {
                 tracing::debug!(path = source.path, %error, "the watch begins anew");
                 state.version = None;
             }
-            Err(error) => tracing::warn!(path = source.path, %error, "the watch failed; trying again"),
+            Err(error) => {
+                match severity(&error, lister.has_synced(), is_told) {
+                    Level::WARN => {
+                        tracing::warn!(path = source.path, %error, "the watch failed; trying again")
+                    }
+                    Level::INFO => {
+                        tracing::info!(path = source.path, "the resource is not served; waiting for it")
+                    }
+                    _ => tracing::debug!(path = source.path, %error, "the resource is not served"),
+                }
+                is_told |= error.is_not_found();
+            }
         }
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(BACKOFF_MAX);
+    }
+}
+
+/// How loudly the failure of a watch is told. That a resource is not served is nobody's fault: one that was served before
+/// is a removed custom resource, whose watch somebody ends soon; of another it is told once that it is waited for.
+fn severity(error: &Error, was_served: bool, is_told: bool) -> Level {
+    match error.is_not_found() {
+        false => Level::WARN,
+        true if was_served || is_told => Level::DEBUG,
+        true => Level::INFO,
     }
 }
 
@@ -184,6 +207,24 @@ mod tests {
         let mut bookmark = map("", version);
         bookmark.metadata.annotations = Some(BTreeMap::from([(INITIAL_EVENTS_END.into(), "true".into())]));
         Event::Bookmark(bookmark)
+    }
+
+    #[test]
+    fn a_removed_resource_is_no_fault() {
+        let missing = crate::typed::failure(404, b"404 page not found");
+        let down = Error::Transport("connection refused".into());
+        let refused = crate::typed::failure(403, b"no");
+        let cases = [
+            (&missing, true, false, Level::DEBUG),
+            (&missing, true, true, Level::DEBUG),
+            (&missing, false, false, Level::INFO),
+            (&missing, false, true, Level::DEBUG),
+            (&down, true, true, Level::WARN),
+            (&refused, false, true, Level::WARN),
+        ];
+        for (error, was_served, is_told, wanted) in cases {
+            assert_eq!(severity(error, was_served, is_told), wanted, "{error} {was_served} {is_told}");
+        }
     }
 
     #[test]

@@ -273,6 +273,14 @@ impl Runtime {
         Ok(answer.stats)
     }
 
+    /// What sandboxes use; of all that is told only the network is read.
+    pub(crate) async fn list_sandbox_stats(&self) -> Result<Vec<PodSandboxStats>, Error> {
+        let answer: ListPodSandboxStatsResponse = self
+            .call(path!(runtime "ListPodSandboxStats"), ListPodSandboxStatsRequest {}, CALL_TIMEOUT)
+            .await?;
+        Ok(answer.stats)
+    }
+
     pub(crate) async fn list_images(&self) -> Result<Vec<Image>, Error> {
         let answer: ListImagesResponse =
             self.call(path!(image "ListImages"), ListImagesRequest { filter: None }, CALL_TIMEOUT).await?;

@@ -1,5 +1,7 @@
 //! What several tests use.
 
+use std::path::Path;
+
 use api::core::v1::Pod;
 use serde_json::{Value, json};
 
@@ -15,6 +17,27 @@ pub(crate) fn pod(spec: Value) -> Pod {
         "spec": spec,
     });
     serde_json::from_value(object).unwrap()
+}
+
+/// A kubelet's settings whose files lie below `root`.
+pub(crate) fn config(root: &Path) -> crate::Config {
+    crate::Config {
+        node_name: "n".into(),
+        node_ips: vec!["192.0.2.1".parse().unwrap()],
+        runtime_endpoint: format!("unix://{}/containerd.sock", root.display()),
+        root_dir: root.join("kubelet"),
+        pod_logs_dir: root.join("log/pods"),
+        container_logs_dir: root.join("log/containers"),
+        instance: String::new(),
+        cgroup_root: "/".into(),
+        cluster_dns: Vec::new(),
+        cluster_domain: "cluster.local".into(),
+        resolv_conf: root.join("resolv.conf"),
+        node_labels: std::collections::BTreeMap::new(),
+        register_with_taints: Vec::new(),
+        pods_max: 110,
+        server: crate::server::Config::default(),
+    }
 }
 
 /// What a runtime says of a pod; all that ended did so at second 1000.

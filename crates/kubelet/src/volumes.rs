@@ -97,16 +97,7 @@ async fn mount_one(
         let files = files?;
         let (kind, in_memory) = kind(volume);
         let path = dir(kind);
-        make_dir(&path, 0o777).map_err(text)?;
-        if in_memory && !mounts::is_mount_point(&path).map_err(text)? {
-            mounts::tmpfs(&path, 0).map_err(text)?;
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).map_err(text)?;
-        }
-        if let Some(group) = group
-            && !ownership::is_given(&path, group, true)
-        {
-            ownership::give(&path, group, true).map_err(text)?;
-        }
+        empty_dir(&path, in_memory.then_some(0), group, true).map_err(text)?;
         atomic::write(&path, &files, group, context.clock.now()).map_err(text)?;
         return Ok(path);
     }
@@ -138,13 +129,14 @@ fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes an empty directory for a volume, in memory of at most so many bytes (0 for the kernel's limit) if it is to be
+/// there.
 fn empty_dir(path: &Path, in_memory: Option<u64>, group: Option<u32>, read_only: bool) -> io::Result<()> {
     make_dir(path, 0o777)?;
     if let Some(limit) = in_memory
         && !mounts::is_mount_point(path)?
     {
         mounts::tmpfs(path, limit)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777))?;
     }
     if let Some(group) = group
         && !ownership::is_given(path, group, read_only)
@@ -313,6 +305,44 @@ mod tests {
     use super::*;
     use crate::testing;
     use serde_json::json;
+
+    /// As `setupDir` and `setupTmpfs` of upstream's `pkg/volume/emptydir` leave them. Needs root.
+    #[test]
+    fn volumes_in_memory_keep_the_sticky_bit() {
+        if !rustix::process::geteuid().is_root() {
+            return println!("skipped: only root may mount");
+        }
+        let cases = [
+            ("disk", None, None, false, 0o777),
+            ("disk-group", None, Some(7), false, 0o2777),
+            ("memory", Some(0), None, false, 0o1777),
+            ("memory-limit", Some(1 << 20), None, false, 0o1777),
+            ("memory-group", Some(0), Some(7), false, 0o3777),
+            ("secret-group", Some(0), Some(7), true, 0o3777),
+        ];
+        let dir = tempfile::tempdir().unwrap();
+        let found: Vec<_> = cases
+            .iter()
+            .map(|(name, in_memory, group, read_only, _)| {
+                let path = dir.path().join(name);
+                let mode = || std::fs::metadata(&path).map(|meta| meta.permissions().mode() & 0o7777);
+                let made = empty_dir(&path, *in_memory, *group, *read_only).and_then(|()| mode());
+                // Another look changes nothing.
+                let again = empty_dir(&path, *in_memory, *group, *read_only).and_then(|()| mode());
+                (*name, made, again)
+            })
+            .collect();
+        mounts::unmount_below(dir.path()).unwrap();
+        for ((name, made, again), (.., wanted)) in found.into_iter().zip(cases) {
+            match made {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => println!("skipped: {error}"),
+                made => {
+                    let (made, again) = (made.unwrap(), again.unwrap());
+                    assert_eq!((made, again), (wanted, wanted), "{name}: {made:o} {again:o}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn mounts_of_images_and_objects_cannot_be_written() {

@@ -126,7 +126,7 @@ impl Worker {
             observer: Observer::default(),
             state: PodState::default(),
             status: pod.status.clone().unwrap_or_default(),
-            writer: Writer::new(context.clone(), &pod),
+            writer: Writer::new(context.client.clone(), &pod),
             probes: Probes::new(context.clone(), wake.clone()),
             exits: Exits::new(context.clone(), wake.clone()),
             crashes: Backoff::default(),
@@ -161,7 +161,10 @@ impl Worker {
                     self.hear(pod);
                     false
                 }
-                Wish::Vanish => true,
+                Wish::Vanish => {
+                    self.writer.withdraw();
+                    true
+                }
             };
             if is_gone || self.is_ending() {
                 if self.terminate(is_gone, &mut wishes).await {

@@ -241,6 +241,8 @@ pub(super) fn pods(sample: &Sample) -> Vec<Container> {
                 pod: c.pod.clone(),
                 namespace: c.namespace.clone(),
                 uid: c.uid.clone(),
+                sandbox: c.sandbox.clone(),
+                started: c.pod_started,
                 ..Container::default()
             });
         }

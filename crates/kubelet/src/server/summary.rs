@@ -7,18 +7,40 @@ use super::metrics::pods;
 use super::respond::{self, Answer};
 use super::usage::{self, Container, Sample};
 use crate::machine::Disk;
+use crate::runtime::Runtime;
+use crate::runtime::messages::{NetworkInterfaceUsage, NetworkUsage, Uint64Value};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::path::Path;
+
+/// What passed through the interfaces of sandboxes, by their ids.
+type Networks = BTreeMap<String, NetworkUsage>;
 
 /// Answers with the document.
 pub(super) async fn answer(server: &Server) -> Answer {
-    let sample = usage::sample(server).await;
+    let (sample, networks) = tokio::join!(usage::sample(server), networks(&server.runtime));
     let disk = Disk::read(&server.kubelet.root_dir);
-    respond::json(&document(&server.node_name, &sample, disk, Path::new("/proc/sys/kernel/pid_max")))
+    let pid_max = Path::new("/proc/sys/kernel/pid_max");
+    respond::json(&document(&server.node_name, &sample, &networks, disk, pid_max))
 }
 
-fn document(node_name: &str, sample: &Sample, disk: Option<Disk>, pid_max: &Path) -> Value {
+/// None where the runtime does not know: the rest of the document is true without them.
+async fn networks(runtime: &Runtime) -> Networks {
+    let stats = runtime.list_sandbox_stats().await.unwrap_or_else(|error| {
+        tracing::debug!(%error, "the runtime does not say what passed through the networks of pods");
+        Vec::new()
+    });
+    stats.into_iter().filter_map(|one| Some((one.attributes?.id, one.linux?.network?))).collect()
+}
+
+fn document(
+    node_name: &str,
+    sample: &Sample,
+    networks: &Networks,
+    disk: Option<Disk>,
+    pid_max: &Path,
+) -> Value {
     let node = &sample.node;
     let time = rfc3339(node.time);
     let fs = disk.map(|d| {
@@ -57,12 +79,12 @@ fn document(node_name: &str, sample: &Sample, disk: Option<Disk>, pid_max: &Path
     });
     let of_pod = |pod: &Container| {
         let mine = sample.containers.iter().filter(|c| c.uid == pod.uid && !c.name.is_empty());
-        let containers: Vec<Value> = mine.clone().map(container).collect();
-        let started = mine.filter_map(|c| c.started).min().and_then(|s| Timestamp::from_second(s).ok());
+        let containers: Vec<Value> = mine.map(container).collect();
         let own = json!({
             "podRef": {"name": pod.pod, "namespace": pod.namespace, "uid": pod.uid},
-            "startTime": started,
+            "startTime": pod.started.and_then(|s| Timestamp::from_second(s).ok()),
             "containers": containers,
+            "network": networks.get(&pod.sandbox).map(network),
             "ephemeral-storage": {"time": rfc3339(pod.time), "usedBytes": pod.fs_used, "inodesUsed": pod.inodes_used},
         });
         merged(own, usage_of(pod))
@@ -78,6 +100,24 @@ fn container(c: &Container) -> Value {
         "rootfs": {"time": rfc3339(c.time), "usedBytes": c.fs_used, "inodesUsed": c.inodes_used},
     });
     merged(own, usage_of(c))
+}
+
+/// The default interface, and all of them.
+fn network(usage: &NetworkUsage) -> Value {
+    let value = |v: Option<Uint64Value>| v.map(|v| v.value);
+    let interface = |i: &NetworkInterfaceUsage| {
+        json!({
+            "name": i.name,
+            "rxBytes": value(i.rx_bytes),
+            "rxErrors": value(i.rx_errors),
+            "txBytes": value(i.tx_bytes),
+            "txErrors": value(i.tx_errors),
+        })
+    };
+    let all: Vec<Value> = usage.default_interface.iter().chain(&usage.interfaces).map(interface).collect();
+    let time = rfc3339(u64::try_from(usage.timestamp).unwrap_or_default());
+    let default = usage.default_interface.as_ref().map_or_else(|| json!({}), interface);
+    merged(default, json!({"time": time, "interfaces": all}))
 }
 
 fn usage_of(c: &Container) -> Value {
@@ -133,11 +173,25 @@ mod tests {
             uid: "u".into(),
             time: 1_700_000_000_000_000_000,
             cpu_nanos: Some(7),
-            started: Some(1_600_000_000),
+            started: Some(1_600_000_010),
+            pod_started: Some(1_600_000_000),
+            sandbox: "s".into(),
             ..Container::default()
         };
         let sample = Sample { containers: vec![c], ..Sample::default() };
-        let got = document("n", &sample, None, Path::new("/nonexistent"));
+        let interface = |name: &str, bytes| NetworkInterfaceUsage {
+            name: name.into(),
+            rx_bytes: Some(Uint64Value { value: bytes }),
+            tx_errors: Some(Uint64Value { value: 0 }),
+            ..Default::default()
+        };
+        let usage = NetworkUsage {
+            timestamp: 1_700_000_000_000_000_000,
+            default_interface: Some(interface("eth0", 5)),
+            interfaces: vec![interface("eth1", 6)],
+        };
+        let networks = Networks::from([("s".into(), usage)]);
+        let got = document("n", &sample, &networks, None, Path::new("/nonexistent"));
         assert_eq!(got["node"]["nodeName"], "n");
         assert!(got["node"].get("fs").is_none());
         let pod = &got["pods"][0];
@@ -147,5 +201,11 @@ mod tests {
             json!({"time": "2023-11-14T22:13:20Z", "usageCoreNanoSeconds": 7})
         );
         assert_eq!(pod["startTime"], "2020-09-13T12:26:40Z");
+        assert_eq!(pod["containers"][0]["startTime"], "2020-09-13T12:26:50Z");
+        let eth = |name: &str, bytes: u64| json!({"name": name, "rxBytes": bytes, "txErrors": 0});
+        let all = json!({"time": "2023-11-14T22:13:20Z", "interfaces": [eth("eth0", 5), eth("eth1", 6)]});
+        assert_eq!(pod["network"], merged(eth("eth0", 5), all));
+        let without = document("n", &sample, &Networks::new(), None, Path::new("/nonexistent"));
+        assert!(without["pods"][0].get("network").is_none());
     }
 }

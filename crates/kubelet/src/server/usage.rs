@@ -1,10 +1,16 @@
 //! What containers use, as the runtime tells it, and how fast.
+//!
+//! Of containers that ended nothing is told: they use nothing, and runtimes list them with empty figures (upstream:
+//! `removeTerminatedContainers` of `pkg/kubelet/stats/cri_stats_provider.go`).
 
 use super::Server;
 use super::node::Node;
-use crate::runtime::messages::{ContainerStats, Uint64Value};
+use crate::runtime::messages::{
+    self, ContainerFilter, ContainerState, ContainerStats, PodSandbox, PodSandboxFilter, Uint64Value,
+};
+use crate::runtime::{self, Runtime};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// What one container used until now.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,8 +20,10 @@ pub(super) struct Container {
     pub(super) pod: String,
     pub(super) namespace: String,
     pub(super) uid: String,
+    /// The sandbox that it is in.
+    pub(super) sandbox: String,
     pub(super) image: String,
-    /// Nanoseconds since 1970 of the figures of the processor.
+    /// Nanoseconds since 1970 of the figures of the processor; of the look where there are none yet.
     pub(super) time: u64,
     pub(super) cpu_nanos: Option<u64>,
     pub(super) nano_cores: Option<u64>,
@@ -27,8 +35,10 @@ pub(super) struct Container {
     pub(super) major_page_faults: Option<u64>,
     pub(super) fs_used: Option<u64>,
     pub(super) inodes_used: Option<u64>,
-    /// Seconds since 1970.
+    /// When it was created, in seconds since 1970.
     pub(super) started: Option<i64>,
+    /// When its sandbox was.
+    pub(super) pod_started: Option<i64>,
 }
 
 /// Everything at one time.
@@ -77,14 +87,12 @@ const NODE: &str = "";
 /// Reads all figures.
 pub(super) async fn sample(server: &Server) -> Sample {
     let node = Node::read();
-    let stats = server.runtime.list_container_stats().await;
-    let failed = stats.is_err();
-    if let Err(error) = &stats {
+    let known = list(&server.runtime).await;
+    let failed = known.is_err();
+    if let Err(error) = &known {
         tracing::warn!(%error, "the runtime does not say what containers use");
     }
-    let mut containers: Vec<Container> =
-        stats.unwrap_or_default().into_iter().filter_map(container).collect();
-    containers.sort_by(|a, b| (&a.namespace, &a.pod, &a.name).cmp(&(&b.namespace, &b.pod, &b.name)));
+    let mut containers = running(known.unwrap_or_default(), node.time);
     for container in &mut containers {
         describe(server, container);
     }
@@ -100,6 +108,48 @@ pub(super) async fn sample(server: &Server) -> Sample {
     let meter = last.entry(NODE.into()).or_default();
     meter.read(node.time, node.cpu_nanos);
     Sample { node, node_nano_cores: meter.rate(), containers, failed }
+}
+
+/// What the runtime says of all containers.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    stats: Vec<ContainerStats>,
+    containers: Vec<messages::Container>,
+    sandboxes: Vec<PodSandbox>,
+}
+
+async fn list(runtime: &Runtime) -> Result<Known, runtime::Error> {
+    let (stats, containers, sandboxes) = tokio::try_join!(
+        runtime.list_container_stats(),
+        runtime.list_containers(ContainerFilter::default()),
+        runtime.list_sandboxes(PodSandboxFilter::default()),
+    )?;
+    Ok(Known { stats, containers, sandboxes })
+}
+
+/// What the containers use that run, sorted by pod.
+fn running(known: Known, now: u64) -> Vec<Container> {
+    let is_running = |c: &messages::Container| c.state == i32::from(ContainerState::Running);
+    let running: BTreeMap<&str, &messages::Container> =
+        known.containers.iter().filter(|c| is_running(c)).map(|c| (c.id.as_str(), c)).collect();
+    let made: BTreeMap<&str, i64> = known.sandboxes.iter().map(|s| (s.id.as_str(), s.created_at)).collect();
+    let seconds = |nanos: i64| Some(nanos / 1_000_000_000).filter(|seconds| *seconds > 0);
+    let mut found: Vec<Container> = Vec::new();
+    for stats in known.stats {
+        let Some(mut one) = container(stats) else { continue };
+        let Some(of) = running.get(one.id.as_str()) else { continue };
+        one.sandbox.clone_from(&of.pod_sandbox_id);
+        one.started = seconds(of.created_at);
+        one.pod_started = made.get(of.pod_sandbox_id.as_str()).copied().and_then(seconds);
+        if one.time == 0 {
+            one.time = now;
+        }
+        found.push(one);
+    }
+    found.sort_by(|a, b| {
+        (&a.namespace, &a.pod, &a.uid, &a.name).cmp(&(&b.namespace, &b.pod, &b.uid, &b.name))
+    });
+    found
 }
 
 fn container(stats: ContainerStats) -> Option<Container> {
@@ -136,14 +186,69 @@ fn describe(server: &Server, container: &mut Container) {
     let all =
         [status.container_statuses, status.init_container_statuses, status.ephemeral_container_statuses];
     let Some(found) = all.into_iter().flatten().flatten().find(|s| s.name == container.name) else { return };
-    let started = found.state.and_then(|s| s.running).and_then(|r| r.started_at);
-    container.started = started.map(|t| t.0.as_second());
     container.image = found.image;
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a runtime says of a container of pod `p`, which has a sandbox of the same id as its UID.
+    fn known(cases: &[(&str, &str, ContainerState, Option<i64>)]) -> Known {
+        let mut known = Known::default();
+        for (uid, name, state, time) in cases {
+            let id = format!("{uid}-{name}-{state:?}");
+            let labels = [
+                ("io.kubernetes.container.name", *name),
+                ("io.kubernetes.pod.name", "p"),
+                ("io.kubernetes.pod.namespace", "ns"),
+                ("io.kubernetes.pod.uid", *uid),
+            ];
+            let attributes = messages::ContainerAttributes {
+                id: id.clone(),
+                labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+                ..Default::default()
+            };
+            let cpu = time.map(|timestamp| messages::CpuUsage { timestamp, ..Default::default() });
+            known.stats.push(ContainerStats { attributes: Some(attributes), cpu, ..Default::default() });
+            known.containers.push(messages::Container {
+                id,
+                pod_sandbox_id: (*uid).into(),
+                state: (*state).into(),
+                created_at: 5_000_000_000,
+                ..Default::default()
+            });
+            known.sandboxes.push(PodSandbox {
+                id: (*uid).into(),
+                created_at: 4_000_000_000,
+                ..Default::default()
+            });
+        }
+        known
+    }
+
+    #[test]
+    fn what_ended_uses_nothing() {
+        use ContainerState::{Created, Exited, Running, Unknown};
+        let known = known(&[
+            ("u2", "b", Running, Some(9)),
+            ("u1", "a", Exited, None),
+            ("u1", "a", Running, Some(7)),
+            ("u2", "a", Running, None),
+            ("u1", "b", Created, None),
+            ("u1", "c", Unknown, Some(7)),
+            ("u3", "a", Exited, Some(0)),
+        ]);
+        let found: Vec<_> = running(known, 8)
+            .into_iter()
+            .map(|c| (c.uid, c.name, c.sandbox, c.time, c.started, c.pod_started))
+            .collect();
+        let wanted = [("u1", "a", "u1", 7), ("u2", "a", "u2", 8), ("u2", "b", "u2", 9)];
+        let wanted = wanted.map(|(uid, name, sandbox, time)| {
+            (uid.to_owned(), name.to_owned(), sandbox.to_owned(), time, Some(5), Some(4))
+        });
+        assert_eq!(found, wanted);
+    }
 
     #[test]
     fn rates() {

@@ -44,9 +44,10 @@ pub(crate) fn is_mount_point(path: &Path) -> io::Result<bool> {
     Ok(below(path)?.first().is_some_and(|found| found == path))
 }
 
-/// Mounts an empty file system in memory, of at most `bytes` (the kernel's default, half of the memory, for 0).
+/// Mounts an empty file system in memory, of at most `bytes` (the kernel's default, half of the memory, for 0). All may
+/// write in it and delete what is theirs (01777), which is the kernel's default too and what pods see upstream.
 pub(crate) fn tmpfs(path: &Path, bytes: u64) -> io::Result<()> {
-    let options = if bytes == 0 { c"mode=0755".to_owned() } else { size_option(bytes)? };
+    let options = if bytes == 0 { c"".to_owned() } else { size_option(bytes)? };
     let flags = MountFlags::empty();
     rustix::mount::mount("tmpfs", path, "tmpfs", flags, options.as_c_str()).map_err(io::Error::from)
 }

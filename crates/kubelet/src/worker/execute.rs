@@ -176,14 +176,27 @@ impl Worker {
     }
 
     async fn fail(&mut self, name: &str, attempt: u32, reason: Reason) -> bool {
-        tracing::info!(
-            pod = spec::name(&self.pod),
-            namespace = spec::namespace(&self.pod),
-            container = name,
-            reason = reason.reason,
-            message = reason.message,
-            "a container could not be started"
-        );
+        let (pod, namespace) = (spec::name(&self.pod), spec::namespace(&self.pod));
+        let Reason { reason: word, message } = &reason;
+        if is_news(self.reasons.get(name), &reason) {
+            tracing::info!(
+                pod,
+                namespace,
+                container = name,
+                reason = word,
+                message,
+                "a container could not be started"
+            );
+        } else {
+            tracing::debug!(
+                pod,
+                namespace,
+                container = name,
+                reason = word,
+                message,
+                "a container still cannot be started"
+            );
+        }
         let now = self.context.clock.now();
         let until = now.saturating_add(RETRY).unwrap_or(now);
         // As of the look that the start was planned by.
@@ -198,6 +211,16 @@ impl Worker {
     }
 }
 
+/// Whether the log does not know yet that a container cannot be started, or why: it is tried, or looked at, every ten
+/// seconds, and events and the status say it each time. That a pull waits is not another reason than that it failed.
+fn is_news(before: Option<&Reason>, now: &Reason) -> bool {
+    let kind = |reason: &'_ Reason| match reason.reason.as_str() {
+        "ImagePullBackOff" => "ErrImagePull".to_owned(),
+        other => other.to_owned(),
+    };
+    before.is_none_or(|before| kind(before) != kind(now))
+}
+
 fn is_ended_by(wish: &Wish) -> bool {
     match wish {
         Wish::Vanish => true,
@@ -209,5 +232,28 @@ fn is_ended_by(wish: &Wish) -> bool {
 async fn until_ended(mut wishes: watch::Receiver<Wish>) {
     if wishes.wait_for(is_ended_by).await.is_err() {
         std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_has_each_failure_once() {
+        let of = |word: &str| Reason { reason: word.into(), message: "not found".into() };
+        let pulls =
+            ["ErrImagePull", "ImagePullBackOff", "ImagePullBackOff", "ErrImagePull", "ImagePullBackOff"];
+        let others = ["CreateContainerConfigError", "CreateContainerConfigError", "RunContainerError"];
+        let mut before = None;
+        let mut told = Vec::new();
+        for word in pulls.into_iter().chain(others) {
+            let now = of(word);
+            if is_news(before.as_ref(), &now) {
+                told.push(word);
+            }
+            before = Some(now);
+        }
+        assert_eq!(told, ["ErrImagePull", "CreateContainerConfigError", "RunContainerError"]);
     }
 }

@@ -114,18 +114,20 @@ fn decide_phase(inputs: &Inputs<'_>, statuses: &[ContainerStatus], status: &mut 
     if phase::is_terminal(old) {
         next = old;
     }
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    let kept = || Reason { reason: text(&inputs.old.reason), message: text(&inputs.old.message) };
     let mut word = None;
     if let Some(verdict) = inputs.verdict {
         next = phase::FAILED;
         word = Some(verdict.clone());
     } else if next == old {
-        let text = |field: &Option<String>| field.clone().unwrap_or_default();
-        let kept = Reason { reason: text(&inputs.old.reason), message: text(&inputs.old.message) };
-        word = Some(kept);
+        word = Some(kept());
     }
-    // An end is told only when nothing of the pod runs any more: others act on it.
+    // An end is told only when nothing of the pod runs any more: others act on it. What is said of it comes with it
+    // (`mergePodStatus` of `pkg/kubelet/status`).
     if phase::is_terminal(next) && !phase::is_terminal(old) && has_live {
         next = if old.is_empty() { phase::PENDING } else { old };
+        word = Some(kept());
     }
     status.phase = Some(next.to_owned());
     let word = word.unwrap_or(Reason { reason: String::new(), message: String::new() });

@@ -46,9 +46,15 @@ impl Worker {
         if is_gone {
             return self.remove_traces().await;
         }
-        self.writer.flush().await;
-        if self.pod.metadata.deletion_timestamp.is_some() {
-            self.delete_object().await;
+        let tell = async {
+            self.writer.flush().await;
+            if self.pod.metadata.deletion_timestamp.is_some() {
+                self.delete_object().await;
+            }
+        };
+        // Of an object that is gone nothing can be told, however long the server does not take it.
+        if unless_vanished(wishes.clone(), tell).await.is_none() {
+            return false;
         }
         // Nothing is left to do until the object changes or goes.
         wishes.changed().await.is_err()
@@ -128,6 +134,20 @@ impl Worker {
     }
 }
 
+/// What comes of `work`; nothing if the pod's object goes before.
+async fn unless_vanished<T>(mut wishes: watch::Receiver<Wish>, work: impl Future<Output = T>) -> Option<T> {
+    let gone = async {
+        if wishes.wait_for(|wish| matches!(wish, Wish::Vanish)).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = gone => None,
+    }
+}
+
 /// Whether the pod is to end sooner than it was.
 fn shortens(old: &Pod, new: &Pod) -> bool {
     new.metadata.deletion_timestamp.is_some()
@@ -142,6 +162,16 @@ mod tests {
     use super::*;
     use crate::testing::pod;
     use serde_json::json;
+
+    #[tokio::test]
+    async fn what_is_told_of_an_object_that_is_gone_keeps_nobody() {
+        let pod = std::sync::Arc::new(pod(json!({"containers": []})));
+        let (wishes, received) = watch::channel(Wish::Be(pod));
+        assert_eq!(unless_vanished(received.clone(), async { 1 }).await, Some(1));
+        let telling = tokio::spawn(unless_vanished(received, std::future::pending::<()>()));
+        wishes.send_replace(Wish::Vanish);
+        assert_eq!(telling.await.unwrap(), None);
+    }
 
     #[test]
     fn only_less_time_matters() {

@@ -3,7 +3,7 @@
 use prost::Message;
 
 use super::container::{ContainerStatus, LinuxContainerResources};
-use super::node::Int64Value;
+use super::node::{Int64Value, Uint64Value};
 use super::{Labels, NamespaceMode, PodSandboxState, ProfileType, Protocol, SupplementalGroupsPolicy};
 
 #[derive(Clone, PartialEq, Message)]
@@ -242,6 +242,60 @@ pub(crate) struct PodSandbox {
 pub(crate) struct ListPodSandboxResponse {
     #[prost(message, repeated, tag = "1")]
     pub(crate) items: Vec<PodSandbox>,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+pub(crate) struct ListPodSandboxStatsRequest {}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct ListPodSandboxStatsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) stats: Vec<PodSandboxStats>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct PodSandboxStats {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) attributes: Option<PodSandboxAttributes>,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) linux: Option<LinuxPodSandboxStats>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct PodSandboxAttributes {
+    #[prost(string, tag = "1")]
+    pub(crate) id: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct LinuxPodSandboxStats {
+    #[prost(message, optional, tag = "3")]
+    pub(crate) network: Option<NetworkUsage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct NetworkUsage {
+    #[prost(int64, tag = "1")]
+    pub(crate) timestamp: i64,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) default_interface: Option<NetworkInterfaceUsage>,
+    /// All but the default one.
+    #[prost(message, repeated, tag = "3")]
+    pub(crate) interfaces: Vec<NetworkInterfaceUsage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct NetworkInterfaceUsage {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) rx_bytes: Option<Uint64Value>,
+    #[prost(message, optional, tag = "3")]
+    pub(crate) rx_errors: Option<Uint64Value>,
+    #[prost(message, optional, tag = "4")]
+    pub(crate) tx_bytes: Option<Uint64Value>,
+    #[prost(message, optional, tag = "5")]
+    pub(crate) tx_errors: Option<Uint64Value>,
 }
 
 #[derive(Clone, PartialEq, Message)]

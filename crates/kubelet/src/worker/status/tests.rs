@@ -190,10 +190,16 @@ fn an_end_is_told_when_nothing_runs_any_more() {
         case.verdict = Some(verdict.clone());
         case
     };
-    assert!(summary(&with(Runs::ready().running("a")).status(false)).starts_with("Running"));
+    let status = with(Runs::ready().running("a")).status(false);
+    assert!(summary(&status).starts_with("Running"));
+    assert_eq!((status.reason, status.message), (None, None), "what is said of the end comes with it");
+    let mut before = with(Runs::ready().running("a"));
+    before.old.reason = Some("Before".into());
+    assert_eq!(before.status(false).reason.as_deref(), Some("Before"), "what was said stays");
     let status = with(Runs::ready().exited("a", 137)).status(true);
     assert!(summary(&status).starts_with("Failed"));
     assert_eq!(status.reason.as_deref(), Some("DeadlineExceeded"));
+    assert_eq!(status.message.as_deref(), Some("too long"));
 }
 
 #[test]
