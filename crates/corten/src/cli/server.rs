@@ -69,6 +69,9 @@ pub(crate) struct ServerOptions {
     /// Admission plugins that are to have no say, by upstream's names
     #[arg(long, value_delimiter = ',')]
     pub(crate) disable_admission_plugins: Vec<String>,
+    /// What the scheduler is told: a KubeSchedulerConfiguration, kube-scheduler's --config
+    #[arg(long)]
+    pub(crate) scheduler_config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) api: ApiArgs,
     #[command(flatten)]
@@ -109,6 +112,7 @@ impl ServerOptions {
                     .with_context(|| format!("cannot read {}, the {option}", file.display()))?;
             }
         }
+        self.scheduler("")?;
         self.api.check()?;
         self.admission().map(drop)
     }
@@ -117,6 +121,17 @@ impl ServerOptions {
     pub(crate) fn admission(&self) -> Result<Admission> {
         Admission::without(&self.disable_admission_plugins)
             .map_err(|error| anyhow!("invalid --disable-admission-plugins: {error}"))
+    }
+
+    /// What the scheduler is told, `identity` being this process among those that want to lead.
+    pub(crate) fn scheduler(&self, identity: &str) -> Result<scheduler::Config> {
+        let Some(file) = &self.scheduler_config else { return Ok(scheduler::Config::new(identity)) };
+        let read = || -> Result<scheduler::Config> {
+            let tree = value::yaml::parse(&std::fs::read(file)?)?;
+            let configuration = serde_json::from_slice(&value::json::to_vec(&tree))?;
+            Ok(scheduler::Config::from_configuration(identity, &configuration)?)
+        };
+        read().with_context(|| format!("cannot read {}, the --scheduler-config", file.display()))
     }
 
     /// Refuses to begin a store on a disk that is full.

@@ -30,6 +30,7 @@ pub(crate) struct Managers {
     informers: Informers,
     config: controllers::Config,
     without: Vec<String>,
+    scheduling: scheduler::Config,
     candidate: Candidate,
 }
 
@@ -48,6 +49,10 @@ impl Managers {
             service_account_key: Some(server.pki_dir.join("sa.key")),
             ..controllers::Config::default()
         };
+        let candidate = match args.options.store {
+            StoreKind::Embedded => Candidate::owner(&args.root),
+            StoreKind::Etcd(_) => Candidate::one_of_many(),
+        };
         Ok(Self {
             clients,
             scheduler: door::client(&server.api, user(SCHEDULER), SCHEDULER),
@@ -55,10 +60,8 @@ impl Managers {
             root,
             config,
             without: crate::controllers::without(&args.options.controllers),
-            candidate: match args.options.store {
-                StoreKind::Embedded => Candidate::owner(&args.root),
-                StoreKind::Etcd(_) => Candidate::one_of_many(),
-            },
+            scheduling: args.options.scheduler(&candidate.identity)?,
+            candidate,
         })
     }
 
@@ -88,6 +91,7 @@ impl Managers {
             service_account_key: service_account_key.exists().then_some(service_account_key),
             ..controllers::Config::default()
         };
+        let candidate = Candidate::one_of_many();
         Ok(Self {
             clients,
             scheduler: root.with_user_agent(SCHEDULER),
@@ -95,7 +99,8 @@ impl Managers {
             root,
             config,
             without: crate::controllers::without(&args.options.controllers),
-            candidate: Candidate::one_of_many(),
+            scheduling: args.options.scheduler(&candidate.identity)?,
+            candidate,
         })
     }
 
@@ -114,8 +119,8 @@ impl Managers {
     }
 
     async fn schedule(&self, stop: watch::Receiver<bool>) -> Result<()> {
-        let mut config = scheduler::Config::new(&self.candidate.identity);
-        config.leader_election = Some(self.candidate.elector(SCHEDULER));
+        let mut config = self.scheduling.clone();
+        config.leader_election = config.leader_election.map(|elector| self.candidate.adapt(elector));
         config.seed = u64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or_default();
         scheduler::run(config, self.scheduler.clone(), self.informers.clone(), stop).await?;
         Ok(())
@@ -178,7 +183,10 @@ impl Candidate {
     }
 
     fn elector(&self, lease: &str) -> Elector {
-        let usual = Elector::new(lease, &self.identity);
+        self.adapt(Elector::new(lease, &self.identity))
+    }
+
+    fn adapt(&self, usual: Elector) -> Elector {
         if !self.has_own_store {
             return usual;
         }

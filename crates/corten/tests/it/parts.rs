@@ -28,18 +28,57 @@ fn kubeconfig(root: &Path, component: &pki::Client<'_>, api: &Api) -> String {
     pki.kubeconfig(component, &server, now).unwrap().to_str().unwrap().to_owned()
 }
 
+/// Makes a Node `n` that takes pods.
+async fn make_node(client: &Client) {
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}});
+    send(client, Method::POST, "/api/v1/nodes", "application/json", node).await;
+    let room = json!({"cpu": "4", "memory": "4Gi", "pods": "10"});
+    let ready = json!([{"type": "Ready", "status": "True", "reason": "KubeletReady"}]);
+    let status = json!({"status": {"capacity": room, "allocatable": room, "conditions": ready}});
+    send(client, Method::PATCH, "/api/v1/nodes/n/status", "application/merge-patch+json", status).await;
+}
+
+/// Two profiles, of which one packs pods onto few nodes, and a Lease of another name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_scheduler_goes_by_its_configuration() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("scheduler.yaml");
+    let configuration = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n\
+        leaderElection: {resourceName: packing}\nprofiles:\n- schedulerName: packer\n  pluginConfig:\n  \
+        - name: NodeResourcesFit\n    args: {scoringStrategy: {type: MostAllocated}}\n";
+    std::fs::write(&file, configuration).unwrap();
+    let file = file.to_str().unwrap();
+    let arguments = ["--scheduler-config", file];
+    let api = Api::whole_with(root.path(), &arguments);
+    let client = api.client();
+    make_node(&client).await;
+    let account = "/api/v1/namespaces/default/serviceaccounts/default";
+    until("a service account", async || get(&client, account).await != Value::Null).await;
+    for scheduler in ["default-scheduler", "packer"] {
+        let containers = json!([{"name": "c", "image": "i"}]);
+        let tolerations = json!([{"operator": "Exists"}]);
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": scheduler}, "spec": {
+            "schedulerName": scheduler, "containers": containers, "tolerations": tolerations}});
+        send(&client, Method::POST, PODS, "application/json", pod).await;
+    }
+    let node = async |pod: &str| get(&client, &format!("{PODS}/{pod}")).await["spec"]["nodeName"].clone();
+    until("a pod on the node", async || node("packer").await == "n").await;
+    assert_eq!(node("default-scheduler").await, Value::Null, "no profile is of that name");
+    let lease = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/packing";
+    assert_ne!(get(&client, lease).await, Value::Null);
+    api.process.end();
+
+    std::fs::write(file, "apiVersion: v1\nkind: Foo\n").unwrap();
+    let refused = Process::refused(root.path(), &arguments);
+    assert!(refused.contains("scheduler.yaml, the --scheduler-config: "), "{refused}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn controllers_make_pods_and_the_scheduler_binds_them() {
     let root = tempfile::tempdir().unwrap();
     let api = Api::start(root.path(), &[]);
     let client = api.client();
-    let nodes = "/api/v1/nodes";
-    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}});
-    send(&client, Method::POST, nodes, "application/json", node).await;
-    let room = json!({"cpu": "4", "memory": "4Gi", "pods": "10"});
-    let ready = json!([{"type": "Ready", "status": "True", "reason": "KubeletReady"}]);
-    let status = json!({"status": {"capacity": room, "allocatable": room, "conditions": ready}});
-    send(&client, Method::PATCH, "/api/v1/nodes/n/status", "application/merge-patch+json", status).await;
+    make_node(&client).await;
     let labels = json!({"app": "a"});
     let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {
         "replicas": 2,

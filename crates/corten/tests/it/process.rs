@@ -116,7 +116,12 @@ pub struct Api {
 impl Api {
     /// With controllers and scheduler.
     pub fn whole(root: &Path) -> Self {
-        let process = Process::server(root, "server", &["--bind", "127.0.0.1:0"]);
+        Self::whole_with(root, &[])
+    }
+
+    /// The same with further options.
+    pub fn whole_with(root: &Path, arguments: &[&str]) -> Self {
+        let process = Process::server(root, "server", &[&["--bind", "127.0.0.1:0"], arguments].concat());
         Self { process, kubeconfig: root.join("admin.kubeconfig") }
     }
 
