@@ -21,11 +21,8 @@ const PLUGINS: [&str; 2] = [network::cni::PLUGIN_NAME, network::cni::LOOPBACK_NA
 /// Where the node's DNS listens: link-local, so that it is the same on every node (as NodeLocal DNSCache's).
 pub(crate) const DNS_LISTEN: Ipv4Addr = Ipv4Addr::new(169, 254, 20, 10);
 pub(crate) const DNS_PORT: u16 = 53;
-/// Upstream's default for `--max-pods`.
-const PODS_MAX: u32 = 110;
 /// The longest configuration that a runtime hands to a CNI plugin, in bytes.
 const PLUGIN_INPUT_BYTES_MAX: u64 = 1 << 20;
-const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// Whether the container runtime called this program as its CNI plugin.
 pub(crate) fn is_plugin() -> bool {
@@ -87,7 +84,7 @@ pub(crate) async fn run(args: &NodeArgs, notifier: &Arc<Notifier>) -> Result<()>
     let dns_config = dns::Config {
         listen: vec![SocketAddr::new(IpAddr::V4(DNS_LISTEN), DNS_PORT)],
         domain: args.cluster.cluster_domain.clone(),
-        upstreams: dns::Upstreams::File(RESOLV_CONF.into()),
+        upstreams: dns::Upstreams::File(args.node.resolv_conf.clone()),
     };
     let stop_dns = stop_network.subscribe();
     let mut dns_task = tokio::spawn(async move { dns::run(dns_config, &informers, stop_dns).await });
@@ -198,10 +195,10 @@ pub(crate) fn kubelet_config(
         cgroup_root: layout.cgroup_root.clone(),
         cluster_dns: cluster.dns_address().into_iter().collect(),
         cluster_domain: cluster.cluster_domain.clone(),
-        resolv_conf: RESOLV_CONF.into(),
+        resolv_conf: options.resolv_conf.clone(),
         node_labels: options.node_labels.iter().cloned().collect(),
-        register_with_taints: Vec::new(),
-        pods_max: PODS_MAX,
+        register_with_taints: options.register_with_taints.clone(),
+        pods_max: options.max_pods,
         server: kubelet::server::Config {
             port: options.kubelet_port,
             address: None,

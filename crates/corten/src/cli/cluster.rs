@@ -5,6 +5,8 @@ use clap::Args;
 use network::Cidr;
 use std::net::IpAddr;
 
+/// Nodes are at most as many as two to this power (`pkg/controller/nodeipam/ipam/cidrset`).
+const NODES_BITS_MAX: u8 = 16;
 /// Fewer than eight addresses are no range of Services, as upstream has it.
 const SERVICE_RANGE_BITS_MIN: u8 = 3;
 
@@ -15,6 +17,12 @@ pub(crate) struct ClusterArgs {
     /// Addresses of pods, of which each node gets a part
     #[arg(long, default_value = "10.244.0.0/16", value_delimiter = ',')]
     pub(crate) cluster_cidr: Vec<Cidr>,
+    /// How long the prefix of a node's part of IPv4 addresses is
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub(crate) node_cidr_mask_size_ipv4: u8,
+    /// How long the prefix of a node's part of IPv6 addresses is
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u8).range(1..=128))]
+    pub(crate) node_cidr_mask_size_ipv6: u8,
     /// Addresses of Services; the first range is primary
     #[arg(long, default_value = "10.96.0.0/16", value_delimiter = ',')]
     pub(crate) service_cluster_ip_range: Vec<Cidr>,
@@ -26,7 +34,6 @@ pub(crate) struct ClusterArgs {
 impl ClusterArgs {
     /// Refuses ranges that no cluster can have, as upstream's API server and controller manager do.
     pub(crate) fn check(&self) -> Result<()> {
-        let nodes = controllers::Config::default();
         let wrong = meta::names::dns1123_subdomain(&self.cluster_domain);
         ensure!(wrong.is_empty(), "invalid --cluster-domain {:?}: {}", self.cluster_domain, wrong.join("; "));
         for (option, ranges) in [
@@ -44,13 +51,18 @@ impl ClusterArgs {
         }
         for range in &self.cluster_cidr {
             let of_node = match range.address() {
-                IpAddr::V4(_) => nodes.node_mask_size_v4,
-                IpAddr::V6(_) => nodes.node_mask_size_v6,
+                IpAddr::V4(_) => self.node_cidr_mask_size_ipv4,
+                IpAddr::V6(_) => self.node_cidr_mask_size_ipv6,
             };
             ensure!(
                 range.prefix() <= of_node,
                 "invalid --cluster-cidr {range}: the mask size of the cluster CIDR must be less than or equal to the \
                  node CIDR mask size of its family, which is {of_node}; take a /{of_node} or a larger range"
+            );
+            ensure!(
+                of_node - range.prefix() <= NODES_BITS_MAX,
+                "invalid --cluster-cidr {range}: nodes with a /{of_node} each would be more than 2^{NODES_BITS_MAX}; give \
+                 nodes larger parts by --node-cidr-mask-size-ipv4 or --node-cidr-mask-size-ipv6, or take a smaller range"
             );
         }
         // Upstream: `cmd/kube-apiserver/app/options/{completion,validation}.go`.
@@ -137,6 +149,14 @@ mod tests {
         for good in [&["10.0.0.0/24"][..], &["10.0.0.0/8", "fd00::/48"], &["fd00::/64"]] {
             assert_eq!(check(good), Ok(()), "{good:?}");
         }
+        let error = check(&["fd00::/47"]).unwrap_err();
+        assert!(error.contains("nodes with a /64 each would be more than 2^16"), "{error}");
+        let cluster = ClusterArgs {
+            cluster_cidr: vec!["10.0.0.0/25".parse().unwrap()],
+            node_cidr_mask_size_ipv4: 26,
+            ..Up::usual().cluster.clone()
+        };
+        assert!(cluster.check().is_ok());
         let error = check(&["10.0.0.0/16", "fd00::/65"]).unwrap_err();
         assert!(
             error.starts_with("invalid --cluster-cidr fd00::/65: the mask size of the cluster CIDR must"),

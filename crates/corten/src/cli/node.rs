@@ -1,7 +1,9 @@
 //! Options of `corten node`.
 
 use super::cluster::{ClusterArgs, is_nowhere};
+
 use anyhow::{Result, ensure};
+use api::core::v1::Taint;
 use clap::Args;
 use lifecycle::layout::DEFAULT_ROOT;
 use std::net::IpAddr;
@@ -38,6 +40,15 @@ pub(crate) struct NodeOptions {
     /// Labels that the node registers with: `KEY=VALUE`
     #[arg(long, value_delimiter = ',', value_parser = parse_label)]
     pub(crate) node_labels: Vec<(String, String)>,
+    /// Taints that the node registers with: `KEY=VALUE:EFFECT`, or `KEY:EFFECT`
+    #[arg(long, value_delimiter = ',', value_parser = parse_taint)]
+    pub(crate) register_with_taints: Vec<Taint>,
+    /// How many pods the node takes
+    #[arg(long, default_value_t = 110)]
+    pub(crate) max_pods: u32,
+    /// Whence pods that ask for it, and the cluster's DNS for names that are not the cluster's, take their servers
+    #[arg(long, default_value = "/etc/resolv.conf")]
+    pub(crate) resolv_conf: PathBuf,
     /// The container runtime's socket, such as `unix:///run/crio/crio.sock`; if unset that of Corten's own
     /// containerd, which `corten up` starts
     #[arg(long)]
@@ -68,6 +79,11 @@ impl NodeOptions {
                  topology.kubernetes.io/zone; kubectl label node {name} gives it others"
             );
         }
+        for Taint { key, value, .. } in &self.register_with_taints {
+            let mut wrong = meta::names::qualified_name(key);
+            wrong.extend(meta::names::label_value(value.as_deref().unwrap_or_default()));
+            ensure!(wrong.is_empty(), "invalid --register-with-taints {key}: {}", wrong.join("; "));
+        }
         // Upstream: `validateNodeIP` of `pkg/kubelet/kubelet_node_status.go`.
         for ip in &self.node_ip {
             let plain = ip.to_canonical();
@@ -97,10 +113,45 @@ fn parse_label(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
+/// Upstream: `parseTaint` of `pkg/util/taints`.
+fn parse_taint(text: &str) -> Result<Taint, String> {
+    let wrong = || format!("{text:?} is no taint such as KEY=VALUE:NoSchedule");
+    let (rest, effect) = text.rsplit_once(':').ok_or_else(wrong)?;
+    if !["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(&effect) {
+        return Err(format!(
+            "{text:?} has the effect {effect:?}, which is none of NoSchedule, PreferNoSchedule and NoExecute"
+        ));
+    }
+    let (key, value) = match rest.split_once('=') {
+        Some((key, value)) => (key, Some(value.to_owned()).filter(|value| !value.is_empty())),
+        None => (rest, None),
+    };
+    Ok(Taint { key: key.to_owned(), value, effect: effect.to_owned(), ..Taint::default() })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::options::Up;
+
+    #[test]
+    fn taints() {
+        for (text, key, value, effect) in [
+            ("a=b:NoSchedule", "a", Some("b"), "NoSchedule"),
+            ("node-role.kubernetes.io/x:NoExecute", "node-role.kubernetes.io/x", None, "NoExecute"),
+            ("a=:PreferNoSchedule", "a", None, "PreferNoSchedule"),
+        ] {
+            let taint = parse_taint(text).unwrap();
+            assert_eq!((&*taint.key, taint.value.as_deref(), &*taint.effect), (key, value, effect));
+        }
+        for (text, why) in [
+            ("a=b", "is no taint such as KEY=VALUE:NoSchedule"),
+            ("a=b:Never", "has the effect \"Never\", which is none of"),
+        ] {
+            let error = parse_taint(text).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
 
     #[test]
     fn what_no_node_can_be_told() {
@@ -127,6 +178,10 @@ mod tests {
                 "invalid --node-labels a=b=c: a valid label must",
             ),
             (node(&|options| options.kubelet_port = 0), "invalid --kubelet-port 0: "),
+            (
+                node(&|options| options.register_with_taints = vec![parse_taint("a b:NoSchedule").unwrap()]),
+                "invalid --register-with-taints a b: name part must consist of",
+            ),
             (
                 node(&|options| options.node_labels = key("node-role.kubernetes.io/control-plane")),
                 "invalid --node-labels node-role.kubernetes.io/control-plane=: a node may not give itself",

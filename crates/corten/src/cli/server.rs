@@ -54,6 +54,9 @@ pub(crate) struct ServerOptions {
     /// Controllers to run: `*` for all, `NAME` for one, `-NAME` for not that one
     #[arg(long, default_value = "*", value_delimiter = ',', allow_hyphen_values = true)]
     pub(crate) controllers: Vec<String>,
+    /// How many pods that have ended are kept; 0 for any number
+    #[arg(long, default_value_t = 12_500)]
+    pub(crate) terminated_pod_gc_threshold: usize,
     /// Where objects are kept: `embedded`, or `etcd=URL[,URL…]`
     #[arg(long, default_value = "embedded", value_parser = parse_store)]
     pub(crate) store: StoreKind,

@@ -8,7 +8,6 @@ use client::{Client, Https, Informers, Kubeconfig, ServiceAccountTransport};
 use controllers::Clients;
 use reconcile::Clock;
 use reconcile::lease::Elector;
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,11 +42,10 @@ impl Managers {
         let clients: Clients = Arc::new(move |name| door::client(&api, door::service_account(name), name));
         let ca = server.pki_dir.join("ca.crt");
         let config = controllers::Config {
-            cluster_cidrs: cluster_cidrs(args),
             root_ca: Some(server.authority.clone()),
             signer: Some((ca, server.pki_dir.join("ca.key"))),
             service_account_key: Some(server.pki_dir.join("sa.key")),
-            ..controllers::Config::default()
+            ..settings(args)
         };
         let candidate = match args.options.store {
             StoreKind::Embedded => Candidate::owner(&args.root),
@@ -85,11 +83,10 @@ impl Managers {
         };
         let service_account_key = pki_dir.join("sa.key");
         let config = controllers::Config {
-            cluster_cidrs: cluster_cidrs(args),
             root_ca: Some(authority),
             signer: keys("ca.crt", "ca.key"),
             service_account_key: service_account_key.exists().then_some(service_account_key),
-            ..controllers::Config::default()
+            ..settings(args)
         };
         let candidate = Candidate::one_of_many();
         Ok(Self {
@@ -200,6 +197,14 @@ fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-fn cluster_cidrs(args: &ServerArgs) -> Vec<(IpAddr, u8)> {
-    args.cluster.cluster_cidr.iter().map(|range| (range.address(), range.prefix())).collect()
+/// What the controllers are told on the command line.
+fn settings(args: &ServerArgs) -> controllers::Config {
+    let cluster = &args.cluster;
+    controllers::Config {
+        cluster_cidrs: cluster.cluster_cidr.iter().map(|range| (range.address(), range.prefix())).collect(),
+        node_mask_size_v4: cluster.node_cidr_mask_size_ipv4,
+        node_mask_size_v6: cluster.node_cidr_mask_size_ipv6,
+        terminated_pods_max: args.options.terminated_pod_gc_threshold,
+        ..controllers::Config::default()
+    }
 }
