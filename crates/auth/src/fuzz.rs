@@ -32,6 +32,17 @@ pub fn headers(data: &[u8]) {
     let _ = wanted_user(&mut headers);
 }
 
+/// What is said of requests, certificates and keys (DER) that somebody sends.
+pub fn x509(data: &[u8]) {
+    if let Err(told) = pki::checks::request(data) {
+        assert!(!told.is_empty());
+    }
+    if pki::checks::certificate(data).is_ok() {
+        assert_eq!(pki::checks::certificate(&[data, data].concat()), Ok(()), "one after the other");
+    }
+    assert!(pki::checks::key_pair(data, data).is_err(), "a certificate is no key");
+}
+
 /// A certificate and a certificate request (DER, PEM).
 pub fn certificates(data: &[u8]) {
     let _ = pki::Certificate::from_der(data);

@@ -149,6 +149,24 @@ pub(super) const HEADERS: &[&str] = &[
     "impersonate-extra-",
 ];
 
+/// Headers of DER, as far as they are text.
+pub(super) const DER: &[&str] = &[
+    "0\0",
+    "0\x03",
+    "0\x7f",
+    "\x02\x01\0",
+    "\x02\0",
+    "\x03\x02\0\x01",
+    "\x05\0",
+    "\x06\x03+ep",
+    "\x06\x03\x55\x04\x03",
+    "\x04\x02",
+    "\x0c\x01a",
+    "\x1f",
+    "?\x1f",
+    "1\x0b0\t\x06\x03",
+];
+
 pub(super) const CERTIFICATES: &[&str] = &[
     "-----BEGIN CERTIFICATE-----\n",
     "-----END CERTIFICATE-----\n",

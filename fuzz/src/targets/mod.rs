@@ -41,6 +41,7 @@ pub const ALL: &[Target] = &[
     Target::new("token", auth::fuzz::token, languages::TOKENS),
     Target::new("impersonation", auth::fuzz::headers, languages::HEADERS),
     Target::new("certificates", auth::fuzz::certificates, languages::CERTIFICATES),
+    Target::new("x509", auth::fuzz::x509, languages::DER),
     // kinds, crd
     Target::new("hooks", hooks::run, typed::TREES).made_by(hooks::make),
     Target::new("custom", custom::run, custom::TREES).made_by(trees::input),
