@@ -81,4 +81,6 @@ bench:     ## figures of the release build; LOADGEN=PATH for operations per CPU-
 conformance: ## upstream's conformance tests: E2E=PATH/e2e.test [IMAGES=DIR]; without KUBECONFIG and images those that need no node
 	@./scripts/conformance --e2e $(E2E) $(if $(IMAGES),--images $(IMAGES)) $(CONFORMANCE_OPTIONS)
 
+# What is built once need not be kept for the next time: gigabytes.
+ci: export CARGO_INCREMENTAL := 0
 ci: fmt lint layers test golden test-clients ## what .ci/run runs

@@ -16,6 +16,8 @@ os.environ["PATH"] = os.path.join(HERE, "target", "tools", "kubectl") + os.paths
 ADDRESS = "192.0.2.10"  # RFC 5737: nobody's
 # What anything may take on a slow machine; nothing here is measured.
 PATIENCE = 120
+# Of a disk that others fill, too, the tests need little.
+EVICTION = "--eviction-hard=nodefs.available<256Mi,memory.available<64Mi"
 
 
 def host_run(*command, check=True, stdin=None, timeout=PATIENCE):
@@ -106,7 +108,8 @@ class Cluster:
         return self.run(CORTEN, command, *rest[:1], f"--root={self.root}", *rest[1:])
 
     def up(self, *arguments, **options):
-        done = self.run(CORTEN, "up", "--detach", f"--root={self.root}", *arguments, **options)
+        command = [CORTEN, "up", "--detach", f"--root={self.root}", EVICTION, *arguments]
+        done = self.run(*command, **options)
         told = done if isinstance(done, str) else done.stdout
         for line in told.splitlines():
             if line.startswith("warning: disk"):

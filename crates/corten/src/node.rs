@@ -199,6 +199,7 @@ pub(crate) fn kubelet_config(
         node_labels: options.node_labels.iter().cloned().collect(),
         register_with_taints: options.register_with_taints.clone(),
         pods_max: options.max_pods,
+        eviction_hard: options.eviction_hard.clone().unwrap_or_default(),
         server: kubelet::server::Config {
             port: options.kubelet_port,
             address: None,

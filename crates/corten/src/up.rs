@@ -57,7 +57,7 @@ pub(crate) fn up(args: &Up, layout: Layout, out: &mut dyn Write) -> Result<()> {
 fn needs(args: &Up, layout: Layout) -> Needs {
     let runtime = runtime(&args.node);
     let (ports, ranges, addresses) = (ports(args), ranges(&args.cluster), own_addresses(args));
-    Needs { room: room(&layout), layout, runtime, ports, ranges, addresses }
+    Needs { room: room(&layout, &args.node), layout, runtime, ports, ranges, addresses }
 }
 
 /// Addresses by which others are told to come, given or found: this machine must have them, for its own parts go by
@@ -75,12 +75,12 @@ fn own_addresses(args: &UpArgs) -> Vec<OwnAddress> {
     node.chain(server.map(|(ip, option)| own(ip, "API server", option))).collect()
 }
 
-fn room(layout: &Layout) -> Room {
+fn room(layout: &Layout, node: &NodeOptions) -> Room {
     let disk = kubelet::Disk::read(&layout.root);
     disk.map_or(Room::default(), |disk| Room {
         free: disk.available,
         total: disk.capacity,
-        is_short: disk.is_short(),
+        is_short: disk.is_short(&node.eviction_hard.clone().unwrap_or_default()),
     })
 }
 
@@ -96,7 +96,8 @@ pub(crate) fn status(args: &ReportArgs, out: &mut dyn Write) -> Result<()> {
     let layout = Layout::open(&args.root.root)?;
     let last = Up::last(&layout).unwrap_or_else(|_| Up::usual());
     let own_node = node::node_name(&last.node)?;
-    let status = Status::collect(&layout, room(&layout), &own_node, jiff::Timestamp::now().as_second());
+    let status =
+        Status::collect(&layout, room(&layout, &last.node), &own_node, jiff::Timestamp::now().as_second());
     let _nobody_reads = if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&status).context("cannot print the status")?)
     } else {

@@ -37,6 +37,8 @@ pub struct Config {
     pub register_with_taints: Vec<Taint>,
     /// How many pods may be here; upstream's default is 110.
     pub pods_max: u32,
+    /// Below what the node tells pressure.
+    pub eviction_hard: crate::eviction::Thresholds,
     /// The HTTPS server's settings.
     pub server: crate::server::Config,
 }

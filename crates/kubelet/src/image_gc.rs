@@ -14,8 +14,8 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::machine::Disk;
-use crate::runtime;
 use crate::runtime::messages::{Container, ContainerFilter, Image, ImageSpec};
+use crate::runtime::{self, Runtime};
 
 /// As upstream's `imageGCHighThresholdPercent`: above it images are removed...
 const HIGH_PERCENT: u64 = 85;
@@ -62,10 +62,7 @@ async fn collect(context: &Context, seen: &mut BTreeMap<String, Seen>) -> Result
             seen.used = now;
         }
     }
-    let info = context.runtime.image_fs_info().await?;
-    let place =
-        info.image_filesystems.first().and_then(|fs| fs.fs_id.as_ref()).map(|id| id.mountpoint.clone());
-    let Some(disk) = place.and_then(|place| Disk::read(Path::new(&place))) else { return Ok(()) };
+    let Some(disk) = disk(&context.runtime).await? else { return Ok(()) };
     let Some(surplus) = surplus(disk) else { return Ok(()) };
     let mut kept = mounted(context, &containers).await?;
     kept.extend(context.runtime.images_labelled_pinned().await?);
@@ -114,6 +111,13 @@ async fn mounted(context: &Context, containers: &[Container]) -> Result<Vec<Stri
         images.extend(status.mounts.into_iter().filter_map(|mount| mount.image).map(|image| image.image));
     }
     Ok(images)
+}
+
+/// The file system that images lie on.
+pub(crate) async fn disk(runtime: &Runtime) -> Result<Option<Disk>, runtime::Error> {
+    let info = runtime.image_fs_info().await?;
+    let place = info.image_filesystems.first().and_then(|fs| fs.fs_id.as_ref());
+    Ok(place.and_then(|place| Disk::read(Path::new(&place.mountpoint))))
 }
 
 /// How many bytes are to be freed; none while there is room enough.

@@ -21,6 +21,7 @@ mod config;
 mod context;
 mod dns;
 mod env;
+mod eviction;
 mod exits;
 mod fields;
 pub mod fuzz;
@@ -50,5 +51,6 @@ mod volumes;
 mod worker;
 
 pub use config::Config;
+pub use eviction::Thresholds;
 pub use machine::Disk;
 pub use run::{Error, run, running_pods, stop_all};

@@ -6,6 +6,7 @@ use std::path::Path;
 use api::Quantity;
 
 use crate::config::Config;
+use crate::eviction::{Signal, Thresholds};
 
 /// The machine, as it was found when the kubelet started.
 #[derive(Clone, Debug, Default)]
@@ -23,11 +24,6 @@ pub(crate) struct Machine {
     /// Bytes of huge pages, by the resource's name (`hugepages-2Mi`).
     pub(crate) huge_pages: BTreeMap<String, u64>,
 }
-
-/// Upstream reserves this much memory before it evicts (`memory.available<100Mi`).
-const MEMORY_RESERVED_BYTES: u64 = 100 << 20;
-/// ...and this part of the disk (`nodefs.available<10%`).
-const DISK_RESERVED_PERCENT: u64 = 10;
 
 impl Machine {
     /// Looks at the machine; what cannot be read is empty.
@@ -69,8 +65,10 @@ impl Machine {
     pub(crate) fn allocatable(&self, config: &Config) -> BTreeMap<String, Quantity> {
         let mut list = self.capacity(config);
         let huge: u64 = self.huge_pages.values().sum();
-        let memory = self.memory.saturating_sub(MEMORY_RESERVED_BYTES + huge);
-        let disk = self.disk - self.disk * DISK_RESERVED_PERCENT / 100;
+        let kept = |signal, capacity| config.eviction_hard.reserved(signal, capacity);
+        let memory =
+            self.memory.saturating_sub(kept(Signal::MemoryAvailable, self.memory).saturating_add(huge));
+        let disk = self.disk.saturating_sub(kept(Signal::NodeFsAvailable, self.disk));
         list.insert("memory".to_owned(), Quantity(format!("{}Ki", memory / 1024)));
         list.insert("ephemeral-storage".to_owned(), Quantity(disk.to_string()));
         list
@@ -109,9 +107,19 @@ impl Disk {
         self.used.saturating_add(self.available)
     }
 
-    /// Whether upstream would evict: less than a tenth of the bytes or a twentieth of the inodes is left.
-    pub fn is_short(self) -> bool {
-        self.available < self.usable() / 10 || (self.inodes > 0 && self.inodes_free < self.inodes / 20)
+    /// Whether bytes or files are short where pods' directories lie.
+    pub fn is_short(self, thresholds: &Thresholds) -> bool {
+        self.is_below(thresholds, Signal::NodeFsAvailable, Signal::NodeFsInodesFree)
+    }
+
+    /// Whether they are where the runtime keeps images.
+    pub(crate) fn is_short_of_images(self, thresholds: &Thresholds) -> bool {
+        self.is_below(thresholds, Signal::ImageFsAvailable, Signal::ImageFsInodesFree)
+    }
+
+    fn is_below(self, thresholds: &Thresholds, bytes: Signal, files: Signal) -> bool {
+        thresholds.is_below(bytes, self.available, self.usable())
+            || thresholds.is_below(files, self.inodes_free, self.inodes)
     }
 }
 
@@ -121,19 +129,20 @@ pub(crate) fn memory_available() -> Option<u64> {
     Some(meminfo(&text, "MemAvailable"))
 }
 
-/// Whether memory is so short that upstream would evict.
-pub(crate) fn is_memory_short() -> bool {
-    memory_available().is_some_and(|bytes| bytes < MEMORY_RESERVED_BYTES)
+/// Whether memory is short.
+pub(crate) fn is_memory_short(thresholds: &Thresholds, capacity: u64) -> bool {
+    memory_available().is_some_and(|bytes| thresholds.is_below(Signal::MemoryAvailable, bytes, capacity))
 }
 
 /// Whether nearly all process ids are taken.
-pub(crate) fn is_pids_short() -> bool {
+pub(crate) fn is_pids_short(thresholds: &Thresholds) -> bool {
     let number = |text: &str| text.trim().parse::<u64>().ok();
     let max = std::fs::read_to_string("/proc/sys/kernel/pid_max").ok().and_then(|text| number(&text));
     let load = std::fs::read_to_string("/proc/loadavg").ok();
     // The fourth field is runnable/all.
     let all = load.and_then(|text| number(text.split_whitespace().nth(3)?.split('/').nth(1)?));
-    matches!((max, all), (Some(max), Some(all)) if max.saturating_sub(all) < max / 20)
+    let (Some(max), Some(all)) = (max, all) else { return false };
+    thresholds.is_below(Signal::PidAvailable, u64::saturating_sub(max, all), max)
 }
 
 /// A line of `/proc/meminfo` in bytes.
@@ -179,8 +188,10 @@ mod tests {
 
     #[test]
     fn what_is_kept_back_is_not_used() {
-        let disk =
-            |used, available| Disk { capacity: 1000, used, available, inodes: 0, inodes_free: 0 }.is_short();
+        let disk = |used, available| {
+            Disk { capacity: 1000, used, available, inodes: 0, inodes_free: 0 }
+                .is_short(&Thresholds::default())
+        };
         assert_eq!((disk(500, 100), disk(500, 50), disk(0, 1000)), (false, true, false));
     }
 

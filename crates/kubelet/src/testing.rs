@@ -36,6 +36,7 @@ pub(crate) fn config(root: &Path) -> crate::Config {
         node_labels: std::collections::BTreeMap::new(),
         register_with_taints: Vec::new(),
         pods_max: 110,
+        eviction_hard: crate::eviction::Thresholds::default(),
         server: crate::server::Config::default(),
     }
 }

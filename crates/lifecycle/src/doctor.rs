@@ -378,7 +378,7 @@ pub(crate) fn disk(Room { free, total, is_short }: Room, root: &Path) -> Check {
         return warning(
             "disk",
             found,
-            "make room: where little is free no pods are placed, and a full disk takes no writes",
+            "make room: where little is free no pods are placed (--eviction-hard says how little), and a full disk takes no writes",
         );
     }
     good("disk", found)

@@ -443,7 +443,7 @@ mod tests {
             node          m has no Node object: somebody deleted it
                           → kill 12345: the node starts again and registers; containers run on
             disk          1.0 GiB of 20.0 GiB free at /var/lib/corten
-                          → make room: where little is free no pods are placed, and a full disk takes no writes"#]]
+                          → make room: where little is free no pods are placed (--eviction-hard says how little), and a full disk takes no writes"#]]
         .assert_eq(&lines.join("\n"));
         assert!(!status.is_healthy());
         status.processes[1].ready = false;

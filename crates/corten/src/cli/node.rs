@@ -1,7 +1,6 @@
 //! Options of `corten node`.
 
 use super::cluster::{ClusterArgs, is_nowhere};
-
 use anyhow::{Result, ensure};
 use api::core::v1::Taint;
 use clap::Args;
@@ -46,6 +45,10 @@ pub(crate) struct NodeOptions {
     /// How many pods the node takes
     #[arg(long, default_value_t = 110)]
     pub(crate) max_pods: u32,
+    /// Below what the node tells pressure and takes no pods: `nodefs.available<10%,memory.available<100Mi`. If unset
+    /// as upstream, but of a large disk 2 GiB are enough
+    #[arg(long)]
+    pub(crate) eviction_hard: Option<kubelet::Thresholds>,
     /// Whence pods that ask for it, and the cluster's DNS for names that are not the cluster's, take their servers
     #[arg(long, default_value = "/etc/resolv.conf")]
     pub(crate) resolv_conf: PathBuf,

@@ -10,6 +10,7 @@ use reconcile::EventKind;
 use serde_json::{Map, Value, json};
 
 use crate::context::Context;
+use crate::image_gc;
 use crate::machine::{self, Disk};
 use crate::runtime::messages::{Image, StatusResponse};
 
@@ -41,11 +42,12 @@ pub(super) async fn findings(context: &Context, old: Option<&NodeStatus>) -> Fin
     problems.extend(runtime_error);
     problems
         .extend(network_error.as_ref().map(|error| format!("container runtime network not ready: {error}")));
+    let thresholds = &context.config.eviction_hard;
     let facts = Facts {
         problems,
-        is_memory_short: machine::is_memory_short(),
-        is_disk_short: Disk::read(&context.config.root_dir).is_some_and(Disk::is_short),
-        is_pids_short: machine::is_pids_short(),
+        is_memory_short: machine::is_memory_short(thresholds, context.machine.memory),
+        is_disk_short: is_disk_short(context).await,
+        is_pids_short: machine::is_pids_short(thresholds),
         now: context.clock.now(),
     };
     let runtime_version = format!("{}://{}", version.runtime_name, version.runtime_version);
@@ -63,6 +65,24 @@ pub(super) async fn findings(context: &Context, old: Option<&NodeStatus>) -> Fin
         ..NodeStatus::default()
     };
     Findings { is_ready: facts.problems.is_empty(), status, network_error }
+}
+
+/// Of the node's own file system, and of that of images if they have thresholds.
+async fn is_disk_short(context: &Context) -> bool {
+    let thresholds = &context.config.eviction_hard;
+    if Disk::read(&context.config.root_dir).is_some_and(|disk| disk.is_short(thresholds)) {
+        return true;
+    }
+    if !thresholds.name_images() {
+        return false;
+    }
+    match image_gc::disk(&context.runtime).await {
+        Ok(disk) => disk.is_some_and(|disk| disk.is_short_of_images(thresholds)),
+        Err(error) => {
+            tracing::debug!(%error, "the runtime does not say where it keeps images");
+            false
+        }
+    }
 }
 
 /// Why a condition of the runtime does not hold, in the words of Go's printing, which users search for.

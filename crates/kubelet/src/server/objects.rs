@@ -61,6 +61,7 @@ pub(super) fn configz(server: &Server) -> Answer {
         "clusterDomain": config.cluster_domain,
         "clusterDNS": config.cluster_dns,
         "maxPods": config.pods_max,
+        "evictionHard": config.eviction_hard.named(),
         "resolvConf": config.resolv_conf,
         "containerRuntimeEndpoint": config.runtime_endpoint,
         "cgroupRoot": config.cgroup_root,

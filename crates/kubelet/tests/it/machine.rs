@@ -74,6 +74,7 @@ impl Machine {
             node_labels: Default::default(),
             register_with_taints: Vec::new(),
             pods_max: 110,
+            eviction_hard: kubelet::Thresholds::default(),
             server: kubelet::server::Config::default(),
         }
     }

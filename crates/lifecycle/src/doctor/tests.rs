@@ -338,7 +338,7 @@ fn small_machines() {
         },
         expect![[r#"
             warning disk        5.0 GiB of 100.0 GiB free at /var/lib/corten
-                                → make room: where little is free no pods are placed, and a full disk takes no writes
+                                → make room: where little is free no pods are placed (--eviction-hard says how little), and a full disk takes no writes
             warning memory      256.0 MiB
                                 → 512 MB are enough for Corten and a few small pods
             warning inotify     128 instances a user
