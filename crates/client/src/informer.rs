@@ -4,6 +4,7 @@
 use crate::Error;
 use crate::lister::Lister;
 use crate::options::ListOptions;
+use crate::scope::Scope;
 use crate::typed::Client;
 use crate::watch::Event;
 use api::meta::v1::ObjectMeta;
@@ -29,13 +30,14 @@ pub(crate) struct Source {
     pub(crate) accept: &'static str,
 }
 
-/// Runs until the lister is stopped.
-pub(crate) async fn follow<K: Object>(client: Client, source: Source, lister: Lister<K>) {
+/// Runs until the lister is stopped, or the scope has ended.
+async fn follow<K: Object>(client: Client, source: Source, lister: Lister<K>, scope: Scope) {
     let mut stop = lister.shared().stop.subscribe();
     let run = run(&client, &source, &lister);
     tokio::select! {
         () = run => {}
         _ = stop.wait_for(|stop| *stop) => {}
+        () = scope.ended() => {}
     }
 }
 
@@ -184,9 +186,9 @@ fn fraction(path: &str) -> u64 {
 }
 
 /// A cache, and the task that fills it.
-pub(crate) fn start<K: Object>(client: Client, source: Source) -> Lister<K> {
-    let lister = Lister::new();
-    tokio::spawn(follow(client, source, lister.clone()));
+pub(crate) fn start<K: Object>(client: Client, source: Source, scope: Scope) -> Lister<K> {
+    let lister = Lister::new().within(scope.clone());
+    tokio::spawn(follow(client, source, lister.clone(), scope));
     lister
 }
 

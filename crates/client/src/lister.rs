@@ -1,5 +1,6 @@
 //! What a cache holds, for readers.
 
+use crate::scope::Scope;
 use api::{Key, Object};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -29,7 +30,12 @@ impl<K> Change<K> {
 }
 
 type Indexer<K> = fn(&K) -> Vec<String>;
-type Subscriber<K> = Box<dyn Fn(&Change<K>) + Send + Sync>;
+type Tell<K> = Box<dyn Fn(&Change<K>) + Send + Sync>;
+
+struct Subscriber<K> {
+    scope: Scope,
+    tell: Tell<K>,
+}
 
 struct Index<K> {
     values: Indexer<K>,
@@ -72,11 +78,13 @@ pub(crate) struct Shared<K> {
 /// A view of a cache that follows the server. Clones see the same cache.
 pub struct Lister<K> {
     shared: Arc<Shared<K>>,
+    /// Whose subscriptions end, and when.
+    scope: Scope,
 }
 
 impl<K> Clone for Lister<K> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone() }
+        Self { shared: self.shared.clone(), scope: self.scope.clone() }
     }
 }
 
@@ -103,7 +111,12 @@ impl<K: Object> Lister<K> {
             synced: watch::Sender::new(false),
             stop: watch::Sender::new(false),
         };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(shared), scope: Scope::default() }
+    }
+
+    /// The same for one whose subscriptions end with `scope`.
+    pub(crate) fn within(&self, scope: Scope) -> Self {
+        Self { shared: self.shared.clone(), scope }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared<K>> {
@@ -197,7 +210,7 @@ impl<K: Object> Lister<K> {
         for object in self.list() {
             subscriber(&Change::Added(object));
         }
-        subscribers.push(Box::new(subscriber));
+        subscribers.push(Subscriber { scope: self.scope.clone(), tell: Box::new(subscriber) });
     }
 
     /// Ends the following of the server; what is there stays.
@@ -207,7 +220,7 @@ impl<K: Object> Lister<K> {
 
     /// Puts in an object, and tells subscribers.
     pub fn put(&self, object: K) {
-        let subscribers = self.shared.subscribers.lock();
+        let mut subscribers = self.shared.subscribers.lock();
         let object = Arc::new(object);
         let key = object.key();
         let old = {
@@ -225,12 +238,12 @@ impl<K: Object> Lister<K> {
             Some(old) => Change::Updated(old, object),
             None => Change::Added(object),
         };
-        subscribers.iter().for_each(|subscriber| subscriber(&change));
+        tell(&mut subscribers, &change);
     }
 
     /// Takes out an object, and tells subscribers.
     pub fn remove(&self, key: &Key) {
-        let subscribers = self.shared.subscribers.lock();
+        let mut subscribers = self.shared.subscribers.lock();
         let old = {
             let mut contents = self.shared.contents.write();
             let old = contents.objects.remove(key);
@@ -242,8 +255,7 @@ impl<K: Object> Lister<K> {
             old
         };
         if let Some(old) = old {
-            let change = Change::Deleted(old);
-            subscribers.iter().for_each(|subscriber| subscriber(&change));
+            tell(&mut subscribers, &Change::Deleted(old));
         }
     }
 
@@ -251,6 +263,16 @@ impl<K: Object> Lister<K> {
     pub fn set_synced(&self) {
         self.shared.synced.send_replace(true);
     }
+}
+
+fn tell<K>(subscribers: &mut Vec<Subscriber<K>>, change: &Change<K>) {
+    subscribers.retain(|subscriber| {
+        let listens = !subscriber.scope.has_ended();
+        if listens {
+            (subscriber.tell)(change);
+        }
+        listens
+    });
 }
 
 #[cfg(test)]
@@ -293,5 +315,20 @@ mod tests {
         assert_eq!(lister.by_index("node", "y").len(), 1);
         assert_eq!((lister.list_in("a").len(), lister.list_in("b").len()), (0, 1));
         assert_eq!(*told.lock(), ["+a/1", "~a/1", "+b/1", "-a/1"]);
+    }
+
+    #[test]
+    fn who_reads_no_more_is_told_nothing() {
+        let lister = Lister::new();
+        let (reading, scope) = Scope::new();
+        let told = Arc::new(Mutex::new(0));
+        let copy = told.clone();
+        lister.within(scope).subscribe(move |_: &Change<Pod>| *copy.lock() += 1);
+        lister.put(pod("a", "1", "x"));
+        drop(reading);
+        lister.put(pod("a", "2", "x"));
+        assert_eq!(*told.lock(), 1);
+        // What it subscribed with is let go.
+        assert_eq!(Arc::strong_count(&told), 1);
     }
 }

@@ -56,7 +56,7 @@ pub(super) struct Shared {
 pub(crate) fn start(context: &Context, tasks: &mut Tasks) {
     let client = context.client("generic-garbage-collector");
     let shared = Arc::new(Shared {
-        informers: client::Informers::new(client.clone()),
+        informers: context.informers.with_client(client.clone()),
         client,
         recorder: context.recorder("generic-garbage-collector", "garbage-collector-controller"),
         graph: Mutex::default(),

@@ -3,7 +3,7 @@
 use super::api::Running;
 use super::door;
 use crate::cli::{Part, ServerArgs, StoreKind};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use client::{Client, Https, Informers, Kubeconfig, ServiceAccountTransport};
 use controllers::Clients;
 use reconcile::Clock;
@@ -104,14 +104,17 @@ impl Managers {
     /// Runs the parts asked for until `stop` is true.
     ///
     /// # Errors
-    /// If a part cannot go on, or no longer leads: then another one does, and this process must end.
+    /// If the scheduler cannot go on. A part that no longer leads waits until it does again.
     pub(crate) async fn run(self, only: Option<Part>, stop: watch::Receiver<bool>) -> Result<()> {
         let controlling = self.control(stop.clone());
         let scheduling = self.schedule(stop.clone());
         match only {
             Some(Part::Scheduler) => scheduling.await,
-            Some(Part::Controllers) => controlling.await,
-            _ => tokio::try_join!(controlling, scheduling).map(drop),
+            Some(Part::Controllers) => {
+                controlling.await;
+                Ok(())
+            }
+            _ => tokio::join!(controlling, scheduling).1,
         }
     }
 
@@ -123,7 +126,7 @@ impl Managers {
         Ok(())
     }
 
-    async fn control(&self, mut stop: watch::Receiver<bool>) -> Result<()> {
+    async fn control(&self, mut stop: watch::Receiver<bool>) {
         let clock = Clock::system();
         let context = controllers::Context {
             clients: self.clients.clone(),
@@ -138,23 +141,29 @@ impl Managers {
         let (done, is_done) = watch::channel(false);
         let electing = elector.run(&self.root, &clock, &leading, is_done);
         let controlling = async {
-            tokio::select! {
-                _ = leads.wait_for(|leads| *leads) => {}
-                _ = stop.wait_for(|stop| *stop) => return Ok(()),
-            }
-            tokio::select! {
-                () = controllers::run(context, &self.without) => Ok(()),
-                _ = leads.wait_for(|leads| !*leads) => bail!("the lease of {CONTROLLER_MANAGER} is lost"),
+            loop {
+                tokio::select! {
+                    _ = leads.wait_for(|leads| *leads) => {}
+                    _ = stop.wait_for(|stop| *stop) => return,
+                }
+                // Whoever leads instead begins with what is stored; so do these when they lead again.
+                let (informers, _reading) = self.informers.scoped();
+                let context = controllers::Context { informers, ..context.clone() };
+                tokio::select! {
+                    () = controllers::run(context, &self.without) => return,
+                    _ = leads.wait_for(|leads| !*leads) => {
+                        tracing::warn!("the lease of {CONTROLLER_MANAGER} is lost; its controllers have ended");
+                    }
+                }
             }
         };
         tokio::pin!(electing);
         tokio::select! {
-            result = controlling => {
+            () = controlling => {
                 done.send_replace(true);
-                if result.is_ok() { electing.await; }
-                result
+                electing.await;
             }
-            () = &mut electing => Ok(()),
+            () = &mut electing => {}
         }
     }
 }

@@ -116,6 +116,42 @@ async fn controllers_make_pods_and_the_scheduler_binds_them() {
     assert_eq!(holder("kube-controller-manager").await, "");
 }
 
+/// Controllers that another one's Lease has ended begin again when it lapses, and the server goes on meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_loses_the_lease_leads_again() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Api::whole(root.path());
+    let client = server.client();
+    let lease = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kube-controller-manager";
+    let spec = async || get(&client, lease).await["spec"].clone();
+    until("a leader", async || spec().await["holderIdentity"].is_string()).await;
+    let before = spec().await;
+    let labels = json!({"app": "a"});
+    let set = |replicas: u8| {
+        json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "s"}, "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}},
+        }})
+    };
+    let sets = "/apis/apps/v1/namespaces/default/replicasets";
+    send(&client, Method::POST, sets, "application/json", set(1)).await;
+    let pods = async || get(&client, PODS).await["items"].as_array().map_or(0, Vec::len);
+    until("a pod", async || pods().await == 1).await;
+
+    let taken = json!({"spec": {"holderIdentity": "another", "leaseDurationSeconds": 1}});
+    send(&client, Method::PATCH, lease, "application/merge-patch+json", taken).await;
+    until("no leader", async || server.process.log().contains("its controllers have ended")).await;
+    let path = format!("{sets}/s");
+    send(&client, Method::PATCH, &path, "application/merge-patch+json", json!({"spec": {"replicas": 3}}))
+        .await;
+    until("three pods", async || pods().await == 3).await;
+    let after = spec().await;
+    assert_eq!(after["holderIdentity"], before["holderIdentity"]);
+    let transitions = |spec: &Value| spec["leaseTransitions"].as_i64().unwrap_or_default();
+    assert!(transitions(&after) > transitions(&before), "{after}");
+}
+
 /// What runs with the store leads before what runs beside it, and goes on leading after a crash without waiting for its
 /// own leases to lapse.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

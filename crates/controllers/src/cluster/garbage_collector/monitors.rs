@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 /// How often it is asked what is served, as upstream; a changed definition of a custom resource asks sooner.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(30);
@@ -23,6 +24,7 @@ type Name = (String, String, String);
 /// Runs until `stop`; says in `whole` when all that was served at first has been shown.
 pub(super) async fn run(shared: Arc<Shared>, whole: watch::Sender<bool>, mut stop: watch::Receiver<bool>) {
     let mut monitors: HashMap<Name, Lister<Partial>> = HashMap::new();
+    let mut waiting = JoinSet::new();
     loop {
         match discovery::discover(&shared.client).await {
             Ok(catalog) => {
@@ -34,7 +36,7 @@ pub(super) async fn run(shared: Arc<Shared>, whole: watch::Sender<bool>, mut sto
         if !*whole.borrow() && !monitors.is_empty() {
             let monitors: Vec<Lister<Partial>> = monitors.values().cloned().collect();
             let whole = whole.clone();
-            tokio::spawn(async move {
+            waiting.spawn(async move {
                 for monitor in monitors {
                     monitor.synced().await;
                 }
