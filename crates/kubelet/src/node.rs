@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::Object;
 use api::coordination::v1::{Lease, LeaseSpec};
 use api::core::v1::{Node, NodeSpec, ObjectReference};
 use api::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
-use client::{Change, Informers, ListOptions, Patch};
+use client::{Change, Informers, ListOptions, Lister, Patch};
 use reconcile::EventKind;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -59,7 +60,7 @@ pub(crate) fn labels(context: &Context) -> BTreeMap<String, String> {
 /// Keeps the Node object until told to stop.
 pub(crate) async fn run(context: Arc<Context>, informers: &Informers, mut stop: watch::Receiver<bool>) {
     let registered = watch::Sender::new(None);
-    follow_object(context.clone(), informers, &registered);
+    let object = follow_object(context.clone(), informers, &registered);
     tell(&context, EventKind::Normal, "Starting", "Starting kubelet.");
     let node = tokio::select! {
         node = register(&context) => node,
@@ -67,7 +68,11 @@ pub(crate) async fn run(context: Arc<Context>, informers: &Informers, mut stop: 
     };
     registered.send_replace(node.metadata.uid.clone());
     let all = async {
-        tokio::join!(enforce(&context), renew(&context, &registered), report(&context, &registered, node));
+        tokio::join!(
+            enforce(&context),
+            renew(&context, &registered),
+            report(&context, &registered, &object, node)
+        );
     };
     tokio::select! {
         () = all => {}
@@ -78,11 +83,12 @@ pub(crate) async fn run(context: Arc<Context>, informers: &Informers, mut stop: 
 /// The UID of the Node object that this node is; `None` while there is none.
 type Registered = watch::Sender<Option<String>>;
 
-/// Tells when the node is cordoned, and when no longer; notices when its object is deleted.
-fn follow_object(context: Arc<Context>, informers: &Informers, registered: &Registered) {
+/// Tells when the node is cordoned, and when no longer; notices when its object is deleted. Gives the object as it is.
+fn follow_object(context: Arc<Context>, informers: &Informers, registered: &Registered) -> Lister<Node> {
     let own = ListOptions::fields(format!("metadata.name={}", context.config.node_name));
     let registered = registered.clone();
-    informers.filtered::<Node>("", own).subscribe(move |change| {
+    let object = informers.filtered::<Node>("", own);
+    object.subscribe(move |change| {
         let (old, new) = match change {
             Change::Added(node) => (None, node),
             Change::Updated(old, new) => (Some(old), new),
@@ -98,6 +104,14 @@ fn follow_object(context: Arc<Context>, informers: &Informers, registered: &Regi
         let text = format!("Node {} status is now: {reason}", context.config.node_name);
         tell(&context, EventKind::Normal, reason, text);
     });
+    object
+}
+
+/// What somebody else has made of the object since `node` was read or written.
+fn newer(object: &Lister<Node>, node: &Node) -> Option<Node> {
+    let version = |node: &Node| node.metadata.resource_version.as_deref().and_then(|v| v.parse::<u64>().ok());
+    let found = object.get_key(&node.key())?;
+    (found.metadata.uid == node.metadata.uid && version(&found) > version(node)).then(|| (*found).clone())
 }
 
 /// The reason of the event of a cordon, if there is something to tell.
@@ -181,7 +195,7 @@ async fn register(context: &Context) -> Node {
 
 /// Keeps the status true. Whoever deletes the object of a node that runs means it: as upstream, the kubelet makes it
 /// anew only when it is started again, and goes on with one that somebody else makes.
-async fn report(context: &Context, registered: &Registered, mut node: Node) {
+async fn report(context: &Context, registered: &Registered, object: &Lister<Node>, mut node: Node) {
     let name = &context.config.node_name;
     let mut written = context.clock.now();
     let mut is_first = true;
@@ -205,6 +219,8 @@ async fn report(context: &Context, registered: &Registered, mut node: Node) {
                 }
             }
         }
+        // Who gave the node up while nothing was heard of it has written that it is unknown.
+        node = newer(object, &node).unwrap_or(node);
         let found = findings(context, node.status.as_ref()).await;
         let old = node.status.clone().unwrap_or_default();
         let is_due = context.clock.now().duration_since(written) >= REPORT_PERIOD;

@@ -197,6 +197,7 @@ impl Worker {
     /// Takes a new specification.
     fn hear(&mut self, pod: Arc<Pod>) {
         let old = std::mem::replace(&mut self.pod, pod);
+        self.writer.saw(&self.pod);
         let (old, new) = (&old.metadata, &self.pod.metadata);
         if old.generation != new.generation {
             self.resize_after = None;

@@ -1,7 +1,7 @@
 //! Private and public keys: made as ECDSA P-256, read as P-256, P-384, P-521 or RSA.
 
 use crate::{Error, Secret, der, oid};
-use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::encoding::{AsDer, EcPrivateKeyRfc5915Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{self as sig, EcdsaKeyPair, KeyPair, RsaKeyPair, UnparsedPublicKey};
@@ -70,6 +70,7 @@ pub struct PrivateKey {
     pair: Pair,
     public: PublicKey,
     pkcs8: Secret,
+    pem: Secret,
 }
 
 impl PrivateKey {
@@ -114,6 +115,7 @@ impl PrivateKey {
             let fixed = EcdsaKeyPair::from_private_key_der(fixed, der).map_err(|_| UNSUPPORTED)?;
             let spki = pair.public_key().as_der().map_err(|_| UNSUPPORTED)?;
             let pkcs8 = pair.to_pkcs8v1().map_err(|_| UNSUPPORTED)?;
+            let sec1: EcPrivateKeyRfc5915Der<'_> = pair.private_key().as_der().map_err(|_| UNSUPPORTED)?;
             return Ok(Self {
                 public: PublicKey::new(
                     *algorithm,
@@ -121,6 +123,7 @@ impl PrivateKey {
                     pair.public_key().as_ref().to_vec(),
                 ),
                 pkcs8: Secret::new(pkcs8.as_ref()),
+                pem: Secret::new(pem("EC PRIVATE KEY", sec1.as_ref())),
                 pair: Pair::Ecdsa { asn1: pair, fixed },
             });
         }
@@ -136,6 +139,7 @@ impl PrivateKey {
                 pair.public_key().as_ref().to_vec(),
             ),
             pkcs8: Secret::new(pkcs8.as_ref()),
+            pem: Secret::new(pem("PRIVATE KEY", pkcs8.as_ref())),
             pair: Pair::Rsa(pair),
         })
     }
@@ -145,9 +149,10 @@ impl PrivateKey {
         &self.public
     }
 
-    /// The key as PEM (PKCS #8).
+    /// The key as PEM: an ECDSA key as `EC PRIVATE KEY` (SEC 1), as upstream's `keyutil.MarshalPrivateKeyToPEM` writes
+    /// it. Clients that tell its kind by that line, such as fabric8's of Java, take PKCS #8 for RSA and fail.
     pub fn to_pem(&self) -> Secret {
-        Secret::new(pem("PRIVATE KEY", self.pkcs8.expose()))
+        self.pem.clone()
     }
 
     /// The key as PKCS #8, for TLS.

@@ -391,3 +391,18 @@ fn usages_decide_who_may_be_a_client() {
         assert_eq!(judge.verify(&[certificate.der().clone()], NOW).is_ok(), good);
     }
 }
+
+/// Some clients tell the kind of a key by the first line of its PEM.
+#[test]
+fn the_pem_of_a_key_says_its_kind() {
+    for (key, first) in [
+        (PrivateKey::generate().unwrap(), "-----BEGIN EC PRIVATE KEY-----\n"),
+        (PrivateKey::generate_rsa().unwrap(), "-----BEGIN PRIVATE KEY-----\n"),
+    ] {
+        let pem = key.to_pem();
+        assert!(pem.expose_str().starts_with(first));
+        assert_eq!(PrivateKey::from_pem(pem.expose_str()).unwrap().public(), key.public());
+        let pkcs8 = crate::key::pem("PRIVATE KEY", key.to_tls().secret_der());
+        assert_eq!(PrivateKey::from_pem(&pkcs8).unwrap().public(), key.public());
+    }
+}

@@ -11,7 +11,7 @@ use crate::spec;
 use crate::text::go_slice;
 
 /// Which conditions are the kubelet's: `PodConditionByKubelet` of `pkg/kubelet/types/pod_status.go`.
-const OWN: [&str; 7] = [
+pub(super) const OWN: [&str; 7] = [
     "PodScheduled",
     "Ready",
     "Initialized",

@@ -6,11 +6,12 @@
 
 use std::time::Duration;
 
-use api::core::v1::{Pod, PodStatus};
+use api::core::v1::{Pod, PodCondition, PodStatus};
 use client::{Client, ListOptions, Patch};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::conditions::OWN;
 use super::patch::status_patch;
 use crate::spec;
 
@@ -21,9 +22,13 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// What is to be written, by number; nothing where nobody wants it any more.
 type Wanted = (u64, Option<PodStatus>);
 
+/// A version of the object, and its conditions as of then, whoever wrote them.
+type Seen = (u64, Vec<PodCondition>);
+
 /// A pod's writer; dropped, it ends.
 pub(crate) struct Writer {
     wanted: watch::Sender<Wanted>,
+    seen: watch::Sender<Seen>,
     written: watch::Receiver<u64>,
     task: JoinHandle<()>,
 }
@@ -40,14 +45,22 @@ impl Writer {
         let base = pod.status.clone().unwrap_or_default();
         let (wanted, wishes) = watch::channel((0, Some(base.clone())));
         let (done, written) = watch::channel(0);
+        let (seen, sights) = watch::channel((0, Vec::new()));
         let name = Name {
             namespace: spec::namespace(pod).to_owned(),
             name: spec::name(pod).to_owned(),
             uid: spec::uid(pod).to_owned(),
             node: spec::spec(pod).node_name.clone().unwrap_or_default(),
         };
-        let task = tokio::spawn(write(client, name, base, wishes, done));
-        Self { wanted, written, task }
+        let task = tokio::spawn(write(client, name, base, wishes, sights, done));
+        Self { wanted, seen, written, task }
+    }
+
+    /// Hears how the object is. Whoever gives up a node says of its pods that they are not ready: what is the kubelet's
+    /// to say it says again.
+    pub(crate) fn saw(&self, pod: &Pod) {
+        let conditions = pod.status.as_ref().and_then(|status| status.conditions.clone());
+        self.seen.send_replace((version(pod), conditions.unwrap_or_default()));
     }
 
     /// Has the status written, soon.
@@ -89,6 +102,24 @@ impl Writer {
     }
 }
 
+/// The object's resource version as a number (KEP-5504).
+fn version(pod: &Pod) -> u64 {
+    pod.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
+}
+
+/// Takes over into `base` those of the kubelet's own conditions that stand otherwise in the object. Says whether any does.
+fn correct(base: &mut PodStatus, seen: &[PodCondition]) -> bool {
+    let mut differs = false;
+    for own in base.conditions.iter_mut().flatten().filter(|own| OWN.contains(&own.type_.as_str())) {
+        let found = seen.iter().find(|found| found.type_ == own.type_ && found.status != own.status);
+        if let Some(found) = found {
+            own.clone_from(found);
+            differs = true;
+        }
+    }
+    differs
+}
+
 struct Name {
     namespace: String,
     name: String,
@@ -118,10 +149,28 @@ async fn write(
     pod: Name,
     mut base: PodStatus,
     mut wishes: watch::Receiver<Wanted>,
+    mut sights: watch::Receiver<Seen>,
     done: watch::Sender<u64>,
 ) {
     let mut pause = PAUSE_FIRST;
-    while wishes.changed().await.is_ok() {
+    let mut own_version = 0;
+    loop {
+        let ended = tokio::select! {
+            changed = wishes.changed() => changed.is_err(),
+            changed = sights.changed() => {
+                let (version, conditions) = &*sights.borrow_and_update();
+                // Before anything was wanted, and of what is older than was written since, there is nothing to say.
+                if changed.is_ok()
+                    && (wishes.borrow().0 == 0 || *version <= own_version || !correct(&mut base, conditions))
+                {
+                    continue;
+                }
+                changed.is_err()
+            }
+        };
+        if ended {
+            return;
+        }
         loop {
             let (number, wanted) = wishes.borrow_and_update().clone();
             let patch = wanted.as_ref().and_then(|wanted| status_patch(&pod.uid, &base, wanted));
@@ -131,7 +180,8 @@ async fn write(
             };
             let patch = Patch::Strategic(patch);
             match client.patch_subresource::<Pod>(&pod.namespace, &pod.name, "status", &patch).await {
-                Ok(_) => {
+                Ok(written) => {
+                    own_version = version(&written);
                     base = wanted;
                     pause = PAUSE_FIRST;
                     done.send_replace(number);
@@ -187,6 +237,13 @@ mod tests {
                     let items: Vec<_> = uids.iter().map(pod).collect();
                     (200, json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items}))
                 }
+                (200, None) => {
+                    let metadata = json!({"name": "p", "uid": "u", "resourceVersion": "5"});
+                    (
+                        200,
+                        json!({"kind": "Pod", "apiVersion": "v1", "metadata": metadata, "spec": {"containers": []}}),
+                    )
+                }
                 (code, _) => (code, json!({"kind": "Status", "code": code, "message": "no"})),
             };
             let body: ByteBody = Box::pin(stream::iter([Ok(Bytes::from(answer.to_string()))]));
@@ -219,6 +276,41 @@ mod tests {
         // What the node authorizer lets a node list.
         assert!(path.contains("fieldSelector=metadata.name%3Dp%2Cspec.nodeName%3Dn1"), "{path}");
         assert!(requests.try_recv().is_err(), "it is not tried again");
+    }
+
+    #[tokio::test]
+    async fn what_others_say_of_readiness_is_set_right() {
+        let (client, mut requests) = refusing(200, None);
+        let ready = |status: &str, version: &str| {
+            let mut pod = pod(json!({"containers": []}));
+            pod.metadata.resource_version = Some(version.into());
+            let conditions = json!([
+                {"type": "Ready", "status": status},
+                {"type": "example.com/gate", "status": status},
+            ]);
+            pod.status = Some(PodStatus {
+                conditions: serde_json::from_value(conditions).unwrap(),
+                ..PodStatus::default()
+            });
+            pod
+        };
+        let mut writer = Writer::new(client, &pod(json!({"containers": []})));
+        // Nothing is wanted yet, so nothing is wrong.
+        writer.saw(&ready("False", "3"));
+        writer.set(ready("True", "").status.as_ref().unwrap());
+        writer.flush().await;
+        assert_eq!(requests.recv().await.unwrap().0, Method::PATCH);
+        // From before what was written at version 5; and only what others own.
+        writer.saw(&ready("False", "4"));
+        tokio::task::yield_now().await;
+        let mut gate = ready("True", "6");
+        gate.status.as_mut().unwrap().conditions.as_mut().unwrap()[1].status = "False".into();
+        writer.saw(&gate);
+        tokio::task::yield_now().await;
+        assert!(requests.try_recv().is_err());
+        writer.saw(&ready("False", "7"));
+        let (_, _, patch) = requests.recv().await.unwrap();
+        assert_eq!(patch["status"], json!({"conditions": [{"type": "Ready", "status": "True"}]}));
     }
 
     #[tokio::test]

@@ -105,6 +105,7 @@ fn certificates_and_keys() {
     let unread = "tls: failed to parse private key";
     for (certificate, key, told) in [
         (&of_ecdsa[..], &private(&ecdsa)[..], Ok(())),
+        (&of_ecdsa, ecdsa.to_tls().secret_der(), Ok(())),
         (&of_rsa, &private(&rsa), Ok(())),
         // PKCS #1 is what is within PKCS #8.
         (&of_rsa, pkcs8(&private(&rsa)).unwrap().1, Ok(())),
