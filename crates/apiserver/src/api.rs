@@ -89,7 +89,7 @@ pub enum StartError {
     Store(#[from] store::Error),
     /// An object is encrypted with a key that is not there. Serving a world without it would be wrong.
     #[error(
-        "cannot decrypt {key}: {error}; put the file with the key back, or make it again from the recovery key (corten store restore-key)"
+        "cannot decrypt {key}: {error}; put the key back: into the file that --encryption-provider-config names, if that is how it was given; else as pki/encryption-config.yaml of the root (corten store restore-key makes it from the recovery key), which a server on etcd is to be told by --encryption-provider-config"
     )]
     Undecryptable {
         /// The store's key.

@@ -155,11 +155,11 @@ impl ServerOptions {
 /// The audit log.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct AuditArgs {
-    /// The audit policy; without it there is no audit log
-    #[arg(long, requires = "audit_log_path")]
+    /// The audit policy; without it, or without --audit-log-path, there is no audit log
+    #[arg(long)]
     pub(crate) audit_policy_file: Option<PathBuf>,
     /// Where the audit log is written; `-` for the standard output
-    #[arg(long, requires = "audit_policy_file")]
+    #[arg(long)]
     pub(crate) audit_log_path: Option<PathBuf>,
     /// Days that old files are kept; 0 for ever
     #[arg(long, default_value_t = 366)]

@@ -166,7 +166,15 @@ fn options(args: &ServerOptions, root: &Path) -> Result<Options> {
             };
             Some(Audit::open(&audit::Config { policy_file: policy.clone(), log })?)
         }
-        _ => None,
+        (None, None) => None,
+        (Some(_), None) => {
+            tracing::warn!("there is an audit policy and no --audit-log-path: nothing is recorded");
+            None
+        }
+        (None, Some(_)) => {
+            tracing::warn!("there is an audit log and no --audit-policy-file: nothing is recorded");
+            None
+        }
     };
     let webhook_credentials = match &args.admission_control_config_file {
         Some(file) => {

@@ -84,7 +84,7 @@ fn document(
             "podRef": {"name": pod.pod, "namespace": pod.namespace, "uid": pod.uid},
             "startTime": pod.started.and_then(|s| Timestamp::from_second(s).ok()),
             "containers": containers,
-            "network": networks.get(&pod.sandbox).map(network),
+            "network": networks.get(&pod.sandbox).map(|usage| network(usage, pod.time)),
             "ephemeral-storage": {"time": rfc3339(pod.time), "usedBytes": pod.fs_used, "inodesUsed": pod.inodes_used},
         });
         merged(own, usage_of(pod))
@@ -102,8 +102,8 @@ fn container(c: &Container) -> Value {
     merged(own, usage_of(c))
 }
 
-/// The default interface, and all of them.
-fn network(usage: &NetworkUsage) -> Value {
+/// The default interface, and all of them. Runtimes that do not say when they looked did so `now`, in nanoseconds.
+fn network(usage: &NetworkUsage, now: u64) -> Value {
     let value = |v: Option<Uint64Value>| v.map(|v| v.value);
     let interface = |i: &NetworkInterfaceUsage| {
         json!({
@@ -115,7 +115,7 @@ fn network(usage: &NetworkUsage) -> Value {
         })
     };
     let all: Vec<Value> = usage.default_interface.iter().chain(&usage.interfaces).map(interface).collect();
-    let time = rfc3339(u64::try_from(usage.timestamp).unwrap_or_default());
+    let time = rfc3339(u64::try_from(usage.timestamp).ok().filter(|time| *time > 0).unwrap_or(now));
     let default = usage.default_interface.as_ref().map_or_else(|| json!({}), interface);
     merged(default, json!({"time": time, "interfaces": all}))
 }
@@ -207,5 +207,7 @@ mod tests {
         assert_eq!(pod["network"], merged(eth("eth0", 5), all));
         let without = document("n", &sample, &Networks::new(), None, Path::new("/nonexistent"));
         assert!(without["pods"][0].get("network").is_none());
+        let now = 1_700_000_000_000_000_000;
+        assert_eq!(network(&NetworkUsage::default(), now)["time"], "2023-11-14T22:13:20Z");
     }
 }
