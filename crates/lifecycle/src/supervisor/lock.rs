@@ -7,13 +7,38 @@ use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
 
 /// Held as long as it lives.
 #[derive(Debug)]
-pub(crate) struct Lock(#[expect(dead_code, reason = "holding it is its use")] File);
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    /// A child that is between `fork` and `exec` has the descriptor too, and closing ours would leave the lock to it.
+    fn drop(&mut self) {
+        // Closing is what is left if it fails.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+/// Who looks for the holder has the lock for a moment: how often and after which pauses one whose holder is gone is
+/// tried again.
+const TRIES: usize = 20;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Takes the root's lock; gives the holder if there is one.
 pub(crate) fn take(layout: &Layout) -> Result<std::result::Result<Lock, Option<Identity>>> {
+    for _ in 0..TRIES {
+        match try_take(layout)? {
+            Err(Some(identity)) if !identity.exists() => std::thread::sleep(PAUSE),
+            Err(None) => std::thread::sleep(PAUSE),
+            done => return Ok(done),
+        }
+    }
+    try_take(layout)
+}
+
+fn try_take(layout: &Layout) -> Result<std::result::Result<Lock, Option<Identity>>> {
     let path = &layout.lock;
     let open = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path);
     let mut file = open.with_context(|| format!("cannot open the lock {}", path.display()))?;
@@ -37,7 +62,11 @@ pub fn holder(layout: &Layout) -> Option<Identity> {
     let mut file = File::open(&layout.lock).ok()?;
     match flock(&file, FlockOperation::NonBlockingLockShared) {
         Err(rustix::io::Errno::WOULDBLOCK) => read(&mut file).filter(|identity| identity.exists()),
-        _ => None,
+        Err(_) => None,
+        Ok(()) => {
+            drop(Lock(file));
+            None
+        }
     }
 }
 
@@ -109,8 +138,26 @@ mod tests {
         let told = told(&layout, Some(Identity::own()));
         assert!(told.contains(&format!("(process {}) is at work on", std::process::id())), "{told}");
         assert_eq!(holder(&layout), Some(Identity::own()));
+        // As a child has it that has not come to its `exec`.
+        let inherited = lock.0.try_clone().unwrap();
         drop(lock);
         assert_eq!(holder(&layout), None);
         take(&layout).unwrap().unwrap();
+        drop(inherited);
+    }
+
+    #[test]
+    fn who_looks_is_no_holder() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::open(dir.path()).unwrap();
+        drop(take(&layout).unwrap().unwrap());
+        let looker = File::open(&layout.lock).unwrap();
+        flock(&looker, FlockOperation::LockShared).unwrap();
+        // Of a process that is gone: no start is so early.
+        std::fs::write(&layout.lock, format!("{} 0\n", std::process::id())).unwrap();
+        let taker = std::thread::spawn(move || take(&layout).unwrap().is_ok());
+        std::thread::sleep(PAUSE);
+        flock(&looker, FlockOperation::Unlock).unwrap();
+        assert!(taker.join().unwrap());
     }
 }
