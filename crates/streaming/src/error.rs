@@ -1,5 +1,6 @@
 //! What can go wrong on the way to a backend.
 
+use http::StatusCode;
 use std::io;
 
 /// Why a request was not passed on. The texts are what Go's client says, because kubectl shows them.
@@ -36,6 +37,14 @@ pub enum Error {
     /// The client's request is no upgrade, or one that is not spoken here.
     #[error("{0}")]
     Upgrade(&'static str),
+    /// The client's request is refused with this text and no `Status`.
+    #[error("{why}")]
+    Refused {
+        /// The answer.
+        code: StatusCode,
+        /// Its body; it may be empty.
+        why: &'static str,
+    },
     /// The frames make no sense.
     #[error("{0}")]
     Protocol(&'static str),

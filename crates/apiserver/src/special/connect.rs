@@ -123,6 +123,7 @@ pub(crate) fn upgrade_reply(call: &Call, outcome: Result<Outcome, Error>) -> Res
             Err(Status::too_many_requests("too many streaming connections, please try again later.", 1))
         }
         Err(Error::Upgrade(why)) => Err(Status::bad_request(why)),
+        Err(Error::Refused { code, why }) => Ok(Reply::text(code.as_u16(), why)),
         Err(error @ (Error::Dial { .. } | Error::Tls { .. } | Error::Name(_))) => {
             Err(Status::plain_error(format!("error dialing backend: {error}")))
         }

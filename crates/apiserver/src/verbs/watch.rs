@@ -10,13 +10,16 @@ use crate::render::Render;
 use crate::reply::Reply;
 use crate::resource::{Hub, Served};
 use crate::seldom::Seldom;
+use crate::special::connect::upgrade_reply;
 use bytes::Bytes;
+use http_body::{Body, Frame};
 use meta::status::Status;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use streaming::{messages, websocket};
 use tokio::time::{Instant, Sleep};
 use value::Str;
 
@@ -64,7 +67,7 @@ pub(crate) async fn watch(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> 
                 Some(revision) => {
                     if let Err(status) = call.fresh(Some(revision)).await {
                         let render = Render::new(call, served.clone(), hub.clone(), accepted);
-                        return Ok(failed(&render, accepted, &status));
+                        return answer(call, accepted, failed(&render, &status));
                     }
                 }
                 None => fresh().await?,
@@ -86,7 +89,8 @@ pub(crate) async fn watch(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> 
     let watcher = match watcher {
         Ok(watcher) => watcher,
         Err(too_old) => {
-            return Ok(failed(&render, accepted, &expired(wanted.unwrap_or_default(), too_old)));
+            let status = expired(wanted.unwrap_or_default(), too_old);
+            return answer(call, accepted, failed(&render, &status));
         }
     };
     let form = render.form();
@@ -111,18 +115,72 @@ pub(crate) async fn watch(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> 
         is_waiting: false,
         lasting: crate::metrics::Lasting::begin(call),
         outflow: match &call.origin {
+            // What is sent otherwise is not counted there.
+            Origin::Wire(_) if websocket::is_request(&call.headers) => None,
             Origin::Wire(connection) => Some(connection.outflow.clone()),
             Origin::Process(_) => None,
         },
         sent_before: None,
     });
-    Ok(Reply {
-        code: 200,
-        content_type: stream_type(accepted),
-        // A webhook may be asked for any event.
-        body: ResponseBody::Stream(if served.asks_webhook() { apart(body, &call.api.work) } else { body }),
-        headers: Vec::new(),
-    })
+    // A webhook may be asked for any event.
+    let body = if served.asks_webhook() { apart(body, &call.api.work) } else { body };
+    answer(call, accepted, ResponseBody::Stream(body))
+}
+
+/// Answers with these events, in the way that the client asks for.
+fn answer(call: &Call, accepted: Accepted, body: ResponseBody) -> Result<Reply, Status> {
+    if !websocket::is_request(&call.headers) {
+        return Ok(Reply { code: 200, content_type: stream_type(accepted), body, headers: Vec::new() });
+    }
+    let is_text = accepted.encoding != Encoding::Protobuf;
+    let events = Messages { body, rest: Bytes::new(), is_text };
+    let sent = messages::send_events(&call.api.streams, call.upgrade.clone(), &call.headers, events, is_text);
+    upgrade_reply(call, sent)
+}
+
+/// The events of a watch one by one: lines of text, or what follows its length of four bytes.
+struct Messages {
+    body: ResponseBody,
+    rest: Bytes,
+    is_text: bool,
+}
+
+impl Messages {
+    fn next(&mut self) -> Option<Bytes> {
+        if self.is_text {
+            let end = self.rest.iter().position(|byte| *byte == b'\n')?;
+            return Some(self.rest.split_to(end + 1));
+        }
+        let (length, _) = self.rest.split_first_chunk::<4>()?;
+        let end = usize::try_from(u32::from_be_bytes(*length)).ok()?.checked_add(4)?;
+        let whole = (end <= self.rest.len()).then(|| self.rest.split_to(end))?;
+        Some(whole.slice(4..))
+    }
+}
+
+impl Body for Messages {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        loop {
+            if let Some(event) = self.next() {
+                return Poll::Ready(Some(Ok(Frame::data(event))));
+            }
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    let Ok(data) = frame.into_data() else { continue };
+                    // A piece holds whole events.
+                    self.rest =
+                        if self.rest.is_empty() { data } else { [&self.rest[..], &data].concat().into() };
+                }
+                other => return Poll::Ready(other),
+            }
+        }
+    }
 }
 
 const fn stream_type(accepted: Accepted) -> &'static str {
@@ -172,10 +230,10 @@ impl Initial {
 }
 
 /// A watch that only tells why there is none.
-fn failed(render: &Render, accepted: Accepted, status: &Status) -> Reply {
+fn failed(render: &Render, status: &Status) -> ResponseBody {
     let mut out = Vec::new();
     render.error(status, &mut out);
-    Reply::bytes(200, stream_type(accepted), out)
+    ResponseBody::Full(out.into())
 }
 
 /// What upstream says of a revision that the history has forgotten.

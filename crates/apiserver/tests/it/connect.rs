@@ -262,6 +262,79 @@ async fn a_log_comes_as_messages() {
     assert_eq!(got, [&[0x82, want.len() as u8][..], want.as_bytes(), &[0x88, 2, 3, 232]].concat());
 }
 
+/// A message's first byte, and what is in it.
+async fn message(client: &mut (impl AsyncReadExt + Unpin)) -> (u8, Vec<u8>) {
+    let first = client.read_u8().await.unwrap();
+    let length = match client.read_u8().await.unwrap() {
+        126 => usize::from(client.read_u16().await.unwrap()),
+        short => usize::from(short),
+    };
+    let mut payload = vec![0; length];
+    client.read_exact(&mut payload).await.unwrap();
+    (first, payload)
+}
+
+#[tokio::test]
+async fn a_watch_comes_as_messages() {
+    const CLOSE: (u8, &[u8]) = (0x88, &[3, 232]);
+    let server = world().await;
+    let maps = "/api/v1/namespaces/default/configmaps";
+    let make = async |name: &str| {
+        let object = format!(r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{name}"}}}}"#);
+        assert_eq!(server.call(Method::POST, maps, &object).await.0, 201);
+    };
+    let begin = async |server: &Server, query: &str, headers: &str| {
+        let mut client = dial(server).await;
+        let request = format!(
+            "GET {maps}?watch=1&{query} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
+        );
+        client.write_all(request.as_bytes()).await.unwrap();
+        let head = head(&mut client).await;
+        (client, head.split_whitespace().nth(1).unwrap_or_default().to_owned())
+    };
+    let told = |(first, payload): (u8, Vec<u8>)| {
+        assert_eq!((first, payload.last()), (0x81, Some(&b'\n')));
+        let event = value::json::parse(&payload).unwrap();
+        let object = event.at("object");
+        let what = [object.at("metadata").at("name").str(), object.at("reason").str()].concat();
+        format!("{} {what}", event.at("type").str())
+    };
+    make("a").await;
+    make("b").await;
+
+    let (mut client, code) = begin(&server, "", "Origin: https://x\r\n").await;
+    assert_eq!(code, "101");
+    assert_eq!(told(message(&mut client).await), "ADDED a");
+    assert_eq!(told(message(&mut client).await), "ADDED b");
+    make("c").await;
+    assert_eq!(told(message(&mut client).await), "ADDED c");
+    // A question is answered between events; who says good-bye is told the same.
+    client.write_all(&[0x89, 0x81, 0, 0, 0, 0, b'?']).await.unwrap();
+    assert_eq!(message(&mut client).await, (0x8a, b"?".to_vec()));
+    client.write_all(&[0x88, 0x80, 0, 0, 0, 0]).await.unwrap();
+    assert_eq!(message(&mut client).await, (CLOSE.0, CLOSE.1.to_vec()));
+
+    let protobuf = "Origin: https://x\r\nAccept: application/vnd.kubernetes.protobuf\r\n";
+    let (mut client, code) = begin(&server, "timeoutSeconds=1", protobuf).await;
+    assert_eq!(code, "101");
+    for _ in ["a", "b", "c"] {
+        let (first, payload) = message(&mut client).await;
+        assert_eq!((first, &payload[..7]), (0x82, &b"\n\x05ADDED"[..]));
+    }
+    assert_eq!(message(&mut client).await, (CLOSE.0, CLOSE.1.to_vec()));
+
+    assert_eq!(begin(&server, "", "").await.1, "403");
+    assert_eq!(begin(&server, "", "Origin: https://x\r\nSec-WebSocket-Protocol: a, b\r\n").await.1, "400");
+    assert_eq!(begin(&server, "resourceVersion=x", "Origin: https://x\r\n").await.1, "500");
+
+    // Another server knows nothing of what was before it.
+    let other = Server::on(server.store.clone(), Options::default()).await.unwrap();
+    let (mut client, code) = begin(&other, "resourceVersion=1", "Origin: https://x\r\n").await;
+    assert_eq!(code, "101");
+    assert_eq!(told(message(&mut client).await), "ERROR Expired");
+    assert_eq!(message(&mut client).await, (CLOSE.0, CLOSE.1.to_vec()));
+}
+
 #[tokio::test]
 async fn a_kubelet_that_is_not_there() {
     let server = world().await;
