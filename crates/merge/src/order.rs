@@ -1,13 +1,13 @@
-//! Equality, order and text of values as field sets need them.
+//! Equality and text of values as field sets need them.
 //!
 //! Numbers are compared by value (`1` equals `1.0`), which the tree's own equality does not do.
 //! Upstream: structured-merge-diff `value/value.go`, `value/fields.go`.
 
 use crate::DEPTH_MAX;
 use meta::quote::{go_float, quote};
-use std::cmp::Ordering;
 use std::fmt::Write;
-use value::{Map, Number, Value};
+use value::Value;
+use value::order::compare_numbers;
 
 /// Whether two values are the same document, numbers by value (below [`DEPTH_MAX`] levels as written).
 pub fn equal(a: &Value, b: &Value) -> bool {
@@ -19,7 +19,7 @@ fn equal_within(a: &Value, b: &Value, depth: usize) -> bool {
         (Value::Null, Value::Null) => true,
         (Value::Bool(a), Value::Bool(b)) => a == b,
         (Value::String(a), Value::String(b)) => a == b,
-        (Value::Number(a), Value::Number(b)) => compare_numbers(a, b) == Ordering::Equal,
+        (Value::Number(a), Value::Number(b)) => compare_numbers(a, b).is_eq(),
         _ if depth == 0 => a == b,
         (Value::Array(a), Value::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal_within(a, b, depth - 1))
@@ -30,47 +30,6 @@ fn equal_within(a: &Value, b: &Value, depth: usize) -> bool {
         }
         _ => false,
     }
-}
-
-/// A total order of values: numbers, strings, booleans, lists, maps, null.
-pub fn compare(a: &Value, b: &Value) -> Ordering {
-    match (a, b) {
-        (Value::Number(a), Value::Number(b)) => compare_numbers(a, b),
-        (Value::String(a), Value::String(b)) => a.cmp(b),
-        (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
-        (Value::Array(a), Value::Array(b)) => compare_lists(a, b),
-        (Value::Object(a), Value::Object(b)) => compare_maps(a, b),
-        _ => rank(a).cmp(&rank(b)),
-    }
-}
-
-fn rank(v: &Value) -> u8 {
-    match v {
-        Value::Number(_) => 0,
-        Value::String(_) => 1,
-        Value::Bool(_) => 2,
-        Value::Array(_) => 3,
-        Value::Object(_) => 4,
-        Value::Null => 5,
-    }
-}
-
-fn compare_numbers(a: &Number, b: &Number) -> Ordering {
-    match (a, b) {
-        (Number::Int(a), Number::Int(b)) => a.cmp(b),
-        _ => a.as_f64().partial_cmp(&b.as_f64()).unwrap_or(Ordering::Equal),
-    }
-}
-
-fn compare_lists(a: &[Value], b: &[Value]) -> Ordering {
-    let different = a.iter().zip(b).map(|(a, b)| compare(a, b)).find(|o| o.is_ne());
-    different.unwrap_or_else(|| a.len().cmp(&b.len()))
-}
-
-fn compare_maps(a: &Map, b: &Map) -> Ordering {
-    let pairs = a.iter().zip(b.iter());
-    let different = pairs.map(|((k, a), (l, b))| k.cmp(l).then_with(|| compare(a, b))).find(|o| o.is_ne());
-    different.unwrap_or_else(|| a.len().cmp(&b.len()))
 }
 
 /// Appends the text that stands for a value in a path, e.g. `"x"` in `.spec.finalizers[="x"]`.

@@ -11,6 +11,7 @@ pub mod json;
 pub mod json_patch;
 pub mod jsonpath;
 pub mod merge_patch;
+pub mod order;
 pub mod pointer;
 pub mod yaml;
 

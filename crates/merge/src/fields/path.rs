@@ -5,6 +5,7 @@
 use crate::order;
 use std::cmp::Ordering;
 use std::fmt::{self, Write};
+use value::order::compare;
 use value::{Str, Value};
 
 /// A step from a map or list to one of its items.
@@ -53,10 +54,10 @@ impl Ord for PathElement {
             (Self::Field(a), Self::Field(b)) => a.as_bytes().cmp(b.as_bytes()),
             (Self::Key(a), Self::Key(b)) => {
                 let pairs = a.iter().zip(b.iter());
-                let mut orders = pairs.map(|(a, b)| a.0.cmp(&b.0).then_with(|| order::compare(&a.1, &b.1)));
+                let mut orders = pairs.map(|(a, b)| a.0.cmp(&b.0).then_with(|| compare(&a.1, &b.1)));
                 orders.find(|o| o.is_ne()).unwrap_or_else(|| a.len().cmp(&b.len()))
             }
-            (Self::Value(a), Self::Value(b)) => order::compare(a, b),
+            (Self::Value(a), Self::Value(b)) => compare(a, b),
             (Self::Index(a), Self::Index(b)) => a.cmp(b),
             _ => self.rank().cmp(&other.rank()),
         }

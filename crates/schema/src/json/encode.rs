@@ -1,5 +1,6 @@
 //! Writing JSON in Go's field order.
 
+use crate::special::field_set;
 use crate::types::{Shape, Struct, TypeId, Types};
 use crate::zero::is_unshown_empty;
 use value::{Map, Value, json};
@@ -138,6 +139,7 @@ impl<'v> Encoder<'_, 'v, '_> {
                 Value::Object(_),
             ) => self.value(*schema, value),
             (_, Value::Number(n)) => json::write_number(n, self.out),
+            (Shape::FieldsV1, set) => field_set::write(set, self.out),
             _ => json::write(value, self.out),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::envelope::wrap_message;
 use crate::json::fill;
-use crate::special::{base64, duration, time};
+use crate::special::{base64, duration, field_set, time};
 use crate::types::{Field, Shape, Struct, TypeId, Types, WireKind};
 use value::{Map, Value, json};
 
@@ -278,7 +278,11 @@ impl<'t, 'v, 'o> Encoder<'t, 'v, 'o> {
                 let nanos = duration::parse(value.str()).unwrap_or(0);
                 write_varint(nanos.cast_unsigned(), self.out);
             }
-            Shape::RawExtension | Shape::FieldsV1 | Shape::Json if !value.is_null() => {
+            Shape::FieldsV1 if !value.is_null() => {
+                self.tag(1, 2);
+                self.delimited(|e| field_set::write(value, e.out));
+            }
+            Shape::RawExtension | Shape::Json if !value.is_null() => {
                 self.tag(1, 2);
                 self.delimited(|e| json::write(value, e.out));
             }

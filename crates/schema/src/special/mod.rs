@@ -2,6 +2,7 @@
 
 pub(crate) mod base64;
 pub(crate) mod duration;
+pub(crate) mod field_set;
 pub(crate) mod quantity;
 pub(crate) mod time;
 
