@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::plan::{Action, Failure, KillReason, running_target};
 use super::start::Start;
 use super::status::Reason;
-use super::{RETRY, RUNTIME_RETRY, Wish, Worker, next_pause, stop};
+use super::{RETRY, RUNTIME_RETRY, Wish, Worker, next_pause, status, stop};
 use crate::spec::{self, Kind};
 use crate::volumes::Paths;
 use crate::{hooks, logs, sandbox};
@@ -113,7 +113,8 @@ impl Worker {
         };
         let restart_count = match self.state.run(name) {
             Some(_) => restart_count,
-            None => logs::restart_count(&context.log_dir(&pod).join(name)),
+            None => logs::restart_count(&context.log_dir(&pod).join(name))
+                .max(status::next_restart_count(&self.status, name)),
         };
         let empty = Paths::new();
         let start = Start {

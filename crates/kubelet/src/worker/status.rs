@@ -233,6 +233,23 @@ fn status_without_run(
     status
 }
 
+/// The restart count that the next run gets by what was told: where the runtime and the logs of the runs before are
+/// gone, it must not begin anew.
+pub(crate) fn next_restart_count(told: &PodStatus, name: &str) -> u32 {
+    let lists = [&told.container_statuses, &told.init_container_statuses, &told.ephemeral_container_statuses];
+    let Some(status) = lists.into_iter().flatten().flatten().find(|status| status.name == name) else {
+        return 0;
+    };
+    let count = u32::try_from(status.restart_count).unwrap_or(0);
+    let ended = |state: &Option<ApiState>| state.as_ref().and_then(|state| state.terminated.clone());
+    match ended(&status.state).or_else(|| ended(&status.last_state)) {
+        // A run that is lost was counted when that was seen.
+        Some(end) if end.reason.as_deref() == Some(STATUS_UNKNOWN) => count,
+        Some(_) => count.saturating_add(1),
+        None => count,
+    }
+}
+
 fn of_run(
     inputs: &Inputs<'_>,
     container: &Container,

@@ -248,6 +248,30 @@ fn lost_containers() {
 }
 
 #[test]
+fn counts_go_on_where_runs_are_forgotten() {
+    let next = |old: PodStatus| {
+        let mut case = Case::new(one("Always"), Runs::ready());
+        case.old = old;
+        next_restart_count(&case.status(false), "a")
+    };
+    let of = |runs: Runs| Case::new(one("Always"), runs).status(false);
+    let counted = |mut status: PodStatus, count| {
+        status.container_statuses.as_mut().unwrap()[0].restart_count = count;
+        status
+    };
+    assert_eq!(next(PodStatus::default()), 0);
+    assert_eq!(next(of(Runs::ready())), 0);
+    assert_eq!(next(counted(of(Runs::ready().running("a")), 4)), 5);
+    assert_eq!(next(counted(of(Runs::ready().exited("a", 1)), 4)), 5);
+    // It waits for its pause, as its status told.
+    let mut waits = counted(of(Runs::ready().exited("a", 1)), 4);
+    let status = &mut waits.container_statuses.as_mut().unwrap()[0];
+    status.last_state = status.state.replace(waiting("CrashLoopBackOff", ""));
+    assert_eq!(next(waits), 5);
+    assert_eq!(next_restart_count(&PodStatus::default(), "a"), 0);
+}
+
+#[test]
 fn what_never_began_began_in_1970() {
     let case =
         Case::new(json!({"containers": [{"name": "a"}]}), Runs::ready().exited("a", 128).never_began());
