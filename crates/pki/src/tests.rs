@@ -366,6 +366,59 @@ fn connections_carry_any_certificate_and_see_a_new_one() {
     assert!(handshake(&server, client_config(&both, None).unwrap(), "kubernetes").is_ok());
 }
 
+/// As `openssl x509 -req` makes it: of version 1.
+fn plain(by: &Authority, of: &str, (from, until): (i64, i64)) -> Identity {
+    let (key, issuer) = (PrivateKey::generate().unwrap(), by.key().unwrap());
+    let algorithm = issuer.public().algorithm().identifier();
+    let to_be_signed = der::sequence(&[
+        der::integer(&[7]),
+        algorithm.clone(),
+        by.certificate().subject_der().to_vec(),
+        der::sequence(&[der::time(from), der::time(until)]),
+        Name::new(of, &[]).to_der(),
+        key.public().spki().to_vec(),
+    ]);
+    let signature = issuer.sign_x509(&to_be_signed).unwrap();
+    let certificate = der::sequence(&[to_be_signed, algorithm, der::bits(&signature)]);
+    Identity { certificate: Certificate::from_der(&certificate).unwrap(), key }
+}
+
+#[test]
+fn clients_may_show_certificates_of_version_1() {
+    let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
+    let authority = |key| Authority::create("kubernetes", key, now, 100_000).unwrap();
+    let (ours, theirs) =
+        (authority(PrivateKey::generate_rsa().unwrap()), authority(PrivateKey::generate().unwrap()));
+    let names = Names { dns: vec!["kubernetes".into()], ..Names::default() };
+    let served = ours.issue(&Name::new("s", &[]), &names, Usage::Server, now, 5000).unwrap();
+    let judge = ClientAuthorities::new(&[ours.certificate()]).unwrap();
+    let jane = plain(&ours, "jane", (now, now + 10));
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let server = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_client_cert_verifier(AnyClientCertificate::new(&[]))
+            .with_cert_resolver(HotCertificate::new(&served).unwrap());
+        let server = std::sync::Arc::new(server);
+        let show = |identity: &Identity| client_config(&[ours.certificate()], Some(identity)).unwrap();
+        let connection = handshake(&server, show(&jane), "kubernetes").unwrap();
+        let shown = connection.peer_certificates().unwrap();
+        assert_eq!(judge.verify(shown, now).unwrap().subject.common_name, "jane");
+        // Who has another key is not she.
+        let thief = Identity { certificate: jane.certificate.clone(), key: PrivateKey::generate().unwrap() };
+        assert!(handshake(&server, show(&thief), "kubernetes").is_err());
+    }
+    let verdict = |identity: &Identity| {
+        judge.verify(&[identity.certificate.der().clone()], now).map_err(|error| error.to_string())
+    };
+    let refused = |why: &str| Err(format!("verifying certificate failed: {why}"));
+    let other = |by: &Authority, times| verdict(&plain(by, "jane", times)).map(|_| ());
+    assert_eq!(other(&theirs, (now, now + 10)), refused("UnknownIssuer"));
+    assert_eq!(other(&ours, (now - 10, now - 1)), refused("CertExpired"));
+    assert_eq!(other(&ours, (now + 5, now + 10)), refused("CertNotValidYet"));
+}
+
 #[test]
 fn usages_decide_who_may_be_a_client() {
     let authority = Authority::create("x", PrivateKey::generate().unwrap(), NOW, 1000).unwrap();

@@ -1,15 +1,20 @@
 //! TLS with certificates that change while the server runs, and client certificates that are judged later.
 
-use crate::{Certificate, Error, Identity};
+use crate::{Certificate, Error, Identity, certificate, checks};
 use arc_swap::ArcSwap;
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::aws_lc_rs as provider;
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use rustls::crypto::{
+    WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+    verify_tls13_signature_with_raw_key,
+};
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, TrustAnchor, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
+    SignatureScheme,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,7 +98,10 @@ impl ClientCertVerifier for AnyClientCertificate {
         message: &[u8],
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        if checks::is_plain(cert) {
+            return verify_tls12_signature_of_plain(message, cert, dss, &self.algorithms);
+        }
         verify_tls12_signature(message, cert, dss, &self.algorithms)
     }
 
@@ -102,7 +110,10 @@ impl ClientCertVerifier for AnyClientCertificate {
         message: &[u8],
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        if checks::is_plain(cert) {
+            return verify_tls13_signature_with_raw_key(message, &public_key(cert)?, dss, &self.algorithms);
+        }
         verify_tls13_signature(message, cert, dss, &self.algorithms)
     }
 
@@ -111,10 +122,37 @@ impl ClientCertVerifier for AnyClientCertificate {
     }
 }
 
+fn public_key(cert: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, CertificateError> {
+    let cert = Certificate::from_der(cert).map_err(|_| CertificateError::BadEncoding)?;
+    Ok(SubjectPublicKeyInfoDer::from(cert.spki().to_vec()))
+}
+
+/// As rustls does it for TLS 1.3: any algorithm of the scheme that is one of the key.
+fn verify_tls12_signature_of_plain(
+    message: &[u8],
+    cert: &CertificateDer<'_>,
+    dss: &DigitallySignedStruct,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Result<HandshakeSignatureValid, rustls::Error> {
+    let spki = public_key(cert)?;
+    let key = webpki::RawPublicKeyEntity::try_from(&spki)
+        .map_err(|_| rustls::Error::from(CertificateError::BadEncoding))?;
+    let of_scheme = algorithms.mapping.iter().filter(|(scheme, _)| *scheme == dss.scheme);
+    let is_good = of_scheme
+        .flat_map(|(_, algorithms)| *algorithms)
+        .any(|algorithm| key.verify_signature(*algorithm, message, dss.signature()).is_ok());
+    if is_good {
+        Ok(HandshakeSignatureValid::assertion())
+    } else {
+        Err(CertificateError::BadSignature.into())
+    }
+}
+
 /// Authorities whose client certificates are believed.
 #[derive(Debug, Default)]
 pub struct ClientAuthorities {
     anchors: Vec<TrustAnchor<'static>>,
+    authorities: Vec<Certificate>,
 }
 
 impl ClientAuthorities {
@@ -128,11 +166,13 @@ impl ClientAuthorities {
                 .map(|a| a.to_owned())
                 .map_err(|e| Error::Parse(format!("x509: cannot trust this authority: {e}")))
         };
-        Ok(Self { anchors: authorities.iter().map(anchor).collect::<Result<_, _>>()? })
+        let anchors = authorities.iter().map(anchor).collect::<Result<_, _>>()?;
+        Ok(Self { anchors, authorities: authorities.iter().map(|c| (*c).clone()).collect() })
     }
 
     /// Whether a chain (leaf first, as it came in the handshake) leads to one of the authorities, is valid
-    /// now and good for a client; gives back the leaf. Any bytes are safe.
+    /// now and good for a client; gives back the leaf. Any bytes are safe. A leaf without extensions must be signed by
+    /// one of the authorities itself.
     ///
     /// # Errors
     /// [`Error::Untrusted`] or [`Error::Parse`].
@@ -140,6 +180,9 @@ impl ClientAuthorities {
         let untrusted = |e: webpki::Error| Error::Untrusted(format!("verifying certificate failed: {e}"));
         let (leaf, intermediates) =
             chain.split_first().ok_or_else(|| Error::Untrusted("no certificate".into()))?;
+        if checks::is_plain(leaf) {
+            return self.verify_plain(leaf, now);
+        }
         let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now).unwrap_or(0)));
         webpki::EndEntityCert::try_from(leaf)
             .and_then(|entity| {
@@ -156,6 +199,21 @@ impl ClientAuthorities {
             })
             .map_err(untrusted)?;
         Certificate::from_der(leaf)
+    }
+
+    /// What has no extensions says nothing of usages, and is good for clients as it is for Go.
+    fn verify_plain(&self, leaf: &CertificateDer<'_>, now: i64) -> Result<Certificate, Error> {
+        let untrusted = |why| Err(Error::Untrusted(format!("verifying certificate failed: {why}")));
+        let leaf = Certificate::from_der(leaf)?;
+        let signs = |issuer: &&Certificate| {
+            issuer.subject_der() == leaf.issuer_der() && certificate::signed_by(&leaf, issuer)
+        };
+        match self.authorities.iter().find(signs) {
+            None => untrusted("UnknownIssuer"),
+            Some(_) if now < leaf.not_before => untrusted("CertNotValidYet"),
+            Some(_) if now > leaf.not_after => untrusted("CertExpired"),
+            Some(_) => Ok(leaf),
+        }
     }
 }
 
@@ -203,9 +261,9 @@ pub fn client_config(
         .map_err(failed)?
         .with_root_certificates(roots);
     let mut config = match identity {
-        Some(identity) => builder
-            .with_client_auth_cert(vec![identity.certificate.der().clone()], identity.key.to_tls())
-            .map_err(failed)?,
+        Some(identity) => {
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified(identity)?)))
+        }
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

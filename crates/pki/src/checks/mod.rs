@@ -97,6 +97,17 @@ fn certificate_fields(fields: &[u8]) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Whether a certificate is of a version before 3, without extensions. Go takes them, and so simple a certificate is
+/// what `openssl x509 -req` makes of a request; webpki refuses them.
+pub(crate) fn is_plain(mut der: &[u8]) -> bool {
+    let Some(mut fields) = element(&mut der, SEQUENCE) else { return false };
+    let Some(mut inner) = element(&mut fields, SEQUENCE) else { return false };
+    match element(&mut inner, EXPLICIT_0) {
+        None => element(&mut inner, INTEGER).is_some(),
+        Some(mut version) => matches!(element(&mut version, INTEGER), Some([0..=1])),
+    }
+}
+
 /// Checks that a certificate is of a private key: PKCS #8, PKCS #1 or SEC 1.
 ///
 /// # Errors
