@@ -15,7 +15,9 @@ const KEYS: &str = "/registry/";
 /// What lapses by itself, and after which time upstream lets it (`--event-ttl`,
 /// `DefaultEndpointReconcilerTTL`): a key's own time is not to be learnt from etcd with the key.
 const LAPSING: [(&str, Duration); 2] =
-    [("/registry/events/", Duration::from_secs(3_600)), ("/registry/masterleases/", Duration::from_secs(15))];
+    [("/registry/events/", Duration::from_secs(3_600)), (LEASES, Duration::from_secs(15))];
+/// A key of each API server that runs, with its address.
+const LEASES: &str = "/registry/masterleases/";
 
 /// Opens a store.
 ///
@@ -124,28 +126,67 @@ pub(crate) fn restore_key(root: &Path, input: &mut dyn Read, out: &mut dyn Write
     Ok(())
 }
 
+/// That no API server, of whatever make, uses an etcd: each has a lease in it.
+async fn refuse_used(store: &dyn Store, name: &str) -> Result<()> {
+    let leases = store.range(Range::prefix(LEASES)).await.context("cannot look who uses the store")?;
+    let addresses: Vec<_> = leases
+        .kvs
+        .iter()
+        .filter_map(|lease| std::str::from_utf8(lease.key().as_ref()).ok()?.strip_prefix(LEASES))
+        .collect();
+    if !addresses.is_empty() {
+        bail!(
+            "{name} is used by API servers, whose addresses are {}: what they write from now on would be lost. Stop \
+             them first (`corten down`); those that were killed are forgotten after 15 seconds",
+            addresses.join(", ")
+        );
+    }
+    Ok(())
+}
+
 /// `corten store migrate`: values go as they are, encrypted ones too.
 ///
 /// # Errors
-/// What the stores say, or that the target has objects.
+/// What the stores say, that they are used, or that the target has objects.
 pub(crate) async fn migrate(args: &MigrateArgs, out: &mut dyn Write) -> Result<()> {
+    let directory = args.root.join("store");
     if args.from == args.to {
         bail!("--from and --to are the same store");
     }
+    if args.from == StoreKind::Embedded && !store::embedded::file(&directory).exists() {
+        bail!("there is no store in {}: is {} the right --root?", directory.display(), args.root.display());
+    }
     let from = open(&args.from, &args.root, &args.etcd).await?;
     let to = open(&args.to, &args.root, &args.etcd).await?;
+    for (kind, store) in [(&args.from, &from), (&args.to, &to)] {
+        if let StoreKind::Etcd(endpoints) = kind {
+            refuse_used(&**store, &endpoints.join(",")).await?;
+        }
+    }
     let ttls = LAPSING.map(|(prefix, ttl)| (KeyRange::prefix(prefix), ttl));
     let keys = KeyRange::prefix(KEYS);
     let how = Moving { keys: &keys, ttls: &ttls, clock: &SystemClock };
     if args.to == StoreKind::Embedded && has_objects(&*to).await? {
-        let store = args.root.join("store");
         bail!(
             "{} has objects already: if they may be lost, move it away and run this again",
-            store.display()
+            directory.display()
         );
     }
     let moved = store::migrate::copy(&*from, &*to, how).await.context("cannot move the objects")?;
+    drop((from, to));
     writeln!(out, "{} objects, {} bytes, as of revision {}", moved.keys, moved.bytes, moved.revision)?;
+    match &args.from {
+        // Who went on from it would not notice what is missing.
+        StoreKind::Embedded => {
+            let aside = store::embedded::put_aside(&directory).with_context(|| {
+                format!("everything was moved, but the old store in {} is as before", directory.display())
+            })?;
+            writeln!(out, "what was there before is in {}, which nothing reads any more", aside.display())?;
+        }
+        StoreKind::Etcd(endpoints) => {
+            writeln!(out, "in {} everything is as before: start no server on it again", endpoints.join(","))?;
+        }
+    }
     let own = apiserver::encryption::own_file(&args.root);
     if args.from == StoreKind::Embedded && own.exists() {
         // A server on etcd does not look for it by itself: others on that etcd would not have the key.

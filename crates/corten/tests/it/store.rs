@@ -6,6 +6,8 @@ use http::Method;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Command, Output};
+use store::etcd::EtcdOptions;
+use store::{EtcdStore, Expect, Store, Txn};
 
 const SECRETS: &str = "/api/v1/namespaces/default/secrets";
 
@@ -42,6 +44,11 @@ async fn to_etcd_and_back() {
     assert!(!refused.status.success(), "moved from under a running server");
     server.process.end();
 
+    let nowhere = root.path().join("nowhere");
+    let refused = migrate(&nowhere, "embedded", &store);
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert!(why.contains("there is no store in ") && !nowhere.exists(), "{why}");
+
     let moved = migrate(root.path(), "embedded", &store);
     let told = String::from_utf8(moved.stdout).unwrap();
     assert!(moved.status.success(), "{}", String::from_utf8_lossy(&moved.stderr));
@@ -52,6 +59,21 @@ async fn to_etcd_and_back() {
     assert!(revision(&there) > revision(&before), "a revision that clients know must not come again");
     server.process.end();
 
+    // As a server has it that others can reach.
+    let lease = "/registry/masterleases/192.0.2.1";
+    let direct = EtcdStore::connect(&EtcdOptions::new([etcd.url.clone()])).await.unwrap();
+    direct.txn(Txn::put(lease, "k8s")).await.unwrap();
+    let used = migrate(new_root.path(), &store, "embedded");
+    let why = String::from_utf8(used.stderr).unwrap();
+    assert!(why.contains(" is used by API servers, whose addresses are 192.0.2.1: "), "{why}");
+    direct.txn(Txn::delete(lease, Expect::Any)).await.unwrap();
+
+    // What was moved is put aside: nobody goes on from it by mistake.
+    let again = migrate(root.path(), "embedded", &store);
+    let why = String::from_utf8(again.stderr).unwrap();
+    assert!(why.contains("there is no store in "), "{why}");
+    let files = root.path().join("store");
+    std::fs::rename(files.join("moved-1.db"), files.join("store.db")).unwrap();
     let again = migrate(root.path(), "embedded", &store);
     let why = String::from_utf8(again.stderr).unwrap();
     assert!(why.contains("the target is not empty"), "{why}");

@@ -472,6 +472,22 @@ pub fn file(directory: &Path) -> PathBuf {
     directory.join("store.db")
 }
 
+/// Gives the file of a closed store another name beside it, so that nothing goes on from it; returns that.
+///
+/// # Errors
+/// It cannot be renamed; or it was not closed, and what is in its log is not in it.
+pub fn put_aside(directory: &Path) -> io::Result<PathBuf> {
+    let (file, log) = (file(directory), directory.join("store.db-wal"));
+    if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+        return Err(io::Error::other(format!("{} has not been written back", log.display())));
+    }
+    let mut names = (1..=u32::MAX).map(|number| directory.join(format!("moved-{number}.db")));
+    let free = names.find(|name| !name.exists()).ok_or_else(|| io::Error::other("no name is free"))?;
+    fs::rename(&file, &free)?;
+    fs::File::open(directory)?.sync_all()?;
+    Ok(free)
+}
+
 /// Whether a process has the store in this file open.
 pub fn is_in_use(file: &Path) -> bool {
     let looked = || {

@@ -25,7 +25,7 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-pub use disk::{FORMAT, OpenError, file, is_in_use};
+pub use disk::{FORMAT, OpenError, file, is_in_use, put_aside};
 
 use crate::mvcc::{HistoryLimits, Mvcc};
 use crate::{
