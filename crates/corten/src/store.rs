@@ -12,10 +12,10 @@ use store::{EmbeddedStore, EtcdStore, KeyRange, Range, Store, SystemClock};
 
 /// All that upstream's API server keeps (`--etcd-prefix`).
 const KEYS: &str = "/registry/";
-/// What lapses by itself, and after which time upstream lets it (`--event-ttl`,
-/// `DefaultEndpointReconcilerTTL`): a key's own time is not to be learnt from etcd with the key.
-const LAPSING: [(&str, Duration); 2] =
-    [("/registry/events/", Duration::from_secs(3_600)), (LEASES, Duration::from_secs(15))];
+/// What lapses after `--event-ttl`.
+const EVENTS: &str = "/registry/events/";
+/// How long an API server's lease lasts: upstream's `DefaultEndpointReconcilerTTL`.
+const LEASE_TIME: Duration = Duration::from_secs(15);
 /// A key of each API server that runs, with its address.
 const LEASES: &str = "/registry/masterleases/";
 
@@ -163,7 +163,12 @@ pub(crate) async fn migrate(args: &MigrateArgs, out: &mut dyn Write) -> Result<(
             refuse_used(&**store, &endpoints.join(",")).await?;
         }
     }
-    let ttls = LAPSING.map(|(prefix, ttl)| (KeyRange::prefix(prefix), ttl));
+    // A key's own time is not to be learnt from etcd with the key.
+    let ttls: Vec<_> = [(EVENTS, args.event_ttl), (LEASES, LEASE_TIME)]
+        .into_iter()
+        .filter(|(_, ttl)| !ttl.is_zero())
+        .map(|(prefix, ttl)| (KeyRange::prefix(prefix), ttl))
+        .collect();
     let keys = KeyRange::prefix(KEYS);
     let how = Moving { keys: &keys, ttls: &ttls, clock: &SystemClock };
     if args.to == StoreKind::Embedded && has_objects(&*to).await? {

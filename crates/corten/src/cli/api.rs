@@ -123,7 +123,7 @@ fn is_https(text: &str) -> bool {
 }
 
 /// Go's form: `1h30m`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }

@@ -1,9 +1,11 @@
 //! Where objects are kept, and options of `corten store`.
 
+use super::api::duration;
 use super::instance::RootArgs;
 use clap::{Args, Subcommand};
 use lifecycle::layout::DEFAULT_ROOT;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Where objects are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +62,9 @@ pub(crate) struct MigrateArgs {
     /// Where state and keys are kept
     #[arg(long, default_value = DEFAULT_ROOT)]
     pub(crate) root: PathBuf,
+    /// How long events that come from etcd are kept, which does not tell their own time; 0 for ever
+    #[arg(long, default_value = "1h0m0s", value_parser = duration)]
+    pub(crate) event_ttl: Duration,
     #[command(flatten)]
     pub(crate) etcd: EtcdArgs,
 }
