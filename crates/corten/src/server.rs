@@ -2,6 +2,7 @@
 
 mod api;
 mod door;
+mod health;
 mod managers;
 
 use crate::cli::{Part, ServerArgs};
@@ -30,7 +31,7 @@ pub(crate) async fn run(
     let api = match args.only {
         None | Some(Part::Api) => {
             prepare(args)?;
-            Some(Box::pin(api::start(args, flags, lanes)).await?)
+            Some(Box::pin(api::start(args, flags, lanes.clone())).await?)
         }
         Some(Part::Controllers | Part::Scheduler) => None,
     };
@@ -39,6 +40,7 @@ pub(crate) async fn run(
         (Some(api), _) => Some(Managers::in_process(args, api)?),
         (None, _) => Some(Managers::by_kubeconfig(args)?),
     };
+    health::start(args, lanes, stop.subscribe()).await?;
     if let (Some(running), Some(_)) = (&api, &managers) {
         running.api.health.component_runs(Component::Scheduler);
         running.api.health.component_runs(Component::ControllerManager);

@@ -206,7 +206,7 @@ fn runtime(options: &NodeOptions) -> ContainerRuntime {
     }
 }
 
-fn port(address: IpAddr, port: u16, what: &str, option: &str) -> Port {
+pub(crate) fn port(address: IpAddr, port: u16, what: &str, option: &str) -> Port {
     let advice = format!("stop it, or take another port by {option}");
     Port { address, port, transport: Transport::Tcp, what: what.into(), advice }
 }

@@ -24,6 +24,10 @@ pub(crate) struct ServerArgs {
     /// How controllers or scheduler reach the API server, where they run without it
     #[arg(long)]
     pub(crate) kubeconfig: Option<PathBuf>,
+    /// Where controllers or scheduler tell their health, where they run without the API server: on this machine, by
+    /// HTTPS; 0 for nowhere. If unset, 10257 and 10259
+    #[arg(long)]
+    pub(crate) secure_port: Option<u16>,
     #[command(flatten)]
     pub(crate) options: ServerOptions,
     #[command(flatten)]

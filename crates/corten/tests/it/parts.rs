@@ -1,6 +1,7 @@
 //! Each part of the control plane alone, over HTTPS, under the identity that upstream's has.
 
 use crate::process::{Api, Process, until};
+use crate::wire::get_of_anybody;
 use client::Client;
 use http::Method;
 use pki::Pki;
@@ -96,16 +97,24 @@ async fn controllers_make_pods_and_the_scheduler_binds_them() {
     assert_eq!((pods().await.len(), holder("kube-controller-manager").await), (0, String::new()));
 
     let path = kubeconfig(root.path(), &pki::Client::ControllerManager, &api);
-    let controllers =
-        Process::server(root.path(), "controllers", &["--only", "controllers", "--kubeconfig", &path]);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let arguments = ["--only=controllers", "--kubeconfig", &path, "--secure-port", &port.to_string()];
+    let controllers = Process::server(root.path(), "controllers", &arguments);
+    assert_eq!(get_of_anybody(port, "/healthz").await, (200, "ok".into()));
+    assert_eq!(get_of_anybody(port, "/x").await.0, 404);
+    let refused = Process::refused(root.path(), &arguments);
+    assert!(refused.contains(&format!("cannot listen on 127.0.0.1:{port}: ")), "{refused}");
     until("two pods", async || pods().await.len() == 2).await;
     assert!(pods().await.iter().all(|pod| pod["spec"]["nodeName"].is_null()), "{}", controllers.log());
     assert_ne!(holder("kube-controller-manager").await, "");
     assert_eq!(holder("kube-scheduler").await, "");
 
     let path = kubeconfig(root.path(), &pki::Client::Scheduler, &api);
-    let scheduler =
-        Process::server(root.path(), "scheduler", &["--only", "scheduler", "--kubeconfig", &path]);
+    let scheduler = Process::server(
+        root.path(),
+        "scheduler",
+        &["--only=scheduler", "--kubeconfig", &path, "--secure-port=0"],
+    );
     until("bound pods", async || pods().await.iter().all(|pod| pod["spec"]["nodeName"] == "n")).await;
     assert_ne!(holder("kube-scheduler").await, "");
 
