@@ -24,8 +24,6 @@ pub struct Config {
     pub root_ca: Option<String>,
     /// `--cluster-signing-cert-file`, `--cluster-signing-key-file`: what signs certificate requests.
     pub signer: Option<(PathBuf, PathBuf)>,
-    /// `--service-account-private-key-file`: what signs the tokens that are kept in Secrets.
-    pub service_account_key: Option<PathBuf>,
     /// `--terminated-pod-gc-threshold`.
     pub terminated_pods_max: usize,
 }
@@ -38,7 +36,6 @@ impl Default for Config {
             node_mask_size_v6: 64,
             root_ca: None,
             signer: None,
-            service_account_key: None,
             terminated_pods_max: 12_500,
         }
     }

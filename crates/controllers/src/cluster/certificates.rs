@@ -33,7 +33,10 @@ const LIFETIME_SECONDS_MAX: i64 = 365 * 24 * 3600;
 
 /// Starts the signer, if there is an authority.
 pub(crate) fn start_signer(context: &Context, tasks: &mut Tasks) {
-    let Some(files) = context.config.signer.clone() else { return };
+    let Some(files) = context.config.signer.clone() else {
+        tracing::warn!("requests for certificates are not signed: there is no authority's key here");
+        return;
+    };
     let (queue, requests, synced) = watch(context);
     let controller = SigningController {
         client: context.client("certificate-controller"),

@@ -44,7 +44,6 @@ impl Managers {
         let config = controllers::Config {
             root_ca: Some(server.authority.clone()),
             signer: Some((ca, server.pki_dir.join("ca.key"))),
-            service_account_key: Some(server.pki_dir.join("sa.key")),
             ..settings(args)
         };
         let candidate = match args.options.store {
@@ -81,11 +80,9 @@ impl Managers {
             let files = (pki_dir.join(certificate), pki_dir.join(key));
             (files.0.exists() && files.1.exists()).then_some(files)
         };
-        let service_account_key = pki_dir.join("sa.key");
         let config = controllers::Config {
             root_ca: Some(authority),
             signer: keys("ca.crt", "ca.key"),
-            service_account_key: service_account_key.exists().then_some(service_account_key),
             ..settings(args)
         };
         let candidate = Candidate::one_of_many();
