@@ -156,6 +156,14 @@ pub struct Audit {
     pub(crate) counters: Arc<Counters>,
 }
 
+/// That a policy can be read and makes sense.
+///
+/// # Errors
+/// [`Error::Policy`].
+pub fn check_policy(file: &Path) -> Result<(), Error> {
+    Policy::read(file).map(drop)
+}
+
 impl Audit {
     /// Reads the policy and opens the log.
     ///

@@ -370,11 +370,16 @@ mod tests {
             "{told}"
         );
         assert_eq!(up(&["--node-name=one", "--bind=0.0.0.0:6443"]).remembered(&layout), None);
-        let error = up(&["--encryption-provider-config=/none/there"]).check().unwrap_err();
-        assert!(
-            error.to_string().starts_with("cannot read /none/there, the --encryption-provider-config"),
-            "{error}"
-        );
+        let file = dir.path().join("file");
+        std::fs::write(&file, "[").unwrap();
+        for option in
+            ["--encryption-provider-config", "--audit-policy-file", "--admission-control-config-file"]
+        {
+            for path in ["/none/there", file.to_str().unwrap()] {
+                let error = format!("{:#}", up(&[&format!("{option}={path}")]).check().unwrap_err());
+                assert!(error.starts_with(&format!("invalid {option}: ")) && error.contains(path), "{error}");
+            }
+        }
         let error = up(&["--disable-admission-plugins=LimitRanger,Limits"]).check().unwrap_err().to_string();
         assert_eq!(error, r#"invalid --disable-admission-plugins: admission plugin "Limits" is unknown"#);
         let error = up(&["--bind=0.0.0.0:10250"]).check().unwrap_err().to_string();

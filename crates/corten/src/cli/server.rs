@@ -5,7 +5,9 @@ use super::cluster::{ClusterArgs, is_nowhere};
 use super::store::{EtcdArgs, StoreKind, parse_store};
 use anyhow::{Context, Result, anyhow, bail};
 use apiserver::admission::Admission;
-use apiserver::audit::{Format, Mode};
+use apiserver::audit::{Format, Mode, check_policy};
+use apiserver::encryption::Encryption;
+use apiserver::webhook::Credentials as WebhookCredentials;
 use clap::builder::RangedU64ValueParser;
 use clap::{ArgAction, Args, ValueEnum};
 use lifecycle::layout::DEFAULT_ROOT;
@@ -109,19 +111,25 @@ impl ServerOptions {
                 bail!("invalid {option} {ip}: nobody can reach the API server by it");
             }
         }
-        for (option, file) in [
-            ("--audit-policy-file", &self.audit.audit_policy_file),
-            ("--encryption-provider-config", &self.encryption_provider_config),
-            ("--admission-control-config-file", &self.admission_control_config_file),
-        ] {
-            if let Some(file) = file {
-                std::fs::read(file)
-                    .with_context(|| format!("cannot read {}, the {option}", file.display()))?;
-            }
-        }
+        self.check_files()?;
         self.scheduler("")?;
         self.api.check()?;
         self.admission().map(drop)
+    }
+
+    /// Refuses files that cannot be read, or make no sense.
+    fn check_files(&self) -> Result<()> {
+        if let Some(file) = &self.audit.audit_policy_file {
+            check_policy(file).context("invalid --audit-policy-file")?;
+        }
+        if let Some(file) = &self.encryption_provider_config {
+            Encryption::from_file(file).context("invalid --encryption-provider-config")?;
+        }
+        if let Some(file) = &self.admission_control_config_file {
+            let invalid = |error| anyhow!("invalid --admission-control-config-file: {error}");
+            WebhookCredentials::from_file(file).map_err(invalid)?;
+        }
+        Ok(())
     }
 
     /// The admission plugins that have a say.
