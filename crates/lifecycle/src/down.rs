@@ -10,7 +10,7 @@ use crate::layout::{Layout, MARKER_FILE};
 use crate::mounts;
 use crate::processes::{self, Identity, Process};
 use crate::root::LOST_AND_FOUND;
-use crate::servers;
+use crate::servers::{self, ByHand};
 use crate::supervisor::{self, DRAIN, State};
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
@@ -96,8 +96,8 @@ pub fn down(
         return Ok(());
     }
     let _lock = stop(layout, drain_patience, hooks, out)?;
-    for server in servers::by_hand(layout) {
-        let _nobody_reads = writeln!(out, "{} runs on", started_by_hand(&server));
+    for part in servers::by_hand(layout) {
+        let _nobody_reads = writeln!(out, "{} runs on", started_by_hand(&part));
     }
     Ok(())
 }
@@ -180,12 +180,15 @@ pub fn reset(
     }
     let root = &layout.root;
     known(layout)?;
-    if let Some(server) = servers::by_hand(layout).first() {
+    let by_hand = servers::by_hand(layout);
+    if !by_hand.is_empty() {
+        let told: Vec<String> = by_hand.iter().map(started_by_hand).collect();
+        let numbers: Vec<String> = by_hand.iter().map(|part| part.process.identity.pid.to_string()).collect();
         bail!(
-            "nothing was stopped or removed: {} runs on {}; stop it (kill {}), then reset again",
-            started_by_hand(server),
+            "nothing was stopped or removed: on {} there runs {}; stop that (kill {}), then reset again",
             root.display(),
-            server.identity.pid
+            told.join(", "),
+            numbers.join(" ")
         );
     }
     let _lock = stop(layout, drain_patience, hooks, out)?;
@@ -204,8 +207,13 @@ pub fn reset(
     Ok(())
 }
 
-fn started_by_hand(server: &Process) -> String {
-    format!("a `corten server` that somebody started by hand (process {})", server.identity.pid)
+fn started_by_hand(by_hand: &ByHand) -> String {
+    let (part, pid) = (by_hand.part, by_hand.process.identity.pid);
+    let command = match part {
+        "server" | "node" => part.to_owned(),
+        part => format!("server --only {part}"),
+    };
+    format!("a `corten {command}` that somebody started by hand (process {pid})")
 }
 
 /// Refuses a directory that no cluster is in.

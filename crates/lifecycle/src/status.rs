@@ -28,6 +28,8 @@ pub struct Status {
     pub version: Option<String>,
     /// Supervisor, children and containerd, as far as they run.
     pub processes: Vec<ProcessStatus>,
+    /// What should run as well: it has ended, and is started again after a while.
+    pub missing: Vec<Missing>,
     /// How long the start took, stage by stage.
     pub stages: Vec<Stage>,
     /// Shims: one for each pod.
@@ -59,6 +61,19 @@ pub struct ProcessStatus {
     pub restarts: u32,
     /// What it last said about itself.
     pub said: String,
+    /// Whether a signal keeps it from going on.
+    pub stopped: bool,
+}
+
+/// A process that the supervisor is to keep running, and that does not run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// Its name.
+    pub name: String,
+    /// How often it was started again.
+    pub restarts: u32,
+    /// Where it tells why it ends.
+    pub log: PathBuf,
 }
 
 /// What the API server answers.
@@ -110,12 +125,16 @@ impl Status {
     pub fn collect(layout: &Layout, room: Room, own_node: &str, now: i64) -> Self {
         let holder = supervisor::holder(layout);
         let state = State::read(layout).filter(|s| Some(s.supervisor) == holder);
-        let mut processes = Vec::new();
+        let (mut processes, mut missing) = (Vec::new(), Vec::new());
         processes.extend(holder.and_then(|identity| process("supervisor", identity, true, 0, "")));
         for child in state.iter().flat_map(|s| &s.processes) {
             let found = child
                 .identity
                 .and_then(|i| process(&child.name, i, child.ready, child.restarts, &child.said));
+            if found.is_none() && child.restarts > 0 {
+                let log = layout.log_file(&child.name);
+                missing.push(Missing { name: child.name.clone(), restarts: child.restarts, log });
+            }
             processes.extend(found);
         }
         if !processes.iter().any(|p| p.name == CONTAINERD)
@@ -126,12 +145,16 @@ impl Status {
         let api = ask_api(&layout.admin_kubeconfig);
         let by_hand = servers::by_hand(layout);
         let is_ready = api.error.is_none();
-        processes.extend(by_hand.iter().filter_map(|p| process(SERVER, p.identity, is_ready, 0, BY_HAND)));
+        processes.extend(by_hand.iter().filter_map(|found| {
+            let is_ready = is_ready || found.part != SERVER;
+            process(found.part, found.process.identity, is_ready, 0, BY_HAND)
+        }));
         Self {
             unregistered: unregistered(&processes, &api, own_node),
             root: layout.root.clone(),
             version: state.as_ref().map(|s| s.version.clone()),
             processes,
+            missing,
             stages: state.map(|s| s.stages).unwrap_or_default(),
             pods: leftover_shims(layout).len(),
             api,
@@ -146,6 +169,8 @@ impl Status {
             && self.api.error.is_none()
             && self.unregistered.is_none()
             && self.disk.is_none()
+            && self.missing.is_empty()
+            && !self.processes.iter().any(|process| process.stopped)
             && self.api.nodes.iter().all(|n| n.ready && n.pressures.is_empty())
     }
 
@@ -164,7 +189,9 @@ const NODE: &str = "node";
 
 /// A node registers when it starts; one that has told that it is ready had an object.
 fn unregistered(processes: &[ProcessStatus], api: &ApiStatus, own_node: &str) -> Option<Unregistered> {
-    let node = processes.iter().find(|process| process.name == NODE && process.ready)?;
+    // One that somebody started by hand may have another name.
+    let is_own = |process: &&ProcessStatus| process.name == NODE && process.said != BY_HAND;
+    let node = processes.iter().filter(is_own).find(|process| process.ready)?;
     let is_unknown = api.error.is_none() && !api.nodes.iter().any(|known| known.name == own_node);
     is_unknown.then(|| Unregistered { name: own_node.to_owned(), pid: node.pid })
 }
@@ -179,6 +206,7 @@ fn process(name: &str, identity: Identity, ready: bool, restarts: u32, said: &st
         ready,
         restarts,
         said: said.to_owned(),
+        stopped: matches!(process.state, 'T' | 't'),
     })
 }
 
@@ -292,10 +320,13 @@ impl fmt::Display for Status {
         }
         for process in &self.processes {
             let memory = process.memory_bytes.map(size).unwrap_or_default();
-            let mut notes = vec![if process.ready { "ready".to_owned() } else { "starting".to_owned() }];
+            let mut notes = vec![match (process.stopped, process.ready) {
+                (true, _) => format!("stopped by a signal (kill -CONT {} lets it go on)", process.pid),
+                (false, true) => "ready".to_owned(),
+                (false, false) => "starting".to_owned(),
+            }];
             if process.restarts > 0 {
-                let s = if process.restarts == 1 { "" } else { "s" };
-                notes.push(format!("{} restart{s}", process.restarts));
+                notes.push(restarts(process.restarts));
             }
             notes.extend((!process.said.is_empty()).then(|| process.said.clone()));
             writeln!(
@@ -306,6 +337,14 @@ impl fmt::Display for Status {
                 duration(process.uptime_seconds),
                 memory,
                 notes.join(", ")
+            )?;
+        }
+        for Missing { name, restarts: count, log } in &self.missing {
+            writeln!(
+                f,
+                "{name:<14}not running, {}: it ends and is started again; why, stands in {}",
+                restarts(*count),
+                log.display()
             )?;
         }
         if self.pods > 0 {
@@ -354,6 +393,10 @@ impl fmt::Display for Status {
     }
 }
 
+fn restarts(count: u32) -> String {
+    format!("{count} restart{}", if count == 1 { "" } else { "s" })
+}
+
 fn duration(seconds: u64) -> String {
     match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60) {
         (0, 0, 0, s) => format!("{s}s"),
@@ -378,12 +421,14 @@ mod tests {
             ready: restarts == 0,
             restarts,
             said: if restarts == 0 { String::new() } else { "waits for the API".into() },
+            stopped: false,
         };
         let certificate = |file: &str, days| CertificateStatus { days, file: file.into() };
         Status {
             root: "/var/lib/corten".into(),
             version: Some("0.1.0".into()),
             processes: vec![process("supervisor", 1, 90_061, 0), process("node", 12_345, 59, 2)],
+            missing: vec![],
             stages: vec![],
             pods: 3,
             api: ApiStatus {
@@ -474,6 +519,7 @@ mod tests {
             ready: true,
             restarts: 0,
             said: BY_HAND.into(),
+            stopped: false,
         });
         assert!(status.is_healthy());
         expect![[r#"
@@ -483,6 +529,30 @@ mod tests {
             certificate   pki/c.crt lapses in 300 days
         "#]]
         .assert_eq(&status.to_string());
+    }
+
+    #[test]
+    fn what_does_not_run_is_told() {
+        let mut status = status();
+        status.api.nodes.truncate(1);
+        status.api.nodes[0].pressures.clear();
+        status.processes[1].ready = true;
+        assert!(status.is_healthy());
+        status.processes[1].stopped = true;
+        assert!(!status.is_healthy());
+        status.missing.push(Missing {
+            name: SERVER.into(),
+            restarts: 1,
+            log: "/var/log/corten/server.log".into(),
+        });
+        let text = status.to_string();
+        let lines: Vec<&str> = text.lines().skip(2).take(2).collect();
+        expect![[r#"
+            node          process 12345   up 59s         33.0 MiB  stopped by a signal (kill -CONT 12345 lets it go on), 2 restarts, waits for the API
+            server        not running, 1 restart: it ends and is started again; why, stands in /var/log/corten/server.log"#]]
+        .assert_eq(&lines.join("\n"));
+        status.processes[1].stopped = false;
+        assert!(!status.is_healthy());
     }
 
     /// Answers as a server whose checks fail but for `ping`.

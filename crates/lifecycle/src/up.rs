@@ -1,6 +1,6 @@
 //! `corten up`: in the foreground, or detached with somebody who waits until all is up.
 
-use crate::doctor::Needs;
+use crate::doctor::{self, Check, Needs, Outcome};
 use crate::layout::Layout;
 use crate::root;
 use crate::spawn::{Ties, tie};
@@ -20,6 +20,7 @@ const REPORT_BYTES_MAX: usize = 64 << 10;
 pub fn foreground(config: Config, make: &mut Make<'_>, out: &mut dyn Write) -> Result<()> {
     let layout = config.needs.layout.clone();
     let is_journal = config.systemd.is_heard();
+    warn_of_disk(&config.needs, out);
     supervisor::run(config, make, &mut |report| {
         if !is_journal && is_up(report) {
             root::show_recovery_key(&layout, out);
@@ -56,6 +57,7 @@ fn close_stdout() {
 /// own, and tells on `out` how it comes up until it is up.
 pub fn detached(needs: &Needs, executable: &Path, arguments: &[OsString], out: &mut dyn Write) -> Result<()> {
     root::prepare_checked(needs)?;
+    warn_of_disk(needs, out);
     let layout = &needs.layout;
     let log_path = layout.log_file("supervisor");
     let mut command = Command::new(executable);
@@ -93,6 +95,15 @@ pub fn detached(needs: &Needs, executable: &Path, arguments: &[OsString], out: &
             ),
         }
     }
+}
+
+/// A full disk keeps a cluster from coming up, and those who wait for it are not to look for that elsewhere.
+fn warn_of_disk(needs: &Needs, out: &mut dyn Write) {
+    let Check { found, advice, .. } = match doctor::disk(needs.room, &needs.layout.root) {
+        check if check.outcome == Outcome::Good => return,
+        check => check,
+    };
+    let _nobody_reads = writeln!(out, "warning: {found}; {advice}");
 }
 
 /// Whether there is a cluster now whose secrets the recovery key opens.
