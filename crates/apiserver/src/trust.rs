@@ -6,14 +6,13 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::sync::Arc;
 
@@ -57,20 +56,6 @@ impl Bundle {
     }
 }
 
-/// Whether a certificate that is believed as it is has this name and is valid now.
-fn check_own(shown: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime) -> Result<(), rustls::Error> {
-    verify_server_name(&ParsedCertificate::try_from(shown)?, name)?;
-    let certificate = pki::Certificate::from_der(shown).map_err(|_| CertificateError::BadEncoding)?;
-    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    if now < certificate.not_before {
-        return Err(CertificateError::NotValidYet.into());
-    }
-    if now > certificate.not_after {
-        return Err(CertificateError::Expired.into());
-    }
-    Ok(())
-}
-
 impl ServerCertVerifier for Bundle {
     fn verify_server_cert(
         &self,
@@ -81,8 +66,8 @@ impl ServerCertVerifier for Bundle {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let server_name = self.name.as_ref().unwrap_or(server_name);
+        pki::check_server(end_entity, server_name, now)?;
         if self.certificates.contains(end_entity) {
-            check_own(end_entity, server_name, now)?;
             return Ok(ServerCertVerified::assertion());
         }
         let Some(authorities) = &self.authorities else {
@@ -181,27 +166,33 @@ mod tests {
             let name = ServerName::try_from(name).unwrap();
             let now = UnixTime::since_unix_epoch(Duration::from_secs(now.unsigned_abs()));
             match bundle.verify_server_cert(shown.der(), &[], &name, &[], now) {
-                Ok(_) => "believed",
-                Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => "unknown",
-                Err(rustls::Error::InvalidCertificate(CertificateError::Expired)) => "expired",
-                Err(rustls::Error::InvalidCertificate(CertificateError::NotValidYet)) => "early",
-                Err(rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext {
-                    ..
-                })) => "name",
-                Err(_) => "other",
+                Ok(_) => "believed".to_owned(),
+                Err(rustls::Error::InvalidCertificate(error)) => pki::checks::refusal(&error),
+                Err(error) => error.to_string(),
             }
         };
+        let other_name = "x509: certificate is valid for localhost, not elsewhere";
+        let no_ip = "x509: cannot validate certificate for 192.0.2.1 because it doesn't contain any IP SANs";
+        let unknown = "x509: certificate signed by unknown authority";
+        let lapsed = |how| format!("x509: certificate has expired or is not yet valid: current time {how}");
         assert_eq!(check(&bundle(root), &leaf, "localhost", NOW), "believed");
         assert_eq!(check(&bundle(&leaf), &leaf, "localhost", NOW), "believed");
         assert_eq!(check(&bundle(root), root, "localhost", NOW), "believed", "it signed itself");
-        assert_eq!(check(&bundle(&leaf), &leaf, "elsewhere", NOW), "name");
+        assert_eq!(check(&bundle(&leaf), &leaf, "elsewhere", NOW), other_name);
+        assert_eq!(check(&bundle(&other), &leaf, "192.0.2.1", NOW), no_ip, "the name is told first");
         let named = |name: &'static str| bundle(root).under(ServerName::try_from(name).unwrap());
         assert_eq!(check(&named("localhost"), &leaf, "elsewhere", NOW), "believed");
-        assert_eq!(check(&named("elsewhere"), &leaf, "localhost", NOW), "name");
-        assert_eq!(check(&bundle(&leaf), &leaf, "localhost", NOW + 601), "expired");
-        assert_eq!(check(&bundle(&leaf), &leaf, "localhost", NOW - 100_000), "early");
-        assert_eq!(check(&bundle(&leaf), &other, "localhost", NOW), "unknown");
-        assert_eq!(check(&Bundle::read("").unwrap(), &leaf, "localhost", NOW), "unknown");
+        assert_eq!(check(&named("elsewhere"), &leaf, "localhost", NOW), other_name);
+        assert_eq!(
+            check(&bundle(&leaf), &leaf, "localhost", NOW + 601),
+            lapsed("2027-01-15T08:10:01Z is after 2027-01-15T08:10:00Z")
+        );
+        assert_eq!(
+            check(&bundle(&leaf), &leaf, "localhost", NOW - 100_000),
+            lapsed("2027-01-14T04:13:20Z is before 2027-01-15T07:55:00Z")
+        );
+        assert_eq!(check(&bundle(&leaf), &other, "localhost", NOW), unknown);
+        assert_eq!(check(&Bundle::read("").unwrap(), &leaf, "localhost", NOW), unknown);
         assert!(Bundle::read("").unwrap().is_empty());
     }
 }

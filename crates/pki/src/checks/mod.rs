@@ -4,6 +4,7 @@
 //! Upstream: `crypto/x509/parser.go`, `crypto/x509/x509.go` (`checkSignature`), `crypto/tls/tls.go` (`X509KeyPair`).
 
 mod asn1;
+mod server;
 
 use crate::key::ecdsa_point;
 use crate::{Certificate, oid};
@@ -12,6 +13,8 @@ use aws_lc_rs::signature::{self as sig, Ed25519KeyPair, KeyPair, UnparsedPublicK
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::SubjectPublicKeyInfo;
+
+pub use server::{refusal, server};
 
 const INTEGER: u8 = 0x02;
 const BITS: u8 = 0x03;
