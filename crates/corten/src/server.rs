@@ -45,6 +45,8 @@ pub(crate) async fn run(
         running.api.health.component_runs(Component::Scheduler);
         running.api.health.component_runs(Component::ControllerManager);
     }
+    // From here on it is ended in order, and before anybody is told that it is ready.
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
     let mut managing = managers.map(|managers| tokio::spawn(managers.run(args.only, stop.subscribe())));
     notifier.ready();
     let stopping = api.as_ref().map(|running| running.api.stopping.subscribe());
@@ -54,7 +56,6 @@ pub(crate) async fn run(
             None => pending().await,
         }
     };
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
     tokio::select! {
         _ = terminate.recv() => {}
         result = tokio::signal::ctrl_c() => result.context("cannot wait for signals")?,

@@ -187,7 +187,11 @@ async fn who_has_the_store_leads() {
         [("controllers", pki::Client::ControllerManager), ("scheduler", pki::Client::Scheduler)]
     {
         let path = kubeconfig(root.path(), &component, &server);
-        let rival = Process::server(elsewhere.path(), part, &["--only", part, "--kubeconfig", &path]);
+        let rival = Process::server(
+            elsewhere.path(),
+            part,
+            &["--only", part, "--kubeconfig", &path, "--secure-port=0"],
+        );
         until("one who waits", async || rival.log().contains("another one leads; waiting")).await;
         rival.end();
     }

@@ -221,8 +221,8 @@ fn status_without_run(
     }
     status.restart_count = old.restart_count;
     status.last_state.clone_from(&old.last_state);
-    let has_last = old.last_state.as_ref().is_some_and(|state| state.terminated.is_some());
-    if old_state.running.is_some() && !has_last {
+    // Upstream leaves the end of a run before that as it is, and then does not count this one.
+    if old_state.running.is_some() {
         let message =
             "The container could not be located when the pod was deleted.  The container used to be Running";
         status.last_state = Some(lost(message));

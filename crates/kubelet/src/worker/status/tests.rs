@@ -261,7 +261,11 @@ fn counts_go_on_where_runs_are_forgotten() {
     };
     assert_eq!(next(PodStatus::default()), 0);
     assert_eq!(next(of(Runs::ready())), 0);
-    assert_eq!(next(counted(of(Runs::ready().running("a")), 4)), 5);
+    let runs = counted(of(Runs::ready().running("a")), 4);
+    assert_eq!(next(runs.clone()), 5);
+    let mut runs_again = runs;
+    runs_again.container_statuses.as_mut().unwrap()[0].last_state = Some(lost("once before"));
+    assert_eq!(next(runs_again), 5);
     assert_eq!(next(counted(of(Runs::ready().exited("a", 1)), 4)), 5);
     // It waits for its pause, as its status told.
     let mut waits = counted(of(Runs::ready().exited("a", 1)), 4);
