@@ -49,11 +49,6 @@ impl Bundle {
     pub(crate) fn under(self, name: ServerName<'static>) -> Self {
         Self { name: Some(name), ..self }
     }
-
-    /// Whether nobody is believed.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.authorities.is_none()
-    }
 }
 
 impl ServerCertVerifier for Bundle {
@@ -193,6 +188,5 @@ mod tests {
         );
         assert_eq!(check(&bundle(&leaf), &other, "localhost", NOW), unknown);
         assert_eq!(check(&Bundle::read("").unwrap(), &leaf, "localhost", NOW), unknown);
-        assert!(Bundle::read("").unwrap().is_empty());
     }
 }

@@ -137,5 +137,22 @@ async fn another_servers_group_is_served_as_ours() {
         !paths.at(things).is_null() && !paths.at("/api/v1/pods").is_null()
     })
     .await;
+
+    // Without a bundle nobody is believed.
+    let path = format!("{API_SERVICES}/v1.example.org");
+    let (_, mut object) = server.call(Method::GET, &path, "").await;
+    if let Some(spec) = object.object_at("spec") {
+        spec.set("caBundle", Value::Null);
+    }
+    let body = String::from_utf8(value::json::to_vec(&object)).unwrap();
+    let (code, answer) = server.call(Method::PUT, &path, &body).await;
+    assert_eq!(code, 200, "{answer:?}");
+    let unknown = "tls: failed to verify certificate: x509: certificate signed by unknown authority";
+    until(|| async {
+        let told = condition(&server, "v1.example.org").await;
+        told.starts_with("False FailedDiscoveryCheck failing or missing response from ")
+            && told.ends_with(unknown)
+    })
+    .await;
     drop(remote);
 }
