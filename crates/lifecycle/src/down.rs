@@ -4,13 +4,13 @@
 //! left after that, or when no supervisor lived, is found by its names and ended here: containers by their
 //! shims, then containerd, shims, mounts, cgroups. Both ways end in the same place.
 
+use crate::by_hand::{self, ByHand};
 use crate::cgroups::Cgroups;
 use crate::containerd::{Containerd, leftover_shims, running};
 use crate::layout::{Layout, MARKER_FILE};
 use crate::mounts;
 use crate::processes::{self, Identity, Process};
 use crate::root::LOST_AND_FOUND;
-use crate::servers::{self, ByHand};
 use crate::supervisor::{self, DRAIN, State};
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
@@ -96,7 +96,7 @@ pub fn down(
         return Ok(());
     }
     let _lock = stop(layout, drain_patience, hooks, out)?;
-    for part in servers::by_hand(layout) {
+    for part in by_hand::find(layout) {
         let _nobody_reads = writeln!(out, "{} runs on", started_by_hand(&part));
     }
     Ok(())
@@ -180,10 +180,10 @@ pub fn reset(
     }
     let root = &layout.root;
     known(layout)?;
-    let by_hand = servers::by_hand(layout);
-    if !by_hand.is_empty() {
-        let told: Vec<String> = by_hand.iter().map(started_by_hand).collect();
-        let numbers: Vec<String> = by_hand.iter().map(|part| part.process.identity.pid.to_string()).collect();
+    let found = by_hand::find(layout);
+    if !found.is_empty() {
+        let told: Vec<String> = found.iter().map(started_by_hand).collect();
+        let numbers: Vec<String> = found.iter().map(|part| part.process.identity.pid.to_string()).collect();
         bail!(
             "nothing was stopped or removed: on {} there runs {}; stop that (kill {}), then reset again",
             root.display(),

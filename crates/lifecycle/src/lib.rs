@@ -23,6 +23,7 @@
 //! lines. The supervisor has no async runtime. Nothing is killed by a name alone: processes are told by number
 //! and start, shims by their socket. Every name that the host shares carries the instance it belongs to.
 
+mod by_hand;
 pub mod cgroups;
 pub mod containerd;
 pub mod doctor;
@@ -36,7 +37,6 @@ pub mod notify;
 pub mod pause;
 pub mod processes;
 pub mod root;
-mod servers;
 mod spawn;
 pub mod status;
 pub mod supervisor;

@@ -1,10 +1,10 @@
 //! `corten status`: what runs, whether the API and the node are ready, when certificates lapse.
 
+use crate::by_hand;
 use crate::containerd::{leftover_shims, running};
 use crate::doctor::{self, Check, Outcome, Room, size};
 use crate::layout::Layout;
 use crate::processes::Identity;
-use crate::servers;
 use crate::supervisor::{self, Stage, State};
 use client::{Client, Kubeconfig};
 use pki::Certificate;
@@ -143,9 +143,9 @@ impl Status {
             processes.extend(process(CONTAINERD, identity, true, 0, ""));
         }
         let api = ask_api(&layout.admin_kubeconfig);
-        let by_hand = servers::by_hand(layout);
+        let found_by_hand = by_hand::find(layout);
         let is_ready = api.error.is_none();
-        processes.extend(by_hand.iter().filter_map(|found| {
+        processes.extend(found_by_hand.iter().filter_map(|found| {
             let is_ready = is_ready || found.part != SERVER;
             process(found.part, found.process.identity, is_ready, 0, BY_HAND)
         }));

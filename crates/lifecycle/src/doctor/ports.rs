@@ -1,7 +1,7 @@
 //! Who listens where: `/proc/net/tcp` and its kin, and the process that holds the socket.
 
+use crate::by_hand::{OWN_NAME, option};
 use crate::processes::Process;
-use crate::servers::{OWN_NAME, option};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::fmt;

@@ -25,7 +25,7 @@ pub(crate) struct ByHand {
 }
 
 /// What runs on a root and was not started by its supervisor.
-pub(crate) fn by_hand(layout: &Layout) -> Vec<ByHand> {
+pub(crate) fn find(layout: &Layout) -> Vec<ByHand> {
     let Ok(root) = std::fs::metadata(&layout.root) else { return vec![] };
     let supervisor = supervisor::holder(layout);
     // Those of a supervisor that was killed are ending.
@@ -114,7 +114,7 @@ mod tests {
             let mut child = start(path, arguments);
             let pid = i32::try_from(child.id()).unwrap();
             let found = |layout| {
-                let all = by_hand(layout);
+                let all = find(layout);
                 assert!(all.iter().all(|found| found.process.identity.pid == pid), "{all:?}");
                 all.iter().map(|found| found.part).collect::<String>()
             };
