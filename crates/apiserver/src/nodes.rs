@@ -2,7 +2,6 @@
 //!
 //! Upstream: `pkg/kubelet/client/kubelet_client.go`.
 
-use crate::trust::AnyServer;
 use arc_swap::ArcSwapOption;
 use pki::{Certificate, Identity};
 use rustls::ClientConfig;
@@ -51,9 +50,9 @@ impl Nodes {
     pub fn trust(&self, identity: &Identity, authority: &Certificate) -> Result<(), pki::Error> {
         let kubelets = pki::client_config(&[authority], Some(identity))?;
         let mut any_kubelet = kubelets.clone();
-        any_kubelet.dangerous().set_certificate_verifier(AnyServer::new());
+        any_kubelet.dangerous().set_certificate_verifier(pki::AnyServer::new());
         let mut pods = pki::client_config(&[], None)?;
-        pods.dangerous().set_certificate_verifier(AnyServer::new());
+        pods.dangerous().set_certificate_verifier(pki::AnyServer::new());
         self.trust.store(Some(Arc::new(Trust {
             kubelets: http1_only(kubelets),
             any_kubelet: http1_only(any_kubelet),

@@ -47,7 +47,8 @@ pub use secret::Secret;
 pub use service_account::{JWKS_MAX_AGE_SECONDS, JWKS_PATH, OPENID_CONFIG_PATH, ServiceAccountKeys};
 pub use signer::{Signer, SigningError, lifetime};
 pub use tls::{
-    AnyClientCertificate, ClientAuthorities, HotCertificate, check_server, client_config, server_config,
+    AnyClientCertificate, AnyServer, ClientAuthorities, HotCertificate, check_server, client_config,
+    server_config,
 };
 
 #[cfg(test)]

@@ -101,7 +101,7 @@ impl ClientCertVerifier for AnyClientCertificate {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         if checks::is_plain(cert) {
-            return verify_tls12_signature_of_plain(message, cert, dss, &self.algorithms);
+            return verify_tls12_signature_with_raw_key(message, cert, dss, &self.algorithms);
         }
         verify_tls12_signature(message, cert, dss, &self.algorithms)
     }
@@ -123,13 +123,60 @@ impl ClientCertVerifier for AnyClientCertificate {
     }
 }
 
+/// Takes any certificate whose key the server holds: Go's `InsecureSkipVerify`. Of the certificate, nothing but the key
+/// is looked at.
+#[derive(Debug)]
+pub struct AnyServer(WebPkiSupportedAlgorithms);
+
+impl AnyServer {
+    /// A judge who takes anybody.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self(provider::default_provider().signature_verification_algorithms))
+    }
+}
+
+impl ServerCertVerifier for AnyServer {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature_with_raw_key(message, cert, dss, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature_with_raw_key(message, &public_key(cert)?, dss, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
+
 fn public_key(cert: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, CertificateError> {
     let cert = Certificate::from_der(cert).map_err(|_| CertificateError::BadEncoding)?;
     Ok(SubjectPublicKeyInfoDer::from(cert.spki().to_vec()))
 }
 
 /// As rustls does it for TLS 1.3: any algorithm of the scheme that is one of the key.
-fn verify_tls12_signature_of_plain(
+fn verify_tls12_signature_with_raw_key(
     message: &[u8],
     cert: &CertificateDer<'_>,
     dss: &DigitallySignedStruct,
