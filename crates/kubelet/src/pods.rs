@@ -5,18 +5,37 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use api::core::v1::Pod;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use crate::runtime::messages::ContainerState;
+use crate::spec;
 
 /// A handle on the pods of this node; cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct Pods(Arc<RwLock<BTreeMap<String, Entry>>>);
+pub(crate) struct Pods {
+    entries: Arc<RwLock<BTreeMap<String, Entry>>>,
+    admission: Arc<Mutex<()>>,
+}
+
+/// The right to decide whether a pod has room here: of two pods that ask at once, the second sees what the first got.
+pub(crate) struct Admission<'a> {
+    pods: &'a Pods,
+    _turn: MutexGuard<'a, ()>,
+}
+
+impl Admission<'_> {
+    /// The pods beside this one that are here and have not ended, with what they were granted.
+    pub(crate) fn others(&self, pod: &Pod) -> Vec<Arc<Pod>> {
+        let entries = self.pods.entries.read();
+        let pods = entries.iter().filter(|(uid, _)| *uid != spec::uid(pod)).map(|(_, entry)| &entry.pod);
+        pods.filter(|pod| !api::pods::is_terminal(pod)).cloned().collect()
+    }
+}
 
 /// One pod.
 #[derive(Clone)]
 pub(crate) struct Entry {
-    /// The API object, with the newest status that the kubelet made.
+    /// The API object, with the resources that it was granted and the newest status that the kubelet made.
     pub(crate) pod: Arc<Pod>,
     /// The id of the sandbox that runs; `None` before it does and after it ended.
     pub(crate) sandbox: Option<String>,
@@ -39,17 +58,17 @@ pub(crate) struct Instance {
 impl Pods {
     /// All pods, by UID in no order that matters.
     pub(crate) fn list(&self) -> Vec<Entry> {
-        self.0.read().values().cloned().collect()
+        self.entries.read().values().cloned().collect()
     }
 
     /// The pod of that UID.
     pub(crate) fn by_uid(&self, uid: &str) -> Option<Entry> {
-        self.0.read().get(uid).cloned()
+        self.entries.read().get(uid).cloned()
     }
 
     /// The pod of that name; of several (one is ending, its successor is here) the one that is not being deleted.
     pub(crate) fn by_name(&self, namespace: &str, name: &str) -> Option<Entry> {
-        let pods = self.0.read();
+        let pods = self.entries.read();
         let mut found = pods.values().filter(|entry| {
             let meta = &entry.pod.metadata;
             meta.namespace.as_deref() == Some(namespace) && meta.name.as_deref() == Some(name)
@@ -60,12 +79,17 @@ impl Pods {
         Some(second.unwrap_or(first).clone())
     }
 
+    /// Begins to decide; what is granted is to be [`set`](Self::set) before the end of it.
+    pub(crate) fn admit(&self) -> Admission<'_> {
+        Admission { pods: self, _turn: self.admission.lock() }
+    }
+
     pub(crate) fn set(&self, uid: &str, entry: Entry) {
-        self.0.write().insert(uid.to_owned(), entry);
+        self.entries.write().insert(uid.to_owned(), entry);
     }
 
     pub(crate) fn remove(&self, uid: &str) {
-        self.0.write().remove(uid);
+        self.entries.write().remove(uid);
     }
 }
 

@@ -5,6 +5,7 @@
 //! `pkg/kubelet/kubelet.go`.
 
 mod admission;
+mod allocation;
 pub(crate) mod backoff;
 mod conditions;
 mod execute;
@@ -88,6 +89,9 @@ pub(crate) fn begin(context: Arc<Context>, pod: Arc<Pod>) -> Handle {
 
 struct Worker {
     context: Arc<Context>,
+    /// The pod as its object says.
+    asked: Arc<Pod>,
+    /// The same with the resources that it was granted here: what all but the grant itself goes by.
     pod: Arc<Pod>,
     wake: Arc<Notify>,
     observer: Observer,
@@ -109,6 +113,8 @@ struct Worker {
     actuated: Actuated,
     /// Why they do not have what they are to have.
     trouble: Option<Trouble>,
+    /// Whether resources were granted that are not given yet.
+    is_resizing: bool,
     resize_after: Option<Timestamp>,
     /// Crashes that were told, so that each is told once.
     told: BTreeSet<(String, u32)>,
@@ -140,6 +146,7 @@ impl Worker {
             verdict: None,
             actuated: Actuated::new(),
             trouble: None,
+            is_resizing: false,
             resize_after: None,
             told: BTreeSet::new(),
             has_cgroup: false,
@@ -148,7 +155,8 @@ impl Worker {
             are_volumes_stale: Arc::default(),
             is_told: watch::Sender::new(false),
             context,
-            pod,
+            pod: allocation::adopted(&pod),
+            asked: pod,
             wake,
         }
     }
@@ -196,8 +204,10 @@ impl Worker {
 
     /// Takes a new specification.
     fn hear(&mut self, pod: Arc<Pod>) {
-        let old = std::mem::replace(&mut self.pod, pod);
-        self.writer.saw(&self.pod);
+        let granted = allocation::kept(&pod, &self.pod);
+        self.asked = pod;
+        let old = std::mem::replace(&mut self.pod, granted);
+        self.writer.saw(&self.asked);
         let (old, new) = (&old.metadata, &self.pod.metadata);
         if old.generation != new.generation {
             self.resize_after = None;
@@ -324,6 +334,7 @@ impl Worker {
         }
         let now = self.context.clock.now();
         self.admit();
+        let resize_at = self.allocate(now);
         let plan = self.plan(now);
         self.note_crashes(&plan);
         self.check_deadline(now);
@@ -334,8 +345,8 @@ impl Worker {
         }
         let mut wake = plan.wake;
         let mut wake_at = |at: Timestamp| wake = Some(wake.map_or(at, |wake| wake.min(at)));
-        if let Some(deadline) = self.deadline() {
-            wake_at(deadline);
+        for at in [self.deadline(), resize_at].into_iter().flatten() {
+            wake_at(at);
         }
         self.prune().await;
         match self.prepare(&plan, now).await {
@@ -366,17 +377,17 @@ impl Worker {
         if is_known || !self.state.sandboxes.is_empty() {
             return;
         }
-        let others = self.context.pods.list();
-        let others: Vec<&Pod> = others
-            .iter()
-            .map(|entry| &*entry.pod)
-            .filter(|pod| spec::uid(pod) != spec::uid(&self.pod) && !api::pods::is_terminal(pod))
-            .collect();
-        let allocatable = self.context.machine.allocatable(&self.context.config);
+        let context = self.context.clone();
+        let admission = context.pods.admit();
+        let others = admission.others(&self.pod);
+        let others: Vec<&Pod> = others.iter().map(Arc::as_ref).collect();
+        let allocatable = context.machine.allocatable(&context.config);
         if let Err(Reason { reason, message }) = admission::admit(&self.pod, &others, &allocatable) {
             self.context.event(&self.pod, EventKind::Warning, &reason, message.clone());
             self.verdict = Some(Reason { reason, message: format!("Pod was rejected: {message}") });
             self.is_rejected = true;
+        } else {
+            self.share();
         }
     }
 
@@ -389,6 +400,7 @@ impl Worker {
             failures: &self.failures,
             sandbox_after: self.sandbox_retry.map(|(after, _)| after),
             actuated: &self.actuated,
+            is_resizing: self.is_resizing,
             resize_after: self.resize_after,
             now,
         })

@@ -25,6 +25,8 @@ pub(crate) struct World<'a> {
     /// When a sandbox may be made, after one that failed.
     pub(crate) sandbox_after: Option<Timestamp>,
     pub(crate) actuated: &'a Actuated,
+    /// Whether resources were granted that are not given yet.
+    pub(crate) is_resizing: bool,
     /// When resources may be changed, after a change that failed.
     pub(crate) resize_after: Option<Timestamp>,
     pub(crate) now: Timestamp,
@@ -85,7 +87,7 @@ pub(crate) enum Action {
         message: String,
         reason: KillReason,
     },
-    /// Gives these running containers what they are to have now.
+    /// Gives the pod, and these of its running containers, what they were granted.
     Resize(Vec<String>),
     Start {
         kind: Kind,
@@ -376,7 +378,7 @@ fn plan_resize(world: &World<'_>, plan: &mut Plan) {
         .map(|container| container.name.clone())
         .collect();
     match world.resize_after {
-        _ if names.is_empty() => {}
+        _ if names.is_empty() && !world.is_resizing => {}
         Some(after) if world.now < after => plan.wake_at(after),
         _ => plan.actions.push(Action::Resize(names)),
     }

@@ -4,15 +4,16 @@
 //! `pkg/kubelet/allocation`, `pkg/kubelet/events/resize.go`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use api::core::v1::{Container, Pod, PodCondition, ResourceRequirements};
 use api::meta::v1::Time;
 use api::{Quantity, amount, milli_amount};
+use jiff::Timestamp;
 use reconcile::EventKind;
 use serde_json::{Value, json};
 
-use super::Worker;
-use crate::context::Context;
+use super::{Worker, allocation};
 use crate::resources::{self, List};
 use crate::spec;
 use crate::state::Run;
@@ -21,7 +22,7 @@ use crate::state::Run;
 pub(crate) type Actuated = BTreeMap<String, ResourceRequirements>;
 
 /// What can be changed while a container runs.
-const RESIZABLE: [&str; 2] = ["cpu", "memory"];
+pub(super) const RESIZABLE: [&str; 2] = ["cpu", "memory"];
 
 /// What a change of resources asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub(crate) enum Resize {
     Restart,
 }
 
-/// Whether a running container has what its specification says, and what is to be done if not.
+/// Whether a running container has what it was granted, and what is to be done if not.
 pub(crate) fn judge(container: &Container, run: &Run, actuated: &Actuated) -> Resize {
     let Some(given) = actuated.get(&run.id) else { return Resize::None };
     let wanted = container.resources.clone().unwrap_or_default();
@@ -121,17 +122,9 @@ fn fits(pod: &Pod, allocatable: &List, used: &BTreeMap<&str, i64>) -> Result<(),
     Ok(())
 }
 
-fn used_by_others(context: &Context, pod: &Pod) -> BTreeMap<&'static str, i64> {
-    let mut used = BTreeMap::new();
-    for entry in context.pods.list() {
-        if spec::uid(&entry.pod) == spec::uid(pod) || api::pods::is_terminal(&entry.pod) {
-            continue;
-        }
-        for name in RESIZABLE {
-            *used.entry(name).or_insert(0) += resources::pod_amount(&entry.pod, false, name).unwrap_or(0);
-        }
-    }
-    used
+fn used(pods: &[Arc<Pod>]) -> BTreeMap<&'static str, i64> {
+    let sum = |name| pods.iter().filter_map(|pod| resources::pod_amount(pod, false, name)).sum();
+    RESIZABLE.into_iter().map(|name| (name, sum(name))).collect()
 }
 
 impl Worker {
@@ -152,16 +145,37 @@ impl Worker {
         self.actuated.retain(|id, _| runs.iter().any(|run| run.id == *id && run.is_running()));
     }
 
-    /// Gives running containers what they are to have now.
+    /// Grants what the pod asks for by now, if the node has it; returns when to look again if it has not.
+    pub(super) fn allocate(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let is_pending = |trouble: &Trouble| trouble.kind == PENDING;
+        if allocation::is_same(&self.asked, &self.pod) {
+            self.trouble.take_if(|trouble| is_pending(trouble));
+            return None;
+        }
+        if let Some(after) = self.resize_after.filter(|after| now < *after) {
+            return Some(after);
+        }
+        let context = self.context.clone();
+        let allocatable = context.machine.allocatable(&context.config);
+        let admission = context.pods.admit();
+        if let Err(trouble) = fits(&self.asked, &allocatable, &used(&admission.others(&self.asked))) {
+            self.note(trouble);
+            return self.resize_after;
+        }
+        self.pod = self.asked.clone();
+        self.share();
+        drop(admission);
+        self.is_resizing = true;
+        self.resize_after = None;
+        self.trouble = None;
+        let started = format!("Pod resize started: {}", summary(&self.pod, ""));
+        context.event(&self.pod, EventKind::Normal, "ResizeStarted", started);
+        None
+    }
+
+    /// Gives the pod and these of its containers what they were granted.
     pub(super) async fn resize(&mut self, names: &[String]) {
         let (context, pod) = (self.context.clone(), self.pod.clone());
-        let allocatable = context.machine.allocatable(&context.config);
-        if let Err(trouble) = fits(&pod, &allocatable, &used_by_others(&context, &pod)) {
-            self.note(trouble);
-            return;
-        }
-        let started = format!("Pod resize started: {}", summary(&pod, ""));
-        context.event(&pod, EventKind::Normal, "ResizeStarted", started);
         // More for the pod comes before more for its containers, and less after less: the first of the two
         // writes is refused by the kernel where the second is the one that counts.
         let _ = context.cgroups.update(&pod);
@@ -180,13 +194,17 @@ impl Worker {
             self.note(Trouble::failed(format!("cannot change the limits of the pod: {error}")));
             return;
         }
+        self.is_resizing = false;
         self.trouble = None;
         let completed = format!("Pod resize completed: {}", summary(&pod, ""));
         context.event(&pod, EventKind::Normal, "ResizeCompleted", completed);
     }
 
-    /// A change that was taken back is no trouble any more.
+    /// A change that failed and was taken back is no trouble any more.
     pub(super) fn forget_trouble(&mut self) {
+        if self.trouble.as_ref().is_none_or(|trouble| trouble.kind != IN_PROGRESS) {
+            return;
+        }
         let is_settled = self.state.runs.iter().filter(|run| run.is_running()).all(|run| {
             let container = spec::find(&self.pod, &run.name).map(|(_, container)| container);
             container.is_none_or(|container| judge(&container, run, &self.actuated) == Resize::None)
@@ -198,13 +216,13 @@ impl Worker {
 
     fn note(&mut self, trouble: Trouble) {
         if self.trouble.as_ref() != Some(&trouble) {
-            let text = summary(&self.pod, &trouble.message);
+            let text = summary(&self.asked, &trouble.message);
             let (reason, text) = match trouble.reason {
                 "Infeasible" => ("ResizeInfeasible", format!("Pod resize Infeasible: {text}")),
                 "Deferred" => ("ResizeDeferred", format!("Pod resize Deferred: {text}")),
                 _ => ("ResizeError", format!("Pod resize error: {text}")),
             };
-            self.context.event(&self.pod, EventKind::Warning, reason, text);
+            self.context.event(&self.asked, EventKind::Warning, reason, text);
         }
         self.trouble = Some(trouble);
         let now = self.context.clock.now();

@@ -20,6 +20,7 @@ fn with(spec: Value, runs: Runs, probes: &ProbeResults, crashes: &Backoff) -> (V
         failures: &BTreeMap::new(),
         sandbox_after: None,
         actuated: &Actuated::new(),
+        is_resizing: false,
         resize_after: None,
         now: at(1000),
     });
@@ -171,6 +172,7 @@ fn after_failure(spec: Value, runs: Runs, name: &str, failure: Failure, crashes:
         failures: &[(name.to_owned(), failure)].into(),
         sandbox_after: None,
         actuated: &Actuated::new(),
+        is_resizing: false,
         resize_after: None,
         now: at(1000),
     })
