@@ -48,6 +48,12 @@ impl Error {
         self.status()?.reason.as_deref()
     }
 
+    /// The answer was no `Status`: the text is what its code says.
+    pub fn is_unexpected(&self) -> bool {
+        let causes = self.status().and_then(|s| s.details.as_ref()?.causes.as_deref());
+        causes.into_iter().flatten().any(|cause| cause.reason.as_deref() == Some(crate::failure::UNEXPECTED))
+    }
+
     /// The object, or the resource, is not there.
     pub fn is_not_found(&self) -> bool {
         self.code() == Some(404)

@@ -1,10 +1,12 @@
 //! Entry points for fuzzing: any bytes, no panic, and the promises that are asserted.
 
+use crate::Kubeconfig;
+use crate::failure;
 use crate::watch::EventStream;
-use crate::{Kubeconfig, typed};
 use api::core::v1::ConfigMap;
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
+use http::{HeaderMap, Method, StatusCode};
 use std::path::Path;
 
 /// What a watch brings, by whichever pieces it comes: an event or an error a line.
@@ -32,7 +34,7 @@ pub fn kubeconfig(data: &[u8]) {
 
 /// The body of an answer that is no success: it always becomes an error with a code and a text.
 pub fn failure(data: &[u8]) {
-    let error = typed::failure(500, data);
+    let error = failure::failure(&Method::GET, StatusCode::INTERNAL_SERVER_ERROR, &HeaderMap::new(), data);
     assert!(error.code().is_some());
     let _ = (error.to_string(), error.retry_after(), error.is_namespace_terminating());
 }

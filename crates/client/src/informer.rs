@@ -195,7 +195,9 @@ pub(crate) fn start<K: Object>(client: Client, source: Source, scope: Scope) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::failure;
     use api::core::v1::ConfigMap;
+    use http::{HeaderMap, Method, StatusCode};
     use std::collections::BTreeMap;
 
     fn map(name: &str, version: &str) -> ConfigMap {
@@ -213,9 +215,10 @@ mod tests {
 
     #[test]
     fn a_removed_resource_is_no_fault() {
-        let missing = crate::typed::failure(404, b"404 page not found");
+        let failed = |code, text: &str| failure(&Method::GET, code, &HeaderMap::new(), text.as_bytes());
+        let missing = failed(StatusCode::NOT_FOUND, "404 page not found");
         let down = Error::Transport("connection refused".into());
-        let refused = crate::typed::failure(403, b"no");
+        let refused = failed(StatusCode::FORBIDDEN, "no");
         let cases = [
             (&missing, true, false, Level::DEBUG),
             (&missing, true, true, Level::DEBUG),

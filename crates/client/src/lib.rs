@@ -10,6 +10,7 @@
 //! Invariants: no kind is named here; callers never see a connection; whatever waits has a limit.
 
 mod error;
+mod failure;
 pub mod fuzz;
 mod https;
 mod informer;

@@ -1,5 +1,6 @@
 //! Verbs on typed objects.
 
+use crate::failure::failure;
 use crate::options::{List, ListOptions, Patch, merge};
 use crate::transport::{Transport, collect};
 use crate::watch::EventStream;
@@ -251,13 +252,16 @@ impl Client {
         let request = self.request(method, path_and_query, body, accept)?;
         let answer = async {
             let response = self.transport.send(request).await?;
-            let code = response.status();
-            Ok((code, collect(response.into_body()).await?))
+            let (head, body) = response.into_parts();
+            Ok((head, collect(body).await?))
         };
-        let (code, bytes) = tokio::time::timeout(RESPONSE_TIMEOUT, answer).await.map_err(|_| {
+        let (head, bytes) = tokio::time::timeout(RESPONSE_TIMEOUT, answer).await.map_err(|_| {
             Error::Transport(format!("no answer to {method} {path_and_query} in {RESPONSE_TIMEOUT:?}"))
         })??;
-        if code.is_success() { Ok(bytes) } else { Err(failure(code.as_u16(), &bytes)) }
+        if head.status.is_success() {
+            return Ok(bytes);
+        }
+        Err(failure(method, head.status, &head.headers, &bytes))
     }
 
     fn request(
@@ -313,11 +317,11 @@ impl Client {
         let response = tokio::time::timeout(RESPONSE_TIMEOUT, self.transport.send(request))
             .await
             .map_err(|_| Error::Transport(format!("no answer to GET {path_and_query}")))??;
-        let code = response.status();
-        if code.is_success() {
+        if response.status().is_success() {
             return Ok(response);
         }
-        Err(failure(code.as_u16(), &collect(response.into_body()).await?))
+        let (head, body) = response.into_parts();
+        Err(failure(&Method::GET, head.status, &head.headers, &collect(body).await?))
     }
 }
 
@@ -341,15 +345,6 @@ pub(crate) fn collection(group: &str, version: &str, plural: &str, namespace: &s
     } else {
         format!("{base}/namespaces/{namespace}/{plural}")
     }
-}
-
-pub(crate) fn failure(code: u16, body: &[u8]) -> Error {
-    let mut status: Status = serde_json::from_slice(body).unwrap_or_else(|_| Status {
-        message: Some(String::from_utf8_lossy(&body[..body.len().min(1024)]).trim().to_owned()),
-        ..Status::default()
-    });
-    status.code.get_or_insert(code.into());
-    Error::Status(Box::new(status))
 }
 
 fn conflict<K: Object>(name: &str, what: &str) -> Error {
@@ -386,13 +381,5 @@ mod tests {
         assert_eq!(path::<Pod>("", "", ""), "/api/v1/pods");
         assert_eq!(path::<Node>("", "n", ""), "/api/v1/nodes/n");
         assert_eq!(path::<Deployment>("a", "", ""), "/apis/apps/v1/namespaces/a/deployments");
-    }
-
-    #[test]
-    fn failures_have_a_status_whatever_came() {
-        let error = failure(502, b"bad gateway");
-        assert_eq!((error.code(), error.to_string().as_str()), (Some(502), "bad gateway"));
-        let error = failure(409, br#"{"reason":"Conflict","message":"no","code":409}"#);
-        assert!(error.is_conflict());
     }
 }

@@ -84,8 +84,9 @@ impl Catalog {
         if self.stale.is_empty() {
             return None;
         }
-        let groups: Vec<String> =
+        let mut groups: Vec<String> =
             self.stale.iter().map(|gv| format!("{gv}: stale GroupVersion discovery: {gv}")).collect();
+        groups.sort_unstable();
         Some(format!("unable to retrieve the complete list of server APIs: {}", groups.join(", ")))
     }
 }
@@ -311,6 +312,7 @@ mod tests {
                     {"resource": "hpas", "responseKind": {"kind": "HPA"}, "scope": "Namespaced"},
                     {"resource": "olds", "responseKind": {"kind": "Old"}, "scope": "Cluster"}]}]},
             {"metadata": {"name": "metrics.k8s.io"}, "versions": [{"version": "v1beta1", "freshness": "Stale"}]},
+            {"metadata": {"name": "a.example"}, "versions": [{"version": "v1", "freshness": "Stale"}]},
         ]});
         let list: GroupList = serde_json::from_value(json).expect("a list");
         let mut catalog = Catalog::default();
@@ -319,7 +321,8 @@ mod tests {
         assert_eq!(preferred, ["/apis/autoscaling/v2/namespaces/x/hpas/n", "/apis/autoscaling/v1/olds/n"]);
         assert_eq!(catalog.find("autoscaling/v1", "HPA").map(|r| r.preferred), Some(false));
         assert_eq!(catalog.find("v1", "HPA"), None);
-        let text = "unable to retrieve the complete list of server APIs: metrics.k8s.io/v1beta1: \
+        let text = "unable to retrieve the complete list of server APIs: a.example/v1: \
+                    stale GroupVersion discovery: a.example/v1, metrics.k8s.io/v1beta1: \
                     stale GroupVersion discovery: metrics.k8s.io/v1beta1";
         assert_eq!(catalog.failure().as_deref(), Some(text));
     }

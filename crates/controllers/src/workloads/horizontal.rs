@@ -7,6 +7,7 @@ mod behavior;
 mod calculate;
 mod metrics;
 mod selectors;
+mod single;
 mod status;
 
 use super::written::Written;
@@ -31,6 +32,7 @@ use parking_lot::Mutex;
 use reconcile::{Clock, EventKind, Next, Queue, Reconcile, Recorder, Result};
 use selectors::Selectors;
 use serde_json::{Value, json};
+use single::Single;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,6 +102,14 @@ struct Subject {
 struct Proposal {
     replicas: i32,
     metric: String,
+}
+
+/// Why a metric tells nothing: for the condition of its reason, and with what stands before it in the event of all
+/// metrics.
+struct Failure {
+    reason: &'static str,
+    why: String,
+    context: String,
 }
 
 impl Reconcile for Controller {
@@ -239,7 +249,7 @@ impl Controller {
         let metrics = spec.metrics.as_deref().unwrap_or_default();
         let mut best: Option<Proposal> = None;
         let mut measured = Vec::new();
-        let mut failures: Vec<(String, String)> = Vec::new();
+        let mut failures: Vec<Failure> = Vec::new();
         for metric in metrics {
             match self.measure(now, scaler, spec, subject, metric).await {
                 Ok((outcome, name)) => {
@@ -248,9 +258,9 @@ impl Controller {
                         best = Some(Proposal { replicas: outcome.replicas, metric: name });
                     }
                 }
-                Err((reason, why)) => {
-                    self.warn(scaler, reason, &why);
-                    failures.push((reason.to_owned(), why));
+                Err(failure) => {
+                    self.warn(scaler, failure.reason, &failure.why);
+                    failures.push(failure);
                 }
             }
         }
@@ -264,16 +274,17 @@ impl Controller {
             return Some(best);
         }
         let (failed, all) = (failures.len(), metrics.len());
-        if let Some((reason, why)) = failures.into_iter().next() {
+        if let Some(Failure { reason, why, context }) = failures.into_iter().next() {
             let text = format!("the HPA was unable to compute the replica count: {why}");
-            status::set(now, status, "ScalingActive", "False", &reason, text);
-            let text = format!("invalid metrics ({failed} invalid out of {all}), first error is: {why}");
+            status::set(now, status, "ScalingActive", "False", reason, text);
+            let text =
+                format!("invalid metrics ({failed} invalid out of {all}), first error is: {context}{why}");
             self.warn(scaler, "FailedComputeMetricsReplicas", &text);
         }
         None
     }
 
-    /// What one metric asks for, and its name; or the reason of a condition, and why.
+    /// What one metric asks for, and its name.
     async fn measure(
         &self,
         now: Timestamp,
@@ -281,7 +292,7 @@ impl Controller {
         spec: &HorizontalPodAutoscalerSpec,
         subject: &Subject,
         metric: &MetricSpec,
-    ) -> std::result::Result<(Outcome, String), (&'static str, String)> {
+    ) -> std::result::Result<(Outcome, String), Failure> {
         let metrics = Metrics { client: &self.client, namespace: scaler.namespace() };
         let tolerance = tolerance(spec);
         let current = scale::replicas(&subject.scale);
@@ -289,48 +300,54 @@ impl Controller {
         let ask = |target, is_cpu| Question { now, pods: &subject.pods, is_cpu, current, target, tolerance };
         if let Some(source) = &metric.resource {
             let found = self.by_resource(&metrics, &source.name, None, &source.target, subject, &ask).await;
-            return found.map_err(|why| ("FailedGetResourceMetric", why));
+            let context = format!("failed to get {} resource metric value: ", source.name);
+            return found.map_err(|why| Failure { reason: "FailedGetResourceMetric", why, context });
         }
         if let Some(source) = &metric.container_resource {
             let container = Some(source.container.as_str());
             let found =
                 self.by_resource(&metrics, &source.name, container, &source.target, subject, &ask).await;
-            return found.map_err(|why| ("FailedGetContainerResourceMetric", why));
+            let context = format!("failed to get {} container metric value: ", source.container);
+            return found.map_err(|why| Failure { reason: "FailedGetContainerResourceMetric", why, context });
         }
         if let Some(source) = &metric.pods {
-            let name = format!("pods metric {}", source.metric.name);
-            let failed = |why: String| {
-                ("FailedGetPodsMetric", format!("unable to get metric {}: {why}", source.metric.name))
+            let metric = &source.metric.name;
+            let failed = |why| {
+                let context = "failed to get pods metric value: ".to_owned();
+                Failure { reason: "FailedGetPodsMetric", why, context }
             };
-            let samples = metrics.of_pods(&source.metric, &subject.selector).await.map_err(failed)?;
+            let samples = metrics.of_pods(&source.metric, &subject.selector).await;
+            let samples = samples.map_err(|why| failed(format!("unable to get metric {metric}: {why}")))?;
             let target = Target::Value(milli(source.target.average_value.as_ref()));
             let outcome = calculate::by_pods(&ask(target, false), samples).map_err(failed)?;
-            return Ok((outcome, name));
+            return Ok((outcome, format!("pods metric {metric}")));
         }
-        let (usage, target, reason, name) = if let Some(source) = &metric.object {
-            let name = format!("{} metric {}", source.described_object.kind, source.metric.name);
-            let usage = metrics.of_object(&source.described_object, &source.metric).await;
-            (usage, &source.target, "FailedGetObjectMetric", name)
+        let (reading, target, source) = if let Some(source) = &metric.object {
+            let reading = metrics.of_object(&source.described_object, &source.metric).await;
+            (reading, &source.target, Single::Object(source))
         } else if let Some(source) = &metric.external {
-            let name = format!("external metric {}", source.metric.name);
-            (metrics.external(&source.metric).await, &source.target, "FailedGetExternalMetric", name)
+            (metrics.external(&source.metric).await, &source.target, Single::External(source))
         } else {
             let why = format!("unknown metric source type {:?}", metric.type_);
-            return Err(("InvalidMetricSourceType", why));
+            return Err(Failure { reason: "InvalidMetricSourceType", why, context: String::new() });
         };
-        let usage = usage.map_err(|why| (reason, format!("unable to get {name}: {why}")))?;
+        let by_pod = target.average_value.is_some();
+        let failed = |why| source.failure(by_pod, why);
+        let reading = reading.map_err(|why| failed(source.unread(scaler.namespace(), &why)))?;
         let outcome = match (&target.average_value, &target.value) {
-            (Some(average), _) => Ok(calculate::by_average(tolerance, usage, milli(Some(average)), present)),
+            (Some(average), _) => {
+                Ok(calculate::by_average(tolerance, reading, milli(Some(average)), present))
+            }
             (None, Some(value)) => {
                 let target = milli(Some(value));
-                calculate::by_ratio(&ask(Target::Value(target), false), usage, target)
+                calculate::by_ratio(&ask(Target::Value(target), false), reading, target)
             }
             (None, None) => {
-                Err("invalid metric source: neither a value target nor an average value target was set"
-                    .to_owned())
+                let why = "neither a value target nor an average value target was set";
+                Err(format!("invalid {} metric source: {why}", source.kind()))
             }
         };
-        Ok((outcome.map_err(|why| (reason, why))?, name))
+        Ok((outcome.map_err(failed)?, source.name(by_pod)))
     }
 
     async fn by_resource<'a>(

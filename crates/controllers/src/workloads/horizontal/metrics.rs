@@ -14,6 +14,8 @@ const RESOURCE: &str = "resource metrics API";
 const CUSTOM: &str = "custom metrics API";
 const EXTERNAL: &str = "external metrics API";
 
+const CUSTOM_PREFIX: &str = "/apis/custom.metrics.k8s.io/";
+
 /// The window of metrics that name none (`metricServerDefaultMetricWindow`).
 const WINDOW: SignedDuration = SignedDuration::from_secs(60);
 
@@ -84,7 +86,7 @@ impl Metrics<'_> {
     async fn custom(&self, path: &str, query: &str) -> Result<Value, String> {
         let mut failure = String::new();
         for version in CUSTOM_VERSIONS {
-            match self.read(&format!("/apis/custom.metrics.k8s.io/{version}/{path}?{query}"), CUSTOM).await {
+            match self.read(&format!("{CUSTOM_PREFIX}{version}/{path}?{query}"), CUSTOM).await {
                 Ok(found) => return Ok(found),
                 Err(why) => failure = why,
             }
@@ -96,27 +98,21 @@ impl Metrics<'_> {
         let failed = |why: &str| format!("unable to fetch metrics from {api}: {why}");
         match self.client.raw(Method::GET, path, None).await {
             Ok(found) => serde_json::from_slice(&found).map_err(|error| failed(&error.to_string())),
-            Err(error) => match error.to_string() {
-                why if why == NOT_SERVED || why == NO_PAGE => Err(failed(&not_served(path))),
-                why => Err(failed(&why)),
-            },
+            Err(error) if error.is_not_found() && path.starts_with(CUSTOM_PREFIX) => {
+                Err(failed("no custom metrics API (custom.metrics.k8s.io) registered"))
+            }
+            // Upstream's clients say of what, where the server does not.
+            Err(error) if error.is_unexpected() => Err(failed(&format!("{error} (get {})", resource(path)))),
+            Err(error) => Err(failed(&error.to_string())),
         }
     }
 }
 
-/// What a server says of a group that it does not have.
-const NO_PAGE: &str = "404 page not found";
-/// What it says of a resource, and upstream's clients of either.
-const NOT_SERVED: &str = "the server could not find the requested resource";
-
-/// What upstream's clients make of that.
-fn not_served(path: &str) -> String {
+/// What a path reads, as `pods.metrics.k8s.io`.
+fn resource(path: &str) -> String {
     let mut parts = path.split(['/', '?']).skip(2);
     let (group, resource) = (parts.next().unwrap_or_default(), parts.nth(3).unwrap_or_default());
-    match group {
-        "custom.metrics.k8s.io" => format!("no custom metrics API ({group}) registered"),
-        _ => format!("{NOT_SERVED} (get {resource}.{group})"),
-    }
+    format!("{resource}.{group}")
 }
 
 fn items(list: Value, api: &str) -> Result<Vec<Value>, String> {
@@ -210,22 +206,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_served() {
+    fn what_a_path_reads() {
         for (path, told) in [
-            (
-                "/apis/metrics.k8s.io/v1beta1/namespaces/a/pods?labelSelector=b",
-                "the server could not find the requested resource (get pods.metrics.k8s.io)",
-            ),
-            (
-                "/apis/external.metrics.k8s.io/v1beta1/namespaces/a/queue?labelSelector=b",
-                "the server could not find the requested resource (get queue.external.metrics.k8s.io)",
-            ),
-            (
-                "/apis/custom.metrics.k8s.io/v1beta1/namespaces/a/pods/*/b?",
-                "no custom metrics API (custom.metrics.k8s.io) registered",
-            ),
+            ("/apis/metrics.k8s.io/v1beta1/namespaces/a/pods?labelSelector=b", "pods.metrics.k8s.io"),
+            ("/apis/external.metrics.k8s.io/v1beta1/namespaces/a/queue?", "queue.external.metrics.k8s.io"),
         ] {
-            assert_eq!(not_served(path), told);
+            assert_eq!(resource(path), told);
         }
     }
 }
