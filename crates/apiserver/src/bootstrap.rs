@@ -6,7 +6,7 @@
 mod addresses;
 mod approver;
 mod configmaps;
-mod endpoints;
+pub mod endpoints;
 mod flow;
 mod identity;
 mod services;

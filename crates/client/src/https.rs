@@ -241,11 +241,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// Why the server's certificate was not taken, if that is the error.
 fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let inner = error.downcast_ref::<std::io::Error>()?.get_ref()?;
-    match inner.downcast_ref()? {
-        rustls::Error::InvalidCertificate(why) => Some(pki::checks::refusal(why)),
-        _ => None,
-    }
+    pki::refusal(error.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref()?)
 }
 
 #[cfg(test)]

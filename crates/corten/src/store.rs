@@ -2,10 +2,10 @@
 
 use crate::cli::{EtcdArgs, MigrateArgs, StoreKind};
 use anyhow::{Context, Result, bail};
+use apiserver::bootstrap::endpoints::{LEASE_TIME, LEASES};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 use store::etcd::EtcdOptions;
 use store::migrate::Moving;
 use store::{EmbeddedStore, EtcdStore, KeyRange, Range, Store, SystemClock};
@@ -14,10 +14,6 @@ use store::{EmbeddedStore, EtcdStore, KeyRange, Range, Store, SystemClock};
 const KEYS: &str = "/registry/";
 /// What lapses after `--event-ttl`.
 const EVENTS: &str = "/registry/events/";
-/// How long an API server's lease lasts: upstream's `DefaultEndpointReconcilerTTL`.
-const LEASE_TIME: Duration = Duration::from_secs(15);
-/// A key of each API server that runs, with its address.
-const LEASES: &str = "/registry/masterleases/";
 
 /// Opens a store.
 ///

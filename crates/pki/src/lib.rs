@@ -30,6 +30,7 @@ mod secret;
 mod service_account;
 mod signer;
 mod tls;
+mod trust;
 
 pub use authority::{Authority, Identity, LeafRequest, Usage};
 pub use certificate::{Certificate, Name, Names};
@@ -47,9 +48,10 @@ pub use secret::Secret;
 pub use service_account::{JWKS_MAX_AGE_SECONDS, JWKS_PATH, OPENID_CONFIG_PATH, ServiceAccountKeys};
 pub use signer::{Signer, SigningError, lifetime};
 pub use tls::{
-    AnyClientCertificate, AnyServer, ClientAuthorities, HotCertificate, check_server, client_config,
-    server_config,
+    AnyClientCertificate, AnyServer, ClientAuthorities, HotCertificate, client_config, server_config,
 };
+
+pub use trust::{Trust, refusal};
 
 #[cfg(test)]
 mod tests;

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 const NOW: i64 = 1_800_000_000;
 
-struct Folder(PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("corten-pki-{}-{n}", std::process::id()));

@@ -1,8 +1,7 @@
 //! TLS with certificates that change while the server runs, and client certificates that are judged later.
 
-use crate::{Certificate, Error, Identity, certificate, checks};
+use crate::{Certificate, Error, Identity, Trust, certificate, checks};
 use arc_swap::ArcSwap;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs as provider;
 use rustls::crypto::{
@@ -14,8 +13,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, OtherError, RootCertStore,
-    ServerConfig, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -291,66 +289,6 @@ impl webpki::ExtendedKeyUsageValidator for ClientUsage {
     }
 }
 
-/// What is wrong with a certificate, in Go's words.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Fault(String);
-
-/// Whether a server's certificate is valid now and has its name. Go looks at that first, and tells it though nobody is
-/// known who signed.
-///
-/// # Errors
-/// What [`checks::server`] says; [`checks::refusal`] has it as text.
-pub fn check_server(
-    certificate: &CertificateDer<'_>,
-    name: &ServerName<'_>,
-    now: UnixTime,
-) -> Result<(), rustls::Error> {
-    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    checks::server(certificate, name, now)
-        .map_err(|fault| CertificateError::Other(OtherError(Arc::new(Fault(fault)))).into())
-}
-
-/// Believes who is signed by an authority.
-#[derive(Debug)]
-struct Signed(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for Signed {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        check_server(end_entity, server_name, now)?;
-        self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
-}
-
 /// The TLS side of a client that trusts servers of `authorities` and shows `identity`, if it has one.
 ///
 /// # Errors
@@ -359,20 +297,12 @@ pub fn client_config(
     authorities: &[&Certificate],
     identity: Option<&Identity>,
 ) -> Result<ClientConfig, Error> {
-    let failed = |e: rustls::Error| Error::Tls(e.to_string());
-    let mut roots = RootCertStore::empty();
-    for authority in authorities {
-        roots.add(authority.der().clone()).map_err(failed)?;
-    }
-    let provider = Arc::new(provider::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone())
+    let trust = Trust::new(authorities.iter().map(|authority| authority.der().clone()));
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(failed)?;
-    // A client of nobody's authority is made too, to be given another judge.
-    let builder = match WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build() {
-        Ok(signed) => builder.dangerous().with_custom_certificate_verifier(Arc::new(Signed(signed))),
-        Err(_) => builder.with_root_certificates(RootCertStore::empty()),
-    };
+        .map_err(|error| Error::Tls(error.to_string()))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(trust));
     let mut config = match identity {
         Some(identity) => {
             builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified(identity)?)))

@@ -98,25 +98,12 @@ impl Error {
     }
 }
 
-/// What Go's `crypto/x509` says of the commonest faults.
-fn x509_text(error: &rustls::CertificateError) -> String {
-    use rustls::CertificateError as E;
-    match error {
-        E::UnknownIssuer | E::BadSignature => "certificate signed by unknown authority".into(),
-        E::Expired | E::ExpiredContext { .. } | E::NotValidYet | E::NotValidYetContext { .. } => {
-            "certificate has expired or is not yet valid".into()
-        }
-        // What the one who judges says has all of it.
-        E::Other(other) => other.0.to_string().trim_start_matches("x509: ").to_owned(),
-        other => other.to_string(),
-    }
-}
-
 fn tls_text(error: &io::Error) -> String {
     let inner = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
     match inner {
-        Some(rustls::Error::InvalidCertificate(why)) => {
-            format!("tls: failed to verify certificate: x509: {}", x509_text(why))
+        // What the one who judges says has all of it.
+        Some(rustls::Error::InvalidCertificate(rustls::CertificateError::Other(why))) => {
+            format!("tls: failed to verify certificate: {}", why.0)
         }
         Some(other) => format!("tls: {other}"),
         // Between two records, Go's `crypto/tls` takes the end for an end.
@@ -139,13 +126,9 @@ mod tests {
             || io::Error::new(io::ErrorKind::UnexpectedEof, "peer closed connection without close_notify");
         assert_eq!(Error::from(end()).to_string(), "unexpected EOF");
         assert_eq!(Error::Tls { address: "h:1".into(), source: end() }.to_string(), "EOF");
-        let tls = |why: rustls::CertificateError| {
-            let source = io::Error::other(rustls::Error::InvalidCertificate(why));
-            Error::Tls { address: "h:1".into(), source }.to_string()
-        };
-        let unknown = "tls: failed to verify certificate: x509: certificate signed by unknown authority";
-        assert_eq!(tls(rustls::CertificateError::UnknownIssuer), unknown);
-        let expired = "tls: failed to verify certificate: x509: certificate has expired or is not yet valid";
-        assert_eq!(tls(rustls::CertificateError::Expired), expired);
+        let told = rustls::OtherError(std::sync::Arc::new(io::Error::other("x509: no")));
+        let refused = rustls::Error::InvalidCertificate(rustls::CertificateError::Other(told));
+        let refused = Error::Tls { address: "h:1".into(), source: io::Error::other(refused) };
+        assert_eq!(refused.to_string(), "tls: failed to verify certificate: x509: no");
     }
 }

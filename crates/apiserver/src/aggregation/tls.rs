@@ -2,7 +2,7 @@
 //! whatever address they are reached at.
 
 use super::Service;
-use crate::trust::Bundle;
+use crate::trust;
 use rustls::ClientConfig;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::ServerName;
@@ -35,8 +35,8 @@ impl FrontProxy {
         let verifier: Arc<dyn ServerCertVerifier> = if spec.at("insecureSkipTLSVerify").bool() {
             pki::AnyServer::new()
         } else {
-            let bundle = Bundle::read(spec.at("caBundle").str())?;
-            Arc::new(bundle.under(ServerName::try_from(service.host()).map_err(|e| e.to_string())?))
+            let trust = trust::of_bundle(spec.at("caBundle").str())?;
+            Arc::new(trust.under(ServerName::try_from(service.host()).map_err(|e| e.to_string())?))
         };
         config.dangerous().set_certificate_verifier(verifier);
         Ok(streaming::backend::http1_only(config))

@@ -13,9 +13,10 @@ use std::time::Duration;
 use store::{Expect, Range, Txn};
 use value::Value;
 
-const LEASES: &str = "/registry/masterleases/";
-/// As upstream's `DefaultEndpointReconcilerTTL`.
-const LEASE_TIME: Duration = Duration::from_secs(15);
+/// A key of each API server that runs, with its address.
+pub const LEASES: &str = "/registry/masterleases/";
+/// How long it lasts: upstream's `DefaultEndpointReconcilerTTL`.
+pub const LEASE_TIME: Duration = Duration::from_secs(15);
 const SKIP_MIRROR: &str = "endpointslice.kubernetes.io/skip-mirror";
 
 /// Whether this server is one of the endpoints.

@@ -1,5 +1,7 @@
 //! Follow a collection.
 
+mod messages;
+
 use crate::body::{ByteStream, ResponseBody, apart};
 use crate::cache::{Entry, EventKind, Form, Item, Page, Published, Query, Selection, TooOld, Watcher};
 use crate::call::Call;
@@ -12,14 +14,14 @@ use crate::resource::{Hub, Served};
 use crate::seldom::Seldom;
 use crate::special::connect::upgrade_reply;
 use bytes::Bytes;
-use http_body::{Body, Frame};
+use messages::Messages;
 use meta::status::Status;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use streaming::{messages, websocket};
+use streaming::websocket;
 use tokio::time::{Instant, Sleep};
 use value::Str;
 
@@ -133,54 +135,15 @@ fn answer(call: &Call, accepted: Accepted, body: ResponseBody) -> Result<Reply, 
         return Ok(Reply { code: 200, content_type: stream_type(accepted), body, headers: Vec::new() });
     }
     let is_text = accepted.encoding != Encoding::Protobuf;
-    let events = Messages { body, rest: Bytes::new(), is_text };
-    let sent = messages::send_events(&call.api.streams, call.upgrade.clone(), &call.headers, events, is_text);
+    let events = Messages::new(body, is_text);
+    let sent = streaming::messages::send_events(
+        &call.api.streams,
+        call.upgrade.clone(),
+        &call.headers,
+        events,
+        is_text,
+    );
     upgrade_reply(call, sent)
-}
-
-/// The events of a watch one by one: lines of text, or what follows its length of four bytes.
-struct Messages {
-    body: ResponseBody,
-    rest: Bytes,
-    is_text: bool,
-}
-
-impl Messages {
-    fn next(&mut self) -> Option<Bytes> {
-        if self.is_text {
-            let end = self.rest.iter().position(|byte| *byte == b'\n')?;
-            return Some(self.rest.split_to(end + 1));
-        }
-        let (length, _) = self.rest.split_first_chunk::<4>()?;
-        let end = usize::try_from(u32::from_be_bytes(*length)).ok()?.checked_add(4)?;
-        let whole = (end <= self.rest.len()).then(|| self.rest.split_to(end))?;
-        Some(whole.slice(4..))
-    }
-}
-
-impl Body for Messages {
-    type Data = Bytes;
-    type Error = std::io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        loop {
-            if let Some(event) = self.next() {
-                return Poll::Ready(Some(Ok(Frame::data(event))));
-            }
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                Some(Ok(frame)) => {
-                    let Ok(data) = frame.into_data() else { continue };
-                    // A piece holds whole events.
-                    self.rest =
-                        if self.rest.is_empty() { data } else { [&self.rest[..], &data].concat().into() };
-                }
-                other => return Poll::Ready(other),
-            }
-        }
-    }
 }
 
 const fn stream_type(accepted: Accepted) -> &'static str {

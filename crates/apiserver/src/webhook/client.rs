@@ -7,7 +7,7 @@ use super::credentials::Credential;
 use super::service;
 use crate::api::Api;
 use crate::path;
-use crate::trust::Bundle;
+use crate::trust;
 use bytes::{Bytes, BytesMut};
 use http::{Method, Request, Uri, header};
 use http_body_util::{BodyExt, Full};
@@ -39,7 +39,7 @@ pub(crate) struct Endpoint {
     /// Absolute, as Go's client joins it.
     path: String,
     server_name: ServerName<'static>,
-    bundle: Bundle,
+    trust: pki::Trust,
     /// Made when it is first called: only then is known by what this server proves who it is.
     tls: OnceLock<Arc<ClientConfig>>,
     /// Namespace, name and port of the service behind `authority`.
@@ -66,7 +66,7 @@ impl Endpoint {
     /// # Errors
     /// It makes no sense.
     pub(crate) fn new(config: &Value) -> Result<Self, String> {
-        let bundle = Bundle::read(config.at("caBundle").str())?;
+        let trust = trust::of_bundle(config.at("caBundle").str())?;
         let service = config.at("service");
         let (authority, path, host, service) = if service.is_null() {
             let uri: Uri = config.at("url").str().parse().map_err(|e| format!("Unparsable URL: {e}"))?;
@@ -87,7 +87,7 @@ impl Endpoint {
         let server_name =
             ServerName::try_from(host.clone()).map_err(|e| format!("{host} is no name of a server: {e}"))?;
         let (tls, idle) = (OnceLock::new(), Mutex::default());
-        Ok(Self { authority, path, server_name, bundle, tls, service, idle })
+        Ok(Self { authority, path, server_name, trust, tls, service, idle })
     }
 
     /// Host and port.
@@ -163,7 +163,7 @@ impl Endpoint {
         let tls = match self.tls.get() {
             Some(tls) => tls.clone(),
             None => {
-                let made = tls(self.bundle.clone(), shown)?;
+                let made = tls(self.trust.clone(), shown)?;
                 self.tls.get_or_init(|| made).clone()
             }
         };
@@ -242,21 +242,17 @@ struct Broken {
 
 /// Why there is no TLS, in upstream's words for the usual mistake.
 fn tls_error(error: &std::io::Error) -> String {
-    match error.get_ref().and_then(|e| e.downcast_ref()) {
-        Some(rustls::Error::InvalidCertificate(why)) => {
-            format!("tls: failed to verify certificate: {}", pki::checks::refusal(why))
-        }
-        _ => error.to_string(),
-    }
+    let refusal = error.get_ref().and_then(|e| e.downcast_ref()).and_then(pki::refusal);
+    refusal.map_or_else(|| error.to_string(), |why| format!("tls: failed to verify certificate: {why}"))
 }
 
-fn tls(bundle: Bundle, shown: Option<&Credential>) -> Result<Arc<ClientConfig>, String> {
+fn tls(trust: pki::Trust, shown: Option<&Credential>) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| e.to_string())?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(bundle));
+        .with_custom_certificate_verifier(Arc::new(trust));
     let config = match shown.and_then(|s| s.certificate.as_ref()) {
         Some((chain, key)) => config
             .with_client_auth_cert(chain.clone(), key.clone_key())

@@ -14,7 +14,7 @@ use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-pub use server::{refusal, server};
+pub use server::server;
 
 const INTEGER: u8 = 0x02;
 const BITS: u8 = 0x03;

@@ -3,7 +3,6 @@
 //! Upstream: `crypto/x509/verify.go` (`isValid`, `VerifyHostname`, `HostnameError`, `CertificateInvalidError`).
 
 use crate::Certificate;
-use rustls::CertificateError;
 use rustls::client::verify_server_name;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::ParsedCertificate;
@@ -52,18 +51,4 @@ fn wrong_name(certificate: &Certificate, name: &ServerName<'_>) -> String {
         return format!("x509: certificate is not valid for any names, but wanted to match {host}");
     }
     format!("x509: certificate is valid for {}, not {host}", valid.join(", "))
-}
-
-/// The text for a certificate that was not taken.
-pub fn refusal(error: &CertificateError) -> String {
-    use CertificateError as E;
-    match error {
-        E::UnknownIssuer | E::BadSignature => "x509: certificate signed by unknown authority".into(),
-        E::Expired | E::ExpiredContext { .. } | E::NotValidYet | E::NotValidYetContext { .. } => {
-            "x509: certificate has expired or is not yet valid".into()
-        }
-        // Ours.
-        E::Other(other) => other.0.to_string(),
-        other => format!("x509: {other}"),
-    }
 }
