@@ -126,6 +126,9 @@ pub(crate) fn authenticate(call: &mut Call) -> Result<(), Status> {
     match found {
         Ok(response) => {
             call.user = response.user;
+            if let Some(expiry) = connection.peer.as_ref().and_then(auth::Peer::expiry) {
+                crate::metrics::certificate(expiry.saturating_sub(now));
+            }
             Ok(())
         }
         Err(error) => {

@@ -115,6 +115,12 @@ impl Aggregation {
         }
     }
 
+    /// The name of each remote, and whether it can be used.
+    pub(crate) fn states(&self) -> Vec<(String, bool)> {
+        let remotes = self.remotes.load();
+        remotes.iter().map(|remote| (remote.name.to_string(), remote.is_available())).collect()
+    }
+
     /// The remote of a group and version.
     fn find(&self, group: &str, version: &str) -> Option<Arc<Remote>> {
         let remotes = self.remotes.load();

@@ -186,10 +186,11 @@ async fn pass(call: &mut Call, body: RequestBody) -> Result<Reply, Status> {
     }
     match tokio::time::timeout(timeout, work).await {
         Ok(result) => result,
-        Err(_) => Err(Status::timeout(
-            "request did not complete within requested timeout - context deadline exceeded",
-            0,
-        )),
+        Err(_) => {
+            crate::metrics::terminated(call, 504);
+            let text = "request did not complete within requested timeout - context deadline exceeded";
+            Err(Status::timeout(text, 0))
+        }
     }
 }
 

@@ -157,6 +157,7 @@ impl FlowControl {
             Err(why) => {
                 schema.counters.waited(began.elapsed(), false);
                 schema.counters.rejected(why);
+                crate::metrics::terminated(call, 429);
                 let second = jiff::Timestamp::now().as_second();
                 Err(self.too_many(second, &name))
             }

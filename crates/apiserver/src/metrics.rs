@@ -7,6 +7,8 @@
 //! collector.
 
 mod process;
+mod told_apart;
+pub(crate) mod webhooks;
 
 use crate::call::Call;
 use crate::reply::Reply;
@@ -21,6 +23,7 @@ use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
+use told_apart::{Counters, Histograms};
 
 /// Upper bounds of the duration buckets, in seconds.
 const BOUNDS: [f64; 23] = [
@@ -44,6 +47,67 @@ struct Metrics {
     series: RwLock<HashMap<u64, Arc<Series>>>,
     reading: AtomicI64,
     mutating: AtomicI64,
+}
+
+static TERMINATIONS: Counters<8> = Counters::new(
+    "apiserver_request_terminations_total",
+    "[ALPHA] Number of requests which apiserver terminated in self-defense.",
+    ["code", "component", "group", "resource", "scope", "subresource", "verb", "version"],
+);
+static UNAVAILABLE: Counters<2> = Counters::new(
+    "aggregator_unavailable_apiservice_total",
+    "[ALPHA] Counter of APIServices which are marked as unavailable broken down by APIService name and reason.",
+    ["name", "reason"],
+);
+static CERTIFICATES: Histograms<0> = Histograms::new(
+    "apiserver_client_certificate_expiration_seconds",
+    "[ALPHA] Distribution of the remaining lifetime on the certificate used to authenticate a request.",
+    &[
+        0.0,
+        1800.0,
+        3600.0,
+        7200.0,
+        21_600.0,
+        43_200.0,
+        86_400.0,
+        172_800.0,
+        345_600.0,
+        604_800.0,
+        2_592_000.0,
+        7_776_000.0,
+        15_552_000.0,
+        31_104_000.0,
+    ],
+    [],
+);
+
+/// Notes that a request was refused by a server that has too much to do.
+pub(crate) fn terminated(call: &Call, code: u16) {
+    let info = &call.info;
+    let labels: [&str; 8] = [
+        &code.to_string(),
+        "apiserver",
+        &info.group,
+        &info.resource,
+        scope(info),
+        &info.subresource,
+        verb(call),
+        &info.version,
+    ];
+    // As of all series: nobody makes them many by asking for nonsense.
+    if !info.is_resource || is_served(&call.api.registry.load(), info) {
+        TERMINATIONS.count(labels);
+    }
+}
+
+/// Notes that an APIService can no longer be used.
+pub(crate) fn unavailable(name: &str, reason: &str) {
+    UNAVAILABLE.count([name, reason]);
+}
+
+/// Notes that a caller showed a certificate that is good for so many seconds more.
+pub(crate) fn certificate(seconds: i64) {
+    CERTIFICATES.observe([], seconds as f64);
 }
 
 /// Requests of one kind.
@@ -287,6 +351,10 @@ pub(crate) fn answer(call: &Call) -> Reply {
     if let Some(audit) = &call.api.audit {
         audited(audit, &mut out);
     }
+    webhooks::write(&mut out);
+    TERMINATIONS.write(&mut out);
+    CERTIFICATES.write(&mut out);
+    aggregated(call, &mut out);
     let registry = call.api.registry.load();
     objects(&registry, &mut out);
     cut(&registry, &mut out);
@@ -392,6 +460,17 @@ fn watches(out: &mut String) {
     for (labels, events, bytes) in &sums {
         _ = writeln!(out, "apiserver_watch_events_sizes_sum{{{labels}}} {bytes}");
         _ = writeln!(out, "apiserver_watch_events_sizes_count{{{labels}}} {events}");
+    }
+}
+
+/// The APIs of other servers.
+fn aggregated(call: &Call, out: &mut String) {
+    UNAVAILABLE.write(out);
+    let help = "[ALPHA] Gauge of APIServices which are marked as unavailable broken down by APIService name.";
+    family(out, "aggregator_unavailable_apiservice", "gauge", help);
+    for (name, is_available) in call.api.aggregation.states() {
+        let n = u8::from(!is_available);
+        _ = writeln!(out, "aggregator_unavailable_apiservice{{name=\"{name}\"}} {n}");
     }
 }
 

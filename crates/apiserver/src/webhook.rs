@@ -5,6 +5,6 @@ mod client;
 mod credentials;
 mod service;
 
-pub(crate) use client::Endpoint;
+pub(crate) use client::{Endpoint, Unanswered};
 pub use credentials::Credentials;
 pub(crate) use service::resolve as service_address;

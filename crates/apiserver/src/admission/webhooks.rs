@@ -14,10 +14,12 @@ use super::expressions::{self, Inputs};
 use super::matching::{self, Matched, Namespace};
 use super::{Attributes, Operation};
 use crate::call::Call;
+use crate::metrics::webhooks::{self as metrics, Outcome};
 use hook::Hook;
 use meta::quote::Quoted;
 use meta::status::Status;
 use std::fmt;
+use std::time::Duration;
 use value::Value;
 
 /// Whether webhooks have no say: what configures admission must stay repairable.
@@ -38,7 +40,7 @@ fn is_exempt(a: &Attributes) -> bool {
 #[derive(Debug)]
 enum Failure {
     /// It could not be asked, or its answer makes no sense: its failure policy decides.
-    Call(String),
+    Call { why: String, code: i32 },
     /// It said no.
     Rejected(Box<Status>),
     /// The request fails whatever its policy.
@@ -47,23 +49,34 @@ enum Failure {
 
 impl Failure {
     fn call(why: impl fmt::Display) -> Self {
-        Self::Call(why.to_string())
+        Self::Call { why: why.to_string(), code: 400 }
     }
 
     /// The answer to the client; `None` if the failure is to be ignored.
     fn status(self, hook: &Hook) -> Option<Status> {
         match self {
-            Self::Call(why) if hook.ignores_failure => {
+            Self::Call { why, .. } if hook.ignores_failure => {
                 tracing::warn!(webhook = %hook.name, %why, "failed calling webhook, failing open");
                 None
             }
-            Self::Call(why) => {
+            Self::Call { why, .. } => {
                 let why = format!("failed calling webhook {}: {why}", Quoted(&hook.name));
                 Some(Status::internal_error(why))
             }
             Self::Rejected(status) | Self::Other(status) => Some(*status),
         }
     }
+}
+
+/// Notes for `/metrics` how a call of a webhook ended.
+fn measure(hook: &Hook, kind: &'static str, a: &Attributes, failure: Option<&Failure>, time: Duration) {
+    let outcome = match failure {
+        None => Outcome::Allowed,
+        Some(Failure::Rejected(status)) => Outcome::Rejected(status.code),
+        Some(Failure::Call { code, .. }) => Outcome::Failed { code: *code, is_ignored: hook.ignores_failure },
+        Some(Failure::Other(_)) => Outcome::Internal,
+    };
+    metrics::Call { name: &hook.name, kind, operation: a.operation.as_str() }.ended(outcome, time);
 }
 
 /// The object and the old one as a webhook sees them.

@@ -36,6 +36,12 @@ impl Condition {
         Self { available: false, reason, message }
     }
 
+    /// Whether an APIService tells that it can be used.
+    pub(super) fn holds(object: &Value) -> bool {
+        let conditions = object.at("status").at("conditions").items();
+        conditions.iter().any(|c| c.at("type").str() == "Available" && c.at("status").str() == "True")
+    }
+
     /// The object with this condition; `None` if it has it already.
     pub(super) fn apply(&self, object: &Value, now: &str) -> Option<Value> {
         let status = if self.available { "True" } else { "False" };

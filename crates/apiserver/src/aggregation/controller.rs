@@ -148,6 +148,9 @@ async fn judge_all(api: &Arc<Api>) {
             None => continue,
         };
         if let Some(new) = condition.apply(&object, &now) {
+            if Condition::holds(&object) && !condition.available {
+                crate::metrics::unavailable(name, condition.reason);
+            }
             let path = format!("/apis/{GROUP}/v1/{RESOURCE}/{name}/status");
             send(api, Method::PUT, &path, Some(&new)).await;
         }

@@ -111,7 +111,8 @@ impl Webhook {
         if runtime.runtime_flavor() != tokio::runtime::RuntimeFlavor::MultiThread {
             return Err("webhooks need a runtime of several threads".into());
         }
-        tokio::task::block_in_place(|| runtime.block_on(endpoint.ask(api, body, TIMEOUT, None)))
+        let asked = tokio::task::block_in_place(|| runtime.block_on(endpoint.ask(api, body, TIMEOUT, None)));
+        asked.map_err(|failure| failure.why)
     }
 }
 

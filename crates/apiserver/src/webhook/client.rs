@@ -55,6 +55,13 @@ impl fmt::Debug for Endpoint {
     }
 }
 
+/// Why there is no answer of use.
+pub(crate) struct Unanswered {
+    pub(crate) why: String,
+    /// The code of the answer, or 503.
+    pub(crate) code: i32,
+}
+
 struct Answer {
     code: u16,
     body: Bytes,
@@ -109,10 +116,10 @@ impl Endpoint {
         body: Bytes,
         timeout: Duration,
         shown: Option<&Credential>,
-    ) -> Result<Bytes, String> {
+    ) -> Result<Bytes, Unanswered> {
         let failed = |why: &str| {
             let url = format!("https://{}{}", self.authority, self.target(timeout));
-            format!("Post {}: {why}", Quoted(&url))
+            Unanswered { why: format!("Post {}: {why}", Quoted(&url)), code: 503 }
         };
         let answer = match tokio::time::timeout(timeout, self.post(api, body, timeout, shown)).await {
             Err(_) => return Err(failed("context deadline exceeded")),
@@ -125,7 +132,8 @@ impl Endpoint {
         let text = String::from_utf8_lossy(&answer.body);
         let nothing = GroupResource::new("", "");
         let code = answer.code.into();
-        Err(Status::generic_server_response(code, "POST", &nothing, "", text.trim(), 0).message)
+        let why = Status::generic_server_response(code, "POST", &nothing, "", text.trim(), 0).message;
+        Err(Unanswered { why, code })
     }
 
     async fn post(

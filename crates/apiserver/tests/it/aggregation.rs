@@ -138,7 +138,7 @@ async fn another_servers_group_is_served_as_ours() {
     })
     .await;
 
-    // Without a bundle nobody is believed.
+    // Without a bundle those count whom the machine believes.
     let path = format!("{API_SERVICES}/v1.example.org");
     let (_, mut object) = server.call(Method::GET, &path, "").await;
     if let Some(spec) = object.object_at("spec") {
@@ -154,5 +154,14 @@ async fn another_servers_group_is_served_as_ours() {
             && told.ends_with(unknown)
     })
     .await;
+    let (_, _, metrics) = server.call_as(&["admin", "system:masters"], Method::GET, "/metrics", "").await;
+    let metrics = String::from_utf8(metrics.to_vec()).unwrap();
+    // All tests of this process are counted together.
+    for start in [
+        "aggregator_unavailable_apiservice{name=\"v1.example.org\"} 1",
+        "aggregator_unavailable_apiservice_total{name=\"v1.example.org\",reason=\"FailedDiscoveryCheck\"} ",
+    ] {
+        assert!(metrics.lines().any(|line| line.starts_with(start)), "{start}");
+    }
     drop(remote);
 }

@@ -29,10 +29,11 @@ fn patch(question: &Value, patch: &str) -> Answer {
     review(question, true, &format!(r#","patchType":"JSONPatch","patch":"{patch}""#))
 }
 
-/// One webhook per path; what each does is told by the path.
+/// One webhook per path; what each does is told by the path. What is measured has a name of its own, as all tests of
+/// this process are measured together.
 fn answer(path: &str, question: &Value) -> Answer {
     let object = question.at("request").at("object");
-    match path {
+    match path.strip_suffix("/measured").unwrap_or(path) {
         "/yes" => review(question, true, ""),
         "/no" | "/marker" => {
             review(question, false, r#","status":{"message":"not today","reason":"TooLate","code":418}"#)
@@ -117,7 +118,7 @@ impl Cluster {
 
     fn webhook(&self, path: &str, more: &str) -> String {
         let config = String::from_utf8(json::to_vec(&self.webhook.client_config(path))).unwrap();
-        let name = format!("{}.example.org", path.trim_start_matches('/'));
+        let name = format!("{}.example.org", path.trim_start_matches('/').replace('/', "-"));
         format!(
             r#"{{"name":"{name}","sideEffects":"None","admissionReviewVersions":["v1"],"clientConfig":{config},"rules":[{{"operations":["*"],"apiGroups":[""],"apiVersions":["v1"],"resources":["configmaps"]}}]{more}}}"#
         )
@@ -150,6 +151,42 @@ impl Cluster {
         let log = std::fs::read_to_string(self.audit.path().join("log")).unwrap();
         json::parse(log.lines().last().unwrap().as_bytes()).unwrap().at("annotations").clone()
     }
+}
+
+#[tokio::test]
+async fn calls_are_measured() {
+    let cluster = Cluster::start().await;
+    let ignores = r#","failurePolicy":"Ignore""#;
+    let hooks = [("/yes/measured", ""), ("/no/measured", ""), ("/broken/measured", ignores)];
+    cluster.configure("ValidatingWebhookConfiguration", "c", &hooks).await;
+    cluster.clear().await;
+    // Those that were asked while the configuration came to be known count, too.
+    cluster.configure("MutatingWebhookConfiguration", "c", &[("/broken/measured", "")]).await;
+    let (code, ..) = cluster.create(CONFIGMAPS, "a").await;
+    assert_eq!(code, 500);
+    let (_, _, body) = cluster.server.call_as(&ADMIN, Method::GET, "/metrics", "").await;
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    let is_counted = |name: &str, labels: &str| {
+        let start = format!("apiserver_admission_webhook_{name}{{{labels}}} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&start));
+        assert!(line.is_some_and(|n| n.parse::<u64>().unwrap() > 0), "{start}{text}");
+    };
+    let of = |hook: &str| format!("name=\"{hook}-measured.example.org\",operation=\"CREATE\"");
+    let (yes, no, broken) = (of("yes"), of("no"), of("broken"));
+    is_counted("request_total", &format!("code=\"200\",{yes},rejected=\"false\",type=\"validating\""));
+    is_counted("request_total", &format!("code=\"418\",{no},rejected=\"true\",type=\"validating\""));
+    is_counted("request_total", &format!("code=\"500\",{broken},rejected=\"false\",type=\"validating\""));
+    is_counted("request_total", &format!("code=\"500\",{broken},rejected=\"true\",type=\"admit\""));
+    is_counted(
+        "rejection_count",
+        &format!("error_type=\"no_error\",{no},rejection_code=\"418\",type=\"validating\""),
+    );
+    is_counted(
+        "rejection_count",
+        &format!("error_type=\"calling_webhook_error\",{broken},rejection_code=\"500\",type=\"admit\""),
+    );
+    is_counted("fail_open_count", "name=\"broken-measured.example.org\",type=\"validating\"");
+    is_counted("admission_duration_seconds_count", &format!("{yes},rejected=\"false\",type=\"validating\""));
 }
 
 #[tokio::test]

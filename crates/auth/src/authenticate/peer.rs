@@ -29,6 +29,8 @@ pub(super) struct Verdict {
     pub(super) front_proxy: Result<(), String>,
     /// The user that the certificate names; `None` if it names nobody.
     pub(super) client: Result<Option<Arc<UserInfo>>, String>,
+    /// When the client's certificate ends.
+    expiry: Option<i64>,
 }
 
 impl Peer {
@@ -36,6 +38,11 @@ impl Peer {
     pub fn new(chain: &[CertificateDer<'_>]) -> Option<Self> {
         let chain: Vec<_> = chain.iter().map(|c| c.clone().into_owned()).collect();
         (!chain.is_empty()).then(|| Self { chain, verdict: Mutex::new(None) })
+    }
+
+    /// When the certificate ends (Unix seconds) if it was found to be of an authority for clients.
+    pub fn expiry(&self) -> Option<i64> {
+        self.verdict.lock().as_ref()?.expiry
     }
 
     pub(super) fn judge(&self, trust: &Trust, now: i64) -> Arc<Verdict> {
@@ -62,13 +69,10 @@ impl Peer {
                 .and_then(|certificate| proxy.check_name(&certificate)),
             None => Err("no front proxy".into()),
         };
-        let client = config
-            .client_authorities
-            .verify(&self.chain, now)
-            .map_err(|e| e.to_string())
-            .and_then(|certificate| user_of(&certificate))
-            .map(|user| user.map(Arc::new));
-        Verdict { judged_at: now, generation: trust.generation, front_proxy, client }
+        let verified = config.client_authorities.verify(&self.chain, now).map_err(|e| e.to_string());
+        let expiry = verified.as_ref().ok().map(|certificate| certificate.not_after);
+        let client = verified.and_then(|certificate| user_of(&certificate)).map(|user| user.map(Arc::new));
+        Verdict { judged_at: now, generation: trust.generation, front_proxy, client, expiry }
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::hook::{self, Hook};
 use super::review::{self, Patch, Use};
-use super::{Failure, Shown, invocation, is_exempt, is_relevant};
+use super::{Failure, Shown, invocation, is_exempt, is_relevant, measure};
 use crate::admission::compiled::Compiled;
 use crate::admission::matching::{self, Matched, Namespace};
 use crate::admission::reinvocation::Reinvocation;
@@ -14,6 +14,7 @@ use crate::call::Call;
 use futures_util::future::BoxFuture;
 use meta::quote::Quoted;
 use meta::status::Status;
+use std::time::Instant;
 use value::Value;
 use value::json_patch::JsonPatch;
 
@@ -88,6 +89,7 @@ async fn mutate(
         }
         let new = Some(&*object).filter(|o| !o.is_null());
         let Some((matched, shown)) = invocation(call, a, hook, new, old, &namespace)? else { continue };
+        let began = Instant::now();
         let answer = review::ask(call, a, hook, &matched, &shown, Use::Mutate).await;
         let audit = call.audit.as_ref().map(|_| Annotator { hook, round: usize::from(state.again), i });
         let verdict = match answer {
@@ -101,6 +103,7 @@ async fn mutate(
             Ok(None) => Ok(None),
             Err(failure) => Err(failure),
         };
+        measure(hook, "admit", a, verdict.as_ref().err(), began.elapsed());
         if let Some(audit) = &audit {
             audit.asked(call, &verdict);
         }
@@ -147,7 +150,7 @@ impl Annotator<'_> {
                 let value = self.value(&format!("\"mutated\":{}", changed.is_some()));
                 call.annotate(&self.key("mutation.webhook"), &value);
             }
-            Err(Failure::Call(_)) if self.hook.ignores_failure => {
+            Err(Failure::Call { .. }) if self.hook.ignores_failure => {
                 call.annotate(&self.key("failed-open.mutation.webhook"), &self.hook.name);
             }
             Err(_) => call.annotate(&self.key("mutation.webhook"), &self.value("\"mutated\":false")),

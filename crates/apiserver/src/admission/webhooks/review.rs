@@ -8,6 +8,7 @@ use crate::admission::expressions;
 use crate::admission::matching::Matched;
 use crate::admission::{Attributes, Operation};
 use crate::call::Call;
+use crate::webhook::Unanswered;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -58,7 +59,10 @@ pub(super) async fn ask(
         Use::Validate => c.validating(endpoint.authority()),
     });
     let answer = endpoint.ask(&call.api, body, hook.timeout, credential).await;
-    let answer = answer.map_err(|why| Failure::call(format!("failed to call webhook: {why}")))?;
+    let answer = answer.map_err(|Unanswered { why, code }| Failure::Call {
+        why: format!("failed to call webhook: {why}"),
+        code,
+    })?;
     let answer = read(&answer, version, &uid, usage)?;
     let response = answer.at("response");
     if call.audit.is_some() {

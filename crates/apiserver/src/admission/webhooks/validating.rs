@@ -4,13 +4,14 @@
 
 use super::hook::{self, Hook};
 use super::review::{self, Use};
-use super::{invocation, is_exempt, is_relevant};
+use super::{invocation, is_exempt, is_relevant, measure};
 use crate::admission::compiled::Compiled;
 use crate::admission::matching::Namespace;
 use crate::admission::{AsyncPlugin, Attributes};
 use crate::call::Call;
 use futures_util::future::{BoxFuture, join_all};
 use meta::status::Status;
+use std::time::Instant;
 use value::Value;
 
 pub(crate) struct ValidatingWebhook(Compiled<Vec<Hook>>);
@@ -44,8 +45,10 @@ impl AsyncPlugin for ValidatingWebhook {
                 }
             }
             let asked = wanted.iter().map(|(i, hook, matched, shown)| async move {
-                let failure = review::ask(call, a, hook, matched, shown, Use::Validate).await.err()?;
-                let status = failure.status(hook);
+                let began = Instant::now();
+                let failure = review::ask(call, a, hook, matched, shown, Use::Validate).await.err();
+                measure(hook, "validating", a, failure.as_ref(), began.elapsed());
+                let status = failure?.status(hook);
                 if status.is_none() && call.audit.is_some() {
                     let key = format!("failed-open.validating.webhook.admission.k8s.io/round_0_index_{i}");
                     call.annotate(&key, &hook.name);
