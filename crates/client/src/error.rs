@@ -48,10 +48,12 @@ impl Error {
         self.status()?.reason.as_deref()
     }
 
-    /// The answer was no `Status`: the text is what its code says.
-    pub fn is_unexpected(&self) -> bool {
-        let causes = self.status().and_then(|s| s.details.as_ref()?.causes.as_deref());
-        causes.into_iter().flatten().any(|cause| cause.reason.as_deref() == Some(crate::failure::UNEXPECTED))
+    /// What the answer said if it was no `Status`; the error's own text is then what its code says.
+    pub fn unexpected(&self) -> Option<&str> {
+        let causes = self.status()?.details.as_ref()?.causes.as_deref()?;
+        let cause =
+            causes.iter().find(|cause| cause.reason.as_deref() == Some(crate::failure::UNEXPECTED))?;
+        cause.message.as_deref()
     }
 
     /// The object, or the resource, is not there.

@@ -102,7 +102,7 @@ mod tests {
     fn what_a_server_says_is_told() {
         let said = r#"{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Conflict","message":"no","code":409}"#;
         let error = error(&Method::PUT, 409, "application/json", said);
-        assert!(error.is_conflict() && !error.is_unexpected());
+        assert!(error.is_conflict() && error.unexpected().is_none());
         assert_eq!(error.to_string(), "no");
     }
 
@@ -151,7 +151,8 @@ mod tests {
                 (error.code(), error.reason(), &*error.to_string()),
                 (Some(code.into()), Some(reason), text)
             );
-            assert!(error.is_unexpected());
+            let said = if kind.starts_with("text/") { body.trim() } else { "unknown" };
+            assert_eq!(error.unexpected(), Some(said));
         }
         let odd = error(&Method::GET, 302, "text/html", "elsewhere");
         assert_eq!(

@@ -249,7 +249,7 @@ async fn failed_checks(client: &Client) -> Option<String> {
     for path in paths["paths"].as_array()?.iter().filter_map(serde_json::Value::as_str) {
         let Some(name) = path.strip_prefix("/readyz/") else { continue };
         if let Err(error) = client.raw(http::Method::GET, path, None).await {
-            let text = error.to_string();
+            let text = error.unexpected().map_or_else(|| error.to_string(), str::to_owned);
             failed.push(format!("{name}: {}", text.strip_prefix("internal server error: ").unwrap_or(&text)));
         }
     }

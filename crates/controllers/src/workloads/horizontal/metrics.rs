@@ -102,7 +102,9 @@ impl Metrics<'_> {
                 Err(failed("no custom metrics API (custom.metrics.k8s.io) registered"))
             }
             // Upstream's clients say of what, where the server does not.
-            Err(error) if error.is_unexpected() => Err(failed(&format!("{error} (get {})", resource(path)))),
+            Err(error) if error.unexpected().is_some() => {
+                Err(failed(&format!("{error} (get {})", resource(path))))
+            }
             Err(error) => Err(failed(&error.to_string())),
         }
     }
