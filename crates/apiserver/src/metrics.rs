@@ -7,7 +7,7 @@
 //! collector.
 
 mod process;
-mod told_apart;
+mod vec;
 pub(crate) mod webhooks;
 
 use crate::call::Call;
@@ -23,7 +23,7 @@ use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
-use told_apart::{Counters, Histograms};
+use vec::{CounterVec, HistogramVec};
 
 /// Upper bounds of the duration buckets, in seconds.
 const BOUNDS: [f64; 23] = [
@@ -49,17 +49,17 @@ struct Metrics {
     mutating: AtomicI64,
 }
 
-static TERMINATIONS: Counters<8> = Counters::new(
+static TERMINATIONS: CounterVec<8> = CounterVec::new(
     "apiserver_request_terminations_total",
     "[ALPHA] Number of requests which apiserver terminated in self-defense.",
     ["code", "component", "group", "resource", "scope", "subresource", "verb", "version"],
 );
-static UNAVAILABLE: Counters<2> = Counters::new(
+static UNAVAILABLE: CounterVec<2> = CounterVec::new(
     "aggregator_unavailable_apiservice_total",
     "[ALPHA] Counter of APIServices which are marked as unavailable broken down by APIService name and reason.",
     ["name", "reason"],
 );
-static CERTIFICATES: Histograms<0> = Histograms::new(
+static CERTIFICATES: HistogramVec<0> = HistogramVec::new(
     "apiserver_client_certificate_expiration_seconds",
     "[ALPHA] Distribution of the remaining lifetime on the certificate used to authenticate a request.",
     &[

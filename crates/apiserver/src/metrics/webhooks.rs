@@ -1,25 +1,25 @@
 //! Calls of admission webhooks. Upstream: `k8s.io/apiserver/pkg/admission/metrics`.
 
-use super::told_apart::{Counters, Histograms};
+use super::vec::{CounterVec, HistogramVec};
 use std::time::Duration;
 
-static DURATION: Histograms<4> = Histograms::new(
+static DURATION: HistogramVec<4> = HistogramVec::new(
     "apiserver_admission_webhook_admission_duration_seconds",
     "[STABLE] Admission webhook latency histogram in seconds, identified by name and broken out for each operation and API resource and type (validate or admit).",
     &[0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 25.0],
     ["name", "operation", "rejected", "type"],
 );
-static FAIL_OPEN: Counters<2> = Counters::new(
+static FAIL_OPEN: CounterVec<2> = CounterVec::new(
     "apiserver_admission_webhook_fail_open_count",
     "[ALPHA] Admission webhook fail open count, identified by name and broken out for each admission type (validating or admit).",
     ["name", "type"],
 );
-static REJECTIONS: Counters<5> = Counters::new(
+static REJECTIONS: CounterVec<5> = CounterVec::new(
     "apiserver_admission_webhook_rejection_count",
     "[ALPHA] Admission webhook rejection count, identified by name and broken out for each admission type (validating or admit) and operation. Additional labels specify an error type (calling_webhook_error or apiserver_internal_error if an error occurred; no_error otherwise) and optionally a non-zero rejection code if the webhook rejects the request with an HTTP status code (honored by the apiserver when the code is greater or equal to 400). Codes greater than 600 are truncated to 600, to keep the metrics cardinality bounded.",
     ["error_type", "name", "operation", "rejection_code", "type"],
 );
-static REQUESTS: Counters<5> = Counters::new(
+static REQUESTS: CounterVec<5> = CounterVec::new(
     "apiserver_admission_webhook_request_total",
     "[ALPHA] Admission webhook request total, identified by name and broken out for each admission type (validating or admit) and operation. Additional labels specify whether the request was rejected or not and an HTTP status code. Codes greater than 600 are truncated to 600, to keep the metrics cardinality bounded.",
     ["code", "name", "operation", "rejected", "type"],

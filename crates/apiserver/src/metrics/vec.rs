@@ -1,4 +1,4 @@
-//! Counters and distributions that labels tell apart.
+//! CounterVec and distributions that labels tell apart.
 
 use super::family;
 use parking_lot::RwLock;
@@ -47,14 +47,14 @@ fn escape(value: &str) -> String {
     value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
 }
 
-/// Counters of one name. Labels stand in the order of their names.
-pub(crate) struct Counters<const N: usize> {
+/// CounterVec of one name. Labels stand in the order of their names.
+pub(crate) struct CounterVec<const N: usize> {
     name: &'static str,
     help: &'static str,
     all: Vector<N, AtomicU64>,
 }
 
-impl<const N: usize> Counters<N> {
+impl<const N: usize> CounterVec<N> {
     pub(crate) const fn new(name: &'static str, help: &'static str, labels: [&'static str; N]) -> Self {
         Self { name, help, all: Vector::new(labels) }
     }
@@ -74,7 +74,7 @@ impl<const N: usize> Counters<N> {
 }
 
 /// How values are distributed: of one name, and told apart.
-pub(crate) struct Histograms<const N: usize> {
+pub(crate) struct HistogramVec<const N: usize> {
     name: &'static str,
     help: &'static str,
     /// Upper bounds, ascending.
@@ -89,7 +89,7 @@ struct Histogram {
     sum: AtomicU64,
 }
 
-impl<const N: usize> Histograms<N> {
+impl<const N: usize> HistogramVec<N> {
     pub(crate) const fn new(
         name: &'static str,
         help: &'static str,
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn counters_are_told_apart() {
-        let counters = Counters::new("x_total", "[ALPHA] X.", ["a", "b"]);
+        let counters = CounterVec::new("x_total", "[ALPHA] X.", ["a", "b"]);
         counters.count(["1", "say \"no\"\\\n"]);
         counters.count(["0", ""]);
         counters.count(["0", ""]);
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn values_are_distributed() {
-        let histograms = Histograms::new("x", "[ALPHA] X.", &[0.5, 2.0], ["a"]);
+        let histograms = HistogramVec::new("x", "[ALPHA] X.", &[0.5, 2.0], ["a"]);
         for value in [0.5, 0.25, 2.0, 7.0] {
             histograms.observe(["1"], value);
         }
@@ -165,7 +165,7 @@ mod tests {
                         x_bucket{a=\"1\",le=\"0.5\"} 2\nx_bucket{a=\"1\",le=\"2\"} 3\nx_bucket{a=\"1\",le=\"+Inf\"} 4\n\
                         x_sum{a=\"1\"} 9.75\nx_count{a=\"1\"} 4\n";
         assert_eq!(out, expected);
-        let plain: Histograms<0> = Histograms::new("y", "", &[1.0], []);
+        let plain: HistogramVec<0> = HistogramVec::new("y", "", &[1.0], []);
         plain.observe([], 2.0);
         let mut out = String::new();
         plain.write(&mut out);
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn there_are_not_too_many() {
-        let counters = Counters::new("x", "", ["a"]);
+        let counters = CounterVec::new("x", "", ["a"]);
         for i in 0..SERIES_MAX + 10 {
             counters.count([&i.to_string()]);
         }
