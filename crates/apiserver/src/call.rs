@@ -5,6 +5,7 @@ use crate::audit::{Level, Record};
 use crate::cache::Entry;
 use crate::door::Origin;
 use crate::flowcontrol::Sorted;
+use crate::metrics::Waits;
 use crate::negotiate::{Accepted, Allows, Encoding, negotiate, not_acceptable, wants_pretty};
 use crate::query::Query;
 use crate::render::Render;
@@ -48,6 +49,8 @@ pub struct Call {
     pub warnings: Mutex<Vec<Str>>,
     /// Where it comes from.
     pub origin: Origin,
+    /// How long it waited for what is not this server's.
+    pub(crate) waits: Waits,
     /// By what priority and fairness have sorted it, if they have.
     pub(crate) sorted: Option<Sorted>,
     /// What the audit log is told, if anything.

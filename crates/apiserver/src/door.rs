@@ -7,7 +7,7 @@ use crate::api::Api;
 use crate::body::{RequestBody, ResponseBody};
 use crate::call::Call;
 use crate::listen::{Answer, Connection, Handler};
-use crate::metrics::Observation;
+use crate::metrics::{Observation, Waits};
 use crate::query::{self, Query};
 use crate::reply::Reply;
 use crate::request::RequestInfo;
@@ -94,6 +94,7 @@ async fn answer(api: Arc<Api>, origin: Origin, mut request: Request<RequestBody>
         user: Arc::default(),
         warnings: Mutex::default(),
         origin,
+        waits: Waits::default(),
         sorted: None,
         audit: None,
         upgrade,

@@ -147,6 +147,7 @@ impl FlowControl {
         let detail = dump::Detail::of(call, &schema, &flow);
         let name = level.name().clone();
         let waited = level.wait(schema.hash(&flow), work, detail, &schema.counters, WAIT_MAX).await;
+        call.waits.queued(began.elapsed());
         let is_watch = call.info.verb == "watch";
         match waited {
             Ok(seat) => {

@@ -22,7 +22,7 @@ use std::fmt::Write as _;
 use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use vec::{CounterVec, HistogramVec};
 
 /// Upper bounds of the duration buckets, in seconds.
@@ -30,6 +30,8 @@ const BOUNDS: [f64; 23] = [
     0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0,
     20.0, 30.0, 45.0, 60.0,
 ];
+/// How many of the lowest bounds the service level has no use for.
+const SLI_WITHOUT: usize = 2;
 /// How many different codes a series tells apart; the rest is counted with the last.
 const CODES: usize = 12;
 /// How many series there may be; what comes later is not counted.
@@ -110,6 +112,42 @@ pub(crate) fn certificate(seconds: i64) {
     CERTIFICATES.observe([], seconds as f64);
 }
 
+/// How long a request waited for what is not this server's, in nanoseconds. What it took besides is what the server is
+/// measured by (its service level).
+///
+/// Upstream: `k8s.io/apiserver/pkg/endpoints/request/webhook_duration.go`.
+#[derive(Debug, Default)]
+pub(crate) struct Waits {
+    /// One after the other.
+    mutating: AtomicU64,
+    /// All at once.
+    validating: AtomicU64,
+    queued: AtomicU64,
+}
+
+impl Waits {
+    pub(crate) fn mutating(&self, time: Duration) {
+        self.mutating.fetch_add(nanoseconds(time), Relaxed);
+    }
+
+    pub(crate) fn validating(&self, time: Duration) {
+        self.validating.fetch_max(nanoseconds(time), Relaxed);
+    }
+
+    pub(crate) fn queued(&self, time: Duration) {
+        self.queued.fetch_add(nanoseconds(time), Relaxed);
+    }
+
+    fn sum(&self) -> u64 {
+        let waits = [&self.mutating, &self.validating, &self.queued];
+        waits.iter().map(|wait| wait.load(Relaxed)).fold(0, u64::saturating_add)
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Requests of one kind.
 struct Series {
     labels: Labels,
@@ -117,9 +155,43 @@ struct Series {
     lasting: AtomicI64,
     events: AtomicU64,
     event_bytes: AtomicU64,
+    times: Times,
+    /// Without what they waited for others.
+    own_times: Times,
+    codes: [(AtomicU32, AtomicU64); CODES],
+}
+
+/// How long requests took.
+#[derive(Default)]
+struct Times {
     buckets: [AtomicU64; BOUNDS.len() + 1],
     nanoseconds: AtomicU64,
-    codes: [(AtomicU32, AtomicU64); CODES],
+}
+
+impl Times {
+    fn count(&self, nanoseconds: u64) {
+        let seconds = nanoseconds as f64 / 1e9;
+        let bucket = BOUNDS.iter().position(|b| seconds <= *b).unwrap_or(BOUNDS.len());
+        if let Some(bucket) = self.buckets.get(bucket) {
+            bucket.fetch_add(1, Relaxed);
+        }
+        self.nanoseconds.fetch_add(nanoseconds, Relaxed);
+    }
+
+    /// Writes one series of a histogram, without so many of the lowest bounds.
+    fn write(&self, out: &mut String, name: &str, labels: &str, without: usize) {
+        let mut total = 0;
+        for (i, bucket) in self.buckets.iter().enumerate() {
+            total += bucket.load(Relaxed);
+            match BOUNDS.get(i) {
+                Some(_) if i < without => {}
+                Some(bound) => _ = writeln!(out, "{name}_bucket{{{labels},le=\"{bound}\"}} {total}"),
+                None => _ = writeln!(out, "{name}_bucket{{{labels},le=\"+Inf\"}} {total}"),
+            }
+        }
+        let seconds = self.nanoseconds.load(Relaxed) as f64 / 1e9;
+        _ = writeln!(out, "{name}_sum{{{labels}}} {seconds}\n{name}_count{{{labels}}} {total}");
+    }
 }
 
 /// All labels but the code.
@@ -155,7 +227,7 @@ impl Observation {
 
     /// Notes how it was answered.
     pub(crate) fn end(self, call: &Call, code: u16) {
-        METRICS.count(call, code, self.began.elapsed().as_nanos());
+        METRICS.count(call, code, nanoseconds(self.began.elapsed()));
     }
 }
 
@@ -172,9 +244,8 @@ fn gauge(mutates: bool) -> &'static AtomicI64 {
 }
 
 impl Metrics {
-    fn count(&self, call: &Call, code: u16, nanoseconds: u128) {
-        let nanoseconds = u64::try_from(nanoseconds).unwrap_or(u64::MAX);
-        self.with(call, |series| series.count(code, nanoseconds));
+    fn count(&self, call: &Call, code: u16, nanoseconds: u64) {
+        self.with(call, |series| series.count(code, nanoseconds, call.waits.sum()));
     }
 
     /// Does something with the series of a request, if there is one.
@@ -254,19 +325,17 @@ impl Series {
             lasting: AtomicI64::new(0),
             events: AtomicU64::new(0),
             event_bytes: AtomicU64::new(0),
-            buckets: std::array::from_fn(|_| AtomicU64::new(0)),
-            nanoseconds: AtomicU64::new(0),
+            times: Times::default(),
+            own_times: Times::default(),
             codes: std::array::from_fn(|_| (AtomicU32::new(0), AtomicU64::new(0))),
         }
     }
 
-    fn count(&self, code: u16, nanoseconds: u64) {
-        let seconds = nanoseconds as f64 / 1e9;
-        let bucket = BOUNDS.iter().position(|b| seconds <= *b).unwrap_or(BOUNDS.len());
-        if let Some(bucket) = self.buckets.get(bucket) {
-            bucket.fetch_add(1, Relaxed);
+    fn count(&self, code: u16, nanoseconds: u64, waited: u64) {
+        self.times.count(nanoseconds);
+        if self.labels.dry_run.is_empty() {
+            self.own_times.count(nanoseconds.saturating_sub(waited));
         }
-        self.nanoseconds.fetch_add(nanoseconds, Relaxed);
         let code = u32::from(code);
         for (i, (slot, count)) in self.codes.iter().enumerate() {
             let mut there = slot.load(Relaxed);
@@ -389,17 +458,15 @@ fn requests(out: &mut String) {
     const NAME: &str = "apiserver_request_duration_seconds";
     let help = "[STABLE] Response latency distribution in seconds for each verb, dry run value, group, version, resource, subresource, scope and component.";
     family(out, NAME, "histogram", help);
-    for (labels, series) in all.iter().filter(|(_, s)| s.labels.verb != "WATCH") {
-        let mut total = 0;
-        for (i, bucket) in series.buckets.iter().enumerate() {
-            total += bucket.load(Relaxed);
-            match BOUNDS.get(i) {
-                Some(bound) => _ = writeln!(out, "{NAME}_bucket{{{labels},le=\"{bound}\"}} {total}"),
-                None => _ = writeln!(out, "{NAME}_bucket{{{labels},le=\"+Inf\"}} {total}"),
-            }
-        }
-        let seconds = series.nanoseconds.load(Relaxed) as f64 / 1e9;
-        _ = writeln!(out, "{NAME}_sum{{{labels}}} {seconds}\n{NAME}_count{{{labels}}} {total}");
+    let timed = || all.iter().filter(|(_, s)| s.labels.verb != "WATCH");
+    for (labels, series) in timed() {
+        series.times.write(out, NAME, labels, 0);
+    }
+    const OWN_NAME: &str = "apiserver_request_sli_duration_seconds";
+    let help = "[ALPHA] Response latency distribution (not counting webhook duration and priority & fairness queue wait times) in seconds for each verb, group, version, resource, subresource, scope and component.";
+    family(out, OWN_NAME, "histogram", help);
+    for (labels, series) in timed().filter(|(_, s)| s.labels.dry_run.is_empty()) {
+        series.own_times.write(out, OWN_NAME, &labels.replacen("dry_run=\"\",", "", 1), SLI_WITHOUT);
     }
     let help = "[STABLE] Counter of apiserver requests broken out for each verb, dry run value, group, version, resource, scope, component, and HTTP response code.";
     family(out, "apiserver_request_total", "counter", help);
@@ -591,16 +658,21 @@ mod tests {
             component: "apiserver",
         };
         let series = Series::new(labels);
-        series.count(200, 5_000_000);
-        series.count(200, 5_000_001);
-        series.count(404, 70_000_000_000);
-        let buckets: Vec<u64> = series.buckets.iter().map(|b| b.load(Relaxed)).collect();
+        series.count(200, 5_000_000, 0);
+        series.count(200, 5_000_001, 0);
+        series.count(404, 70_000_000_000, 69_950_000_000);
+        let buckets: Vec<u64> = series.times.buckets.iter().map(|b| b.load(Relaxed)).collect();
         assert_eq!((buckets[0], buckets[1], buckets[BOUNDS.len()]), (1, 1, 1));
         let codes: Vec<_> = series.codes.iter().map(|(c, n)| (c.load(Relaxed), n.load(Relaxed))).collect();
         assert_eq!(codes[..3], [(200, 2), (404, 1), (0, 0)]);
         for code in 300..400 {
-            series.count(code, 1);
+            series.count(code, 1, 2);
         }
+        let mut out = String::new();
+        series.own_times.write(&mut out, "x", "a=\"1\"", SLI_WITHOUT);
+        let lines: Vec<&str> = out.lines().take(2).collect();
+        assert_eq!(lines, ["x_bucket{a=\"1\",le=\"0.05\"} 103", "x_bucket{a=\"1\",le=\"0.1\"} 103"]);
+        assert!(out.ends_with("x_sum{a=\"1\"} 0.060000001\nx_count{a=\"1\"} 103\n"), "{out}");
         let total: u64 = series.codes.iter().map(|(_, n)| n.load(Relaxed)).sum();
         assert_eq!(total, 103);
         assert_eq!(

@@ -18,6 +18,7 @@ use crate::metrics::webhooks::{self as metrics, Outcome};
 use hook::Hook;
 use meta::quote::Quoted;
 use meta::status::Status;
+use review::Use;
 use std::fmt;
 use std::time::Duration;
 use value::Value;
@@ -69,12 +70,22 @@ impl Failure {
 }
 
 /// Notes for `/metrics` how a call of a webhook ended.
-fn measure(hook: &Hook, kind: &'static str, a: &Attributes, failure: Option<&Failure>, time: Duration) {
+fn measure(call: &Call, a: &Attributes, hook: &Hook, usage: Use, failure: Option<&Failure>, time: Duration) {
     let outcome = match failure {
         None => Outcome::Allowed,
         Some(Failure::Rejected(status)) => Outcome::Rejected(status.code),
         Some(Failure::Call { code, .. }) => Outcome::Failed { code: *code, is_ignored: hook.ignores_failure },
         Some(Failure::Other(_)) => Outcome::Internal,
+    };
+    let kind = match usage {
+        Use::Mutate => {
+            call.waits.mutating(time);
+            "admit"
+        }
+        Use::Validate => {
+            call.waits.validating(time);
+            "validating"
+        }
     };
     metrics::Call { name: &hook.name, kind, operation: a.operation.as_str() }.ended(outcome, time);
 }

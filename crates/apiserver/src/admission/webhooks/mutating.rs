@@ -103,7 +103,7 @@ async fn mutate(
             Ok(None) => Ok(None),
             Err(failure) => Err(failure),
         };
-        measure(hook, "admit", a, verdict.as_ref().err(), began.elapsed());
+        measure(call, a, hook, Use::Mutate, verdict.as_ref().err(), began.elapsed());
         if let Some(audit) = &audit {
             audit.asked(call, &verdict);
         }

@@ -47,7 +47,7 @@ impl AsyncPlugin for ValidatingWebhook {
             let asked = wanted.iter().map(|(i, hook, matched, shown)| async move {
                 let began = Instant::now();
                 let failure = review::ask(call, a, hook, matched, shown, Use::Validate).await.err();
-                measure(hook, "validating", a, failure.as_ref(), began.elapsed());
+                measure(call, a, hook, Use::Validate, failure.as_ref(), began.elapsed());
                 let status = failure?.status(hook);
                 if status.is_none() && call.audit.is_some() {
                     let key = format!("failed-open.validating.webhook.admission.k8s.io/round_0_index_{i}");
