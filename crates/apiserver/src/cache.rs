@@ -96,7 +96,7 @@ pub struct Page {
     pub revision: u64,
     /// How many more objects there are behind the page; `None` if unknown (a selector was applied).
     pub remaining: Option<u64>,
-    /// Whether there are more.
+    /// Whether there are more; with a selector, perhaps none of them is selected.
     pub more: bool,
 }
 
@@ -225,7 +225,17 @@ impl Cache {
         let revision = self.published.get().max(state.applied);
         let (start, end) = query.bounds(state.is_namespaced());
         match checked_range(&state.objects, &start, end.as_deref()) {
-            Some(range) => collect(range.map(|(_, entry)| entry), query, revision),
+            Some(range) => {
+                let objects = range.map(|(_, entry)| entry);
+                // As upstream's index: of objects with other values it does not even know that they are there.
+                match self.required(query.selection) {
+                    None => collect(objects, query, revision),
+                    Some((field, value)) => {
+                        let indexed = objects.filter(|entry| entry.head.field(field) == value);
+                        collect(indexed, query, revision)
+                    }
+                }
+            }
             None => Page { entries: Vec::new(), revision, remaining: Some(0), more: false },
         }
     }
@@ -336,6 +346,12 @@ impl Cache {
         effects.wake.into_iter().for_each(Waker::wake);
     }
 
+    /// The trigger field and the value that it must have, if a selection demands one.
+    fn required<'a>(&'a self, selection: Option<&'a Selection>) -> Option<(&'a str, &'a str)> {
+        let field = self.trigger.as_deref()?;
+        Some((field, selection?.required_field(field)?))
+    }
+
     /// The narrowest scope by which a follower of this namespace and name can be indexed.
     pub fn scope(&self, namespaced: bool, selection: &Selection) -> Scope {
         let (namespace, name) = (&selection.namespace, &selection.name);
@@ -347,9 +363,7 @@ impl Cache {
                 return Scope::Object(format!("{namespace}/{name}").into());
             }
         }
-        if let Some(field) = &self.trigger
-            && let Some(value) = selection.required_field(field)
-        {
+        if let Some((_, value)) = self.required(Some(selection)) {
             return Scope::Field(value.into());
         }
         if namespace.is_empty() { Scope::All } else { Scope::Namespace(namespace.clone()) }
@@ -507,11 +521,12 @@ fn collect<'a>(mut objects: impl Iterator<Item = &'a Arc<Entry>>, query: Query<'
         if selection.is_some_and(|s| !s.matches(entry)) {
             continue;
         }
+        entries.push(entry.clone());
         if entries.len() == limit {
-            more = true;
+            // Upstream does not look whether what is left is selected.
+            more = objects.next().is_some();
             break;
         }
-        entries.push(entry.clone());
     }
     let remaining = match (more, selection) {
         (false, _) => Some(0),

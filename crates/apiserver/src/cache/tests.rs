@@ -73,6 +73,40 @@ fn lists_at_old_revisions_equal_what_was() {
 }
 
 #[test]
+fn there_is_more_though_none_of_it_may_be_selected() {
+    let cache = cache();
+    // odd: a, c; on n0: c; on n1: a, d; on n2: b.
+    ["a", "b", "c", "d"].iter().zip(1..).for_each(|(key, at)| cache.apply(Change::Put(entry(key, at))));
+    let labels = |text: &str| Selection {
+        labels: Some(meta::labels::Selector::parse(text).expect("a selector")),
+        ..Selection::default()
+    };
+    let node = |name: &str| Selection {
+        fields: Some(meta::fields::Selector::parse(&format!("spec.nodeName={name}")).expect("a selector")),
+        ..Selection::default()
+    };
+    // The keys, whether there is more in the list of now, and in one of a revision, which knows no index.
+    for (selection, limit, want, more, more_at) in [
+        (labels("odd=yes"), 2, "a c", true, true),
+        (labels("odd=yes"), 3, "a c", false, false),
+        (labels("odd=no"), 2, "b d", false, false),
+        (labels("odd=maybe"), 1, "", false, false),
+        (Selection::default(), 4, "a b c d", false, false),
+        (Selection::default(), 3, "a b c", true, true),
+        (node("n1"), 1, "a", true, true),
+        (node("n2"), 1, "b", false, true),
+    ] {
+        let query = Query { selection: Some(&selection), limit, ..Query::default() };
+        let now = cache.list(query);
+        let then = cache.list_at(4, query).expect("remembered");
+        for (page, more) in [(now, more), (then, more_at)] {
+            let keys: Vec<&str> = page.entries.iter().map(|entry| entry.key.as_str()).collect();
+            assert_eq!((&*keys.join(" "), page.more), (want, more), "{selection:?} {limit}");
+        }
+    }
+}
+
+#[test]
 fn a_name_without_namespace_is_found() {
     let cache = cache();
     ["a", "ab", "b"].iter().zip(1..).for_each(|(key, at)| cache.apply(Change::Put(entry(key, at))));

@@ -169,15 +169,16 @@ pub(crate) async fn page(
     let mut page = read(call, hub, options, &selection.by_key(), 0).await?;
     let limit = if limit == 0 { usize::MAX } else { limit };
     let mut entries = Vec::new();
-    for entry in std::mem::take(&mut page.entries) {
+    let mut all = std::mem::take(&mut page.entries).into_iter();
+    for entry in all.by_ref() {
         if !served.selects(&selection, &entry)? {
             continue;
         }
+        entries.push(entry);
         if entries.len() == limit {
-            (page.more, page.remaining) = (true, None);
+            (page.more, page.remaining) = (all.len() > 0, None);
             break;
         }
-        entries.push(entry);
     }
     page.entries = entries;
     Ok(page)
