@@ -81,6 +81,14 @@ async fn answer(api: Arc<Api>, origin: Origin, mut request: Request<RequestBody>
     let watch = query.bool("watch").unwrap_or(false);
     let field_name = query.get("fieldSelector").and_then(only_name);
     let info = RequestInfo::parse(&parts.method, &path, watch, field_name.as_deref());
+    if info.is_cut_short {
+        let url = parts.uri.path_and_query().map_or("", |url| url.as_str());
+        let why = format!("unable to determine kind and namespace from url, {url}");
+        let url = meta::quote::quote(url);
+        let text = format!("Internal Server Error: {url}: failed to create RequestInfo: {why}\n");
+        let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        return Reply::text_only(500, text).into_response(&[]);
+    }
     let audit_id = audit::id_of(&parts.headers).unwrap_or_else(|| api.new_audit_id());
     let mut call = Call {
         api,

@@ -32,6 +32,7 @@ mod gzip;
 pub mod health;
 pub mod listen;
 pub mod managed;
+mod media_type;
 mod metrics;
 pub mod negotiate;
 pub mod nodes;

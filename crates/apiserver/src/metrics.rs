@@ -178,6 +178,10 @@ impl Times {
         self.nanoseconds.fetch_add(nanoseconds, Relaxed);
     }
 
+    fn reset(&self) {
+        self.buckets.iter().chain([&self.nanoseconds]).for_each(|count| count.store(0, Relaxed));
+    }
+
     /// Writes one series of a histogram, without so many of the lowest bounds.
     fn write(&self, out: &mut String, name: &str, labels: &str, without: usize) {
         let mut total = 0;
@@ -331,6 +335,13 @@ impl Series {
         }
     }
 
+    fn reset(&self) {
+        self.times.reset();
+        self.own_times.reset();
+        let counts = self.codes.iter().map(|(_, count)| count);
+        counts.chain([&self.events, &self.event_bytes]).for_each(|count| count.store(0, Relaxed));
+    }
+
     fn count(&self, code: u16, nanoseconds: u64, waited: u64) {
         self.times.count(nanoseconds);
         if self.labels.dry_run.is_empty() {
@@ -408,6 +419,10 @@ fn dry_run(call: &Call) -> &'static str {
 
 /// Answers `/metrics`.
 pub(crate) fn answer(call: &Call) -> Reply {
+    if call.method == Method::DELETE {
+        reset();
+        return Reply::text(200, "metrics reset\n");
+    }
     let mut out = String::with_capacity(64 << 10);
     requests(&mut out);
     let help = "[STABLE] Maximal number of currently used inflight request limit of this apiserver per request kind in last second.";
@@ -435,6 +450,15 @@ pub(crate) fn answer(call: &Call) -> Reply {
     page(out)
 }
 
+/// Counts of requests begin anew; what is there now stays.
+fn reset() {
+    METRICS.series.read().values().for_each(|series| series.reset());
+    webhooks::reset();
+    TERMINATIONS.reset();
+    UNAVAILABLE.reset();
+    CERTIFICATES.reset();
+}
+
 /// Answers `/metrics/slis`: how the health checks came out.
 pub(crate) fn service_level(call: &Call) -> Reply {
     let mut out = String::new();
@@ -443,7 +467,7 @@ pub(crate) fn service_level(call: &Call) -> Reply {
 }
 
 fn page(text: String) -> Reply {
-    Reply::bytes(200, "text/plain; version=0.0.4; charset=utf-8", text)
+    Reply::bytes(200, "text/plain; version=0.0.4; charset=utf-8; escaping=underscores", text)
 }
 
 /// Begins the series of one name.
@@ -665,6 +689,11 @@ mod tests {
         assert_eq!((buckets[0], buckets[1], buckets[BOUNDS.len()]), (1, 1, 1));
         let codes: Vec<_> = series.codes.iter().map(|(c, n)| (c.load(Relaxed), n.load(Relaxed))).collect();
         assert_eq!(codes[..3], [(200, 2), (404, 1), (0, 0)]);
+        series.reset();
+        assert!(series.times.buckets.iter().all(|count| count.load(Relaxed) == 0));
+        series.count(200, 5_000_000, 0);
+        series.count(200, 5_000_001, 0);
+        series.count(404, 70_000_000_000, 69_950_000_000);
         for code in 300..400 {
             series.count(code, 1, 2);
         }

@@ -3,6 +3,7 @@
 //! Upstream: `k8s.io/apiserver/pkg/endpoints/handlers/negotiation`. The order in which clauses and media
 //! types are tried is upstream's, since clients depend on it.
 
+use crate::media_type;
 use meta::status::Status;
 
 /// An encoding of objects.
@@ -315,14 +316,11 @@ pub fn wants_pretty(query_pretty: Option<&str>, user_agent: &str) -> bool {
 /// The encoding of a body by its `Content-Type`; an absent header means JSON.
 pub fn body_encoding(content_type: Option<&str>, encodings: &[Encoding]) -> Result<Encoding, Status> {
     let header = content_type.unwrap_or("");
-    let media = header.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if header.is_empty() {
         return Ok(Encoding::Json);
     }
-    encodings
-        .iter()
-        .copied()
-        .find(|e| e.media_type() == media)
+    media_type::parse(header)
+        .and_then(|media| encodings.iter().copied().find(|e| e.media_type() == media))
         .ok_or_else(|| unsupported_media_type(encodings.iter().map(|e| e.media_type())))
 }
 

@@ -56,8 +56,16 @@ impl Render {
         }
     }
 
+    /// Whether events can be shown so: upstream ends a watch at the first that cannot.
+    pub(crate) fn shows_events(&self) -> bool {
+        !matches!(self.accepted.convert, Some(Convert::PartialList { .. }))
+    }
+
     /// The options of a Table count once there is something to show.
-    fn check_table(&self) -> Result<(), Status> {
+    ///
+    /// # Errors
+    /// 400.
+    pub(crate) fn check_table(&self) -> Result<(), Status> {
         let Some(text) = &self.wrong else { return Ok(()) };
         Err(Status::bad_request(format!("Unable to convert to Table as requested: {text}")))
     }
@@ -455,7 +463,7 @@ fn write_list(list: &Value, out: &mut Vec<u8>, item: impl Fn(&Value, &mut Vec<u8
 }
 
 /// 406: the transformation does not fit the answer.
-fn not_acceptable(message: &str) -> Status {
+pub(crate) fn not_acceptable(message: &str) -> Status {
     Status { message: message.into(), ..Status::not_acceptable(&[]) }
 }
 

@@ -78,8 +78,12 @@ pub struct RequestInfo {
     pub name_selected: bool,
     /// Whether the path is of the legacy form `/api/v1/watch/...`.
     pub legacy_watch: bool,
-    /// Whether a segment within the path is empty: no route has any.
+    /// Whether the path names the resource as one in a namespace (whose name may be empty).
+    pub in_namespace: bool,
+    /// Whether a segment within the path is empty.
     pub has_gap: bool,
+    /// Whether the path ends with the verb of one of old (`/api/v1/watch`).
+    pub is_cut_short: bool,
 }
 
 impl RequestInfo {
@@ -101,14 +105,8 @@ impl RequestInfo {
     pub fn parse(method: &Method, path: &str, watch: bool, field_name: Option<&str>) -> Self {
         let mut info = Self::default();
         let mut segments = Vec::with_capacity(SEGMENTS);
-        let path = path.trim_matches('/');
-        for segment in path.split('/') {
-            if !segment.is_empty() {
-                segments.push(segment);
-            } else if !path.is_empty() {
-                info.has_gap = true;
-            }
-        }
+        segments.extend(path.trim_matches('/').split('/'));
+        info.has_gap = segments.contains(&"");
         let other = || Str::from(method.as_str().to_ascii_lowercase());
         let rest = match segments.as_slice() {
             [prefix @ ("api" | "apis"), rest @ ..] => {
@@ -139,10 +137,12 @@ impl RequestInfo {
         }
         .as_str()
         .into();
+        let is_last = rest.len() == at + 1;
+        if is_last && matches!(rest[at], "watch" | "proxy") {
+            info.is_cut_short = true;
+            return info;
+        }
         if rest.get(at) == Some(&"watch") {
-            if rest.len() == at + 1 {
-                return info;
-            }
             info.verb = "watch".into();
             info.legacy_watch = true;
             at += 1;
@@ -156,6 +156,7 @@ impl RequestInfo {
             // `namespaces/x/status` is a subresource of the namespace, `namespaces/x/pods` a collection in it.
             if within.first().is_some_and(|sub| !NAMESPACE_SUBRESOURCES.contains(sub)) {
                 parts = within;
+                info.in_namespace = true;
             }
         }
         let mut parts = parts.iter().copied();
@@ -216,6 +217,19 @@ mod tests {
             "true get g= v=v1 ns= r=nodes n=n s=proxy rest=[\"a\", \"b\"]",
         );
         check("GET", "/api/v1/watch/namespaces/a/pods", "true watch g= v=v1 ns=a r=pods n= s= rest=[]");
+        let nested = "true list g= v=v1 ns=a r=namespaces n= s= rest=[]";
+        check("GET", "/api/v1/namespaces/a/namespaces", nested);
+        check("GET", "/api/v1/namespaces//pods/", "true list g= v=v1 ns= r=pods n= s= rest=[]");
+        check("GET", "/api/v1/namespaces//status", "true list g= v=v1 ns= r=namespaces n= s=status rest=[]");
+        check("GET", "/api/v1//pods", "true get g= v=v1 ns= r= n=pods s= rest=[]");
+        check("GET", "/api//v1", "true list g= v= ns= r=v1 n= s= rest=[]");
+        check("GET", "/api/v1/namespaces/a/pods//b", "true list g= v=v1 ns=a r=pods n= s=b rest=[]");
+        let within = |path| RequestInfo::parse(&Method::GET, path, false, None).in_namespace;
+        assert!(within("/api/v1/namespaces/a/namespaces") && within("/api/v1/namespaces//pods"));
+        assert!(!within("/api/v1/namespaces/a") && !within("/api/v1/namespaces/a/status"));
+        let is_cut = |path| RequestInfo::parse(&Method::GET, path, false, None).is_cut_short;
+        assert!(is_cut("/api/v1/watch") && is_cut("/apis/apps/v1/proxy/") && !is_cut("/api/v1/watch/pods"));
+        check("GET", "/", "false get g= v= ns= r= n= s= rest=[]");
         check("GET", "/apis/apps", "false get g= v= ns= r= n= s= rest=[]");
         check("GET", "/apis/apps/v1", "false get g= v= ns= r= n= s= rest=[]");
         check("GET", "/healthz", "false get g= v= ns= r= n= s= rest=[]");

@@ -38,13 +38,18 @@ pub(crate) fn method_not_allowed() -> Status {
 fn find(call: &Call) -> Result<Option<Arc<Served>>, Status> {
     let info = &call.info;
     let registry = call.api.registry.load();
-    let served = registry.find(&info.group, &info.version, &info.resource).filter(|_| !info.has_gap);
+    if info.prefix == "apis" && info.group.is_empty() || call.path.starts_with("//") {
+        return Ok(None);
+    }
+    let served = registry.find(&info.group, &info.version, &info.resource);
+    // Their handler knows no empty segments.
+    let served = served.filter(|served| !(info.has_gap && served.codec.custom().is_some()));
     let Some(served) = served else {
         return if registry.has_builtin_group(&info.group) { Err(not_found()) } else { Ok(None) };
     };
     let row = &served.row;
-    let in_namespace = !(info.namespace.is_empty() || row.group.is_empty() && row.plural == "namespaces");
-    let fits = if row.namespaced { in_namespace || info.name_in_path().is_empty() } else { !in_namespace };
+    let fits =
+        if row.namespaced { info.in_namespace || info.name_in_path().is_empty() } else { !info.in_namespace };
     let custom = served.codec.custom().is_some();
     if !fits {
         return if custom { Ok(None) } else { Err(not_found()) };
@@ -64,7 +69,23 @@ fn target(call: &Call, served: Arc<Served>) -> Result<Target, Status> {
             None => return Err(not_found()),
         },
     };
+    if sub.is_none() && !call.info.rest.is_empty() {
+        return Err(not_found());
+    }
     Ok(Target { served, sub })
+}
+
+/// What upstream says of a path that has the place for a name, and nothing there.
+fn check_names(call: &Call, target: &Target) -> Result<(), Status> {
+    let info = &call.info;
+    let is_named = !info.name_in_path().is_empty();
+    if target.sub.is_some() && !is_named {
+        return Err(Status::bad_request("name must be provided"));
+    }
+    if is_named && info.in_namespace && info.namespace.is_empty() {
+        return Err(Status::bad_request("Namespace parameter required."));
+    }
+    Ok(())
 }
 
 /// Answers a resource request.
@@ -78,6 +99,9 @@ pub(crate) async fn answer(call: &Call, body: RequestBody) -> Result<Reply, Stat
     }
     let target = target(call, served)?;
     check_legacy(call, &target)?;
+    if call.info.has_gap {
+        check_names(call, &target)?;
+    }
     let writes = matches!(call.info.verb.as_str(), "create" | "update" | "patch");
     // Conversions are waited for where they are met, and rules may take long.
     if target.served.asks_webhook() || writes && target.served.has_rules() {
@@ -120,7 +144,7 @@ fn hub(target: &Target) -> Option<&Arc<Hub>> {
 async fn main_resource(call: &Call, target: &Target, body: RequestBody) -> Result<Reply, Status> {
     let row = &target.served.row;
     let named = !call.info.name_in_path().is_empty();
-    if hub(target).is_none() && row.namespaced && call.info.namespace.is_empty() {
+    if hub(target).is_none() && row.namespaced && !call.info.in_namespace {
         return Err(not_found());
     }
     // A kind that is not stored and not read by name has no path with a name at all.
@@ -145,7 +169,7 @@ async fn main_resource(call: &Call, target: &Target, body: RequestBody) -> Resul
     if unnamed_only && !row.has_verb(verb) {
         return Err(not_found());
     }
-    let all_namespaces = row.namespaced && call.info.namespace.is_empty();
+    let all_namespaces = row.namespaced && !call.info.in_namespace;
     if !row.has_verb(verb) || (all_namespaces && matches!(verb, "create" | "deletecollection")) {
         return Err(method_not_allowed());
     }

@@ -197,7 +197,7 @@ pub fn match_namespace(call: &Call, served: &Served, object: &mut Value) -> Resu
         metadata.set("namespace", wanted);
         return Ok(());
     }
-    if wanted.is_empty() && !served.row.namespaced {
+    if wanted.is_empty() {
         metadata.remove("namespace");
         return Ok(());
     }

@@ -32,6 +32,10 @@ impl<const N: usize, T> Vector<N, T> {
         }
     }
 
+    fn clear(&self) {
+        self.series.write().clear();
+    }
+
     /// Each combination, as `a="1",b="2"`.
     fn each(&self, mut tell: impl FnMut(&str, &T)) {
         for (values, there) in self.series.read().iter() {
@@ -63,6 +67,10 @@ impl<const N: usize> CounterVec<N> {
         self.all.with(values, AtomicU64::default, |counter| {
             counter.fetch_add(1, Relaxed);
         });
+    }
+
+    pub(super) fn reset(&self) {
+        self.all.clear();
     }
 
     pub(super) fn write(&self, out: &mut String) {
@@ -116,6 +124,10 @@ impl<const N: usize> HistogramVec<N> {
 
     pub(crate) fn took(&self, values: [&str; N], time: Duration) {
         self.observe(values, time.as_secs_f64());
+    }
+
+    pub(super) fn reset(&self) {
+        self.all.clear();
     }
 
     pub(super) fn write(&self, out: &mut String) {

@@ -74,6 +74,13 @@ impl Call<'_> {
     }
 }
 
+pub(super) fn reset() {
+    DURATION.reset();
+    FAIL_OPEN.reset();
+    REJECTIONS.reset();
+    REQUESTS.reset();
+}
+
 pub(super) fn write(out: &mut String) {
     DURATION.write(out);
     FAIL_OPEN.write(out);

@@ -88,7 +88,7 @@ async fn assign(
             return Err(Status::not_found(&GroupResource::new("", "pods"), name));
         };
         let mut pod = hub.tree(&entry);
-        let judged = same_uid(&pod, name, binding, call).and_then(|()| {
+        let judged = is_meant(&pod, entry.revision, name, binding, call).and_then(|()| {
             bind(&mut pod, name, binding, call).map_err(|why| Status::conflict(&resource, name, why))
         });
         if judged.is_err() && std::mem::take(&mut cached) {
@@ -107,17 +107,20 @@ async fn assign(
     Err(Status::conflict(&resource, name, update::MODIFIED))
 }
 
-/// A binding that names a UID binds that pod only.
-fn same_uid(pod: &Value, name: &str, binding: &Value, call: &Call) -> Result<(), Status> {
-    let uid = binding.at("metadata").at("uid").str();
-    let own = pod.at("metadata").at("uid").str();
-    if uid.is_empty() || uid == own {
-        return Ok(());
-    }
+/// A binding that names a UID or a version binds that pod, or the pod as it was then, only.
+fn is_meant(pod: &Value, revision: u64, name: &str, binding: &Value, call: &Call) -> Result<(), Status> {
+    let given = binding.at("metadata");
+    let revision = revision.to_string();
+    let conditions = [
+        ("UID", given.at("uid").str(), pod.at("metadata").at("uid").str()),
+        ("ResourceVersion", given.at("resourceVersion").str(), revision.as_str()),
+    ];
+    let broken = conditions.into_iter().find(|(_, wanted, own)| !wanted.is_empty() && wanted != own);
+    let Some((what, wanted, own)) = broken else { return Ok(()) };
     let namespace = &call.info.namespace;
     let why = format!(
         "StorageError: invalid object, Code: 4, Key: /registry/pods/{namespace}/{name}, ResourceVersion: 0, \
-         AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {own}"
+         AdditionalErrorMsg: Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {own}"
     );
     Err(Status::conflict(&GroupResource::new("", "pods"), name, why))
 }

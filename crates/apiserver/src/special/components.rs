@@ -12,7 +12,7 @@ use crate::nodes::Nodes;
 use crate::render::Render;
 use crate::reply::Reply;
 use crate::resource::{Hub, Target, head};
-use crate::verbs::list;
+use crate::verbs::{get, list};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Request, header};
@@ -108,6 +108,7 @@ pub(super) async fn answer(call: &Call, target: &Target, verb: &str) -> Result<R
     };
     let mut render = Render::new(call, served.clone(), hub.clone(), accepted);
     if verb == "get" {
+        get::check_options(call)?;
         let wanted = &call.info.name;
         let Some(name) = names.into_iter().find(|name| name == wanted) else {
             return Err(Status::not_found(&GroupResource::new("", "componentstatus"), wanted));

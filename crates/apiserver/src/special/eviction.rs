@@ -43,6 +43,7 @@ pub(super) async fn create(
         &body,
         write_options.validation,
     )?;
+    write::match_namespace(call, &target.served, &mut eviction)?;
     let name = call.info.name.as_str();
     let mut attributes = Attributes::new(call, target, Operation::Create, name, write_options.dry_run);
     call.api.admission.admit(call, &mut attributes, &mut eviction, None).await?;

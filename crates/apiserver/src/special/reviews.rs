@@ -20,6 +20,9 @@ pub(super) async fn create(call: &Call, target: &Target, body: RequestBody) -> R
     let served = &target.served;
     let options = WriteOptions::read(call, OptionsKind::Create)?;
     let body = read_body(call, body).await?;
+    if served.row.namespaced && call.info.namespace.is_empty() {
+        return Err(Status::bad_request("namespace is required on this type: "));
+    }
     let mut given = write::decode(call, served, &body, options.validation)?;
     write::wipe_system_fields(&mut given.object);
     write::match_namespace(call, served, &mut given.object)?;

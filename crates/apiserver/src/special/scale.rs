@@ -12,7 +12,7 @@ use crate::codec::Codec;
 use crate::door::read_body;
 use crate::managed::{self, Tracking};
 use crate::negotiate::{Accepted, Convert};
-use crate::render::typed_reply;
+use crate::render::{not_acceptable, partial_reply, typed_reply};
 use crate::reply::Reply;
 use crate::resource::{Hub, Served, Target};
 use crate::verbs::{get, patch, update};
@@ -40,6 +40,7 @@ pub(super) async fn answer(
     let accepted = call.negotiate()?;
     let Some(scales) = Scales::of(target) else { return Err(crate::route::not_found()) };
     if verb == "get" {
+        get::check_options(call)?;
         call.fresh(None).await?;
         get::check_key(&target.served.row, &call.info.namespace, &call.info.name)?;
         let entry = get::find(&target.served, hub, &call.info.namespace, &call.info.name)?;
@@ -89,7 +90,15 @@ fn reply(call: &Call, accepted: Accepted, scales: &Scales, object: &Value) -> Re
         Some(Convert::Table { beta }) => {
             Ok(Reply::json(200, accepted, json::to_vec(&printed(call, &scale, beta))))
         }
-        _ => Ok(typed_reply(200, accepted, SCALE, &scale)),
+        Some(Convert::Partial { beta }) => Ok(partial_reply(200, accepted, &scale, beta)),
+        Some(Convert::PartialList { .. }) => {
+            let is_custom = scales.whole.served.codec.custom().is_some();
+            let go_type = if is_custom { "*v1.Scale" } else { "*autoscaling.Scale" };
+            Err(not_acceptable(&format!(
+                "you requested PartialObjectMetadataList, but the requested object is not a list ({go_type})"
+            )))
+        }
+        None => Ok(typed_reply(200, accepted, SCALE, &scale)),
     }
 }
 

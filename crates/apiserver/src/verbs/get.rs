@@ -12,6 +12,7 @@ use std::sync::Arc;
 pub(crate) async fn get(call: &Call, target: &Target, hub: &Arc<Hub>) -> Result<Reply, Status> {
     let served = &target.served;
     let accepted = call.negotiate_as(target.allows())?;
+    check_options(call)?;
     let wanted = call.query.get("resourceVersion").unwrap_or("");
     check_key(&served.row, &call.info.namespace, &call.info.name)?;
     if wanted != "0" {
@@ -22,6 +23,19 @@ pub(crate) async fn get(call: &Call, target: &Target, hub: &Arc<Hub>) -> Result<
     }
     let entry = find(served, hub, &call.info.namespace, &call.info.name)?;
     call.entry_reply(200, accepted, served, hub, &entry)
+}
+
+/// What can be asked of one object no more.
+///
+/// # Errors
+/// 400.
+pub(crate) fn check_options(call: &Call) -> Result<(), Status> {
+    if call.query.bool("export") == Some(true) {
+        return Err(Status::bad_request(
+            "the export parameter, deprecated since v1.14, is no longer supported",
+        ));
+    }
+    Ok(())
 }
 
 /// A name or namespace in a path that no key can be made of.

@@ -87,6 +87,7 @@ pub(crate) async fn watch(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> 
         _ => WATCH_SECONDS_MIN + call.api.dice(WATCH_SECONDS_MIN),
     };
     let render = Render::new(call, served.clone(), hub.clone(), accepted);
+    render.check_table()?;
     let now = Instant::now();
     let watcher = match watcher {
         Ok(watcher) => watcher,
@@ -300,6 +301,10 @@ impl WatchBody {
             {
                 continue;
             }
+            if !self.render.shows_events() {
+                self.finished = true;
+                return Ok(());
+            }
             if self.served.takes_webhook(&entry) {
                 self.served.view(&entry)?;
             }
@@ -328,6 +333,10 @@ impl WatchBody {
                     Some(seen) => kind = seen,
                     None => continue,
                 }
+            }
+            if !self.render.shows_events() {
+                self.finished = true;
+                break;
             }
             let entry = event.shown(kind);
             if self.served.takes_webhook(entry) {

@@ -61,7 +61,7 @@ fn port(text: &Str) -> Result<Value, String> {
 /// What follows the word `proxy` in the path, with its leading and its trailing slash.
 fn subpath(rest: &[Str], path: &str) -> String {
     let mut out = String::new();
-    for part in rest {
+    for part in rest.iter().filter(|part| !part.is_empty()) {
         out.push('/');
         out.push_str(part);
     }

@@ -5,6 +5,7 @@ mod errors;
 mod managers;
 mod metadata;
 mod options;
+mod paths;
 mod scale;
 
 use crate::server::Server;
