@@ -120,6 +120,10 @@ struct Composer {
 impl Composer {
     fn event(&mut self, data: EventData, line: u64) -> Result<(), Error> {
         match data {
+            // Upstream's parser knows one version, ours two.
+            EventData::DocumentStart { version_directive: Some(v), .. } if (v.major, v.minor) != (1, 1) => {
+                return Err(Error { message: "yaml: found incompatible YAML document".to_owned() });
+            }
             EventData::Scalar { anchor, tag, value, plain_implicit, .. } => {
                 let kind = Kind::Scalar { text: Str::new(value), implicit: plain_implicit };
                 self.add(kind, line, tag, anchor);

@@ -82,6 +82,8 @@ fn scalars() {
         "[!!str 1, !!int '3', !!float 1, !foo bar, !!binary aGVsbG8=, ! 12]",
         expect![[r#"["1",3,1,"bar","hello","12"]"#]],
     );
+    check("%YAML 1.2\n---\na: b\n", expect!["yaml: found incompatible YAML document"]);
+    check("%YAML 1.3\n---\na: b\n", expect!["yaml: found incompatible YAML document"]);
     check("!!int foo", expect!["yaml: cannot decode !!str `foo` as a !!int"]);
     check("!!timestamp foo", expect!["yaml: cannot decode !!str `foo` as a !!timestamp"]);
     check("!!binary '*'", expect!["yaml: !!binary value contains invalid base64 data"]);
