@@ -80,12 +80,7 @@ impl Call {
         wants_pretty(self.query.get("pretty"), self.user_agent())
     }
 
-    /// The form of an answer of objects.
-    pub fn negotiate(&self) -> Result<Accepted, Status> {
-        self.negotiate_as(Allows::Transforms)
-    }
-
-    /// The same for a resource that does not make all of them.
+    /// The form of an answer of what makes these.
     ///
     /// # Errors
     /// 406.

@@ -457,11 +457,34 @@ fn find_kind(body: &[u8]) -> Result<(Str, Str), String> {
         }
         None => json::parse(body).map_err(|e| unreadable(e.to_string()))?,
     };
-    let version = object.at("apiVersion").str();
+    let (mut version, mut kind) =
+        (Str::from(object.at("apiVersion").str()), Str::from(object.at("kind").str()));
+    if (version.is_empty() || kind.is_empty())
+        && let Ok(whole) = json::parse(body)
+    {
+        // Peeking is done by Go's own package, which does not look at the case of names.
+        for (name, value) in whole.entries() {
+            match folded(name).as_str() {
+                "apiversion" => version = value.str().into(),
+                "kind" => kind = value.str().into(),
+                _ => {}
+            }
+        }
+    }
     if version.matches('/').count() > 1 {
         return Err(format!("unexpected GroupVersion string: {version}"));
     }
-    Ok((object.at("apiVersion").str().into(), object.at("kind").str().into()))
+    Ok((version, kind))
+}
+
+/// A name as `encoding/json` compares it: letters that Unicode folds to others are among them.
+fn folded(name: &str) -> String {
+    let fold = |c: char| match c {
+        '\u{212A}' => 'k',
+        '\u{17F}' => 's',
+        c => c.to_ascii_lowercase(),
+    };
+    name.chars().map(fold).collect()
 }
 
 /// What Go calls upstream's internal type of a kind.

@@ -73,6 +73,8 @@ pub enum Allows {
     Metadata,
     /// Tables and partial objects.
     Transforms,
+    /// The same of custom objects, which have no protobuf form themselves.
+    CustomTransforms,
     /// Aggregated discovery (KEP-3352) and nothing else, not even no transformation.
     Discovery,
 }
@@ -256,6 +258,9 @@ fn accept_params(clause: &Clause<'_>, encoding: Encoding, allows: Allows) -> Opt
             ("PartialObjectMetadataList", "meta.k8s.io", "v1beta1") => Convert::PartialList { beta: true },
             _ => return None,
         });
+    }
+    if allows == Allows::CustomTransforms && encoding == Encoding::Protobuf && out.convert.is_none() {
+        return None;
     }
     Some(out)
 }

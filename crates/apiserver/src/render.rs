@@ -70,20 +70,8 @@ impl Render {
         Err(Status::bad_request(format!("Unable to convert to Table as requested: {text}")))
     }
 
-    /// Custom objects have no protobuf form.
-    fn check_protobuf(&self, list: &str) -> Result<(), Status> {
-        let plain = self.accepted.convert.is_none() && self.accepted.encoding == Encoding::Protobuf;
-        if plain && !self.served.codec.is_typed() {
-            let text =
-                codec::NOT_PROTOBUF.replacen("Unstructured does", &format!("Unstructured{list} does"), 1);
-            return Err(not_acceptable(&text));
-        }
-        Ok(())
-    }
-
     /// An answer of one object.
     pub fn one(&mut self, code: u16, entry: &Entry) -> Result<Reply, Status> {
-        self.check_protobuf("")?;
         self.check_table()?;
         if self.served.takes_webhook(entry) {
             let object = self.served.ask_webhook(entry)?;
@@ -128,7 +116,6 @@ impl Render {
 
     /// An answer of a list.
     pub fn list(&mut self, entries: Vec<Arc<Entry>>, meta: Value) -> Result<Reply, Status> {
-        self.check_protobuf("List")?;
         self.check_table()?;
         // What a webhook does not convert is to be known before the answer begins.
         for entry in entries.iter().filter(|e| self.served.takes_webhook(e)) {

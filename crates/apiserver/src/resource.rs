@@ -127,6 +127,11 @@ pub struct Served {
 }
 
 impl Served {
+    /// What answers can be transformed to.
+    pub fn allows(&self) -> Allows {
+        if self.codec.custom().is_some() { Allows::CustomTransforms } else { Allows::Transforms }
+    }
+
     /// Group and resource, as error texts name it.
     pub fn group_resource(&self) -> GroupResource {
         GroupResource::new(self.row.group.clone(), self.row.plural.clone())
@@ -362,6 +367,6 @@ pub struct Target {
 impl Target {
     /// What answers can be transformed to.
     pub fn allows(&self) -> Allows {
-        if self.sub.as_ref().is_none_or(|s| s.makes_tables) { Allows::Transforms } else { Allows::Metadata }
+        if self.sub.as_ref().is_none_or(|s| s.makes_tables) { self.served.allows() } else { Allows::Metadata }
     }
 }

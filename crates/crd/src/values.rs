@@ -455,14 +455,14 @@ impl Check {
             out.plain(why);
         }
         let data = n.as_i64();
-        let mut bound = |limit: f64, what: &str, test: &dyn Fn(Option<i64>) -> Option<String>| {
+        let mut bound = |limit: f64, what: &str, test: &dyn Fn(Option<i64>) -> Finding| {
             let unfit = fits(&Number::Float(limit), what);
             let native = if unfit.is_none() { data } else { None };
             if let Some(why) = unfit {
                 out.plain(why);
             }
-            if let Some(message) = test(native) {
-                out.fail(Code::Other, at, n.clone(), message);
+            if let Some((shown, message)) = test(native) {
+                out.fail(Code::Other, at, shown.unwrap_or_else(|| n.clone().into()), message);
             }
         };
         if let Some(factor) = self.multiple_of {
@@ -482,7 +482,7 @@ impl Check {
                     }
                 };
                 let word = if exclusive { "greater than" } else { "greater than or equal to" };
-                wrong.then(|| format!("{at} in body should be {word} {shown}"))
+                wrong.then(|| (None, format!("{at} in body should be {word} {shown}")))
             });
         }
         if let Some(max) = self.maximum {
@@ -499,7 +499,7 @@ impl Check {
                     }
                 };
                 let word = if exclusive { "less than" } else { "less than or equal to" };
-                wrong.then(|| format!("{at} in body should be {word} {shown}"))
+                wrong.then(|| (None, format!("{at} in body should be {word} {shown}")))
             });
         }
     }
@@ -597,23 +597,25 @@ fn as_integer(n: &Number) -> Option<i64> {
     })
 }
 
-fn multiple_of(at: At<'_>, n: &Number, native: Option<i64>, factor: f64) -> Option<String> {
-    let not_positive =
-        |shown: String| Some(format!("factor MultipleOf declared for {at} must be positive: {shown}"));
-    if let Some(i) = native {
-        let factor = factor as i64;
-        if factor <= 0 {
-            return not_positive(factor.to_string());
+/// What is wrong with a number, and the value to tell if it is not the number's.
+type Finding = Option<(Option<Value>, String)>;
+
+fn multiple_of(at: At<'_>, n: &Number, native: Option<i64>, factor: f64) -> Finding {
+    // Of whole numbers Go looks at the whole part of the factor.
+    let (factor, is_multiple) = match native {
+        Some(i) => (Number::from(factor as i64), i.checked_rem(factor as i64) == Some(0)),
+        None => {
+            let x = n.as_f64();
+            let times = if factor < 1.0 { 1.0 / factor * x } else { x / factor };
+            (Number::Float(factor), is_json_integer(times))
         }
-        return (i.checked_rem(factor) != Some(0))
-            .then(|| format!("{at} in body should be a multiple of {factor}"));
+    };
+    let shown = factor.as_i64().map_or_else(|| go_float(factor.as_f64()), |i| i.to_string());
+    if factor.as_f64() <= 0.0 {
+        let message = format!("factor MultipleOf declared for {at} must be positive: {shown}");
+        return Some((Some(factor.into()), message));
     }
-    if factor <= 0.0 {
-        return not_positive(go_float(factor));
-    }
-    let x = n.as_f64();
-    let times = if factor < 1.0 { 1.0 / factor * x } else { x / factor };
-    (!is_json_integer(times)).then(|| format!("{at} in body should be a multiple of {}", go_float(factor)))
+    (!is_multiple).then(|| (None, format!("{at} in body should be a multiple of {shown}")))
 }
 
 /// Whether a float is an integer, but for what calculating with floats adds (swag's `IsFloat64AJSONInteger`).

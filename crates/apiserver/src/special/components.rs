@@ -8,6 +8,7 @@ use crate::cache::{Cache, Entry};
 use crate::call::Call;
 use crate::encryption::Encryption;
 use crate::health::{self, Component};
+use crate::negotiate::Allows;
 use crate::nodes::Nodes;
 use crate::render::Render;
 use crate::reply::Reply;
@@ -90,7 +91,7 @@ impl Condition {
 /// There is no such component, or the query makes no sense.
 pub(super) async fn answer(call: &Call, target: &Target, verb: &str) -> Result<Reply, Status> {
     let served = &target.served;
-    let accepted = call.negotiate()?;
+    let accepted = call.negotiate_as(Allows::Transforms)?;
     let api = &*call.api;
     // Nothing is stored; by this they take all forms that stored kinds take.
     let hub = Arc::new(Hub {

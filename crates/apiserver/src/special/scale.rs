@@ -26,6 +26,18 @@ use value::{Str, Value, json};
 
 const SCALE: &str = "k8s.io/api/autoscaling/v1.Scale";
 
+/// What differs in the columns of a custom object's scale: `getScaleColumnsForVersion` of
+/// `apiextensions-apiserver/pkg/apiserver/helpers.go`.
+const CUSTOM_COLUMNS: [(&str, &str, &str); 4] = [
+    ("Name", "format", "name"),
+    ("Desired", "description", "Number of desired replicas"),
+    ("Available", "description", "Number of actual replicas"),
+    ("Age", "type", "date"),
+];
+
+/// What upstream says of the scale of a custom object that cannot be read, whatever is wrong with it.
+const UNREADABLE: &str = "no kind is registered for the type v1.Scale in scheme \"k8s.io/apiextensions-apiserver/pkg/apiserver/customresource_handler.go:781\"";
+
 /// The replicas of a custom object without any, while its Scale is written.
 const UNSET: i64 = i32::MIN as i64;
 
@@ -37,7 +49,7 @@ pub(super) async fn answer(
     verb: &str,
     body: RequestBody,
 ) -> Result<Reply, Status> {
-    let accepted = call.negotiate()?;
+    let accepted = call.negotiate_as(target.served.allows())?;
     let Some(scales) = Scales::of(target) else { return Err(crate::route::not_found()) };
     if verb == "get" {
         get::check_options(call)?;
@@ -64,7 +76,12 @@ pub(super) async fn answer(
     } else {
         let options = WriteOptions::read(call, OptionsKind::Update)?;
         let versions = ["autoscaling/v1"];
-        let mut given = super::decode_action(call, &versions, "Scale", SCALE, &body, options.validation)?;
+        let given = super::decode_action(call, &versions, "Scale", SCALE, &body, options.validation);
+        let is_custom = target.served.codec.custom().is_some();
+        let mut given = given.map_err(|status| match status.code {
+            400 if is_custom => Status::bad_request(UNREADABLE),
+            _ => status,
+        })?;
         write::match_namespace(call, &own.served, &mut given)?;
         write::check_name(call, &given)?;
         let mut make = |live: Option<&Value>| {
@@ -88,7 +105,8 @@ fn reply(call: &Call, accepted: Accepted, scales: &Scales, object: &Value) -> Re
     let scale = scales.read(object)?;
     match accepted.convert {
         Some(Convert::Table { beta }) => {
-            Ok(Reply::json(200, accepted, json::to_vec(&printed(call, &scale, beta))))
+            let is_custom = scales.whole.served.codec.custom().is_some();
+            Ok(Reply::json(200, accepted, json::to_vec(&printed(call, &scale, beta, is_custom))))
         }
         Some(Convert::Partial { beta }) => Ok(partial_reply(200, accepted, &scale, beta)),
         Some(Convert::PartialList { .. }) => {
@@ -102,17 +120,32 @@ fn reply(call: &Call, accepted: Accepted, scales: &Scales, object: &Value) -> Re
     }
 }
 
-/// The scale as a Table: `kubectl get --subresource=scale`.
-fn printed(call: &Call, scale: &Value, beta: bool) -> Value {
+/// The scale as a Table: `kubectl get --subresource=scale`. For a custom object it is made as that object's own.
+fn printed(call: &Call, scale: &Value, beta: bool, is_custom: bool) -> Value {
     let row = kinds::Row::custom("", "v1", "Scale", "scale");
+    let mut definitions = kinds::columns::definitions(&row);
+    let mut cells = kinds::columns::cells(&row, scale, call.api.now());
+    if is_custom {
+        for (column, field, text) in CUSTOM_COLUMNS {
+            let all = definitions.as_array_mut().into_iter().flatten();
+            for definition in all.filter(|d| d.at("name").str() == column) {
+                definition.set(field, text);
+            }
+        }
+        if scale.at("spec").get("replicas").is_none()
+            && let Some(desired) = cells.get_mut(1)
+        {
+            *desired = Value::Null;
+        }
+    }
     let mut line = Value::object();
-    line.set("cells", Value::Array(kinds::columns::cells(&row, scale, call.api.now())));
+    line.set("cells", Value::Array(cells));
     line.set("object", crate::render::partial(scale, beta));
     let mut metadata = Value::object();
     metadata.set("resourceVersion", scale.at("metadata").at("resourceVersion").clone());
     let mut table = crate::render::typed("Table", beta);
     table.set("metadata", metadata);
-    table.set("columnDefinitions", kinds::columns::definitions(&row));
+    table.set("columnDefinitions", definitions);
     table.set("rows", vec![line]);
     table
 }
@@ -184,6 +217,8 @@ impl Scales {
         }
         if let Some(own) = new.object_at("metadata") {
             match metadata.at("resourceVersion").str() {
+                // Custom objects are not changed without a version: it is that of now.
+                "" if crate::crd::scale_paths(served).is_some() => {}
                 "" => drop(own.remove("resourceVersion")),
                 v => own.set("resourceVersion", v),
             }

@@ -28,7 +28,7 @@ pub(crate) async fn create(
     hub: &Arc<Hub>,
     body: &Bytes,
 ) -> Result<Reply, Status> {
-    let accepted = call.negotiate()?;
+    let accepted = call.negotiate_as(target.allows())?;
     crate::negotiate::body_encoding(
         call.header(http::header::CONTENT_TYPE),
         &crate::negotiate::Encoding::ALL,

@@ -124,7 +124,7 @@ pub(crate) async fn delete(
     hub: &Arc<Hub>,
     body: &Bytes,
 ) -> Result<Reply, Status> {
-    let accepted = call.negotiate()?;
+    let accepted = call.negotiate_as(target.allows())?;
     let options = options(call, body)?;
     warn(call, hub, &options);
     let deleted = delete_object(call, target, hub, &call.info.name, &options, Admit::Yes).await?;
@@ -462,7 +462,7 @@ pub(crate) async fn delete_collection(
     hub: &Arc<Hub>,
     body: &Bytes,
 ) -> Result<Reply, Status> {
-    let accepted = call.negotiate()?;
+    let accepted = call.negotiate_as(target.allows())?;
     let mut list_options = list::options(call, &target.served, false)?;
     // Upstream lists in pages: a version that says no more is meant exactly.
     let is_whole = list_options.limit == 0;

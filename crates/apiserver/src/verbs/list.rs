@@ -257,7 +257,7 @@ pub(crate) fn meta_of(call: &Call, page: &Page) -> Value {
 
 /// Answers `GET` of a collection.
 pub(crate) async fn list(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> Result<Reply, Status> {
-    let accepted = call.negotiate()?;
+    let accepted = call.negotiate_as(served.allows())?;
     let options = options(call, served, false)?;
     let page = page(call, served, hub, &options).await?;
     let meta = meta_of(call, &page);

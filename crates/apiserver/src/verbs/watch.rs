@@ -7,7 +7,7 @@ use crate::cache::{Entry, EventKind, Form, Item, Page, Published, Query, Selecti
 use crate::call::Call;
 use crate::door::Origin;
 use crate::listen::Outflow;
-use crate::negotiate::{Accepted, Allows, Encoding, negotiate, not_acceptable};
+use crate::negotiate::{Accepted, Encoding, negotiate, not_acceptable};
 use crate::render::Render;
 use crate::reply::Reply;
 use crate::resource::{Hub, Served};
@@ -39,9 +39,9 @@ const PAGE_ENTRIES: usize = 250;
 /// Answers a watch.
 pub(crate) async fn watch(call: &Call, served: &Arc<Served>, hub: &Arc<Hub>) -> Result<Reply, Status> {
     let mut options = super::list::options(call, served, true)?;
-    let accepted = negotiate(call.accept(), Allows::Transforms, &Encoding::ALL)
+    let accepted = negotiate(call.accept(), served.allows(), &Encoding::ALL)
         .filter(|a| a.encoding.streams())
-        .ok_or_else(|| match negotiate(call.accept(), Allows::Transforms, &Encoding::ALL) {
+        .ok_or_else(|| match negotiate(call.accept(), served.allows(), &Encoding::ALL) {
             Some(_) => not_acceptable(&Encoding::ALL, true),
             None => call.not_acceptable(),
         })?;

@@ -91,6 +91,21 @@ fn bounds() {
     );
     check(r#"{"type":"number","multipleOf":0.1}"#, "0.3", expect![""]);
     check(
+        r#"{"type":"number","multipleOf":0.5}"#,
+        "1",
+        expect![[r#"
+        <nil>: Invalid value: 0: factor MultipleOf declared for  must be positive: 0
+    "#]],
+    );
+    check(r#"{"type":"number","multipleOf":0.5}"#, "1.5", expect![""]);
+    check(
+        r#"{"type":"number","multipleOf":0.5}"#,
+        "0.75",
+        expect![[r#"
+        <nil>: Invalid value: 0.75:  in body should be a multiple of 0.5
+    "#]],
+    );
+    check(
         r#"{"type":"string","maxLength":1}"#,
         "\"äö\"",
         expect![[r#"
