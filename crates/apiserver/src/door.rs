@@ -253,5 +253,6 @@ pub(crate) async fn read_body(call: &Call, mut body: RequestBody) -> Result<Byte
 /// The name that a field selector demands, if it demands one: lists by name are authorized by name.
 fn only_name(selector: &str) -> Option<String> {
     let parsed = meta::fields::Selector::parse(selector).ok()?;
-    parsed.requires_exact_match("metadata.name").map(str::to_owned)
+    let name = parsed.requires_exact_match("metadata.name")?;
+    meta::names::content::path_segment_name(name).is_empty().then(|| name.to_owned())
 }

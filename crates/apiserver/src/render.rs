@@ -105,10 +105,7 @@ impl Render {
             }
             Convert::Partial { beta } => self.partial(&self.served.tree(&self.hub, entry), beta),
             Convert::PartialList { .. } => {
-                return Err(not_acceptable(&format!(
-                    "you requested PartialObjectMetadataList, but the requested object is not a list ({})",
-                    self.go_type(&self.served.row.kind)
-                )));
+                return Err(no_list(&self.go_type(&self.served.row.kind)));
             }
         };
         self.converted(code, &object)
@@ -153,7 +150,7 @@ impl Render {
             }
             Convert::Partial { .. } => {
                 return Err(not_acceptable(&format!(
-                    "you requested PartialObjectMetadata, but the requested object is a list ({})",
+                    "you requested PartialObjectMetadata, but the requested object is a list (*{})",
                     self.go_type(&self.served.row.list_kind)
                 )));
             }
@@ -197,12 +194,12 @@ impl Render {
         object
     }
 
-    /// What Go calls the object: a pointer to the internal type.
+    /// What Go calls the object: the internal type.
     fn go_type(&self, kind: &str) -> String {
         if !self.served.codec.is_typed() {
-            return "*unstructured.Unstructured".into();
+            return "unstructured.Unstructured".into();
         }
-        format!("*{}", codec::internal_type(&self.served.row.group, kind))
+        codec::internal_type(&self.served.row.group, kind)
     }
 
     fn converted(&self, code: u16, object: &Value) -> Result<Reply, Status> {
@@ -332,7 +329,13 @@ impl Render {
             (Some(_), _) => {
                 // A watch lasts: its ages are those of the event.
                 self.now = crate::api::now();
-                let tree = self.served.tree(&self.hub, entry);
+                // Rows are made of what is stored.
+                let is_row = matches!(self.accepted.convert, Some(Convert::Table { .. }));
+                let tree = if is_row && self.served.codec.is_typed() {
+                    self.hub.tree(entry)
+                } else {
+                    self.served.tree(&self.hub, entry)
+                };
                 self.tree_event(kind.as_str(), &tree, out);
             }
         }
@@ -450,7 +453,7 @@ fn write_list(list: &Value, out: &mut Vec<u8>, item: impl Fn(&Value, &mut Vec<u8
 }
 
 /// 406: the transformation does not fit the answer.
-pub(crate) fn not_acceptable(message: &str) -> Status {
+fn not_acceptable(message: &str) -> Status {
     Status { message: message.into(), ..Status::not_acceptable(&[]) }
 }
 
@@ -486,6 +489,31 @@ pub fn partial_reply(code: u16, accepted: Accepted, object: &Value, beta: bool) 
         Some(body) => Reply::bytes(code, Encoding::Protobuf.media_type(), body),
         None => Reply::json(code, accepted, codec::meta_json(&object)),
     }
+}
+
+/// The answer to a question: what is made for it and not stored, in the form that was asked for. `go_type` is what Go
+/// calls it.
+///
+/// # Errors
+/// 406: it is no list.
+pub fn once_reply(
+    accepted: Accepted,
+    object: &Value,
+    go_type: impl Fn() -> String,
+    whole: impl Fn() -> Reply,
+) -> Result<Reply, Status> {
+    match accepted.convert {
+        Some(Convert::Partial { beta }) => Ok(partial_reply(201, accepted, object, beta)),
+        Some(Convert::PartialList { .. }) => Err(no_list(&go_type())),
+        _ => Ok(whole()),
+    }
+}
+
+/// 406: the metadata of a list cannot be told of one object.
+pub(crate) fn no_list(go_type: &str) -> Status {
+    not_acceptable(&format!(
+        "you requested PartialObjectMetadataList, but the requested object is not a list (*{go_type})"
+    ))
 }
 
 /// An answer of a tree that is not stored.

@@ -166,16 +166,13 @@ impl RequestInfo {
         info.rest = parts.map(Str::from).collect();
         if info.name.is_empty() && info.verb == "get" {
             info.verb = if watch { "watch" } else { "list" }.into();
+            if let Some(name) = field_name {
+                info.name = name.into();
+                info.name_selected = true;
+            }
         }
         if info.name.is_empty() && info.verb == "delete" {
             info.verb = "deletecollection".into();
-        }
-        if info.name.is_empty()
-            && matches!(info.verb.as_str(), "list" | "watch" | "deletecollection")
-            && let Some(name) = field_name
-        {
-            info.name = name.into();
-            info.name_selected = true;
         }
         info
     }
@@ -229,6 +226,10 @@ mod tests {
         assert!(!within("/api/v1/namespaces/a") && !within("/api/v1/namespaces/a/status"));
         let is_cut = |path| RequestInfo::parse(&Method::GET, path, false, None).is_cut_short;
         assert!(is_cut("/api/v1/watch") && is_cut("/apis/apps/v1/proxy/") && !is_cut("/api/v1/watch/pods"));
+        let selected = |method, path| RequestInfo::parse(&method, path, false, Some("a")).name.to_string();
+        assert_eq!(selected(Method::GET, "/api/v1/pods"), "a");
+        assert_eq!(selected(Method::DELETE, "/api/v1/pods"), "", "who deletes many is asked for all");
+        assert_eq!(selected(Method::GET, "/api/v1/watch/pods"), "");
         check("GET", "/", "false get g= v= ns= r= n= s= rest=[]");
         check("GET", "/apis/apps", "false get g= v= ns= r= n= s= rest=[]");
         check("GET", "/apis/apps/v1", "false get g= v= ns= r= n= s= rest=[]");

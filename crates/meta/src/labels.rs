@@ -10,6 +10,26 @@ use std::fmt;
 use value::{Map, Str, Value};
 
 mod parse;
+/// A label selector as Go prints it: labels in the order of their names, and key, operator and values of each
+/// expression.
+///
+/// Upstream: `String` of `apimachinery/pkg/apis/meta/v1/generated.pb.go`.
+pub fn go_selector<'a>(
+    labels: impl Iterator<Item = (&'a str, &'a str)>,
+    expressions: impl Iterator<Item = (&'a str, &'a str, Vec<&'a str>)>,
+) -> String {
+    let labels: String = labels.map(|(name, value)| format!("{name}: {value},")).collect();
+    let expressions: String = expressions
+        .map(|(key, operator, values)| {
+            let values = values.join(" ");
+            format!("LabelSelectorRequirement{{Key:{key},Operator:{operator},Values:[{values}],}},")
+        })
+        .collect();
+    format!(
+        "&LabelSelector{{MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
+    )
+}
+
 #[cfg(test)]
 mod tests;
 mod validate;

@@ -5,10 +5,11 @@
 use crate::body::RequestBody;
 use crate::call::Call;
 use crate::door::read_body;
-use crate::negotiate::{Allows, Convert};
+use crate::negotiate::Allows;
 use crate::reply::Reply;
 use crate::resource::{Served, Target};
 use crate::write::{self, OptionsKind, WriteOptions};
+use crate::{codec, render};
 use auth::authorize::Access;
 use meta::gvk::GroupKind;
 use meta::status::Status;
@@ -38,10 +39,8 @@ pub(super) async fn create(call: &Call, target: &Target, body: RequestBody) -> R
     }
     answer(call, served, &mut object)?;
     served.codec.normalize(&mut object);
-    if let Some(Convert::Partial { beta }) = accepted.convert {
-        return Ok(crate::render::partial_reply(201, accepted, &object, beta));
-    }
-    Ok(crate::render::tree_reply(201, accepted, served, &object))
+    let go_type = || codec::internal_type(&served.row.group, &served.row.kind);
+    render::once_reply(accepted, &object, go_type, || render::tree_reply(201, accepted, served, &object))
 }
 
 /// Fills in `status`.

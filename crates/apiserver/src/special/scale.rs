@@ -12,7 +12,7 @@ use crate::codec::Codec;
 use crate::door::read_body;
 use crate::managed::{self, Tracking};
 use crate::negotiate::{Accepted, Convert};
-use crate::render::{not_acceptable, partial_reply, typed_reply};
+use crate::render::{no_list, partial_reply, typed_reply};
 use crate::reply::Reply;
 use crate::resource::{Hub, Served, Target};
 use crate::verbs::{get, patch, update};
@@ -111,10 +111,7 @@ fn reply(call: &Call, accepted: Accepted, scales: &Scales, object: &Value) -> Re
         Some(Convert::Partial { beta }) => Ok(partial_reply(200, accepted, &scale, beta)),
         Some(Convert::PartialList { .. }) => {
             let is_custom = scales.whole.served.codec.custom().is_some();
-            let go_type = if is_custom { "*v1.Scale" } else { "*autoscaling.Scale" };
-            Err(not_acceptable(&format!(
-                "you requested PartialObjectMetadataList, but the requested object is not a list ({go_type})"
-            )))
+            Err(no_list(if is_custom { "v1.Scale" } else { "autoscaling.Scale" }))
         }
         None => Ok(typed_reply(200, accepted, SCALE, &scale)),
     }

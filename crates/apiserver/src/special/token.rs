@@ -8,7 +8,7 @@ use crate::call::Call;
 use crate::codec::Codec;
 use crate::door::read_body;
 use crate::negotiate::Allows;
-use crate::render::typed_reply;
+use crate::render::{once_reply, typed_reply};
 use crate::reply::Reply;
 use crate::resource::Target;
 use crate::verbs::get;
@@ -55,5 +55,7 @@ pub(super) async fn create(call: &Call, target: &Target, body: RequestBody) -> R
     for warning in issued.warnings {
         call.warn(warning);
     }
-    Ok(typed_reply(201, accepted, TOKEN_REQUEST, &issued.object))
+    let go_type = || "authentication.TokenRequest".to_owned();
+    let whole = || typed_reply(201, accepted, TOKEN_REQUEST, &issued.object);
+    once_reply(accepted, &issued.object, go_type, whole)
 }

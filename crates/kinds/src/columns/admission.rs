@@ -14,11 +14,24 @@ pub(super) fn policy(o: &Value, rules: &Value, now: Time) -> Vec<Value> {
     vec![name(o), number(rules.items().len()), shown.into(), age(o, now)]
 }
 
+fn go_selector(selector: &Value) -> String {
+    let mut labels: Vec<(&str, &str)> =
+        selector.at("matchLabels").entries().map(|(name, value)| (name.as_str(), value.str())).collect();
+    labels.sort_unstable();
+    let expressions = selector.at("matchExpressions").items().iter().map(|one| {
+        let values = one.at("values").items().iter().map(Value::str).collect();
+        (one.at("key").str(), one.at("operator").str(), values)
+    });
+    meta::labels::go_selector(labels.into_iter(), expressions)
+}
+
 pub(super) fn binding(o: &Value, now: Time) -> Vec<Value> {
     let reference = o.at("spec").at("paramRef");
     let (namespace, param) = (reference.at("namespace").str(), reference.at("name").str());
+    let selector = reference.at("selector");
     let shown = match (param, namespace) {
-        ("", _) => "<unset>".to_owned(),
+        ("", _) if selector.is_null() => "<unset>".to_owned(),
+        ("", _) => go_selector(selector),
         (param, "") => format!("*/{param}"),
         (param, namespace) => format!("{namespace}/{param}"),
     };

@@ -77,8 +77,8 @@ pub(super) fn endpoint_slice(o: &Value, now: Time) -> Vec<Value> {
         .iter()
         .map(|p| match (p.at("port").as_i64(), p.at("name").as_str()) {
             (Some(port), _) => port.to_string(),
-            (None, Some(name)) if !name.is_empty() => name.to_owned(),
-            (None, _) => "*".into(),
+            (None, Some(name)) => name.to_owned(),
+            (None, None) => "*".into(),
         })
         .collect();
     let addresses: Vec<String> = o
@@ -88,7 +88,8 @@ pub(super) fn endpoint_slice(o: &Value, now: Time) -> Vec<Value> {
         .flat_map(|e| e.at("addresses").items())
         .map(|a| a.str().to_owned())
         .collect();
-    let shown = |list: &[String]| if list.is_empty() { "<unset>".into() } else { first_three(list) };
+    let shown = |list: &[String]| Some(first_three(list)).filter(|text| !text.is_empty());
+    let shown = |list: &[String]| shown(list).unwrap_or_else(|| "<unset>".into());
     vec![
         name(o),
         o.at("addressType").str().into(),

@@ -163,6 +163,7 @@ fn subresource(f: &Facts, s: &SubFacts, rule: &Rule) -> Subresource {
         counts_generation: matches!(s.name, "scale" | "ephemeralcontainers" | "resize"),
         update_meta: rules::update_meta(f.group, f.plural, s.name),
         makes_tables: does != SubresourceKind::Action
+            && s.name != "finalize"
             && !matches!(
                 (f.group, f.plural),
                 ("apiextensions.k8s.io" | "apiregistration.k8s.io", _)

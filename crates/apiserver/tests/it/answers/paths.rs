@@ -188,29 +188,82 @@ async fn what_is_asked_of_one_object() {
 
 /// What a form that was asked for does not fit.
 async fn transformed(server: &Server) {
-    let scale = "/apis/apps/v1/namespaces/default/deployments/d/scale";
-    for (path, form, code, part) in [
+    const SCALE: &str = "/apis/apps/v1/namespaces/default/deployments/d/scale";
+    const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
+    const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/default/events";
+    const NO_LIST: &str = "you requested PartialObjectMetadataList, but the requested object is not a list";
+    let whole = |text: &str| format!("{NO_LIST} ({text})");
+    let slice = r#"{"metadata":{"name":"e"},"addressType":"IPv4","endpoints":[],"ports":[{"name":""}]}"#;
+    assert_eq!(send(server, "POST", SLICES, JSON, slice).await.0, 201);
+    let event = r#"{"metadata":{"name":"e"},"type":"Normal","reason":"r","action":"a","note":"note","reportingController":"c.example/x","reportingInstance":"i","eventTime":"2026-01-01T00:00:00.000000Z","regarding":{"kind":"Pod","namespace":"default","name":"p"}}"#;
+    assert_eq!(send(server, "POST", EVENTS, JSON, event).await.0, 201);
+    for (method, path, body, form, code, part) in [
+        ("GET", SCALE, "", "PartialObjectMetadata", 200, r#""metadata":{"name":"d""#.to_owned()),
+        ("GET", SCALE, "", "PartialObjectMetadataList", 406, whole("*autoscaling.Scale")),
+        ("POST", REVIEWS, "{}", "PartialObjectMetadataList", 422, "Invalid".to_owned()),
         (
-            scale,
-            "PartialObjectMetadata",
-            200,
-            r#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"name":"d""#,
+            "POST",
+            REVIEWS,
+            r#"{"spec":{"nonResourceAttributes":{"path":"/"}}}"#,
+            "PartialObjectMetadataList",
+            406,
+            whole("*authorization.SelfSubjectAccessReview"),
         ),
-        (scale, "PartialObjectMetadataList", 406, "the requested object is not a list (*autoscaling.Scale)"),
-        ("/api/v1/namespaces?watch=1&timeoutSeconds=1", "PartialObjectMetadataList", 200, ""),
         (
+            "PUT",
+            "/api/v1/namespaces/default/finalize",
+            r#"{"metadata":{"name":"default"}}"#,
+            "Table",
+            406,
+            "only the following media types are accepted".to_owned(),
+        ),
+        (
+            "GET",
+            "/api/v1/namespaces?watch=1&timeoutSeconds=1",
+            "",
+            "PartialObjectMetadataList",
+            200,
+            String::new(),
+        ),
+        (
+            "GET",
             "/api/v1/pods?watch=1&timeoutSeconds=1&includeObject=foo",
+            "",
             "Table",
             400,
-            "Unable to convert to Table as requested: includeObject: Invalid value: \\\"foo\\\"",
+            r#"Unable to convert to Table as requested: includeObject: Invalid value: \"foo\""#.to_owned(),
+        ),
+        (
+            "GET",
+            &format!("{EVENTS}?watch=1&timeoutSeconds=1"),
+            "",
+            "Table",
+            200,
+            r#""Normal","r","pod/p","","c.example/x, i","note""#.to_owned(),
+        ),
+        (
+            "GET",
+            &format!("{SLICES}/e"),
+            "",
+            "Table",
+            200,
+            r#""cells":["e","IPv4","\u003cunset\u003e","\u003cunset\u003e""#.to_owned(),
         ),
     ] {
         let accept = format!("application/json;as={form};g=meta.k8s.io;v=v1");
-        let request = Request::get(path).header(header::ACCEPT, accept).body(Bytes::new()).unwrap();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::ACCEPT, accept)
+            .header(header::CONTENT_TYPE, JSON)
+            .body(Bytes::from(body))
+            .unwrap();
         let response = server.api.call(apiserver::bootstrap::loopback(), request).await;
-        assert_eq!(response.status().as_u16(), code, "{path} as {form}");
+        let found = response.status().as_u16();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         let text = String::from_utf8(bytes.to_vec()).unwrap();
-        assert!(text.contains(part) && text.is_empty() == part.is_empty(), "{path} as {form}: {text}");
+        assert_eq!(found, code, "{path} as {form}: {text}");
+        assert!(text.contains(&part) && text.is_empty() == part.is_empty(), "{path} as {form}: {text}");
     }
 }

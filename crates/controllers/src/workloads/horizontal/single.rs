@@ -78,22 +78,14 @@ impl Single<'_> {
     }
 }
 
-/// A selector as Go prints it (`String` of `apimachinery/pkg/apis/meta/v1/generated.pb.go`).
 fn go_selector(selector: Option<&LabelSelector>) -> String {
     let Some(selector) = selector else { return "nil".to_owned() };
-    let labels: String =
-        selector.match_labels.iter().flatten().map(|(name, value)| format!("{name}: {value},")).collect();
-    let expressions = selector.match_expressions.iter().flatten();
-    let expressions: String = expressions
-        .map(|one| {
-            let values = one.values.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" ");
-            let (key, operator) = (&one.key, &one.operator);
-            format!("LabelSelectorRequirement{{Key:{key},Operator:{operator},Values:[{values}],}},")
-        })
-        .collect();
-    format!(
-        "&LabelSelector{{MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
-    )
+    let labels = selector.match_labels.iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
+    let expressions = selector.match_expressions.iter().flatten().map(|one| {
+        let values = one.values.iter().flatten().map(String::as_str).collect();
+        (one.key.as_str(), one.operator.as_str(), values)
+    });
+    meta::labels::go_selector(labels, expressions)
 }
 
 #[cfg(test)]
