@@ -160,10 +160,31 @@ fn pack(question: &Message, mut response: Message, by: By) -> Option<Vec<u8>> {
         response.additionals.clear();
         bytes = response.to_vec().ok()?;
         if bytes.len() > udp_limit(question) {
-            bytes = response.truncate().to_vec().ok()?;
+            bytes = truncated(response, udp_limit(question))?;
         }
     }
     Some(bytes)
+}
+
+/// As many of the answers as fit, and word that there are more: not everybody asks again by TCP (musl before 1.2.4).
+fn truncated(mut response: Message, limit: usize) -> Option<Vec<u8>> {
+    response.metadata.truncation = true;
+    response.authorities.clear();
+    let answers = std::mem::take(&mut response.answers);
+    // So many fit, and so many do not.
+    let (mut fitting, mut too_many) = (0, answers.len() + 1);
+    let mut best = response.to_vec().ok()?;
+    while too_many - fitting > 1 {
+        let count = fitting.midpoint(too_many);
+        response.answers = answers[..count].to_vec();
+        let bytes = response.to_vec().ok()?;
+        if bytes.len() <= limit {
+            (fitting, best) = (count, bytes);
+        } else {
+            too_many = count;
+        }
+    }
+    Some(best)
 }
 
 fn udp_limit(question: &Message) -> usize {
@@ -222,7 +243,9 @@ mod tests {
         let zone = zone(100);
         let udp = ask(&zone, "web.ns.svc.cluster.local.", By::Udp);
         assert!(udp.metadata.truncation);
-        assert_eq!((udp.metadata.id, udp.answers.len()), (77, 0));
+        // The header, the question and as many answers of 16 bytes as fit into 512.
+        let question = "web.ns.svc.cluster.local".len() + 2 + 4;
+        assert_eq!((udp.metadata.id, udp.answers.len()), (77, (512 - 12 - question) / 16));
         let tcp = ask(&zone, "web.ns.svc.cluster.local.", By::Tcp);
         assert!(!tcp.metadata.truncation);
         assert_eq!(tcp.answers.len(), 100);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use api::core::v1::{ConfigMap, ObjectReference, Pod, Secret, Service};
 use client::{Client, Lister};
@@ -44,6 +45,8 @@ pub(crate) struct Context {
     pub(crate) clock: Clock,
     pub(crate) machine: Machine,
     pub(crate) cgroups: Cgroups,
+    /// Whether the runtime knows of `supplementalGroupsPolicy`.
+    pub(crate) has_groups_policy: AtomicBool,
     /// Whether pods can have a network.
     pub(crate) network: RwLock<Network>,
     /// Whether this kubelet said that its node is ready.

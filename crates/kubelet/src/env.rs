@@ -3,17 +3,20 @@
 //! Upstream counterparts: `makeEnvironmentVariables` of `pkg/kubelet/kubelet_pods.go`, `pkg/kubelet/envvars`,
 //! `third_party/forked/golang/expansion`.
 
+mod file;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::core::v1::{Container, Pod, Service};
+use api::core::v1::{Container, FileKeySelector, Pod, Service};
 use bytes::Bytes;
 
 use crate::context::Context;
 use crate::fields::{self, Surroundings};
 use crate::spec;
 use crate::text::host_port;
+use crate::volumes::Paths;
 
 /// How long services may take to be known.
 const SYNC_LIMIT: Duration = Duration::from_secs(5);
@@ -30,6 +33,7 @@ pub(crate) async fn environment(
     pod: &Pod,
     container: &Container,
     around: &Surroundings,
+    volumes: &Paths,
 ) -> Result<Variables, String> {
     let namespace = spec::namespace(pod);
     let has_links = spec::spec(pod).enable_service_links.unwrap_or(true);
@@ -57,7 +61,10 @@ pub(crate) async fn environment(
         let value = if !text.is_empty() {
             Some(Bytes::from(expand(text, &[&found, &services])))
         } else if let Some(from) = &variable.value_from {
-            value_from(&mut sources, pod, container, from, around).await?
+            match &from.file_key_ref {
+                Some(from) => of_file(from, volumes)?,
+                None => value_from(&mut sources, pod, container, from, around).await?,
+            }
         } else {
             Some(Bytes::new())
         };
@@ -69,6 +76,26 @@ pub(crate) async fn environment(
         found.entry(name).or_insert(value);
     }
     Ok(found)
+}
+
+fn of_file(from: &FileKeySelector, volumes: &Paths) -> Result<Option<Bytes>, String> {
+    let FileKeySelector { volume_name, path, key, optional } = from;
+    let Some(volume) = volumes.get(volume_name) else {
+        return Err(format!("cannot find the volume {volume_name:?} referenced by FileKeyRef"));
+    };
+    let found =
+        file::value(volume, path, key).map_err(|error| format!("couldn't parse env file: {error}"))?;
+    match found {
+        Some(value) => Ok(Some(value.into())),
+        None if *optional == Some(true) => Ok(None),
+        None => {
+            let file = volume.join(path.trim_start_matches('/'));
+            Err(format!(
+                "environment variable key {key:?} not found in file {:?}",
+                file.display().to_string()
+            ))
+        }
+    }
 }
 
 async fn value_from(

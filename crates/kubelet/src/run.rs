@@ -83,7 +83,7 @@ pub async fn run(
         connected = connect(&runtime) => connected,
         () = stopped(&mut stop) => return Ok(()),
     };
-    let (runtime_name, uses_systemd) = connected;
+    let Connected { runtime_name, uses_systemd, has_groups_policy } = connected;
     let clock = Clock::system();
     let informers = Informers::new(client.clone());
     let pods = Pods::default();
@@ -102,6 +102,7 @@ pub async fn run(
         config: config.clone(),
         runtime: runtime.clone(),
         runtime_name,
+        has_groups_policy: has_groups_policy.into(),
         client: client.clone(),
         pods: pods.clone(),
         clock,
@@ -138,8 +139,15 @@ async fn say_when_told(
     ready.send_replace(true);
 }
 
+/// What a runtime says of itself at first.
+struct Connected {
+    runtime_name: String,
+    uses_systemd: bool,
+    has_groups_policy: bool,
+}
+
 /// Waits for the runtime; returns its name, and whether it leaves cgroups to systemd.
-async fn connect(runtime: &Runtime) -> (String, bool) {
+async fn connect(runtime: &Runtime) -> Connected {
     let mut is_told = false;
     loop {
         match runtime.version().await {
@@ -150,7 +158,12 @@ async fn connect(runtime: &Runtime) -> (String, bool) {
                     version = version.runtime_version,
                     "connected to the runtime"
                 );
-                return (version.runtime_name, driver == Some(CgroupDriver::Systemd));
+                let features = runtime.status(false).await.ok().and_then(|status| status.features);
+                return Connected {
+                    runtime_name: version.runtime_name,
+                    uses_systemd: driver == Some(CgroupDriver::Systemd),
+                    has_groups_policy: features.is_some_and(|f| f.supplemental_groups_policy),
+                };
             }
             Err(error) if !is_told => {
                 tracing::warn!(%error, "waiting for the container runtime: `corten up` starts one, --container-runtime-endpoint names another");

@@ -62,6 +62,10 @@ fn check(pod: &Pod) -> Result<(), String> {
     if spec.resource_claims.as_ref().is_some_and(|claims| !claims.is_empty()) {
         return Err("resource claims are not supported by this node".into());
     }
+    let rules = spec::all(pod).into_iter().flat_map(|(_, c)| c.restart_policy_rules.unwrap_or_default());
+    if rules.into_iter().any(|rule| rule.action == "RestartAllContainers") {
+        return Err("the action RestartAllContainers is not supported by this node".into());
+    }
     Ok(())
 }
 

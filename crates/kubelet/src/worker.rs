@@ -40,6 +40,7 @@ use crate::probes::Probes;
 use crate::spec;
 use crate::state::PodState;
 use crate::volumes::{self, Paths, Tokens};
+use admission::Means;
 use backoff::Backoff;
 use observe::Observer;
 use plan::{Failure, Plan, World};
@@ -381,8 +382,11 @@ impl Worker {
         let admission = context.pods.admit();
         let others = admission.others(&self.pod);
         let others: Vec<&Pod> = others.iter().map(Arc::as_ref).collect();
-        let allocatable = context.machine.allocatable(&context.config);
-        if let Err(Reason { reason, message }) = admission::admit(&self.pod, &others, &allocatable) {
+        let means = Means {
+            allocatable: &context.machine.allocatable(&context.config),
+            has_groups_policy: context.has_groups_policy.load(Ordering::Relaxed),
+        };
+        if let Err(Reason { reason, message }) = admission::admit(&self.pod, &others, &means) {
             self.context.event(&self.pod, EventKind::Warning, &reason, message.clone());
             self.verdict = Some(Reason { reason, message: format!("Pod was rejected: {message}") });
             self.is_rejected = true;

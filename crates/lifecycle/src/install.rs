@@ -107,16 +107,22 @@ pub fn install(layout: &Layout, options: &Options, out: &mut dyn Write) -> Resul
         .with_context(|| format!("cannot make {}", options.unit_directory.display()))?;
     replace(&path, unit(layout, &options.target, &options.arguments).as_bytes(), 0o644)?;
     let _nobody_reads = writeln!(out, "installed {} and {}", options.target.display(), path.display());
-    if !systemd_runs() {
-        let _nobody_reads = writeln!(out, "systemd does not run here; the unit waits for it");
-        return Ok(());
+    let runs = systemd_runs();
+    if runs {
+        systemctl(&["daemon-reload"])?;
     }
-    systemctl(&["daemon-reload"])?;
-    if options.enable {
+    if options.enable && runs {
         systemctl(&["enable", &name])?;
+    } else if options.enable {
+        enable_at_boot(&path)?;
     }
     for directory in [options.target.parent(), Some(&options.unit_directory)].into_iter().flatten() {
         sync(directory)?;
+    }
+    if !runs {
+        let when = if options.enable { "; the unit starts when it does" } else { "" };
+        let _nobody_reads = writeln!(out, "systemd does not run here{when}");
+        return Ok(());
     }
     if options.enable {
         // One that runs already goes over to the executable that was installed.
@@ -125,6 +131,24 @@ pub fn install(layout: &Layout, options: &Options, out: &mut dyn Write) -> Resul
         crate::root::show_recovery_key(layout, out);
     }
     Ok(())
+}
+
+/// Where a unit is linked that starts at boot.
+fn link_at_boot(unit: &Path) -> PathBuf {
+    let directory = unit.parent().unwrap_or(Path::new("/"));
+    directory.join("multi-user.target.wants").join(unit.file_name().unwrap_or_default())
+}
+
+/// What `systemctl enable` does, which need not be there where an image is made.
+fn enable_at_boot(unit: &Path) -> Result<()> {
+    let link = link_at_boot(unit);
+    let made = link.parent().map_or(Ok(()), std::fs::create_dir_all);
+    match made.and_then(|()| std::os::unix::fs::symlink(unit, &link)) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(error).with_context(|| format!("cannot make the link {}", link.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Stops the unit and removes it and the executable. Containers run on until `corten down`, which must be run
@@ -138,7 +162,7 @@ pub fn uninstall(layout: &Layout, options: &Options, out: &mut dyn Write) -> Res
     if systemd_runs() {
         systemctl(&["disable", "--now", &name])?;
     }
-    for file in [&path, &options.target] {
+    for file in [&link_at_boot(&path), &path, &options.target] {
         match std::fs::remove_file(file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("cannot remove {}", file.display()));
@@ -210,6 +234,17 @@ mod tests {
             unit_directory: dir.join("units"),
             arguments: Vec::new(),
             enable: false,
+        }
+    }
+
+    #[test]
+    fn a_unit_starts_at_boot_though_systemd_does_not_run_yet() {
+        let dir = tempfile::tempdir().unwrap();
+        let unit = dir.path().join("units/corten.service");
+        for _ in 0..2 {
+            enable_at_boot(&unit).unwrap();
+            let link = dir.path().join("units/multi-user.target.wants/corten.service");
+            assert_eq!(std::fs::read_link(link).unwrap(), unit);
         }
     }
 

@@ -1,13 +1,15 @@
 //! What the Node object says of the machine.
 
 use api::core::v1::{
-    ContainerImage, DaemonEndpoint, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeRuntimeHandler,
-    NodeRuntimeHandlerFeatures, NodeStatus, NodeSystemInfo,
+    ContainerImage, DaemonEndpoint, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeFeatures,
+    NodeRuntimeHandler, NodeRuntimeHandlerFeatures, NodeStatus, NodeSystemInfo,
 };
 use api::meta::v1::Time;
 use jiff::Timestamp;
 use reconcile::EventKind;
 use serde_json::{Map, Value, json};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::context::Context;
 use crate::image_gc;
@@ -21,6 +23,9 @@ const IMAGE_NAMES_MAX: usize = 5;
 /// The condition that says whether pods can run.
 const READY: &str = "Ready";
 
+/// How long the runtime may say nothing until it is taken for down, as upstream's `baseRuntimeSyncThreshold`.
+const RUNTIME_SILENCE_MAX: Duration = Duration::from_secs(30);
+
 /// A look at the node.
 pub(super) struct Findings {
     pub(super) status: NodeStatus,
@@ -31,17 +36,35 @@ pub(super) struct Findings {
 
 /// Looks at the node; `old` says since when conditions hold.
 pub(super) async fn findings(context: &Context, old: Option<&NodeStatus>) -> Findings {
-    let runtime = context.runtime.status(false).await;
-    let images = context.runtime.list_images().await.unwrap_or_default();
-    let version = context.runtime.version().await.unwrap_or_default();
+    let runtime = tokio::time::timeout(RUNTIME_SILENCE_MAX, context.runtime.status(false)).await;
+    let runtime = runtime.map_err(|_| format!("no answer in {RUNTIME_SILENCE_MAX:?}"));
+    let runtime = runtime.and_then(|answer| answer.map_err(|error| error.to_string()));
     let (runtime_error, network_error) = match &runtime {
         Ok(status) => (missing(status, "RuntimeReady"), missing(status, "NetworkReady")),
-        Err(error) => (Some(format!("container runtime is down: {error}")), Some(error.to_string())),
+        Err(error) => (Some(format!("container runtime is down: {error}")), Some(error.clone())),
+    };
+    // Of a runtime that does not answer, what it said before is told.
+    let (images, runtime_version) = match &runtime {
+        Ok(_) => {
+            let images = context.runtime.list_images().await.unwrap_or_default();
+            let version = context.runtime.version().await.unwrap_or_default();
+            let version = format!("{}://{}", version.runtime_name, version.runtime_version);
+            (Some(image_list(images)), version)
+        }
+        Err(_) => {
+            let info = old.and_then(|old| old.node_info.as_ref());
+            let version = info.map(|info| info.container_runtime_version.clone()).unwrap_or_default();
+            (old.and_then(|old| old.images.clone()), version)
+        }
     };
     let mut problems = Vec::new();
     problems.extend(runtime_error);
     problems
         .extend(network_error.as_ref().map(|error| format!("container runtime network not ready: {error}")));
+    let features = runtime.as_ref().ok().and_then(|status| status.features);
+    if let Some(features) = features {
+        context.has_groups_policy.store(features.supplemental_groups_policy, Ordering::Relaxed);
+    }
     let thresholds = &context.config.eviction_hard;
     let facts = Facts {
         problems,
@@ -50,7 +73,6 @@ pub(super) async fn findings(context: &Context, old: Option<&NodeStatus>) -> Fin
         is_pids_short: machine::is_pids_short(thresholds),
         now: context.clock.now(),
     };
-    let runtime_version = format!("{}://{}", version.runtime_name, version.runtime_version);
     let status = NodeStatus {
         addresses: Some(addresses(context)),
         capacity: Some(context.machine.capacity(&context.config)),
@@ -59,8 +81,11 @@ pub(super) async fn findings(context: &Context, old: Option<&NodeStatus>) -> Fin
         daemon_endpoints: Some(NodeDaemonEndpoints {
             kubelet_endpoint: Some(DaemonEndpoint { port: i32::from(context.config.server.port) }),
         }),
-        images: Some(image_list(images)),
+        images,
         node_info: Some(node_info(context, runtime_version)),
+        features: features.map(|features| NodeFeatures {
+            supplemental_groups_policy: Some(features.supplemental_groups_policy),
+        }),
         runtime_handlers: runtime.ok().map(handlers).filter(|handlers| !handlers.is_empty()),
         ..NodeStatus::default()
     };

@@ -3,7 +3,9 @@
 //!
 //! Pure. Upstream counterparts: `pkg/kubelet/lifecycle/predicate.go`, `pkg/kubelet/sysctl`.
 
-use api::core::v1::{ContainerPort, Pod};
+use std::collections::BTreeSet;
+
+use api::core::v1::{ContainerPort, Pod, ResourceRequirements};
 use api::{amount, milli_amount};
 
 use super::status::Reason;
@@ -26,22 +28,46 @@ const SAFE_SYSCTLS: [&str; 12] = [
     "net.ipv4.tcp_wmem",
 ];
 
+/// What the node has and can.
+pub(crate) struct Means<'a> {
+    pub(crate) allocatable: &'a List,
+    /// Whether the runtime knows of `supplementalGroupsPolicy`.
+    pub(crate) has_groups_policy: bool,
+}
+
 /// Decides on `pod`. `others` are the pods that are here and have not ended.
-pub(crate) fn admit(pod: &Pod, others: &[&Pod], allocatable: &List) -> Result<(), Reason> {
+pub(crate) fn admit(pod: &Pod, others: &[&Pod], means: &Means<'_>) -> Result<(), Reason> {
     let reject = |reason: &str, message: String| Err(Reason { reason: reason.into(), message });
+    let os = pod.metadata.labels.as_ref().and_then(|labels| labels.get("kubernetes.io/os"));
+    if os.is_some_and(|os| os != "linux") {
+        return reject(
+            "PodOSSelectorNodeLabelDoesNotMatch",
+            "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label".into(),
+        );
+    }
     if spec::spec(pod).os.as_ref().is_some_and(|os| os.name != "linux") {
         return reject(
             "PodOSNotSupported",
             "Failed to admit pod as the OS field doesn't match node OS".into(),
         );
     }
+    let security = spec::spec(pod).security_context.as_ref();
+    let policy = security.and_then(|security| security.supplemental_groups_policy.as_deref());
+    if policy == Some("Strict") && !means.has_groups_policy {
+        let message = "SupplementalGroupsPolicy=Strict is not supported in this node";
+        return reject("SupplementalGroupsPolicyNotSupported", message.into());
+    }
     if let Some(error) = forbidden_sysctl(pod) {
         return reject("SysctlForbidden", format!("forbidden sysctl: {error}"));
     }
-    for name in ["pods", "cpu", "memory", "ephemeral-storage"] {
+    let huge: BTreeSet<String> = huge_pages(pod).collect();
+    for name in
+        ["pods", "cpu", "memory", "ephemeral-storage"].into_iter().chain(huge.iter().map(String::as_str))
+    {
         let of =
             |pod: &Pod| if name == "pods" { 1 } else { resources::pod_amount(pod, false, name).unwrap_or(0) };
-        let capacity = allocatable
+        let capacity = means
+            .allocatable
             .get(name)
             .map_or(0, |value| if name == "cpu" { milli_amount(value) } else { amount(value) });
         let requested = of(pod);
@@ -93,6 +119,15 @@ fn collides(a: &ContainerPort, b: &ContainerPort) -> bool {
         && (address(a).is_none() || address(b).is_none() || address(a) == address(b))
 }
 
+/// The sizes of huge pages that a pod asks for, as `hugepages-2Mi`; requests are what limits are.
+fn huge_pages(pod: &Pod) -> impl Iterator<Item = String> {
+    let of = |resources: &ResourceRequirements| resources.limits.clone().unwrap_or_default().into_keys();
+    let containers = spec::init_containers(pod).iter().chain(spec::containers(pod));
+    let own = containers.filter_map(|container| container.resources.as_ref());
+    let names = own.chain(&spec::spec(pod).resources).flat_map(of);
+    names.filter(|name| name.starts_with("hugepages-")).collect::<Vec<_>>().into_iter()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,8 +142,10 @@ mod tests {
             .into();
         let here = pod(json!({"containers": [{"name": "a", "resources": {"requests": {"cpu": "1500m"}},
             "ports": [{"containerPort": 1, "hostPort": 80, "hostIP": "10.0.0.1"}]}]}));
-        let of =
-            |spec: Value, others: &[&Pod]| admit(&pod(spec), others, &allocatable).err().map(|r| r.reason);
+        let of = |spec: Value, others: &[&Pod]| {
+            let means = Means { allocatable: &allocatable, has_groups_policy: false };
+            admit(&pod(spec), others, &means).err().map(|r| r.reason)
+        };
         let with = |extra: Value| {
             let mut container = json!({"name": "a"});
             container.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
@@ -131,6 +168,21 @@ mod tests {
             (sysctl("net.ipv4.tcp_syncookies", false), vec![], None),
             (sysctl("net/ipv4/tcp_syncookies", true), vec![], Some("SysctlForbidden")),
             (sysctl("kernel.msgmax", false), vec![], Some("SysctlForbidden")),
+            (
+                with(json!({"resources": {"limits": {"hugepages-2Mi": "4Mi"}}})),
+                vec![],
+                Some("OutOfhugepages-2Mi"),
+            ),
+            (
+                json!({"containers": [], "securityContext": {"supplementalGroupsPolicy": "Strict"}}),
+                vec![],
+                Some("SupplementalGroupsPolicyNotSupported"),
+            ),
+            (
+                json!({"containers": [], "securityContext": {"supplementalGroupsPolicy": "Merge"}}),
+                vec![],
+                None,
+            ),
             (json!({"containers": [], "os": {"name": "windows"}}), vec![], Some("PodOSNotSupported")),
         ];
         for (spec, others, expected) in cases {

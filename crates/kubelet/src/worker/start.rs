@@ -119,7 +119,7 @@ impl Start<'_> {
         let image = &images.own;
         security::check_non_root(pod, container, &image.user)?;
         let around = context.surroundings(pod, self.state.ips());
-        let environment = env::environment(context, pod, container, &around).await?;
+        let environment = env::environment(context, pod, container, &around, self.volumes).await?;
         let target = target_id(pod, self.state, &container.name)?;
         let text = |error: io::Error| error.to_string();
         let log_dir = context.log_dir(pod).join(&container.name);
