@@ -51,6 +51,10 @@ fn find(call: &Call) -> Result<Option<Arc<Served>>, Status> {
     let fits =
         if row.namespaced { info.in_namespace || info.name_in_path().is_empty() } else { !info.in_namespace };
     let custom = served.codec.custom().is_some();
+    let across = matches!(info.verb.as_str(), "list" | "watch");
+    if custom && row.namespaced && !info.in_namespace && !across {
+        return Ok(None);
+    }
     if !fits {
         return if custom { Ok(None) } else { Err(not_found()) };
     }
@@ -69,7 +73,9 @@ fn target(call: &Call, served: Arc<Served>) -> Result<Target, Status> {
             None => return Err(not_found()),
         },
     };
-    if sub.is_none() && !call.info.rest.is_empty() {
+    // Only what is passed on has a path behind its name; the handler of custom kinds does not look.
+    let takes_path = sub.as_ref().is_some_and(|sub| sub.name == "proxy");
+    if !call.info.rest.is_empty() && !takes_path && served.codec.custom().is_none() {
         return Err(not_found());
     }
     Ok(Target { served, sub })

@@ -296,7 +296,8 @@ pub fn review(
             }
         }
         Ok(None) => refuse(&mut status, "invalid bearer token"),
-        Err(error) => refuse(&mut status, &error),
+        // What the server's own token is compared by comes first, and says so.
+        Err(error) => refuse(&mut status, &format!("[invalid bearer token, {error}]")),
     }
     Ok(status)
 }

@@ -8,7 +8,7 @@ use crate::cache::Entry;
 use crate::call::Call;
 use crate::negotiate::{Encoding, body_encoding};
 use crate::reply::Reply;
-use crate::resource::{Hub, Target};
+use crate::resource::{Hub, Served, Target};
 use crate::verbs::{list, update};
 use crate::write::{self, Committed, Written};
 use bytes::Bytes;
@@ -127,6 +127,9 @@ pub(crate) async fn delete(
     let accepted = call.negotiate_as(target.allows())?;
     let options = options(call, body)?;
     warn(call, hub, &options);
+    if let Some(entry) = hub.get(&call.info.namespace, &call.info.name) {
+        can_be_shown(&target.served, &entry)?;
+    }
     let deleted = delete_object(call, target, hub, &call.info.name, &options, Admit::Yes).await?;
     let code = if !deleted.gone && options.orphan_dependents == Some(false) { 202 } else { 200 };
     let served = &target.served;
@@ -145,6 +148,11 @@ pub(crate) async fn delete(
         ..Status::success(None)
     };
     call.status_reply(code, accepted, &status)
+}
+
+/// What cannot be converted to the version that is asked for is not deleted by it: upstream reads it first.
+fn can_be_shown(served: &Served, entry: &Entry) -> Result<(), Status> {
+    if served.takes_webhook(entry) { served.view(entry).map(drop) } else { Ok(()) }
 }
 
 fn warn(call: &Call, hub: &Hub, options: &DeleteOptions) {
@@ -472,6 +480,9 @@ pub(crate) async fn delete_collection(
     let options = options(call, body)?;
     warn(call, hub, &options);
     let page = list::page(call, &target.served, hub, &list_options).await?;
+    for entry in &page.entries {
+        can_be_shown(&target.served, entry)?;
+    }
     for entry in &page.entries {
         match delete_object(call, target, hub, entry.name(), &options, Admit::Yes).await {
             Ok(_) => {}

@@ -126,6 +126,36 @@ async fn node_ports_stay_where_no_new_ones_are_allocated() {
     assert_eq!((code, port(&gone)), (200, None), "{gone:?}");
 }
 
+/// Ports of a type that has none are given back, though who changes the type leaves them where they are.
+#[tokio::test]
+async fn node_ports_go_with_the_type() {
+    let server = Server::start(apiserver::api::Options::default()).await;
+    bootstrap::run_with(&server.api, &bootstrap::Options::default()).await;
+    let service = |name: &str, port: u16| {
+        format!(
+            r#"{{"apiVersion":"v1","kind":"Service","metadata":{{"name":"{name}"}},"spec":{{"type":"LoadBalancer","externalTrafficPolicy":"Local","healthCheckNodePort":30778,"ports":[{{"port":80,"nodePort":{port}}}]}}}}"#
+        )
+    };
+    let changes = [
+        r#"{"spec":{"type":"ClusterIP"}}"#,
+        r#"{"spec":{"type":"ExternalName","externalName":"a.b","clusterIP":null,"clusterIPs":null}}"#,
+        r#"{"spec":{"type":"ClusterIP","externalTrafficPolicy":null}}"#,
+    ];
+    for (name, change) in ["a", "b", "c"].into_iter().zip(changes) {
+        let (code, made) = server.call(Method::POST, SERVICES, &service(name, 30777)).await;
+        assert_eq!(code, 201, "{made:?}");
+        let change = json::parse(change.as_bytes()).unwrap();
+        let path = format!("{SERVICES}/{name}");
+        let (code, changed) =
+            bootstrap::call(&server.api, Method::PATCH, &path, Some(&change)).await.unwrap();
+        assert_eq!(code, 200, "{changed:?}");
+    }
+    let (code, made) = server.call(Method::POST, SERVICES, &service("d", 30777)).await;
+    assert_eq!(code, 201, "{made:?}");
+    let (code, _) = server.call(Method::POST, SERVICES, &service("e", 30777)).await;
+    assert_eq!(code, 422, "it is held");
+}
+
 /// Endpoints go with the Service whose name they have; a dry run looks at one range, and not at what is taken.
 #[tokio::test]
 async fn deletions_and_dry_runs() {

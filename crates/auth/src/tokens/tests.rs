@@ -137,7 +137,7 @@ fn reviews() {
     check(
         token,
         &[],
-        r#"{"error":"token audiences [\"vault\" \"x\"] is invalid for the target audiences [\"https://kubernetes.default.svc\"]","user":{}}"#,
+        r#"{"error":"[invalid bearer token, token audiences [\"vault\" \"x\"] is invalid for the target audiences [\"https://kubernetes.default.svc\"]]","user":{}}"#,
     );
     check("nope", &[], r#"{"error":"invalid bearer token","user":{}}"#);
     assert_eq!(review(&authenticator, &Value::object(), &(), NOW).unwrap_err().code, 400);

@@ -26,6 +26,20 @@ fn held(service: &Value) -> BTreeSet<i64> {
     ports.chain([spec.at("healthCheckNodePort").int()]).filter(|p| *p != 0).collect()
 }
 
+/// Those of them that it keeps: ports of a type that has none are dropped, or refused, later.
+fn kept(service: &Value) -> BTreeSet<i64> {
+    let spec = service.at("spec");
+    let is_open = is_open(service);
+    let ports = spec.at("ports").items().iter().map(|p| p.at("nodePort").int()).filter(|_| is_open);
+    let health = spec.at("healthCheckNodePort").int();
+    ports.chain(needs_health_port(spec).then_some(health)).filter(|p| *p != 0).collect()
+}
+
+/// Whether a Service of its type is reached by node ports.
+fn is_open(service: &Value) -> bool {
+    matches!(service.at("spec").at("type").str(), "NodePort" | "LoadBalancer")
+}
+
 /// Takes the node ports that a Service needs.
 pub(super) async fn node_ports(
     call: &Call,
@@ -35,10 +49,9 @@ pub(super) async fn node_ports(
     txn: &mut Option<Txn>,
 ) -> Result<(), Status> {
     let before = old.map(held).unwrap_or_default();
-    let open = |service: &Value| matches!(service.at("spec").at("type").str(), "NodePort" | "LoadBalancer");
     let spec = service.at("spec");
     let health = needs_health_port(spec) && !old.is_some_and(|old| needs_health_port(old.at("spec")));
-    if before.is_empty() && held(service).is_empty() && !open(service) && !health {
+    if before.is_empty() && held(service).is_empty() && !is_open(service) && !health {
         return Ok(());
     }
     let (mut taken, revision) = read(call).await?;
@@ -46,7 +59,7 @@ pub(super) async fn node_ports(
         taken.remove(port);
     }
     let mut operation = Operation { call, dry_run, taken: taken.clone(), allocated: Vec::new() };
-    if open(service) {
+    if is_open(service) {
         match old {
             None => fill_new(&mut operation, service)?,
             Some(_) => fill_changed(&mut operation, service, &before)?,
@@ -55,8 +68,9 @@ pub(super) async fn node_ports(
     if health {
         health_port(&mut operation, service)?;
     }
-    taken.extend(held(service));
-    if !dry_run && held(service) != before {
+    let held = kept(service);
+    taken.extend(&held);
+    if !dry_run && held != before {
         push(txn, write(&taken, call.api.settings.node_ports, revision));
     }
     Ok(())
