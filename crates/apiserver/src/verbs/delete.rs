@@ -127,9 +127,6 @@ pub(crate) async fn delete(
     let accepted = call.negotiate_as(target.allows())?;
     let options = options(call, body)?;
     warn(call, hub, &options);
-    if let Some(entry) = hub.get(&call.info.namespace, &call.info.name) {
-        can_be_shown(&target.served, &entry)?;
-    }
     let deleted = delete_object(call, target, hub, &call.info.name, &options, Admit::Yes).await?;
     let code = if !deleted.gone && options.orphan_dependents == Some(false) { 202 } else { 200 };
     let served = &target.served;
@@ -198,6 +195,7 @@ pub(crate) async fn delete_object(
         let Some(entry) = current.take() else {
             return Err(Status::not_found(&served.group_resource(), name));
         };
+        can_be_shown(served, &entry)?;
         let old = hub.tree(&entry);
         let allowed = match preconditions(target, name, &old, options) {
             Ok(()) if admit == Admit::Yes => {

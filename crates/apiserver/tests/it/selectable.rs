@@ -331,3 +331,24 @@ async fn what_is_written_while_the_stored_version_changes_is_converted() {
         }
     }
 }
+
+/// What cannot be shown is not deleted: upstream reads it first, in the version by which it is deleted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_converted_stays() {
+    let group = "c.example.org";
+    let nobody = r#"{"strategy":"Webhook","webhook":{"conversionReviewVersions":["v1"],"clientConfig":{"url":"https://127.0.0.1:1/"}}}"#;
+    let server = serve(group, nobody).await;
+    put(&server, group, "v1", "a", "one", Method::POST).await;
+    let sites = |version: &str| format!("/apis/{group}/{version}/sites");
+    for path in [sites("v2") + "/a", sites("v2")] {
+        let (code, answer) = server.call(Method::DELETE, &path, "").await;
+        let message = answer.at("message").str();
+        assert_eq!(code, 500, "{message}");
+        assert!(
+            message.starts_with("conversion webhook for c.example.org/v1, Kind=Site failed: "),
+            "{message}"
+        );
+    }
+    assert_eq!(list(&server, &sites("v1")).await.unwrap(), ["a"]);
+    assert_eq!(server.call(Method::DELETE, &(sites("v1") + "/a"), "").await.0, 200);
+}
