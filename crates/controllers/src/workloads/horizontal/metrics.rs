@@ -98,15 +98,20 @@ impl Metrics<'_> {
         let failed = |why: &str| format!("unable to fetch metrics from {api}: {why}");
         match self.client.raw(Method::GET, path, None).await {
             Ok(found) => serde_json::from_slice(&found).map_err(|error| failed(&error.to_string())),
-            Err(error) if error.is_not_found() && path.starts_with(CUSTOM_PREFIX) => {
-                Err(failed("no custom metrics API (custom.metrics.k8s.io) registered"))
-            }
-            // Upstream's clients say of what, where the server does not.
-            Err(error) if error.unexpected().is_some() => {
-                Err(failed(&format!("{error} (get {})", resource(path))))
-            }
-            Err(error) => Err(failed(&error.to_string())),
+            Err(error) => Err(failed(&told_of(path, &error))),
         }
+    }
+}
+
+/// Why nothing was read, as upstream's clients say it: what the server says, or else what was read in vain. (An adapter
+/// says of a metric that it does not have; of an API that nobody serves there is no such word.)
+fn told_of(path: &str, error: &Error) -> String {
+    match error.unexpected() {
+        Some(_) if error.is_not_found() && path.starts_with(CUSTOM_PREFIX) => {
+            "no custom metrics API (custom.metrics.k8s.io) registered".to_owned()
+        }
+        Some(_) => format!("{error} (get {})", resource(path)),
+        None => error.to_string(),
     }
 }
 
@@ -208,12 +213,26 @@ mod tests {
     }
 
     #[test]
-    fn what_a_path_reads() {
-        for (path, told) in [
-            ("/apis/metrics.k8s.io/v1beta1/namespaces/a/pods?labelSelector=b", "pods.metrics.k8s.io"),
-            ("/apis/external.metrics.k8s.io/v1beta1/namespaces/a/queue?", "queue.external.metrics.k8s.io"),
+    fn why_nothing_was_read() {
+        let not_found = |status: Value| Error::Status(Box::new(serde_json::from_value(status).unwrap()));
+        let said =
+            not_found(json!({ "code": 404, "message": "the server could not find the metric b for pods" }));
+        // As the client makes it of an answer that is no `Status`.
+        let unsaid = not_found(
+            json!({ "code": 404, "message": "the server could not find the requested resource",
+            "details": { "causes": [{ "reason": "UnexpectedServerResponse", "message": "404 page not found" }] } }),
+        );
+        let pods = "/apis/metrics.k8s.io/v1beta1/namespaces/a/pods?labelSelector=b";
+        let queue = "/apis/external.metrics.k8s.io/v1beta1/namespaces/a/queue?";
+        let custom = "/apis/custom.metrics.k8s.io/v1beta1/namespaces/a/pods/*/b?";
+        let not_there = "the server could not find the requested resource";
+        for (path, error, told) in [
+            (pods, &unsaid, format!("{not_there} (get pods.metrics.k8s.io)")),
+            (queue, &unsaid, format!("{not_there} (get queue.external.metrics.k8s.io)")),
+            (custom, &unsaid, "no custom metrics API (custom.metrics.k8s.io) registered".to_owned()),
+            (custom, &said, "the server could not find the metric b for pods".to_owned()),
         ] {
-            assert_eq!(resource(path), told);
+            assert_eq!(told_of(path, error), told);
         }
     }
 }
