@@ -497,20 +497,21 @@ pub fn partial_reply(code: u16, accepted: Accepted, object: &Value, beta: bool) 
 /// # Errors
 /// 406: it is no list.
 pub fn once_reply(
+    code: u16,
     accepted: Accepted,
     object: &Value,
-    go_type: impl Fn() -> String,
+    go_type: &str,
     whole: impl Fn() -> Reply,
 ) -> Result<Reply, Status> {
     match accepted.convert {
-        Some(Convert::Partial { beta }) => Ok(partial_reply(201, accepted, object, beta)),
-        Some(Convert::PartialList { .. }) => Err(no_list(&go_type())),
+        Some(Convert::Partial { beta }) => Ok(partial_reply(code, accepted, object, beta)),
+        Some(Convert::PartialList { .. }) => Err(no_list(go_type)),
         _ => Ok(whole()),
     }
 }
 
 /// 406: the metadata of a list cannot be told of one object.
-pub(crate) fn no_list(go_type: &str) -> Status {
+fn no_list(go_type: &str) -> Status {
     not_acceptable(&format!(
         "you requested PartialObjectMetadataList, but the requested object is not a list (*{go_type})"
     ))

@@ -39,8 +39,9 @@ pub(super) async fn create(call: &Call, target: &Target, body: RequestBody) -> R
     }
     answer(call, served, &mut object)?;
     served.codec.normalize(&mut object);
-    let go_type = || codec::internal_type(&served.row.group, &served.row.kind);
-    render::once_reply(accepted, &object, go_type, || render::tree_reply(201, accepted, served, &object))
+    let go_type = codec::internal_type(&served.row.group, &served.row.kind);
+    let whole = || render::tree_reply(201, accepted, served, &object);
+    render::once_reply(201, accepted, &object, &go_type, whole)
 }
 
 /// Fills in `status`.

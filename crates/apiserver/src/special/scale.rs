@@ -12,7 +12,7 @@ use crate::codec::Codec;
 use crate::door::read_body;
 use crate::managed::{self, Tracking};
 use crate::negotiate::{Accepted, Convert};
-use crate::render::{no_list, partial_reply, typed_reply};
+use crate::render::{once_reply, typed_reply};
 use crate::reply::Reply;
 use crate::resource::{Hub, Served, Target};
 use crate::verbs::{get, patch, update};
@@ -77,9 +77,8 @@ pub(super) async fn answer(
         let options = WriteOptions::read(call, OptionsKind::Update)?;
         let versions = ["autoscaling/v1"];
         let given = super::decode_action(call, &versions, "Scale", SCALE, &body, options.validation);
-        let is_custom = target.served.codec.custom().is_some();
         let mut given = given.map_err(|status| match status.code {
-            400 if is_custom => Status::bad_request(UNREADABLE),
+            400 if scales.are_custom() => Status::bad_request(UNREADABLE),
             _ => status,
         })?;
         write::match_namespace(call, &own.served, &mut given)?;
@@ -103,18 +102,12 @@ fn missing(call: &Call, target: &Target) -> Status {
 
 fn reply(call: &Call, accepted: Accepted, scales: &Scales, object: &Value) -> Result<Reply, Status> {
     let scale = scales.read(object)?;
-    match accepted.convert {
-        Some(Convert::Table { beta }) => {
-            let is_custom = scales.whole.served.codec.custom().is_some();
-            Ok(Reply::json(200, accepted, json::to_vec(&printed(call, &scale, beta, is_custom))))
-        }
-        Some(Convert::Partial { beta }) => Ok(partial_reply(200, accepted, &scale, beta)),
-        Some(Convert::PartialList { .. }) => {
-            let is_custom = scales.whole.served.codec.custom().is_some();
-            Err(no_list(if is_custom { "v1.Scale" } else { "autoscaling.Scale" }))
-        }
-        None => Ok(typed_reply(200, accepted, SCALE, &scale)),
+    if let Some(Convert::Table { beta }) = accepted.convert {
+        let table = printed(call, &scale, beta, scales.are_custom());
+        return Ok(Reply::json(200, accepted, json::to_vec(&table)));
     }
+    let go_type = if scales.are_custom() { "v1.Scale" } else { "autoscaling.Scale" };
+    once_reply(200, accepted, &scale, go_type, || typed_reply(200, accepted, SCALE, &scale))
 }
 
 /// The scale as a Table: `kubectl get --subresource=scale`. For a custom object it is made as that object's own.
@@ -158,6 +151,11 @@ impl Scales {
     pub(crate) fn of(target: &Target) -> Option<Self> {
         let is_scale = target.sub.as_ref().is_some_and(|sub| sub.name == "scale");
         is_scale.then(|| Self { whole: Target { served: target.served.clone(), sub: None } })
+    }
+
+    /// Whether they are those of a custom kind.
+    fn are_custom(&self) -> bool {
+        self.whole.served.codec.custom().is_some()
     }
 
     /// The scale as a kind of its own.
@@ -215,7 +213,7 @@ impl Scales {
         if let Some(own) = new.object_at("metadata") {
             match metadata.at("resourceVersion").str() {
                 // Custom objects are not changed without a version: it is that of now.
-                "" if crate::crd::scale_paths(served).is_some() => {}
+                "" if self.are_custom() => {}
                 "" => drop(own.remove("resourceVersion")),
                 v => own.set("resourceVersion", v),
             }

@@ -55,7 +55,6 @@ pub(super) async fn create(call: &Call, target: &Target, body: RequestBody) -> R
     for warning in issued.warnings {
         call.warn(warning);
     }
-    let go_type = || "authentication.TokenRequest".to_owned();
     let whole = || typed_reply(201, accepted, TOKEN_REQUEST, &issued.object);
-    once_reply(accepted, &issued.object, go_type, whole)
+    once_reply(201, accepted, &issued.object, "authentication.TokenRequest", whole)
 }
