@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::cgroups::Cgroups;
 use crate::config::Config;
 use crate::fields::Surroundings;
+use crate::images::Records;
 use crate::machine::Machine;
 use crate::objects::Objects;
 use crate::pods::Pods;
@@ -56,6 +57,8 @@ pub(crate) struct Context {
     pub(crate) are_pods_told: watch::Sender<bool>,
     /// Image pulls, few at a time.
     pub(crate) pulls: Arc<tokio::sync::Semaphore>,
+    /// With which credentials images were pulled.
+    pub(crate) records: Arc<Records>,
 }
 
 impl Context {

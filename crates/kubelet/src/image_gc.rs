@@ -55,6 +55,9 @@ async fn collect(context: &Context, seen: &mut BTreeMap<String, Seen>) -> Result
         })
         .flatten()
         .collect();
+    let (records, ids) = (context.records.clone(), images.iter().map(|image| image.id.clone()));
+    let ids: BTreeSet<String> = ids.collect();
+    tokio::task::spawn_blocking(move || records.prune(|id| ids.contains(id), now));
     seen.retain(|id, _| images.iter().any(|image| image.id == *id));
     for image in &images {
         let seen = seen.entry(image.id.clone()).or_insert(Seen { first: now, used: Timestamp::UNIX_EPOCH });

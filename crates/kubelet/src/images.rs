@@ -1,25 +1,27 @@
 //! Images: whether one is pulled, with which credentials, and what users are told.
 //!
-//! Upstream counterparts: `pkg/kubelet/images/image_manager.go`, `pkg/credentialprovider`.
+//! Upstream counterpart: `pkg/kubelet/images/image_manager.go`.
 
+mod credentials;
+mod records;
 mod reference;
 
 use std::time::Instant;
 
 use api::core::v1::{Container, Pod, Volume};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use jiff::SignedDuration;
+use meta::field::aggregate;
 use reconcile::EventKind;
-use serde_json::Value;
 
 use crate::context::Context;
-use crate::runtime::messages::{AuthConfig, Image, ImageSpec, PodSandboxConfig};
+use crate::runtime::messages::{Image, ImageSpec, PodSandboxConfig};
 use crate::security::ImageUser;
-use crate::spec;
 use crate::text::go_duration;
 use crate::worker::backoff::Backoff;
 use crate::worker::status::Reason;
+use credentials::{Credential, PullSecret};
+pub(crate) use records::Records;
+use records::{Access, Grant};
 use reference::Reference;
 
 /// An image that is here.
@@ -80,7 +82,7 @@ impl<'a> Wanted<'a> {
 /// Makes sure that an image is here.
 ///
 /// # Errors
-/// Why it is not; events were sent.
+/// Why it is not, or why this pod may not run it; events were sent.
 pub(crate) async fn ensure(
     context: &Context,
     pod: &Pod,
@@ -100,29 +102,77 @@ pub(crate) async fn ensure(
         }
     };
     let image = ImageSpec { image: with_tag(wanted, &reference), ..ImageSpec::default() };
-    let present = match context.runtime.image_status(image.clone()).await {
-        Ok(present) => present,
-        Err(error) => {
-            // Upstream names what it found there, which is nothing.
-            let message = format!("Failed to inspect image \"\": {error}");
-            tell(EventKind::Warning, "InspectFailed", &message);
-            return Err(fail("ImageInspectError", message));
+    // Credentials cost requests: they are looked for when something depends on them.
+    let mut own = None;
+    if ask.policy != "Always" {
+        let present = match context.runtime.image_status(image.clone()).await {
+            Ok(present) => present,
+            Err(error) => {
+                // Upstream names what it found there, which is nothing.
+                let message = format!("Failed to inspect image \"\": {error}");
+                tell(EventKind::Warning, "InspectFailed", &message);
+                return Err(fail("ImageInspectError", message));
+            }
+        };
+        if let Some(present) = present {
+            let is_granted = match context.records.grant(wanted, &present.id) {
+                Grant::Everybody => true,
+                Grant::Nobody => false,
+                Grant::Holders(holders) => {
+                    let found = credentials::of_pod(context, pod, &reference.repository).await;
+                    let secrets: Vec<PullSecret> =
+                        found.iter().filter_map(|one| one.secret.clone()).collect();
+                    own = Some(found);
+                    let (records, now) = (context.records.clone(), context.clock.now());
+                    let (name, id) = (wanted.to_owned(), present.id.clone());
+                    blocking(move || records.is_held((&name, &id), &holders, &secrets, now)).await
+                }
+            };
+            if is_granted {
+                let text = format!(
+                    "Container image \"{wanted}\" already present on machine and can be accessed by the pod"
+                );
+                tell(EventKind::Normal, "Pulled", &text);
+                return Ok(as_present(present));
+            }
         }
-    };
-    match (present, ask.policy) {
-        (Some(present), "IfNotPresent" | "Never") => {
-            let text = format!(
-                "Container image \"{wanted}\" already present on machine and can be accessed by the pod"
-            );
-            tell(EventKind::Normal, "Pulled", &text);
-            Ok(as_present(present))
-        }
-        (None, "Never") => {
+        if ask.policy == "Never" {
+            // Also of an image that the pod may not run: whether it is here is not its business.
             let message = format!("Container image \"{wanted}\" is not present with pull policy of Never");
             tell(EventKind::Warning, "ErrImageNeverPull", &message);
-            Err(fail("ErrImageNeverPull", message))
+            return Err(fail("ErrImageNeverPull", message));
         }
-        _ => pull(context, pod, ask, (&image, &reference.repository), sandbox, pulls).await,
+    }
+    let own = match own {
+        Some(own) => own,
+        None => credentials::of_pod(context, pod, &reference.repository).await,
+    };
+    pull(context, pod, ask, &image, own, sandbox, pulls).await.map(as_present)
+}
+
+/// Does what waits for the disk where nobody else waits for it.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// Notes what became of the pulls that an earlier kubelet did not see end.
+pub(crate) async fn settle(context: &Context) {
+    let records = context.records.clone();
+    for image in blocking(move || records.unfinished()).await {
+        let Ok(reference) = reference::parse(&image) else { continue };
+        let spec = ImageSpec { image: with_tag(&image, &reference), ..ImageSpec::default() };
+        match context.runtime.image_status(spec).await {
+            Ok(Some(present)) => {
+                let (records, now) = (context.records.clone(), context.clock.now());
+                blocking(move || records.finished(&image, &present.id, now)).await;
+            }
+            // It is tried again, or nobody wants it; until then it counts as pulled with a secret.
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, image, "cannot see whether an image was pulled"),
+        }
     }
 }
 
@@ -130,10 +180,11 @@ async fn pull(
     context: &Context,
     pod: &Pod,
     ask: Wanted<'_>,
-    (image, repository): (&ImageSpec, &str),
+    image: &ImageSpec,
+    credentials: Vec<Credential>,
     sandbox: &PodSandboxConfig,
     pulls: &mut Pulls,
-) -> Result<Present, Reason> {
+) -> Result<Image, Reason> {
     let wanted = ask.image;
     let tell = |kind, reason: &str, message: &str| ask.tell(context, pod, kind, reason, message);
     if let Some((failed, error)) = pulls.errors.get(wanted)
@@ -143,31 +194,26 @@ async fn pull(
         tell(EventKind::Normal, "BackOff", &text);
         return Err(Reason { reason: "ImagePullBackOff".into(), message: format!("{text}: {error}") });
     }
+    let (records, name) = (context.records.clone(), wanted.to_owned());
+    if let Err(error) = blocking(move || records.intend(&name)).await {
+        let message = format!("Failed to record image pull intent for container image \"{wanted}\": {error}");
+        return Err(Reason { reason: "ErrImagePull".into(), message });
+    }
     tell(EventKind::Normal, "Pulling", &format!("Pulling image \"{wanted}\""));
     let begun = Instant::now();
     let permit = context.pulls.acquire().await;
     let started = Instant::now();
-    let mut result = Err(String::from("no credentials to try"));
-    for auth in credentials(context, pod, repository).await {
-        result = context
-            .runtime
-            .pull_image(image.clone(), auth, sandbox.clone())
-            .await
-            .map_err(|error| error.to_string());
-        if result.is_ok() {
-            break;
-        }
-    }
+    let fetched = fetch(context, image, credentials, sandbox).await;
     drop(permit);
-    let present = match result {
-        Ok(_) => {
-            make_durable(context).await;
-            context.runtime.image_status(image.clone()).await.map_err(|error| error.to_string())
-        }
-        Err(error) => Err(error),
-    };
-    match present.and_then(|image| image.ok_or_else(|| "the pulled image is not there".to_owned())) {
-        Ok(present) => {
+    let outcome = fetched.as_ref().ok().map(|(present, access)| (present.id.clone(), access.clone()));
+    let (records, name, now) = (context.records.clone(), wanted.to_owned(), context.clock.now());
+    blocking(move || match outcome {
+        Some((id, access)) => records.succeeded(&name, &id, &access, now),
+        None => records.failed(&name),
+    })
+    .await;
+    match fetched {
+        Ok((present, _)) => {
             pulls.backoff.reset(wanted);
             pulls.errors.remove(wanted);
             let text = |since: Instant| {
@@ -181,7 +227,7 @@ async fn pull(
                 present.size
             );
             tell(EventKind::Normal, "Pulled", &message);
-            Ok(as_present(present))
+            Ok(present)
         }
         Err(error) => {
             tell(EventKind::Warning, "Failed", &format!("Failed to pull image \"{wanted}\": {error}"));
@@ -193,6 +239,34 @@ async fn pull(
             Err(Reason { reason: reason.into(), message: error })
         }
     }
+}
+
+/// Tries the credentials in turn; where there are none, it goes without.
+async fn fetch(
+    context: &Context,
+    image: &ImageSpec,
+    credentials: Vec<Credential>,
+    sandbox: &PodSandboxConfig,
+) -> Result<(Image, Access), String> {
+    let tries = if credentials.is_empty() {
+        vec![(None, Access::Anybody)]
+    } else {
+        let access = |secret: Option<PullSecret>| secret.map_or(Access::Anybody, Access::Secret);
+        credentials.into_iter().map(|one| (Some(one.auth), access(one.secret))).collect()
+    };
+    let mut errors = Vec::new();
+    for (auth, access) in tries {
+        match context.runtime.pull_image(image.clone(), auth, sandbox.clone()).await {
+            Ok(_) => {
+                make_durable(context).await;
+                let present = context.runtime.image_status(image.clone()).await;
+                let present = present.map_err(|error| error.to_string())?;
+                return Ok((present.ok_or("the pulled image is not there")?, access));
+            }
+            Err(error) => errors.push(error.to_string()),
+        }
+    }
+    Err(aggregate(errors).unwrap_or_default())
 }
 
 /// Some runtimes note durably that an image is there before its files are: after a power cut within half a minute
@@ -222,76 +296,12 @@ fn with_tag(wanted: &str, reference: &Reference) -> String {
     }
 }
 
-/// The credentials to try, in order; the last is to have none.
-async fn credentials(context: &Context, pod: &Pod, repository: &str) -> Vec<Option<AuthConfig>> {
-    let mut found = Vec::new();
-    for reference in spec::spec(pod).image_pull_secrets.iter().flatten() {
-        let secret = match context.secret(spec::namespace(pod), &reference.name, true).await {
-            Ok(Some(secret)) => secret,
-            missing => {
-                let message = format!(
-                    "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
-                    reference.name
-                );
-                context.event(pod, EventKind::Warning, "FailedToRetrieveImagePullSecret", message);
-                tracing::debug!(error = ?missing.err(), secret = reference.name, "cannot read a pull secret");
-                continue;
-            }
-        };
-        for (key, data) in secret.data.iter().flatten() {
-            if let ".dockerconfigjson" | ".dockercfg" = key.as_str() {
-                found.extend(matching(&data.0, repository));
-            }
-        }
-    }
-    found.sort_by_key(|(registry, _)| std::cmp::Reverse(registry.len()));
-    found.into_iter().map(|(_, auth)| Some(auth)).chain([None]).collect()
-}
-
-/// The entries of a Docker configuration that are for a repository.
-fn matching(config: &[u8], repository: &str) -> Vec<(String, AuthConfig)> {
-    let Ok(config) = serde_json::from_slice::<Value>(config) else { return Vec::new() };
-    let entries = config.get("auths").unwrap_or(&config).as_object().cloned().unwrap_or_default();
-    entries
-        .into_iter()
-        .filter_map(|(registry, entry)| {
-            let place = registry.trim_start_matches("https://").trim_start_matches("http://");
-            let place = place.trim_end_matches('/').trim_end_matches("/v1").trim_end_matches("/v2");
-            let place = if place == "index.docker.io" { "docker.io" } else { place };
-            covers(place, repository).then(|| (place.to_owned(), auth(&entry)))
-        })
-        .collect()
-}
-
-/// Whether a registry, perhaps with `*` for labels of its host and with a path, covers an image.
-fn covers(registry: &str, image: &str) -> bool {
-    let (host, path) = registry.split_once('/').unwrap_or((registry, ""));
-    let (image_host, image_path) = image.split_once('/').unwrap_or((image, ""));
-    let (labels, image_labels): (Vec<_>, Vec<_>) =
-        (host.split('.').collect(), image_host.split('.').collect());
-    labels.len() == image_labels.len()
-        && labels.iter().zip(&image_labels).all(|(label, own)| *label == "*" || label == own)
-        && image_path.starts_with(path)
-}
-
-fn auth(entry: &Value) -> AuthConfig {
-    let text = |key: &str| entry[key].as_str().unwrap_or_default().to_owned();
-    let (mut username, mut password) = (text("username"), text("password"));
-    let decoded = STANDARD.decode(text("auth")).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    if let Some((user, secret)) = decoded.as_deref().and_then(|pair| pair.split_once(':')) {
-        (username, password) = (user.to_owned(), secret.to_owned());
-    }
-    AuthConfig { username, password, identity_token: text("identitytoken"), ..AuthConfig::default() }
-}
-
 /// For fuzzing: an image's name, and the Docker configuration of a pull secret.
 pub(crate) fn fuzz(name: &str, config: &[u8]) {
     let Ok(reference) = reference::parse(name) else { return };
     let tagged = with_tag(name, &reference);
     assert_eq!(reference::parse(&tagged).ok().as_ref(), Some(&reference), "{tagged} means the same");
-    for (registry, _) in matching(config, &reference.repository) {
-        assert!(covers(&registry, &reference.repository));
-    }
+    credentials::fuzz(config, &reference.repository);
 }
 
 #[cfg(test)]
@@ -310,28 +320,5 @@ mod tests {
         for (name, expected) in tags {
             assert_eq!(with_tag(name, &reference::parse(name).unwrap()), expected, "{name}");
         }
-        let cases = [
-            ("docker.io", "busybox:1", true),
-            ("*.example.com", "a.example.com/x", true),
-            ("*.example.com", "a.b.example.com/x", false),
-            ("r.example/team", "r.example/team/app", true),
-            ("r.example/team", "r.example/other/app", false),
-            ("r.example:5000", "r.example/x", false),
-        ];
-        for (registry, image, expected) in cases {
-            assert_eq!(
-                covers(registry, &reference::parse(image).unwrap().repository),
-                expected,
-                "{registry} {image}"
-            );
-        }
-    }
-
-    #[test]
-    fn credentials_of_a_docker_configuration() {
-        let config = br#"{"auths": {"https://r.example/v1/": {"auth": "dTpw"}, "x": {"username": "y"}}}"#;
-        let found = matching(config, "r.example/a:1");
-        assert_eq!(found.len(), 1);
-        assert_eq!((found[0].1.username.as_str(), found[0].1.password.as_str()), ("u", "p"));
     }
 }

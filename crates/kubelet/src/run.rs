@@ -21,7 +21,7 @@ use crate::runtime::messages::{CgroupDriver, ContainerFilter, ContainerState, Po
 use crate::runtime::{self, Runtime};
 use crate::state::label;
 use crate::volumes::mounts;
-use crate::{image_gc, logs, manager, node, server};
+use crate::{image_gc, images, logs, manager, node, server};
 
 /// Images that are pulled at once; the others wait.
 const PULLS_MAX: usize = 5;
@@ -99,6 +99,7 @@ pub async fn run(
         are_pods_told: watch::Sender::new(false),
         network: parking_lot::RwLock::new(Network::Unknown),
         pulls: Arc::new(Semaphore::new(PULLS_MAX)),
+        records: Arc::new(images::Records::new(&config.root_dir)),
         config: config.clone(),
         runtime: runtime.clone(),
         runtime_name,
@@ -107,6 +108,7 @@ pub async fn run(
         pods: pods.clone(),
         clock,
     });
+    images::settle(&context).await;
     let certified = watch::Sender::new(false);
     let told = tokio::spawn(say_when_told(context.clone(), certified.subscribe(), ready));
     let serve = server::serve(config, client, pods, runtime, certified, stop.clone());

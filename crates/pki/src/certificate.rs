@@ -231,8 +231,7 @@ impl Certificate {
 
     /// The lower-case hexadecimal SHA-256 of the DER bytes: what a user's credential id is made of.
     pub fn fingerprint(&self) -> String {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &self.der);
-        digest.as_ref().iter().map(|b| format!("{b:02x}")).collect()
+        crate::sha256_hex(&self.der)
     }
 
     pub(crate) fn subject_der(&self) -> &[u8] {

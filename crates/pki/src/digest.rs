@@ -1,8 +1,13 @@
-//! Keyed hashes, for caches whose keys are secrets.
+//! Hashes: keyed ones, for caches whose keys are secrets, and SHA-256 as text.
 
 use crate::Error;
-use aws_lc_rs::hmac;
+use aws_lc_rs::{digest, hmac};
 use std::fmt;
+
+/// The SHA-256 of `bytes` in lower-case hexadecimal.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    digest::digest(&digest::SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// Hashes secrets under a key of this process: a cache that holds such hashes holds no secret, and nobody
 /// outside can make two collide.

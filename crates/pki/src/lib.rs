@@ -35,7 +35,7 @@ mod trust;
 pub use authority::{Authority, Identity, LeafRequest, Usage};
 pub use certificate::{Certificate, Name, Names};
 pub use csr::CertificateRequest;
-pub use digest::KeyedHasher;
+pub use digest::{KeyedHasher, sha256_hex};
 pub use error::Error;
 pub use files::write_private;
 pub use identities::{Client, Config, Leaf};

@@ -256,8 +256,7 @@ impl Merged {
         }
         let mut text = Vec::new();
         parts.iter().for_each(|part| json::write(&part.v2, &mut text));
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &text);
-        let name = digest.as_ref().iter().take(8).map(|b| format!("{b:02x}")).collect();
+        let name = pki::sha256_hex(&text)[..16].to_owned();
         Some((name, Parts(parts)))
     }
 }
