@@ -23,8 +23,8 @@ use tokio::runtime::{Builder, Runtime};
 
 /// How long pods may take to end at `down`: the default grace period and some more.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(45);
-/// For the runtime to say what runs, before that is told to somebody who waits.
-const RUNTIME_PATIENCE: Duration = Duration::from_secs(1);
+/// For the runtime to say what runs: after that, somebody who waits is told that it does not answer.
+const RUNTIME_PATIENCE: Duration = Duration::from_secs(5);
 const SERVER: &str = "server";
 const NODE: &str = "node";
 
@@ -282,11 +282,11 @@ impl Leftovers {
 }
 
 impl Hooks for Leftovers {
-    fn running_pods(&mut self, layout: &Layout) -> BTreeSet<String> {
-        let Ok((config, runtime)) = self.kubelet(layout) else { return BTreeSet::new() };
+    fn running_pods(&mut self, layout: &Layout) -> Option<BTreeSet<String>> {
+        let (config, runtime) = self.kubelet(layout).ok()?;
         let asked = async { tokio::time::timeout(RUNTIME_PATIENCE, kubelet::running_pods(&config)).await };
-        // Whoever ends pods says what is wrong with the runtime.
-        runtime.block_on(asked).ok().and_then(Result::ok).unwrap_or_default()
+        // One that refuses has ended: there is nobody to wait for.
+        runtime.block_on(asked).ok().map(Result::unwrap_or_default)
     }
 
     fn stop_pods(&mut self, layout: &Layout) -> Result<()> {

@@ -27,6 +27,8 @@ use crate::{image_gc, images, logs, manager, node, server};
 const PULLS_MAX: usize = 5;
 /// Between tries to reach the runtime when the kubelet starts.
 const RUNTIME_RETRY: Duration = Duration::from_millis(200);
+/// For the runtime to answer a question that costs it nothing, when all pods are to be ended by it.
+const STOP_RUNTIME_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a container has to end when all of them are to: what its pod asks for, within these bounds. The upper one is
 /// what Kubernetes gives by default; somebody waits for `down`.
 const STOP_GRACE_MIN: Duration = Duration::from_secs(2);
@@ -183,6 +185,14 @@ async fn connect(runtime: &Runtime) -> Connected {
 /// Something is left; it may be called again.
 pub async fn stop_all(config: &Config) -> Result<(), Error> {
     let runtime = Runtime::new(&config.runtime_endpoint)?;
+    // What hangs would keep each call for minutes.
+    match tokio::time::timeout(STOP_RUNTIME_PATIENCE, runtime.version()).await {
+        Ok(version) => drop(version?),
+        Err(_) => {
+            let seconds = STOP_RUNTIME_PATIENCE.as_secs();
+            return Err(Error::Runtime(format!("it does not answer within {seconds} s")));
+        }
+    }
     let containers = runtime.list_containers(ContainerFilter::default()).await?;
     let stops = containers.iter().map(|c| runtime.stop_container(&c.id, stop_grace(&c.annotations)));
     for result in futures_util::future::join_all(stops).await {

@@ -34,9 +34,10 @@ const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What `down` needs from those who know pods and networks; `()` leaves it all to what `down` does by itself.
 pub trait Hooks {
-    /// The pods that run still, as people call them; none if nobody can tell. Called while containerd may run.
-    fn running_pods(&mut self, _layout: &Layout) -> BTreeSet<String> {
-        BTreeSet::new()
+    /// The pods that run still, as people call them; `None` if the runtime does not answer. Called while containerd may
+    /// run.
+    fn running_pods(&mut self, _layout: &Layout) -> Option<BTreeSet<String>> {
+        Some(BTreeSet::new())
     }
 
     /// Stops the pods that run although no node process does, over the CRI: gracefully, with their networks.
@@ -67,7 +68,7 @@ fn wait(
     hooks: &mut dyn Hooks,
     told: &mut Told<'_>,
 ) -> bool {
-    let mut before = BTreeSet::new();
+    let mut before = Some(BTreeSet::new());
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         if supervisor.wait(left.min(LOOK_INTERVAL)) {
@@ -78,7 +79,7 @@ fn wait(
         }
         let pods = hooks.running_pods(layout);
         if pods != before {
-            told.pods(&pods);
+            told.pods(pods.as_ref());
             before = pods;
         }
     }
@@ -139,7 +140,7 @@ fn stop(
     let lock = lock(layout)?;
     end_children(layout);
     if running(layout).is_some() && !leftover_shims(layout).is_empty() {
-        told.pods(&hooks.running_pods(layout));
+        told.pods(hooks.running_pods(layout).as_ref());
         // Whatever it cannot stop, the next step does.
         if let Err(error) = hooks.stop_pods(layout) {
             tracing::warn!(
@@ -239,9 +240,11 @@ impl Told<'_> {
     }
 
     /// Which pods are waited for.
-    fn pods(&mut self, pods: &BTreeSet<String>) {
-        if !pods.is_empty() {
-            self.line(&waiting_for(pods));
+    fn pods(&mut self, pods: Option<&BTreeSet<String>>) {
+        match pods {
+            Some(pods) if pods.is_empty() => {}
+            Some(pods) => self.line(&waiting_for(pods)),
+            None => self.line("the container runtime does not answer; pods that it cannot stop are killed"),
         }
     }
 }

@@ -126,7 +126,8 @@ impl Status {
         let holder = supervisor::holder(layout);
         let state = State::read(layout).filter(|s| Some(s.supervisor) == holder);
         let (mut processes, mut missing) = (Vec::new(), Vec::new());
-        processes.extend(holder.and_then(|identity| process("supervisor", identity, true, 0, "")));
+        processes
+            .extend(holder.and_then(|identity| process(supervisor::name(identity), identity, true, 0, "")));
         for child in state.iter().flat_map(|s| &s.processes) {
             let found = child
                 .identity

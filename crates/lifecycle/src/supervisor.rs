@@ -16,7 +16,7 @@ mod run;
 mod state;
 
 pub use lock::holder;
-pub(crate) use lock::{Lock, is_ending, take, told};
+pub(crate) use lock::{Lock, is_ending, name, take, told};
 pub use report::Report;
 pub use run::{Make, run};
 pub use state::{Process, Stage, State};

@@ -375,11 +375,11 @@ fn down(layout: &Layout) {
 struct Looking;
 
 impl lifecycle::down::Hooks for Looking {
-    fn running_pods(&mut self, layout: &Layout) -> BTreeSet<String> {
+    fn running_pods(&mut self, layout: &Layout) -> Option<BTreeSet<String>> {
         let processes = supervisor::State::read(layout).map(|state| state.processes).unwrap_or_default();
         let node = processes.iter().find(|p| p.name == "node").and_then(|p| p.identity);
         let is_there = node.is_some_and(|node| node.signal(Signal::TERM).unwrap());
-        is_there.then(|| "default/slow".to_owned()).into_iter().collect()
+        Some(is_there.then(|| "default/slow".to_owned()).into_iter().collect())
     }
 }
 

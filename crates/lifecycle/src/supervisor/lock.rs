@@ -57,6 +57,8 @@ fn try_take(layout: &Layout) -> Result<std::result::Result<Lock, Option<Identity
     Ok(Ok(Lock(file)))
 }
 
+const SUPERVISOR: &str = "supervisor";
+
 /// The supervisor that runs on the root.
 pub fn holder(layout: &Layout) -> Option<Identity> {
     let mut file = File::open(&layout.lock).ok()?;
@@ -72,7 +74,16 @@ pub fn holder(layout: &Layout) -> Option<Identity> {
 
 /// Whether the holder is no supervisor but ends one, or what it left.
 pub(crate) fn is_ending(holder: Identity) -> bool {
-    matches!(word(holder).as_deref(), Some("down" | "reset"))
+    name(holder) != SUPERVISOR
+}
+
+/// What the holder is: a supervisor, `down` or `reset`.
+pub(crate) fn name(holder: Identity) -> &'static str {
+    match word(holder).as_deref() {
+        Some("down") => "down",
+        Some("reset") => "reset",
+        _ => SUPERVISOR,
+    }
 }
 
 /// `up`, `down` or `reset`; it may be gone with the process.
@@ -120,12 +131,13 @@ mod tests {
             let mut child = shell.spawn().unwrap();
             child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
             let identity = Process::read(child.id().try_into().unwrap()).unwrap().identity;
-            let ending = is_ending(identity);
+            let found = (name(identity), is_ending(identity));
             drop(child.stdin.take());
             child.wait().unwrap();
-            ending
+            found
         };
-        assert_eq!(["down", "reset", "up"].map(runs), [true, true, false]);
+        let expected = [("down", true), ("reset", true), ("supervisor", false)];
+        assert_eq!(["down", "reset", "up"].map(runs), expected);
     }
 
     #[test]
