@@ -8,6 +8,7 @@
 mod object;
 pub mod owners;
 pub mod partial;
+pub mod placement;
 pub mod pods;
 mod selector;
 

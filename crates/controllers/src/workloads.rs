@@ -15,7 +15,6 @@ mod hash;
 mod history;
 mod horizontal;
 mod job;
-mod nodes;
 pub(crate) mod patch;
 mod podgc;
 mod pods;

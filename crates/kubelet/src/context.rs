@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use api::core::v1::{ConfigMap, ObjectReference, Pod, Secret, Service};
+use api::core::v1::{ConfigMap, Node, ObjectReference, Pod, Secret, Service};
 use client::{Client, Lister};
 use parking_lot::RwLock;
 use reconcile::{Clock, EventKind, Recorder};
@@ -39,6 +39,8 @@ pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) pods: Pods,
     pub(crate) services: Lister<Service>,
+    /// This node's object.
+    pub(crate) node: Lister<Node>,
     /// What volumes are made of.
     pub(crate) config_maps: Objects<ConfigMap>,
     pub(crate) secrets: Objects<Secret>,

@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use api::Object;
 use api::coordination::v1::{Lease, LeaseSpec};
-use api::core::v1::{Node, NodeSpec, ObjectReference};
+use api::core::v1::{Node, NodeSpec, ObjectReference, PodSpec};
 use api::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
-use client::{Change, Informers, ListOptions, Lister, Patch};
+use api::placement::is_selected;
+use client::{Change, Lister, Patch};
 use reconcile::EventKind;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -58,9 +59,9 @@ pub(crate) fn labels(context: &Context) -> BTreeMap<String, String> {
 }
 
 /// Keeps the Node object until told to stop.
-pub(crate) async fn run(context: Arc<Context>, informers: &Informers, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn run(context: Arc<Context>, mut stop: watch::Receiver<bool>) {
     let registered = watch::Sender::new(None);
-    let object = follow_object(context.clone(), informers, &registered);
+    follow_object(&context, &registered);
     tell(&context, EventKind::Normal, "Starting", "Starting kubelet.");
     let node = tokio::select! {
         node = register(&context) => node,
@@ -68,11 +69,7 @@ pub(crate) async fn run(context: Arc<Context>, informers: &Informers, mut stop: 
     };
     registered.send_replace(node.metadata.uid.clone());
     let all = async {
-        tokio::join!(
-            enforce(&context),
-            renew(&context, &registered),
-            report(&context, &registered, &object, node)
-        );
+        tokio::join!(enforce(&context), renew(&context, &registered), report(&context, &registered, node));
     };
     tokio::select! {
         () = all => {}
@@ -80,14 +77,34 @@ pub(crate) async fn run(context: Arc<Context>, informers: &Informers, mut stop: 
     }
 }
 
+/// The node as it is, for a pod that is new here. What was seen of it may be old: before it is held against a pod that it
+/// has other labels, it is read anew. While nobody knows it, it is what it registers as.
+pub(crate) async fn selected(context: &Context, pod: &PodSpec) -> Arc<Node> {
+    let name = &context.config.node_name;
+    let known = context.node.get("", name).unwrap_or_else(|| {
+        let metadata =
+            ObjectMeta { name: Some(name.clone()), labels: Some(labels(context)), ..ObjectMeta::default() };
+        Arc::new(Node { metadata, ..Node::default() })
+    });
+    if is_selected(pod, &known) {
+        return known;
+    }
+    match context.client.get::<Node>("", name).await {
+        Ok(node) => Arc::new(node),
+        Err(error) => {
+            tracing::warn!(node = name, %error, "cannot read the node anew");
+            known
+        }
+    }
+}
+
 /// The UID of the Node object that this node is; `None` while there is none.
 type Registered = watch::Sender<Option<String>>;
 
-/// Tells when the node is cordoned, and when no longer; notices when its object is deleted. Gives the object as it is.
-fn follow_object(context: Arc<Context>, informers: &Informers, registered: &Registered) -> Lister<Node> {
-    let own = ListOptions::fields(format!("metadata.name={}", context.config.node_name));
-    let registered = registered.clone();
-    let object = informers.filtered::<Node>("", own);
+/// Tells when the node is cordoned, and when no longer; notices when its object is deleted.
+fn follow_object(context: &Arc<Context>, registered: &Registered) {
+    let (registered, object) = (registered.clone(), context.node.clone());
+    let context = context.clone();
     object.subscribe(move |change| {
         let (old, new) = match change {
             Change::Added(node) => (None, node),
@@ -104,7 +121,6 @@ fn follow_object(context: Arc<Context>, informers: &Informers, registered: &Regi
         let text = format!("Node {} status is now: {reason}", context.config.node_name);
         tell(&context, EventKind::Normal, reason, text);
     });
-    object
 }
 
 /// What somebody else has made of the object since `node` was read or written.
@@ -195,7 +211,7 @@ async fn register(context: &Context) -> Node {
 
 /// Keeps the status true. Whoever deletes the object of a node that runs means it: as upstream, the kubelet makes it
 /// anew only when it is started again, and goes on with one that somebody else makes.
-async fn report(context: &Context, registered: &Registered, object: &Lister<Node>, mut node: Node) {
+async fn report(context: &Context, registered: &Registered, mut node: Node) {
     let name = &context.config.node_name;
     let mut written = context.clock.now();
     let mut is_first = true;
@@ -220,7 +236,7 @@ async fn report(context: &Context, registered: &Registered, object: &Lister<Node
             }
         }
         // Who gave the node up while nothing was heard of it has written that it is unknown.
-        node = newer(object, &node).unwrap_or(node);
+        node = newer(&context.node, &node).unwrap_or(node);
         let found = findings(context, node.status.as_ref()).await;
         let old = node.status.clone().unwrap_or_default();
         let is_due = context.clock.now().duration_since(written) >= REPORT_PERIOD;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{Client, Informers};
+use client::{Client, Informers, ListOptions};
 use reconcile::{Clock, Recorder};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -95,6 +95,7 @@ pub async fn run(
         cgroups: Cgroups::read(&config.cgroup_root, uses_systemd),
         recorder: Recorder::new(client.clone(), "kubelet", &config.node_name, clock.clone()),
         services: informers.get(),
+        node: informers.filtered("", ListOptions::fields(format!("metadata.name={}", config.node_name))),
         config_maps: Objects::new(informers.clone(), "configmap", changed.clone()),
         secrets: Objects::new(informers.clone(), "secret", changed),
         is_ready_told: watch::Sender::new(false),
@@ -116,7 +117,7 @@ pub async fn run(
     let serve = server::serve(config, client, pods, runtime, certified, stop.clone());
     let work = async {
         tokio::join!(
-            node::run(context.clone(), &informers, stop.clone()),
+            node::run(context.clone(), stop.clone()),
             manager::run(context.clone(), &informers, changes, stop.clone())
         );
         Ok(())

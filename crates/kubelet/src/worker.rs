@@ -35,6 +35,7 @@ use tokio::task::JoinHandle;
 use crate::context::Context;
 use crate::exits::Exits;
 use crate::images::Pulls;
+use crate::node;
 use crate::pods::{Entry, Instance};
 use crate::probes::Probes;
 use crate::spec;
@@ -334,7 +335,7 @@ impl Worker {
             self.volumes_due();
         }
         let now = self.context.clock.now();
-        self.admit();
+        self.admit().await;
         let resize_at = self.allocate(now);
         let plan = self.plan(now);
         self.note_crashes(&plan);
@@ -370,7 +371,7 @@ impl Worker {
     }
 
     /// Decides whether the pod may run here, unless that was done before, by this kubelet or the one before it.
-    fn admit(&mut self) {
+    async fn admit(&mut self) {
         if std::mem::replace(&mut self.is_judged, true) {
             return;
         }
@@ -379,12 +380,14 @@ impl Worker {
             return;
         }
         let context = self.context.clone();
+        let node = node::selected(&context, spec::spec(&self.pod)).await;
         let admission = context.pods.admit();
         let others = admission.others(&self.pod);
         let others: Vec<&Pod> = others.iter().map(Arc::as_ref).collect();
         let means = Means {
             allocatable: &context.machine.allocatable(&context.config),
             has_groups_policy: context.has_groups_policy.load(Ordering::Relaxed),
+            node: &node,
         };
         if let Err(Reason { reason, message }) = admission::admit(&self.pod, &others, &means) {
             self.context.event(&self.pod, EventKind::Warning, &reason, message.clone());

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use api::core::v1::{ContainerPort, Pod, ResourceRequirements};
+use api::core::v1::{ContainerPort, Node, Pod, ResourceRequirements};
+use api::placement::{is_selected, tolerates};
 use api::{amount, milli_amount};
 
 use super::status::Reason;
@@ -33,6 +34,8 @@ pub(crate) struct Means<'a> {
     pub(crate) allocatable: &'a List,
     /// Whether the runtime knows of `supplementalGroupsPolicy`.
     pub(crate) has_groups_policy: bool,
+    /// Its object.
+    pub(crate) node: &'a Node,
 }
 
 /// Decides on `pod`. `others` are the pods that are here and have not ended.
@@ -79,11 +82,21 @@ pub(crate) fn admit(pod: &Pod, others: &[&Pod], means: &Means<'_>) -> Result<(),
             return reject(&format!("OutOf{name}"), message);
         }
     }
+    if !is_selected(spec::spec(pod), means.node) {
+        let message = "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector";
+        return reject("NodeAffinity", message.into());
+    }
     let taken: Vec<_> = others.iter().flat_map(|other| host_ports(other)).collect();
     if host_ports(pod).iter().any(|port| taken.iter().any(|other| collides(port, other))) {
         let message =
             "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
         return reject("NodePorts", message.into());
+    }
+    let taints = means.node.spec.as_ref().and_then(|node| node.taints.as_deref()).unwrap_or_default();
+    let tolerations = spec::spec(pod).tolerations.as_deref().unwrap_or_default();
+    if !tolerates(tolerations, taints, &["NoExecute"]) {
+        let message = "Predicate TaintToleration failed: node(s) had untolerated taint(s)";
+        return reject("TaintToleration", message.into());
     }
     Ok(())
 }
@@ -142,8 +155,16 @@ mod tests {
             .into();
         let here = pod(json!({"containers": [{"name": "a", "resources": {"requests": {"cpu": "1500m"}},
             "ports": [{"containerPort": 1, "hostPort": 80, "hostIP": "10.0.0.1"}]}]}));
-        let of = |spec: Value, others: &[&Pod]| {
-            let means = Means { allocatable: &allocatable, has_groups_policy: false };
+        let node: Node = serde_json::from_value(json!({
+            "metadata": {"name": "n", "labels": {"zone": "a"}},
+            "spec": {"taints": [{"key": "t", "effect": "NoExecute"}, {"key": "u", "effect": "NoSchedule"}]},
+        }))
+        .unwrap();
+        let of = |mut spec: Value, others: &[&Pod]| {
+            if spec.get("tolerations").is_none() {
+                spec["tolerations"] = json!([{"key": "t", "operator": "Exists"}]);
+            }
+            let means = Means { allocatable: &allocatable, has_groups_policy: false, node: &node };
             admit(&pod(spec), others, &means).err().map(|r| r.reason)
         };
         let with = |extra: Value| {
@@ -184,6 +205,9 @@ mod tests {
                 None,
             ),
             (json!({"containers": [], "os": {"name": "windows"}}), vec![], Some("PodOSNotSupported")),
+            (json!({"containers": [], "nodeSelector": {"zone": "a"}}), vec![], None),
+            (json!({"containers": [], "nodeSelector": {"zone": "b"}}), vec![], Some("NodeAffinity")),
+            (json!({"containers": [], "tolerations": []}), vec![], Some("TaintToleration")),
         ];
         for (spec, others, expected) in cases {
             assert_eq!(of(spec.clone(), &others).as_deref(), expected, "{spec}");

@@ -1,12 +1,12 @@
 //! Whether a pod may run on a node, as far as the pod's spec and the node's labels and taints say. Facts:
 //! `component-helpers/scheduling/corev1`.
 
-use api::Object;
-use api::core::v1::{Node, NodeSelectorRequirement, NodeSelectorTerm, PodSpec, Taint, Toleration};
+use crate::Object;
+use crate::core::v1::{Node, NodeSelectorRequirement, NodeSelectorTerm, PodSpec, Taint, Toleration};
 use std::collections::BTreeMap;
 
 /// Whether the node meets the pod's node selector and required node affinity.
-pub(crate) fn is_selected(spec: &PodSpec, node: &Node) -> bool {
+pub fn is_selected(spec: &PodSpec, node: &Node) -> bool {
     let empty = BTreeMap::new();
     let labels = node.metadata.labels.as_ref().unwrap_or(&empty);
     let plain = spec.node_selector.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
@@ -42,7 +42,7 @@ fn holds(requirement: &NodeSelectorRequirement, present: Option<&str>) -> bool {
 }
 
 /// Whether all of the taints with one of these effects are tolerated.
-pub(crate) fn tolerates(tolerations: &[Toleration], taints: &[Taint], effects: &[&str]) -> bool {
+pub fn tolerates(tolerations: &[Toleration], taints: &[Taint], effects: &[&str]) -> bool {
     let mut pertinent = taints.iter().filter(|taint| effects.contains(&taint.effect.as_str()));
     pertinent.all(|taint| tolerations.iter().any(|toleration| covers(toleration, taint)))
 }
@@ -62,14 +62,13 @@ fn covers(toleration: &Toleration, taint: &Taint) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{labels, meta};
     use super::*;
     use serde_json::json;
 
     #[test]
     fn selection() {
-        let mut node = Node { metadata: meta("one"), ..Default::default() };
-        node.metadata.labels = Some(labels("zone=a,cores=8"));
+        let node = json!({ "metadata": { "name": "one", "labels": { "zone": "a", "cores": "8" } } });
+        let node: Node = serde_json::from_value(node).expect("a node");
         let affinity = |terms: serde_json::Value| {
             json!({ "containers": [], "affinity": { "nodeAffinity": {
                 "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": terms } } } })
