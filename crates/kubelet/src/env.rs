@@ -5,7 +5,7 @@
 
 mod file;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -223,6 +223,10 @@ fn service_variables(name: &str, service: &Service, found: &mut Variables) {
 
 /// Replaces `$(NAME)` by the first value known; what is not known stays, `$$` is `$`.
 pub(crate) fn expand(text: &str, known: &[&Variables]) -> Vec<u8> {
+    expand_with(text, |name| known.iter().find_map(|known| known.get(name)))
+}
+
+fn expand_with<'a>(text: &str, mut value_of: impl FnMut(&str) -> Option<&'a Bytes>) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find('$') {
@@ -232,7 +236,7 @@ pub(crate) fn expand(text: &str, known: &[&Variables]) -> Vec<u8> {
             out.push(b'$');
             rest = after;
         } else if let Some((name, after)) = rest.strip_prefix('(').and_then(|inner| inner.split_once(')')) {
-            match known.iter().find_map(|known| known.get(name)) {
+            match value_of(name) {
                 Some(value) => out.extend_from_slice(value),
                 None => out.extend_from_slice(format!("$({name})").as_bytes()),
             }
@@ -250,9 +254,39 @@ pub(crate) fn expand_text(text: &str, known: &Variables) -> String {
     String::from_utf8_lossy(&expand(text, &[known])).into_owned()
 }
 
+/// The same where each variable must have a value.
+///
+/// # Errors
+/// Those that are missing or empty, as upstream's `ExpandContainerVolumeMounts` tells them.
+pub(crate) fn expand_known(text: &str, known: &Variables) -> Result<String, String> {
+    let mut missing = BTreeSet::new();
+    let expanded = expand_with(text, |name| {
+        let value = known.get(name).filter(|value| !value.is_empty());
+        if value.is_none() {
+            missing.insert(name.to_owned());
+        }
+        value
+    });
+    if missing.is_empty() {
+        return Ok(String::from_utf8_lossy(&expanded).into_owned());
+    }
+    let missing: Vec<String> = missing.into_iter().collect();
+    Err(format!("missing value for {}", missing.join(", ")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn variables_that_must_be_there() {
+        let known: Variables =
+            [("A".to_owned(), Bytes::from("1")), ("EMPTY".to_owned(), Bytes::new())].into();
+        assert_eq!(expand_known("$(A)/x", &known).as_deref(), Ok("1/x"));
+        assert_eq!(expand_known("$$(B)/$(A", &known).as_deref(), Ok("$(B)/$(A"));
+        let error = "missing value for C, EMPTY";
+        assert_eq!(expand_known("$(EMPTY)$(C)$(A)$(C)", &known), Err(error.to_owned()));
+    }
 
     #[test]
     fn expansion() {

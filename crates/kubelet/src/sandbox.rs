@@ -57,7 +57,7 @@ pub(crate) fn config(context: &Context, pod: &Pod, attempt: u32) -> Result<PodSa
 fn check(pod: &Pod) -> Result<(), String> {
     let spec = spec::spec(pod);
     if spec.host_users == Some(false) {
-        return Err("user namespaces are not supported by this node".into());
+        return Err("can't set `spec.hostUsers: false`, this node does not support user namespaces".into());
     }
     if spec.resource_claims.as_ref().is_some_and(|claims| !claims.is_empty()) {
         return Err("resource claims are not supported by this node".into());

@@ -231,7 +231,7 @@ pub(crate) fn container_mounts(
 /// What part of its volume a mount shows; empty for all of it.
 fn sub_path(mount: &VolumeMount, environment: &Variables) -> Result<String, String> {
     let sub = match (&mount.sub_path_expr, &mount.sub_path) {
-        (Some(expression), _) if !expression.is_empty() => expand_sub_path(expression, environment)?,
+        (Some(expression), _) if !expression.is_empty() => env::expand_known(expression, environment)?,
         (_, Some(sub)) => sub.clone(),
         _ => String::new(),
     };
@@ -271,25 +271,6 @@ fn is_always_read_only(pod: &Pod, name: &str) -> bool {
             || volume.downward_api.is_some()
             || volume.image.is_some()
     })
-}
-
-/// As upstream, a variable that is missing is an error here.
-fn expand_sub_path(expression: &str, environment: &Variables) -> Result<String, String> {
-    let expanded = env::expand_text(expression, environment);
-    let is_open = expression.contains("$(") && {
-        let mut rest = expression;
-        let mut missing = false;
-        while let Some((_, after)) = rest.split_once("$(") {
-            let Some((name, after)) = after.split_once(')') else { break };
-            missing |= !environment.contains_key(name);
-            rest = after;
-        }
-        missing
-    };
-    if is_open {
-        return Err(format!("missing value for subPathExpr `{expression}`"));
-    }
-    Ok(expanded)
 }
 
 /// Unmounts and deletes all that the pod has on this node.
