@@ -102,8 +102,7 @@ pub(crate) async fn ensure(
         }
     };
     let image = ImageSpec { image: with_tag(wanted, &reference), ..ImageSpec::default() };
-    // Credentials cost requests: they are looked for when something depends on them.
-    let mut own = None;
+    let mut own = Own { context, pod, repository: &reference.repository, found: None };
     if ask.policy != "Always" {
         let present = match context.runtime.image_status(image.clone()).await {
             Ok(present) => present,
@@ -114,27 +113,14 @@ pub(crate) async fn ensure(
                 return Err(fail("ImageInspectError", message));
             }
         };
-        if let Some(present) = present {
-            let is_granted = match context.records.grant(wanted, &present.id) {
-                Grant::Everybody => true,
-                Grant::Nobody => false,
-                Grant::Holders(holders) => {
-                    let found = credentials::of_pod(context, pod, &reference.repository).await;
-                    let secrets: Vec<PullSecret> =
-                        found.iter().filter_map(|one| one.secret.clone()).collect();
-                    own = Some(found);
-                    let (records, now) = (context.records.clone(), context.clock.now());
-                    let (name, id) = (wanted.to_owned(), present.id.clone());
-                    blocking(move || records.is_held((&name, &id), &holders, &secrets, now)).await
-                }
-            };
-            if is_granted {
-                let text = format!(
-                    "Container image \"{wanted}\" already present on machine and can be accessed by the pod"
-                );
-                tell(EventKind::Normal, "Pulled", &text);
-                return Ok(as_present(present));
-            }
+        if let Some(present) = present
+            && may_run(context, wanted, &present, &mut own).await
+        {
+            let text = format!(
+                "Container image \"{wanted}\" already present on machine and can be accessed by the pod"
+            );
+            tell(EventKind::Normal, "Pulled", &text);
+            return Ok(as_present(present));
         }
         if ask.policy == "Never" {
             // Also of an image that the pod may not run: whether it is here is not its business.
@@ -143,18 +129,48 @@ pub(crate) async fn ensure(
             return Err(fail("ErrImageNeverPull", message));
         }
     }
-    let own = match own {
-        Some(own) => own,
-        None => credentials::of_pod(context, pod, &reference.repository).await,
-    };
     pull(context, pod, ask, &image, own, sandbox, pulls).await.map(as_present)
+}
+
+/// The credentials that a pod has for an image. They cost requests: they are looked for when something depends on them.
+struct Own<'a> {
+    context: &'a Context,
+    pod: &'a Pod,
+    repository: &'a str,
+    found: Option<Vec<Credential>>,
+}
+
+impl Own<'_> {
+    async fn get(&mut self) -> &[Credential] {
+        if self.found.is_none() {
+            self.found = Some(credentials::of_pod(self.context, self.pod, self.repository).await);
+        }
+        self.found.as_deref().unwrap_or_default()
+    }
+}
+
+/// Whether a pod may run an image that is here without asking the registry.
+async fn may_run(context: &Context, wanted: &str, present: &Image, own: &mut Own<'_>) -> bool {
+    let holders = match context.records.grant(wanted, &present.id) {
+        Grant::Everybody => return true,
+        Grant::Nobody => return false,
+        Grant::Holders(holders) => holders,
+    };
+    let secrets: Vec<PullSecret> = own.get().await.iter().filter_map(|one| one.secret.clone()).collect();
+    let (records, now) = (context.records.clone(), context.clock.now());
+    let (name, id) = (wanted.to_owned(), present.id.clone());
+    blocking(move || records.is_held((&name, &id), &holders, &secrets, now)).await
 }
 
 /// Does what waits for the disk where nobody else waits for it.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(value) => value,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The process is about to end.
+            Err(_) => std::future::pending().await,
+        },
     }
 }
 
@@ -181,7 +197,7 @@ async fn pull(
     pod: &Pod,
     ask: Wanted<'_>,
     image: &ImageSpec,
-    credentials: Vec<Credential>,
+    mut own: Own<'_>,
     sandbox: &PodSandboxConfig,
     pulls: &mut Pulls,
 ) -> Result<Image, Reason> {
@@ -203,7 +219,7 @@ async fn pull(
     let begun = Instant::now();
     let permit = context.pulls.acquire().await;
     let started = Instant::now();
-    let fetched = fetch(context, image, credentials, sandbox).await;
+    let fetched = fetch(context, image, own.get().await, sandbox).await;
     drop(permit);
     let outcome = fetched.as_ref().ok().map(|(present, access)| (present.id.clone(), access.clone()));
     let (records, name, now) = (context.records.clone(), wanted.to_owned(), context.clock.now());
@@ -245,14 +261,14 @@ async fn pull(
 async fn fetch(
     context: &Context,
     image: &ImageSpec,
-    credentials: Vec<Credential>,
+    credentials: &[Credential],
     sandbox: &PodSandboxConfig,
 ) -> Result<(Image, Access), String> {
     let tries = if credentials.is_empty() {
         vec![(None, Access::Anybody)]
     } else {
-        let access = |secret: Option<PullSecret>| secret.map_or(Access::Anybody, Access::Secret);
-        credentials.into_iter().map(|one| (Some(one.auth), access(one.secret))).collect()
+        let access = |one: &Credential| one.secret.clone().map_or(Access::Anybody, Access::Secret);
+        credentials.iter().map(|one| (Some(one.auth.clone()), access(one))).collect()
     };
     let mut errors = Vec::new();
     for (auth, access) in tries {
