@@ -151,7 +151,7 @@ impl Own<'_> {
 
 /// Whether a pod may run an image that is here without asking the registry.
 async fn may_run(context: &Context, wanted: &str, present: &Image, own: &mut Own<'_>) -> bool {
-    let holders = match context.records.grant(wanted, &present.id) {
+    let holders = match context.records.grant(wanted, &present.id, &present.repo_tags) {
         Grant::Everybody => return true,
         Grant::Nobody => return false,
         Grant::Holders(holders) => holders,

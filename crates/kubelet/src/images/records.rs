@@ -3,7 +3,8 @@
 //! Sources: KEP-2535 (`KubeletEnsureSecretPulledImages`, with the policy `NeverVerifyPreloadedImages`);
 //! `pkg/kubelet/images/pullmanager`, whose files below the kubelet's root these are: `image_manager/pulling` has an
 //! `ImagePullIntent` for what is being pulled, `image_manager/pulled` an `ImagePulledRecord` for what was. An image that
-//! neither tells of was there before, and is everybody's.
+//! neither tells of was there before, and is everybody's. Upstream holds a pull under one name against all others of the
+//! image; here a name that somebody gave it by hand stays everybody's, for clusters without a registry.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -14,6 +15,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::credentials::PullSecret;
+use super::reference::{self, Reference};
 
 /// Secrets that are added to a record while it is only asked, as upstream's `writeRecordWhileMatchingLimit`.
 const NOTED_SECRETS_MAX: usize = 100;
@@ -95,11 +97,18 @@ impl Records {
         }
     }
 
-    /// Who may run the image of this id under this name, as a pod writes it.
-    pub(super) fn grant(&self, image: &str, id: &str) -> Grant {
+    /// Who may run an image under this name, as a pod writes it. `tags` are all names that the runtime knows it by.
+    pub(super) fn grant(&self, image: &str, id: &str, tags: &[String]) -> Grant {
         let intents = self.intents.lock();
         match self.read(id) {
-            Ok(Some(record)) => granted(&record, image),
+            Ok(Some(record)) => {
+                let mapping = &record["credentialMapping"];
+                match mapping.get(without_tag(image)) {
+                    Some(how) => granted(how),
+                    None if self.is_given_by_hand(mapping, image, tags) => Grant::Everybody,
+                    None => Grant::Nobody,
+                }
+            }
             Ok(None) if intents.contains_key(image) => Grant::Nobody,
             Ok(None) => match read(&file(&self.pulling, image)) {
                 Ok(None) => Grant::Everybody,
@@ -111,6 +120,19 @@ impl Records {
                 Grant::Nobody
             }
         }
+    }
+
+    /// Whether the runtime knows an image by a name that it was never pulled by, however that is written. Its id and its
+    /// digests are no such names: nobody gave them.
+    fn is_given_by_hand(&self, mapping: &Value, image: &str, tags: &[String]) -> bool {
+        let Ok(Reference { repository, tag: Some(tag), digest: None }) = reference::parse(image) else {
+            return false;
+        };
+        let is_other = |name: &str| reference::parse(name).is_ok_and(|name| name.repository != repository);
+        let pulled = mapping.as_object().filter(|pulled| !pulled.is_empty());
+        tags.contains(&format!("{repository}:{tag}"))
+            && pulled.is_some_and(|pulled| pulled.keys().all(|name| is_other(name)))
+            && list(&self.pulling).all(|(_, intent)| intent["image"].as_str().is_some_and(is_other))
     }
 
     /// Whether one of the Secrets that a pod has is among those that the image was pulled with: the same credentials,
@@ -181,9 +203,11 @@ impl Records {
         let mut record = old.clone().unwrap_or_else(|| {
             json!({"kind": "ImagePulledRecord", "apiVersion": VERSION, "lastUpdatedTime": "", "imageRef": id})
         });
-        if let Some(access) = access {
-            add(&mut record["credentialMapping"], without_tag(image), access);
+        let mapping = &mut record["credentialMapping"];
+        if !mapping.is_object() {
+            *mapping = Map::new().into();
         }
+        add(&mut mapping[without_tag(image)], access);
         if old.as_ref() == Some(&record) {
             return Ok(());
         }
@@ -192,8 +216,7 @@ impl Records {
     }
 }
 
-fn granted(record: &Value, image: &str) -> Grant {
-    let how = &record["credentialMapping"][without_tag(image)];
+fn granted(how: &Value) -> Grant {
     if how["nodePodsAccessible"] == true {
         return Grant::Everybody;
     }
@@ -212,12 +235,8 @@ fn holder(written: &Value) -> Option<PullSecret> {
     })
 }
 
-/// Adds how an image was got to what was known of it, as upstream's `pulledRecordMergeNewCreds`.
-fn add(mapping: &mut Value, name: &str, access: &Access) {
-    if !mapping.is_object() {
-        *mapping = Map::new().into();
-    }
-    let known = &mut mapping[name];
+/// Adds how an image was got, if that is known, to what was known of it, as upstream's `pulledRecordMergeNewCreds`.
+fn add(known: &mut Value, access: Option<&Access>) {
     if !known.is_object() {
         *known = Map::new().into();
     }
@@ -225,8 +244,9 @@ fn add(mapping: &mut Value, name: &str, access: &Access) {
         return;
     }
     match access {
-        Access::Anybody => *known = json!({"nodePodsAccessible": true}),
-        Access::Secret(secret) => {
+        None => {}
+        Some(Access::Anybody) => *known = json!({"nodePodsAccessible": true}),
+        Some(Access::Secret(secret)) => {
             let mut holders: Vec<PullSecret> =
                 known["kubernetesSecrets"].as_array().into_iter().flatten().filter_map(holder).collect();
             if holders.contains(secret) {
@@ -326,19 +346,23 @@ mod tests {
     #[test]
     fn what_was_there_before_is_everybodys() {
         let (_dir, records) = records();
-        assert_eq!(records.grant("a:1", "id"), Grant::Everybody);
+        assert_eq!(records.grant("a:1", "id", &[]), Grant::Everybody);
         pull(&records, "b", "other", &Access::Secret(secret("s", "h")));
-        assert_eq!(records.grant("a:1", "id"), Grant::Everybody);
+        assert_eq!(records.grant("a:1", "id", &[]), Grant::Everybody);
     }
 
     #[test]
     fn what_was_pulled_without_a_secret_is_everybodys_under_that_name() {
         let (_dir, records) = records();
         pull(&records, "r.example/a:1", "id", &Access::Anybody);
-        assert_eq!(records.grant("r.example/a:2", "id"), Grant::Everybody);
-        assert_eq!(records.grant("other.example/a:1", "id"), Grant::Nobody, "the registry may say otherwise");
+        assert_eq!(records.grant("r.example/a:2", "id", &[]), Grant::Everybody);
+        assert_eq!(
+            records.grant("other.example/a:1", "id", &[]),
+            Grant::Nobody,
+            "the registry may say otherwise"
+        );
         pull(&records, "r.example/a:1", "id", &Access::Secret(secret("s", "h")));
-        assert_eq!(records.grant("r.example/a:1", "id"), Grant::Everybody, "that stays");
+        assert_eq!(records.grant("r.example/a:1", "id", &[]), Grant::Everybody, "that stays");
     }
 
     #[test]
@@ -348,20 +372,49 @@ mod tests {
         pull(&records, "a:1", "id", &Access::Secret(two.clone()));
         pull(&records, "a:1", "id", &Access::Secret(one.clone()));
         let again = Records::new(dir.path());
-        let Grant::Holders(holders) = again.grant("a:1", "id") else { panic!("it needs a secret") };
+        let Grant::Holders(holders) = again.grant("a:1", "id", &[]) else { panic!("it needs a secret") };
         assert_eq!(holders, [one.clone(), two.clone()]);
         let is_held = |of_pod: &[PullSecret]| again.is_held(("a:1", "id"), &holders, of_pod, at(20));
         assert!(!is_held(&[]));
         assert!(!is_held(&[secret("three", "3"), secret("four", "")]));
         assert!(is_held(&[secret("three", "3"), one.clone()]));
-        assert_eq!(again.grant("a:1", "id"), Grant::Holders(holders.clone()), "nothing new");
+        assert_eq!(again.grant("a:1", "id", &[]), Grant::Holders(holders.clone()), "nothing new");
         // The same credentials in another Secret, and other credentials in the same: both are noted.
         assert!(is_held(&[secret("copy", "1")]));
         assert!(is_held(&[secret("two", "rotated")]));
         let noted = vec![secret("copy", "1"), one, secret("two", "rotated")];
-        assert_eq!(again.grant("a:1", "id"), Grant::Holders(noted));
+        assert_eq!(again.grant("a:1", "id", &[]), Grant::Holders(noted));
         pull(&again, "a:1", "id", &Access::Anybody);
-        assert_eq!(again.grant("a:1", "id"), Grant::Everybody);
+        assert_eq!(again.grant("a:1", "id", &[]), Grant::Everybody);
+    }
+
+    #[test]
+    fn a_name_given_by_hand_stays_everybodys() {
+        let (_dir, records) = records();
+        let tags = ["docker.io/library/a:1", "r.example/a:1", "r.example/b:1"].map(str::to_owned);
+        let grant = |name: &str| records.grant(name, "id", &tags);
+        records.intend("r.example/b:1").unwrap();
+        pull(&records, "a:1", "id", &Access::Secret(secret("s", "h")));
+        let cases = [
+            ("r.example/a:1", Grant::Everybody),
+            // It has no such name.
+            ("r.example/a:2", Grant::Nobody),
+            // The names that were pulled, however they are written, or are being pulled.
+            ("docker.io/library/a:1", Grant::Nobody),
+            ("docker.io/a:1", Grant::Nobody),
+            ("r.example/b:1", Grant::Nobody),
+            ("a:2", Grant::Holders(vec![secret("s", "h")])),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(grant(name), expected, "{name}");
+        }
+        // What the runtime itself knows the image by.
+        let digits = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        for name in [format!("sha256:{digits}"), format!("r.example/a@sha256:{digits}")] {
+            assert_eq!(grant(&name), Grant::Nobody, "{name}");
+        }
+        records.finished("r.example/a", "id", at(20));
+        assert_eq!(grant("r.example/a:1"), Grant::Nobody, "it was pulled, nobody knows how");
     }
 
     #[test]
@@ -369,7 +422,7 @@ mod tests {
         let (_dir, records) = records();
         let holders: Vec<PullSecret> = (0..NOTED_SECRETS_MAX).map(|i| secret(&i.to_string(), "h")).collect();
         assert!(records.is_held(("a", "id"), &holders, &[secret("more", "h")], at(1)));
-        assert_eq!(records.grant("a", "id"), Grant::Everybody, "nothing was written");
+        assert_eq!(records.grant("a", "id", &[]), Grant::Everybody, "nothing was written");
         assert!(!records.is_held(("a", "id"), &holders, &[secret("5", "rotated")], at(1)));
     }
 
@@ -378,18 +431,18 @@ mod tests {
         let (dir, records) = records();
         records.intend("a:1").unwrap();
         records.intend("a:1").unwrap();
-        assert_eq!(records.grant("a:1", "id"), Grant::Nobody);
+        assert_eq!(records.grant("a:1", "id", &[]), Grant::Nobody);
         records.failed("a:1");
-        assert_eq!(records.grant("a:1", "id"), Grant::Nobody, "another pod pulls it still");
+        assert_eq!(records.grant("a:1", "id", &[]), Grant::Nobody, "another pod pulls it still");
         let after_crash = Records::new(dir.path());
-        assert_eq!(after_crash.grant("a:1", "id"), Grant::Nobody);
-        assert_eq!(after_crash.grant("b:1", "id"), Grant::Everybody);
+        assert_eq!(after_crash.grant("a:1", "id", &[]), Grant::Nobody);
+        assert_eq!(after_crash.grant("b:1", "id", &[]), Grant::Everybody);
         assert_eq!(after_crash.unfinished(), ["a:1"]);
         after_crash.finished("a:1", "id", at(10));
         assert_eq!(after_crash.unfinished(), [""; 0]);
-        assert_eq!(after_crash.grant("b:1", "id"), Grant::Nobody, "another name of it is not better");
+        assert_eq!(after_crash.grant("b:1", "id", &[]), Grant::Nobody, "another name of it is not better");
         records.failed("a:1");
-        assert_eq!(records.grant("other", "other"), Grant::Everybody);
+        assert_eq!(records.grant("other", "other", &[]), Grant::Everybody);
     }
 
     #[test]
@@ -398,14 +451,14 @@ mod tests {
         pull(&records, "a", "id", &Access::Anybody);
         for broken in ["{", "[]", "", r#"{"imageRef":"id","credentialMapping":{"a":1}}"#] {
             std::fs::write(file(&records.pulled, "id"), broken).unwrap();
-            assert_eq!(records.grant("a", "id"), Grant::Nobody, "{broken:?}");
+            assert_eq!(records.grant("a", "id", &[]), Grant::Nobody, "{broken:?}");
         }
         // As upstream's, with what this program does not know of.
         let text = r#"{"kind":"ImagePulledRecord","apiVersion":"kubelet.config.k8s.io/v1alpha1","lastUpdatedTime":"2024-10-21T12:26:40Z","imageRef":"id","credentialMapping":{"a":{"kubernetesServiceAccounts":[{"uid":"u","namespace":"n","name":"s"}]}}}"#;
         std::fs::write(file(&records.pulled, "id"), text).unwrap();
-        assert_eq!(records.grant("a", "id"), Grant::Nobody);
+        assert_eq!(records.grant("a", "id", &[]), Grant::Nobody);
         pull(&records, "a", "id", &Access::Secret(secret("s", "h")));
-        assert_eq!(records.grant("a", "id"), Grant::Holders(vec![secret("s", "h")]));
+        assert_eq!(records.grant("a", "id", &[]), Grant::Holders(vec![secret("s", "h")]));
         let how = records.read("id").unwrap().unwrap()["credentialMapping"]["a"].clone();
         assert_eq!(how["kubernetesServiceAccounts"][0]["name"], "s", "it is kept");
     }
