@@ -1,5 +1,6 @@
 //! Whether a pod may run on a node, as far as the pod's spec and the node's labels and taints say. Facts:
-//! `component-helpers/scheduling/corev1`.
+//! `component-helpers/scheduling/corev1`. The scheduler, which asks this of thousands of nodes at once, has a form of its
+//! own.
 
 use crate::Object;
 use crate::core::v1::{Node, NodeSelectorRequirement, NodeSelectorTerm, PodSpec, Taint, Toleration};

@@ -13,6 +13,7 @@ use reconcile::EventKind;
 use serde_json::Value;
 
 use crate::context::Context;
+use crate::images::blocking;
 use crate::machine::Disk;
 use crate::runtime::messages::{Container, ContainerFilter, Image, ImageSpec};
 use crate::runtime::{self, Runtime};
@@ -55,9 +56,9 @@ async fn collect(context: &Context, seen: &mut BTreeMap<String, Seen>) -> Result
         })
         .flatten()
         .collect();
-    let (records, ids) = (context.records.clone(), images.iter().map(|image| image.id.clone()));
-    let ids: BTreeSet<String> = ids.collect();
-    tokio::task::spawn_blocking(move || records.prune(|id| ids.contains(id), now));
+    let ids: BTreeSet<String> = images.iter().map(|image| image.id.clone()).collect();
+    let records = context.records.clone();
+    blocking(move || records.prune(|id| ids.contains(id), now)).await;
     seen.retain(|id, _| images.iter().any(|image| image.id == *id));
     for image in &images {
         let seen = seen.entry(image.id.clone()).or_insert(Seen { first: now, used: Timestamp::UNIX_EPOCH });

@@ -163,7 +163,7 @@ async fn may_run(context: &Context, wanted: &str, present: &Image, own: &mut Own
 }
 
 /// Does what waits for the disk where nobody else waits for it.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(value) => value,
         Err(error) => match error.try_into_panic() {
@@ -219,17 +219,22 @@ async fn pull(
     let begun = Instant::now();
     let permit = context.pulls.acquire().await;
     let started = Instant::now();
-    let fetched = fetch(context, image, own.get().await, sandbox).await;
+    let pulled = fetch(context, image, own.get().await, sandbox).await;
     drop(permit);
-    let outcome = fetched.as_ref().ok().map(|(present, access)| (present.id.clone(), access.clone()));
-    let (records, name, now) = (context.records.clone(), wanted.to_owned(), context.clock.now());
-    blocking(move || match outcome {
-        Some((id, access)) => records.succeeded(&name, &id, &access, now),
-        None => records.failed(&name),
-    })
-    .await;
-    match fetched {
-        Ok((present, _)) => {
+    let found = match pulled {
+        // Where it cannot be looked at, the intent stays: it is here, and not everybody's.
+        Ok(access) => look(context, image).await.map(|present| (present, access)),
+        Err(error) => {
+            let (records, name) = (context.records.clone(), wanted.to_owned());
+            blocking(move || records.failed(&name)).await;
+            Err(error)
+        }
+    };
+    match found {
+        Ok((present, access)) => {
+            let (records, name) = (context.records.clone(), wanted.to_owned());
+            let (id, now) = (present.id.clone(), context.clock.now());
+            blocking(move || records.succeeded(&name, &id, &access, now)).await;
             pulls.backoff.reset(wanted);
             pulls.errors.remove(wanted);
             let text = |since: Instant| {
@@ -257,13 +262,13 @@ async fn pull(
     }
 }
 
-/// Tries the credentials in turn; where there are none, it goes without.
+/// Tries the credentials in turn; where there are none, it goes without. Tells which were good.
 async fn fetch(
     context: &Context,
     image: &ImageSpec,
     credentials: &[Credential],
     sandbox: &PodSandboxConfig,
-) -> Result<(Image, Access), String> {
+) -> Result<Access, String> {
     let tries = if credentials.is_empty() {
         vec![(None, Access::Anybody)]
     } else {
@@ -273,16 +278,18 @@ async fn fetch(
     let mut errors = Vec::new();
     for (auth, access) in tries {
         match context.runtime.pull_image(image.clone(), auth, sandbox.clone()).await {
-            Ok(_) => {
-                make_durable(context).await;
-                let present = context.runtime.image_status(image.clone()).await;
-                let present = present.map_err(|error| error.to_string())?;
-                return Ok((present.ok_or("the pulled image is not there")?, access));
-            }
+            Ok(_) => return Ok(access),
             Err(error) => errors.push(error.to_string()),
         }
     }
     Err(aggregate(errors).unwrap_or_default())
+}
+
+/// An image that was just pulled.
+async fn look(context: &Context, image: &ImageSpec) -> Result<Image, String> {
+    make_durable(context).await;
+    let present = context.runtime.image_status(image.clone()).await.map_err(|error| error.to_string())?;
+    present.ok_or_else(|| "the pulled image is not there".to_owned())
 }
 
 /// Some runtimes note durably that an image is there before its files are: after a power cut within half a minute

@@ -81,11 +81,7 @@ pub(crate) async fn run(context: Arc<Context>, mut stop: watch::Receiver<bool>) 
 /// has other labels, it is read anew. While nobody knows it, it is what it registers as.
 pub(crate) async fn selected(context: &Context, pod: &PodSpec) -> Arc<Node> {
     let name = &context.config.node_name;
-    let known = context.node.get("", name).unwrap_or_else(|| {
-        let metadata =
-            ObjectMeta { name: Some(name.clone()), labels: Some(labels(context)), ..ObjectMeta::default() };
-        Arc::new(Node { metadata, ..Node::default() })
-    });
+    let known = context.node.get("", name).unwrap_or_else(|| Arc::new(new(context)));
     if is_selected(pod, &known) {
         return known;
     }
@@ -164,27 +160,30 @@ async fn enforce(context: &Context) {
     }
 }
 
-/// Makes the object, or takes over the one that is there.
-async fn register(context: &Context) -> Node {
-    let name = &context.config.node_name;
+/// What the node registers as, but for its status.
+fn new(context: &Context) -> Node {
     let taints = context.config.register_with_taints.clone();
-    let annotations = BTreeMap::from([(
-        "volumes.kubernetes.io/controller-managed-attach-detach".to_owned(),
-        "true".to_owned(),
-    )]);
-    let new = Node {
+    let annotations =
+        [("volumes.kubernetes.io/controller-managed-attach-detach".to_owned(), "true".to_owned())];
+    Node {
         metadata: ObjectMeta {
-            name: Some(name.clone()),
+            name: Some(context.config.node_name.clone()),
             labels: Some(labels(context)),
-            annotations: Some(annotations.clone()),
+            annotations: Some(annotations.into()),
             ..ObjectMeta::default()
         },
         spec: Some(NodeSpec {
             taints: Some(taints).filter(|taints| !taints.is_empty()),
             ..NodeSpec::default()
         }),
-        status: Some(findings(context, None).await.status),
-    };
+        status: None,
+    }
+}
+
+/// Makes the object, or takes over the one that is there.
+async fn register(context: &Context) -> Node {
+    let name = &context.config.node_name;
+    let new = Node { status: Some(findings(context, None).await.status), ..new(context) };
     status::tell(context, None, new.status.as_ref());
     let mut pause = Duration::from_millis(100);
     loop {
@@ -194,7 +193,7 @@ async fn register(context: &Context) -> Node {
                 return node;
             }
             Err(error) if error.is_already_exists() => {
-                let patch = json!({"metadata": {"labels": labels(context), "annotations": annotations}});
+                let patch = json!({"metadata": {"labels": new.metadata.labels, "annotations": new.metadata.annotations}});
                 match context.client.patch::<Node>("", name, &Patch::Merge(patch)).await {
                     Ok(node) => return node,
                     Err(error) => error,

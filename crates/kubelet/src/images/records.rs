@@ -168,7 +168,8 @@ impl Records {
         let _alone = self.intents.lock();
         for (path, record) in list(&self.pulled) {
             let updated = record["lastUpdatedTime"].as_str().and_then(|time| time.parse::<Timestamp>().ok());
-            let is_new = updated.is_some_and(|updated| updated >= before);
+            // Records tell seconds: what is of the same one may be newer.
+            let is_new = updated.is_some_and(|updated| updated.as_second() >= before.as_second());
             if is_new || record["imageRef"].as_str().is_none_or(&is_there) {
                 continue;
             }
@@ -470,8 +471,10 @@ mod tests {
             pull(&records, id, id, &Access::Secret(secret("s", "h")));
         }
         records.intend("new").unwrap();
-        records.succeeded("new", "new", &Access::Anybody, at(30));
-        records.prune(|id| id == "here", at(20));
+        // Later than the look at the images, within its second.
+        let look = at(20) + jiff::SignedDuration::from_millis(300);
+        records.succeeded("new", "new", &Access::Anybody, look + jiff::SignedDuration::from_millis(400));
+        records.prune(|id| id == "here", look);
         let ids = |records: &Records| {
             let mut ids: Vec<String> = list(&records.pulled)
                 .map(|(_, record)| record["imageRef"].as_str().unwrap().to_owned())
